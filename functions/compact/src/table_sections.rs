@@ -113,7 +113,7 @@ impl<'a> TableRows<'a> {
 
     fn sorted_with_fields(&self) -> Result<(SortedPoints, Option<FieldColumns>), CompactError> {
         let tags = self.table.tag_names();
-        let mut sorter = PointSorter::new(&tags);
+        let mut sorter = self.sorter(&tags);
         let mut fields = FieldColumns::new(&tags);
         for rows in self.load(&|_| true)? {
             sorter.add(&rows)?;
@@ -122,9 +122,13 @@ impl<'a> TableRows<'a> {
         Ok((sorter.sort(), Some(fields)))
     }
 
+    fn sorter(&self, tags: &[String]) -> PointSorter {
+        PointSorter::new(tags).with_on_duplicate(self.table.on_duplicate())
+    }
+
     fn sorted(&self) -> Result<SortedPoints, CompactError> {
         let tags = self.table.tag_names();
-        let mut sorter = PointSorter::new(&tags);
+        let mut sorter = self.sorter(&tags);
         for rows in self.load(&|name| is_key(&tags, name))? {
             sorter.add(&rows)?;
         }

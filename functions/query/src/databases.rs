@@ -14,8 +14,8 @@ use crate::{QueryEngine, QueryError};
 
 impl QueryEngine {
     /// Returns the names of the databases that the caller may see: the live ones sorted by name, then, with
-    /// `with_deleted`, the dropped ones and a column that marks them. With `with_settings`, a column shows what writes to
-    /// them may create, which costs 1 GET for each.
+    /// `with_deleted`, the dropped ones and a column that marks them. With `with_settings`, columns show what writes to
+    /// them may create, and what their rows do to earlier ones, which costs 1 GET for each.
     ///
     /// # Errors
     /// The catalog can't be read.
@@ -49,16 +49,21 @@ impl QueryEngine {
         }
         if with_settings {
             let mut auto_create = StringBuilder::new();
+            let mut on_duplicate = StringBuilder::new();
             for (_, _, id) in &databases {
                 if *id == INTERNAL_DATABASE_ID {
                     auto_create.append_null();
+                    on_duplicate.append_null();
                 } else {
                     let catalog = self.catalog().database(*id, Duration::ZERO).await?;
                     auto_create.append_value(catalog.value.auto_create().as_str());
+                    on_duplicate.append_value(catalog.value.on_duplicate().as_str());
                 }
             }
             fields.push(Field::new("auto_create", DataType::Utf8, true));
             columns.push(Arc::new(auto_create.finish()));
+            fields.push(Field::new("on_duplicate", DataType::Utf8, true));
+            columns.push(Arc::new(on_duplicate.finish()));
         }
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
         rows.map_err(|error| QueryError::Execution(error.into()))

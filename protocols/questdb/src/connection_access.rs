@@ -55,7 +55,10 @@ pub(crate) enum AccessError {
 
 impl From<CatalogError> for AccessError {
     fn from(error: CatalogError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            CatalogError::Forbidden | CatalogError::AppendRefused => Self::Forbidden,
+            error => Self::Unavailable(error.to_string()),
+        }
     }
 }
 
@@ -102,16 +105,17 @@ impl KeyReader {
             return Err(AccessError::Revoked);
         }
         let permissions = &entry.permissions;
-        if permissions.allow(DatabaseAction::Append, None) {
+        if permissions.allow(DatabaseAction::Write, None) {
             return Ok(None);
         }
         let found = self.catalog.database_by_name(database, self.max_age);
         let found = self.world.timeout(STORE_LIMIT, found).await.ok_or_else(store_timeout)??;
-        if found.is_some() && permissions.allow(DatabaseAction::Append, found) {
-            Ok(found)
-        } else {
-            Err(AccessError::Forbidden)
-        }
+        let id = found.ok_or(AccessError::Forbidden)?;
+        let may = |action| permissions.allow(action, Some(id));
+        let check = self.catalog.check_row_permission(id, may);
+        let checked = self.world.timeout(STORE_LIMIT, check).await.ok_or_else(store_timeout)?;
+        checked?;
+        Ok(Some(id))
     }
 
     async fn root(&self, max_age: Duration) -> Result<Arc<RootCatalog>, AccessError> {

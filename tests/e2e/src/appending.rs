@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
 
 /// The content of the table, as queries return it.
-fn content(server: &ServerClient) -> Vec<Value> {
-    server.query("home", "SELECT room, v FROM t ORDER BY room")
+fn content(server: &ServerClient, database: &str) -> Vec<Value> {
+    server.query(database, "SELECT room, v FROM t ORDER BY room")
 }
 
 /// Sends a request and returns the status. The body is sent as JSON if it starts with `{`.
@@ -38,14 +38,48 @@ fn client_with(server: &ServerClient, admin: &str, permission: &str) -> ServerCl
     server.with_token(created["token"].as_str().unwrap())
 }
 
+/// A server with the databases `home`, which keeps earlier rows, and `other`, which replaces them. Both have the table `t`.
+struct HomeFixture {
+    server: NeapProcess,
+    admin: String,
+}
+
+impl HomeFixture {
+    fn new() -> Self {
+        let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
+        let admin = server.first_token();
+        let created = neap(&[
+            "create",
+            "database",
+            "home",
+            "--on-duplicate",
+            "keep",
+            "--host",
+            server.url(),
+            "--token",
+            &admin,
+        ]);
+        created.succeeded();
+        let fixture = Self { server, admin };
+        for database in ["home", "other"] {
+            fixture.administrator().write(database, "t,room=attic v=1 1");
+        }
+        fixture
+    }
+
+    fn administrator(&self) -> ServerClient {
+        self.server.with_token(&self.admin)
+    }
+
+    fn client_with(&self, permission: &str) -> ServerClient {
+        client_with(&self.server, &self.admin, permission)
+    }
+}
+
 #[test]
-fn a_token_that_appends_adds_rows_and_deletes_or_changes_nothing_else() {
-    let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
-    let admin = server.first_token();
-    let administrator = server.with_token(&admin);
-    administrator.write("home", "t,room=attic v=1 1");
-    administrator.write("other", "t,room=attic v=1 1");
-    let appender = client_with(&server, &admin, "db:home:append");
+fn a_token_that_appends_adds_rows_and_changes_nothing_else() {
+    let home = HomeFixture::new();
+    let appender = home.client_with("db:home:append");
     for (path, line) in [
         (
             "/api/v3/write_lp?db=home&precision=second",
@@ -93,6 +127,7 @@ fn a_token_that_appends_adds_rows_and_deletes_or_changes_nothing_else() {
         ),
         ("GET", "/api/v3/query_sql?db=home&q=SELECT+1", ""),
         ("POST", "/api/v3/write_lp?db=other", "t,room=hall v=1 1"),
+        ("POST", "/api/v3/write_lp?db=new", "t,room=hall v=1 1"),
     ] {
         assert_eq!(status(&appender, request), 403, "{request:?}");
     }
@@ -103,42 +138,35 @@ fn a_token_that_appends_adds_rows_and_deletes_or_changes_nothing_else() {
         ("kitchen", 4.0),
     ]
     .map(|(room, v)| json!({ "room": room, "v": v }));
-    assert_eq!(content(&administrator), expected);
+    assert_eq!(content(&home.administrator(), "home"), expected);
 }
 
 #[test]
-fn an_appended_row_replaces_one_with_the_same_tags_and_time() {
-    let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
-    let admin = server.first_token();
-    let administrator = server.with_token(&admin);
-    administrator.write("home", "t,room=attic v=1 1");
-    let appender = client_with(&server, &admin, "db:home:append");
-    appender.write("home", "t,room=attic v=2 1");
-    assert_eq!(
-        content(&administrator),
-        [json!({ "room": "attic", "v": 2.0 })]
-    );
+fn an_appended_row_does_not_change_an_earlier_one() {
+    let home = HomeFixture::new();
+    let appender = home.client_with("db:home:append");
+    appender.write("home", "t,room=attic v=2,w=3 1");
+    let rows = home.administrator().query("home", "SELECT room, v, w FROM t");
+    assert_eq!(rows, [json!({ "room": "attic", "v": 1.0, "w": 3.0 })]);
 }
 
 #[test]
-fn a_locked_database_gets_rows_of_its_tables_only() {
-    let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
-    let admin = server.first_token();
-    let administrator = server.with_token(&admin);
-    administrator.write("home", "t,room=attic v=1 1");
-    let lock = (
-        "PUT",
-        "/api/v3/configure/database",
-        r#"{"db":"home","auto_create":"none"}"#,
+fn a_token_that_appends_is_refused_where_rows_replace_others() {
+    let home = HomeFixture::new();
+    let appender = home.client_with("db:home,other:append");
+    let path = "/api/v3/write_lp?db=other";
+    let request = appender.request("POST", path).body("t,room=hall v=2 1");
+    let refused = Reply::receive(request).unwrap();
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(
+        refused.text().contains("on-duplicate: replace"),
+        "{}",
+        refused.text()
     );
-    assert_eq!(status(&administrator, lock), 200);
-    let appender = client_with(&server, &admin, "db:home:append");
-    let write = "/api/v3/write_lp?db=home";
-    for (line, expected) in [
-        ("t,room=hall v=2 1", 204),
-        ("misspelt,room=hall v=2 1", 400),
-        ("t,room=hall,floor=1 v=2 1", 400),
-    ] {
-        assert_eq!(status(&appender, ("POST", write, line)), expected, "{line}");
-    }
+    let rows = content(&home.administrator(), "other");
+    assert_eq!(rows, [json!({ "room": "attic", "v": 1.0 })]);
+    // Its rows may have been merged already.
+    let set = r#"{"db":"other","on_duplicate":"keep"}"#;
+    let change = ("PUT", "/api/v3/configure/database", set);
+    assert_eq!(status(&home.administrator(), change), 409);
 }

@@ -249,7 +249,7 @@ fn an_upload_needs_the_permission_to_write() {
         ("db:d:read", 403),
         ("db:other:write", 403),
         ("db:d:write", 204),
-        ("db:d:append", 204),
+        ("db:d:append", 403),
     ] {
         let client = server.with_token(&token(permission));
         let reply = upload(&client, query, None, CSV.as_bytes());

@@ -27,7 +27,7 @@
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
 //! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
 //! | `changing_statements` | `INSERT`, `DELETE`, `CREATE` and `DROP` over HTTP, as Neap and QuestDB have them |
-//! | `appending` | tokens that may add rows, but neither delete them nor change anything else |
+//! | `appending` | tokens that may add rows, but neither replace nor delete others |
 //! | `renames` | renamed databases and tables through two processes, with their caches and views |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
 //! | `lost_registers` | registers that are gone from the bucket: nothing takes them for new ones |

@@ -6,7 +6,7 @@ import type { Permission } from "./server";
 export const DATABASE_ACTIONS = [
   { id: "read", label: "read", detail: "queries" },
   { id: "write", label: "write", detail: "writes and deletes of rows" },
-  { id: "append", label: "append", detail: "writes, but no deletes of rows" },
+  { id: "append", label: "append", detail: "writes where earlier rows are kept, no deletes" },
   { id: "create", label: "create", detail: "tables and caches" },
   { id: "delete", label: "delete", detail: "drops, and deleting caches" },
   { id: "describe", label: "describe", detail: "seeing that it exists" },

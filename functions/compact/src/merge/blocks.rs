@@ -9,7 +9,8 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use neap_points::{conform_to_schema, deduplicate};
+use neap_points::{conform_to_schema, deduplicate_with};
+use neap_schema::OnDuplicate;
 
 use super::{
     MergeError,
@@ -33,15 +34,22 @@ pub(super) enum RowBlock {
 pub(super) struct BlockMerge {
     tags: Vec<String>,
     schema: SchemaRef,
+    on_duplicate: OnDuplicate,
     inputs: Vec<MergeInput>,
 }
 
 impl BlockMerge {
     /// Creates a merge that produces rows with the columns of `schema`.
-    pub(super) fn new(tags: Vec<String>, schema: SchemaRef, inputs: Vec<MergeInput>) -> Self {
+    pub(super) fn new(
+        tags: Vec<String>,
+        schema: SchemaRef,
+        on_duplicate: OnDuplicate,
+        inputs: Vec<MergeInput>,
+    ) -> Self {
         Self {
             tags,
             schema,
+            on_duplicate,
             inputs,
         }
     }
@@ -73,7 +81,7 @@ impl BlockMerge {
         }
         let rows = match parts.as_slice() {
             [only] => conform_to_schema(only, &self.schema)?,
-            _ => deduplicate(&self.tags, &self.schema, parts)?,
+            _ => deduplicate_with(&self.tags, &self.schema, parts, self.on_duplicate)?,
         };
         Ok(RowBlock::Rows(rows))
     }

@@ -139,7 +139,7 @@ impl<S: RowSink> MergeStream<S> {
             sources.push(source);
         }
         let sink = sink(&tags, Arc::clone(&schema), rows);
-        let blocks = BlockMerge::new(tags, schema, decoders);
+        let blocks = BlockMerge::new(tags, schema, table.on_duplicate(), decoders);
         Ok(Self {
             sources,
             work: Box::new(MergeWork { blocks, sink }),

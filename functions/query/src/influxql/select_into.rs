@@ -20,7 +20,7 @@ use arrow::{
 use datafusion::common::DataFusionError;
 use futures::StreamExt;
 use neap_bucket::Stamp;
-use neap_catalog::{DatabaseAction, INTERNAL_DATABASE};
+use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE};
 use neap_formats::series::{GroupKey, SeriesLayout};
 use neap_influxql::{IntoTarget, SelectInto, Statement};
 use neap_rows::columnar::{
@@ -111,8 +111,18 @@ impl InfluxqlSession {
             return Err(InfluxqlError::Invalid(text));
         }
         let id = self.find(&name).await?;
-        self.caller.require(DatabaseAction::Append, id)?;
-        let id = id.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?;
+        let Some(id) = id else {
+            self.caller.require(DatabaseAction::Write, None)?;
+            return Err(QueryError::DatabaseNotFound(name).into());
+        };
+        let may = |action| self.caller.may(action, Some(id));
+        let checked = self.engine.catalog().check_row_permission(id, may).await;
+        checked.map_err(|error| match error {
+            CatalogError::Forbidden | CatalogError::AppendRefused => {
+                InfluxqlError::Forbidden(error.into())
+            }
+            error => error.into(),
+        })?;
         Ok(TargetDatabase { name, id })
     }
 }

@@ -143,7 +143,7 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
         get(&one, &format!("{list}?format=csv&show_settings=true")).await,
         (
             200,
-            "iox::database,auto_create\n_internal,\ndb,none\n".to_owned()
+            "iox::database,auto_create,on_duplicate\n_internal,,\ndb,none,replace\n".to_owned()
         )
     );
 }

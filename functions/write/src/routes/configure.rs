@@ -19,7 +19,7 @@ use neap_catalog::{
     validate_database_name,
 };
 use neap_http::{ApiError, Caller, Kind, parse_query, read_json};
-use neap_schema::{AutoCreate, ColumnType, DatabaseId};
+use neap_schema::{AutoCreate, ColumnType, DatabaseId, OnDuplicate};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::WriteService;
@@ -80,6 +80,9 @@ struct CreateDatabaseBody {
     /// Specific to Neap.
     #[serde(default)]
     auto_create: Option<AutoCreate>,
+    /// Specific to Neap.
+    #[serde(default)]
+    on_duplicate: Option<OnDuplicate>,
 }
 
 /// An update with only settings of Neap leaves the retention unchanged. Without them, a missing retention means none, as in
@@ -93,6 +96,15 @@ struct UpdateDatabaseBody {
     order: Option<WriteOrder>,
     #[serde(default)]
     auto_create: Option<AutoCreate>,
+    #[serde(default)]
+    on_duplicate: Option<OnDuplicate>,
+}
+
+impl UpdateDatabaseBody {
+    /// Returns whether it has a setting of Neap.
+    fn has_settings(&self) -> bool {
+        self.order.is_some() || self.auto_create.is_some() || self.on_duplicate.is_some()
+    }
 }
 
 /// Deserializes a duration or `null`, and distinguishes both from a missing field.
@@ -145,6 +157,9 @@ async fn create_database(
     if let Some(auto_create) = body.auto_create {
         catalog.set_auto_create(database, auto_create).await?;
     }
+    if let Some(on_duplicate) = body.on_duplicate {
+        catalog.set_on_duplicate(database, on_duplicate).await?;
+    }
     Ok(StatusCode::OK)
 }
 
@@ -158,7 +173,7 @@ async fn update_database(
     let body: UpdateDatabaseBody = json(&service, request).await?;
     let retention = body.retention_period;
     check_retention(retention.flatten())?;
-    if retention.is_some() || (body.order.is_none() && body.auto_create.is_none()) {
+    if retention.is_some() || !body.has_settings() {
         set(&service, &body.db, retention.flatten()).await?;
     }
     if let Some(order) = body.order {
@@ -168,6 +183,10 @@ async fn update_database(
     if let Some(auto_create) = body.auto_create {
         let database = live(&service, &body.db).await?;
         service.catalog.set_auto_create(database, auto_create).await?;
+    }
+    if let Some(on_duplicate) = body.on_duplicate {
+        let database = live(&service, &body.db).await?;
+        service.catalog.set_on_duplicate(database, on_duplicate).await?;
     }
     Ok(StatusCode::OK)
 }

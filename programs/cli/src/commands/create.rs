@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::{World, WriteOrder};
 use neap_http::NAME_IS_ALIAS;
-use neap_schema::AutoCreate;
+use neap_schema::{AutoCreate, OnDuplicate};
 use neap_server::console::Console;
 use reqwest::StatusCode;
 use serde::Serialize;
@@ -84,6 +84,11 @@ pub(super) struct CreateDatabaseArgs {
     #[arg(long, value_name = "all|columns|none")]
     auto_create: Option<AutoCreate>,
 
+    /// What a row does to an earlier one with the same tags and time: `replace` or `keep` its values. Tokens with the
+    /// permission to append write only where they are kept. Set it before the first table is created. `replace` by default.
+    #[arg(long, value_name = "replace|keep")]
+    on_duplicate: Option<OnDuplicate>,
+
     #[command(flatten)]
     cold: ColdStorageArgs,
 
@@ -158,6 +163,8 @@ struct CreateDatabase<'a> {
     order: Option<WriteOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auto_create: Option<AutoCreate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_duplicate: Option<OnDuplicate>,
 }
 
 #[derive(Serialize)]
@@ -250,6 +257,7 @@ async fn create_database(
         retention_period: args.retention_period.as_deref(),
         order: args.order,
         auto_create: args.auto_create,
+        on_duplicate: args.on_duplicate,
     };
     let client = args.connection.client(None)?;
     client.post_json("/api/v3/configure/database", &body).await?;

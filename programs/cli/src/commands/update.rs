@@ -4,7 +4,7 @@
 use clap::{Args, Subcommand};
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::WriteOrder;
-use neap_schema::AutoCreate;
+use neap_schema::{AutoCreate, OnDuplicate};
 use neap_server::console::Console;
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ pub(super) struct UpdateDatabaseArgs {
     name: NameArgument<DatabaseName>,
 
     /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
-    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present_any = ["order", "auto_create", "cold_after"])]
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present_any = ["order", "auto_create", "on_duplicate", "cold_after"])]
     retention_period: Option<RetentionSetting>,
 
     /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
@@ -67,6 +67,11 @@ pub(super) struct UpdateDatabaseArgs {
     /// What writes create: `all`, tables and columns; `columns`, columns of existing tables; `none`, nothing.
     #[arg(long, value_name = "all|columns|none")]
     auto_create: Option<AutoCreate>,
+
+    /// What a row does to an earlier one with the same tags and time: `replace` or `keep` its values. Tokens with the
+    /// permission to append write only where they are kept. Set it before the first table is created.
+    #[arg(long, value_name = "replace|keep")]
+    on_duplicate: Option<OnDuplicate>,
 
     #[command(flatten)]
     cold: ColdStorageArgs,
@@ -105,6 +110,8 @@ struct UpdateDatabase<'a> {
     order: Option<WriteOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auto_create: Option<AutoCreate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_duplicate: Option<OnDuplicate>,
 }
 
 /// Executes `neap update`.
@@ -132,12 +139,16 @@ async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandErr
     args.cold.check()?;
     let db = args.name.as_str();
     let retention = args.retention_period.as_ref();
-    let has_settings = retention.is_some() || args.order.is_some() || args.auto_create.is_some();
+    let has_settings = retention.is_some()
+        || args.order.is_some()
+        || args.auto_create.is_some()
+        || args.on_duplicate.is_some();
     let body = UpdateDatabase {
         db,
         retention_period: retention.map(|RetentionSetting(retention)| retention.as_deref()),
         order: args.order,
         auto_create: args.auto_create,
+        on_duplicate: args.on_duplicate,
     };
     let client = args.connection.client(None)?;
     if has_settings {

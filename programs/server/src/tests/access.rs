@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use neap_catalog::{
     ANY_AGE, HardDelete, NewRole, NewTrigger, NewUser, TokenId, TriggerSpecification,
 };
+use neap_schema::OnDuplicate;
 
 pub(super) use self::requests::AccessRule;
 use self::requests::{
@@ -19,7 +20,8 @@ const SERVE: [&str; 4] = ["--object-store", "memory", "--user-auth-type", "basic
 /// The password of all users.
 const PASSWORD: &str = "correct horse";
 
-/// A server with tokens of every kind, and users of every role. Some tokens grant access to the databases `own` and `gone`; `gone` is dropped.
+/// A server with tokens of every kind, and users of every role. Some tokens grant access to the databases `own` and `gone`, which keep earlier
+/// rows, so that tokens may append to them; `gone` is dropped.
 /// Other tokens grant access to `other`.
 pub(super) struct AuthTestServer {
     pub(super) served: ServerUnderTest,
@@ -93,6 +95,9 @@ impl AuthTestServer {
         let mut tokens = BTreeMap::new();
         for name in ["own", "gone", "other"] {
             let id = catalog.create_database(name, None).await.unwrap();
+            if name != "other" {
+                catalog.set_on_duplicate(id, OnDuplicate::Keep).await.unwrap();
+            }
             catalog.create_table(id, "m", &[], &[]).await.unwrap();
             catalog.create_trigger(id, &for_requests(name)).await.unwrap();
         }

@@ -1,6 +1,7 @@
 //! Passwords, and the permissions that statements need.
 
 use neap_catalog::{NewRole, NewUser, PermissionRequest, RoleId, SecretToken};
+use neap_schema::{ColumnType, OnDuplicate};
 use tokio_postgres::Config;
 
 use super::test_bed::{ListenerTestBed, connect, state, texts};
@@ -98,8 +99,16 @@ async fn a_token_reads_and_writes_what_it_permits() {
 #[tokio::test]
 async fn a_token_that_appends_inserts_rows_and_deletes_none() {
     let bed = guarded().await;
-    let appender = connect(&config_with(&bed, "db:home:read,append").await).await.unwrap();
+    let kept = bed.catalog.create_database("kept", None).await.unwrap();
+    bed.catalog.set_on_duplicate(kept, OnDuplicate::Keep).await.unwrap();
+    let usage = [("usage".to_owned(), ColumnType::Float)];
+    bed.catalog.create_table(kept, "cpu", &[], &usage).await.unwrap();
+    let mut config = config_with(&bed, "db:home,kept:read,append").await;
     let insert = "INSERT INTO cpu (time, usage) VALUES (now(), 1)";
+    let replacing = connect(&config).await.unwrap();
+    let error = replacing.simple_query(insert).await.unwrap_err();
+    assert_eq!(state(&error), "42501");
+    let appender = connect(config.dbname("kept")).await.unwrap();
     appender.batch_execute(insert).await.unwrap();
     for sql in [
         "DELETE FROM cpu",
@@ -110,7 +119,7 @@ async fn a_token_that_appends_inserts_rows_and_deletes_none() {
         let error = appender.simple_query(sql).await.unwrap_err();
         assert_eq!(state(&error), "42501", "{sql}");
     }
-    assert_eq!(texts(&appender, "SELECT count(*) FROM cpu").await, [["4"]]);
+    assert_eq!(texts(&appender, "SELECT count(*) FROM cpu").await, [["1"]]);
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ impl FragmentPlanner<'_> {
             data: &self.scan.data,
             schema: &schema,
             tags: &tags,
+            on_duplicate: fragment.table.on_duplicate(),
             predicates: &predicates,
             partitions: fragment.partitions,
             limit: fragment.limit,

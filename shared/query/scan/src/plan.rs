@@ -10,7 +10,7 @@
 //!     DedupExec        one for each overlap; below a SequenceExec if not all of them fit into memory at once
 //!       SectionScanExec     section, from the oldest ...; only the rows of the wanted series
 //!       ...
-//!       StreamingTableExec  ... to the tail, sorted
+//!       StreamingTableExec  ... to the tail, sorted; the other way round if earlier rows are kept
 //! ```
 
 mod merges;
@@ -32,7 +32,7 @@ use datafusion::{
         union::UnionExec,
     },
 };
-use neap_schema::TIME_COLUMN;
+use neap_schema::{OnDuplicate, TIME_COLUMN};
 
 use crate::{
     data::{SectionData, SectionFile},
@@ -106,6 +106,8 @@ pub(crate) struct ScanPlanner<'a> {
     pub(crate) schema: &'a SchemaRef,
     /// The tags of the table, in the order of its series key.
     pub(crate) tags: &'a [String],
+    /// What a row does to an earlier one with the same tags and time.
+    pub(crate) on_duplicate: OnDuplicate,
     /// The filters.
     pub(crate) predicates: &'a ScanPredicates,
     /// The number of partitions that execute in parallel.
@@ -121,9 +123,15 @@ impl ScanPlanner<'_> {
         projection: &[usize],
         sources: &[ScanSource],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let regions = TimeRegions::from_sources(
+        let mut regions = TimeRegions::from_sources(
             &sources.iter().map(|source| source.time).collect::<Vec<_>>(),
         );
+        if self.on_duplicate == OnDuplicate::Keep {
+            // A merge prefers the values of its later inputs.
+            for overlap in &mut regions.overlaps {
+                overlap.sources.reverse();
+            }
+        }
         let mut inputs = self.direct(projection, sources, &regions)?;
         inputs.extend(self.merges(projection, sources, &regions.overlaps)?);
         if inputs.is_empty() {

@@ -56,7 +56,7 @@ impl TimeInterval {
 pub(crate) struct TimeOverlap {
     /// The range.
     pub(crate) range: TimeInterval,
-    /// The indexes of the sources that overlap with the range, ascending.
+    /// The indexes of the sources that overlap with the range, ascending unless the plan of the scan reverses them.
     pub(crate) sources: Vec<usize>,
 }
 

@@ -282,6 +282,7 @@ impl SnapshotTable {
             data: &self.shared.data,
             schema: &schema,
             tags: &tags,
+            on_duplicate: self.stored.on_duplicate(),
             predicates: &predicates,
             partitions,
             limit,

@@ -77,6 +77,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::RoleExists { .. }
             | CatalogError::Purged { .. }
             | CatalogError::PluginChanged { .. }
+            | CatalogError::HasTables
             | CatalogError::Ambiguous { .. } => Self::text(Kind::Conflict, message),
             CatalogError::Limit(_)
             | CatalogError::TooManyTokens
@@ -87,7 +88,9 @@ impl From<CatalogError> for ApiError {
             // Same status as in InfluxDB 3.
             CatalogError::TriggerEnabled { .. } => Self::text(Kind::Internal, message),
             CatalogError::Revoked => Self::refusal(Kind::Unauthenticated, message),
-            CatalogError::Forbidden => Self::refusal(Kind::Forbidden, message),
+            CatalogError::Forbidden | CatalogError::AppendRefused => {
+                Self::refusal(Kind::Forbidden, message)
+            }
             CatalogError::Store(error) => error.into(),
             CatalogError::OtherTail { .. } | CatalogError::NoStoreTime => {
                 retry(Kind::Unavailable, message)

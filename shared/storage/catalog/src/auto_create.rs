@@ -28,7 +28,7 @@ impl Catalog {
         auto_create: AutoCreate,
     ) -> Result<(), CatalogError> {
         let set = |catalog: &mut DatabaseCatalog| {
-            std::mem::replace(&mut catalog.auto_create, auto_create) != auto_create
+            Ok(std::mem::replace(&mut catalog.auto_create, auto_create) != auto_create)
         };
         self.change_setting(database, "set auto-create", auto_create.as_str(), set)
             .await

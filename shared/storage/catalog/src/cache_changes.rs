@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::VersionedValue;
-use neap_schema::{CacheId, ColumnId, ColumnType, DatabaseId, TIME_COLUMN};
+use neap_schema::{CacheId, ColumnId, ColumnType, DatabaseId, OnDuplicate, TIME_COLUMN};
 
 use crate::{
     Catalog, CatalogError, Column, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
@@ -164,6 +164,7 @@ impl DatabaseCatalog {
     ) -> Result<Arc<LastCacheDefinition>, CatalogError> {
         let (next, in_all) = (self.next_cache, self.cache_ids().count());
         let table = self.table_with_caches(&new.table)?;
+        check_replaces(table)?;
         let cache = Arc::new(new.define(next, table)?);
         if table.last_cache(&cache.name).is_some() {
             return Err(already_exists(&cache.name));
@@ -180,6 +181,7 @@ impl DatabaseCatalog {
     ) -> Result<Arc<DistinctCacheDefinition>, CatalogError> {
         let (next, in_all) = (self.next_cache, self.cache_ids().count());
         let table = self.table_with_caches(&new.table)?;
+        check_replaces(table)?;
         let cache = Arc::new(new.define(next, table)?);
         if table.distinct_cache(&cache.name).is_some() {
             return Err(already_exists(&cache.name));
@@ -241,6 +243,16 @@ impl NewLastCache {
         } else {
             Err(CatalogError::LastCacheKeyType)
         }
+    }
+}
+
+/// Refuses a table that keeps earlier rows, because caches are merged from the oldest rows to the newest.
+fn check_replaces(table: &Table) -> Result<(), CatalogError> {
+    match table.on_duplicate() {
+        OnDuplicate::Replace => Ok(()),
+        OnDuplicate::Keep => Err(invalid(
+            "tables that keep earlier rows (on-duplicate: keep) have no caches".to_owned(),
+        )),
     }
 }
 

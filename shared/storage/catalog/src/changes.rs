@@ -293,7 +293,7 @@ impl Catalog {
         order: WriteOrder,
     ) -> Result<(), CatalogError> {
         let (action, shown) = ("set order of writes", order.to_string());
-        let set = |catalog: &mut DatabaseCatalog| catalog.set_write_order(order);
+        let set = |catalog: &mut DatabaseCatalog| Ok(catalog.set_write_order(order));
         self.change_setting(database, action, &shown, set).await
     }
 
@@ -304,14 +304,14 @@ impl Catalog {
         database: DatabaseId,
         action: &'static str,
         shown: &str,
-        mut set: impl FnMut(&mut DatabaseCatalog) -> bool + Send,
+        mut set: impl FnMut(&mut DatabaseCatalog) -> Result<bool, CatalogError> + Send,
     ) -> Result<(), CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let root = self.root(ANY_AGE).await?;
         let entry = root.value.databases().get(&database);
         let name = entry.map(|entry| entry.name.as_str()).unwrap_or_default();
         let change = |catalog: &mut DatabaseCatalog| {
-            let changed = set(catalog);
+            let changed = set(catalog)?;
             if changed {
                 catalog.note(self.now()?, action, name, Some(shown.to_owned()));
             }

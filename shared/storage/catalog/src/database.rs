@@ -8,7 +8,7 @@ use std::{
 
 use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder, formats};
 use neap_schema::{
-    AutoCreate, CacheId, ColumnType, TableId, TriggerId, ViewId, validate_table_name,
+    AutoCreate, CacheId, ColumnType, OnDuplicate, TableId, TriggerId, ViewId, validate_table_name,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,8 @@ pub struct DatabaseCatalog {
     write_order: WriteOrder,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) auto_create: AutoCreate,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) on_duplicate: OnDuplicate,
     /// The id of the next cache. Absent if the database never had a cache.
     #[serde(
         default = "cache_definitions::first_id",
@@ -97,6 +99,7 @@ impl Default for DatabaseCatalog {
             cold: None,
             write_order: WriteOrder::default(),
             auto_create: AutoCreate::default(),
+            on_duplicate: OnDuplicate::default(),
             next_cache: cache_definitions::first_id(),
             file_index: Vec::new(),
             triggers: BTreeMap::new(),
@@ -169,9 +172,13 @@ impl DatabaseCatalog {
         self.retention_ns.is_some() || tables.any(|table| self.retention_of(*table).is_some())
     }
 
-    /// Returns the write order of requests that do not specify one.
+    /// Returns the write order of requests that do not specify one. It is strict if earlier rows are kept, because the clocks
+    /// of two instances do not tell which row was there first.
     pub fn write_order(&self) -> WriteOrder {
-        self.write_order
+        match self.on_duplicate {
+            OnDuplicate::Replace => self.write_order,
+            OnDuplicate::Keep => WriteOrder::Strict,
+        }
     }
 
     /// Sets the write order. Returns whether this changes the catalog.
@@ -275,7 +282,8 @@ impl DatabaseCatalog {
         let id = self.next_table;
         let no_more = CatalogError::NoMoreIds { what: "table" };
         self.next_table = id.next().ok_or(no_more)?;
-        self.tables.insert(id, Arc::new(Table::new(id, name)));
+        let table = Table::new(id, name).with_on_duplicate(self.on_duplicate);
+        self.tables.insert(id, Arc::new(table));
         self.live.insert(name, id);
         Ok(id)
     }

@@ -141,6 +141,9 @@ pub enum CatalogError {
         /// The reason.
         reason: String,
     },
+    /// What rows do to earlier ones can't be changed any more.
+    #[error("on-duplicate can't be changed, because the database has or had tables or views")]
+    HasTables,
     /// Another request has changed the plugin.
     #[error("plugin '{name}' was changed by another request")]
     PluginChanged {
@@ -263,6 +266,11 @@ pub enum CatalogError {
     /// The token of the caller does not allow the change.
     #[error("unauthorized to perform requested action with the token")]
     Forbidden,
+    /// The token of the caller allows to append rows, which would replace others in this database.
+    #[error(
+        "unauthorized to write: the token may only append, and rows of this database replace others (on-duplicate: replace)"
+    )]
+    AppendRefused,
     /// All ids of this kind are used.
     #[error("there are no more {what} ids")]
     NoMoreIds {

@@ -50,6 +50,7 @@ mod name_index;
 mod names;
 mod node_changes;
 mod nodes;
+mod on_duplicate;
 pub mod origin;
 mod plugins;
 mod query_groups;

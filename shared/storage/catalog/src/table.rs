@@ -6,7 +6,7 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use neap_schema::{ColumnId, ColumnType, TIME_COLUMN, TableId, TableView};
+use neap_schema::{ColumnId, ColumnType, OnDuplicate, TIME_COLUMN, TableId, TableView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +24,9 @@ pub struct Table {
     name: String,
     columns: Vec<Column>,
     next_column: ColumnId,
+    /// Never changes, because rows are merged at any time.
+    #[serde(default, skip_serializing_if = "is_replace")]
+    on_duplicate: OnDuplicate,
     /// The columns that were dropped, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dropped_columns: Vec<DroppedColumn>,
@@ -67,6 +70,7 @@ impl Table {
             name: name.to_owned(),
             columns: vec![time],
             next_column: ColumnId::new(1),
+            on_duplicate: OnDuplicate::default(),
             dropped_columns: Vec::new(),
             column_changes: 0,
             deletion: None,
@@ -81,6 +85,19 @@ impl Table {
             schema: OnceLock::new(),
             stored_schema: OnceLock::new(),
         }
+    }
+
+    /// Sets what rows do to earlier ones. For a table that is being created.
+    pub(crate) fn with_on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
+        Self {
+            on_duplicate,
+            ..self
+        }
+    }
+
+    /// Returns what a row does to an earlier one with the same tags and time.
+    pub fn on_duplicate(&self) -> OnDuplicate {
+        self.on_duplicate
     }
 
     /// Returns the id, unique in the database and never reused.
@@ -430,6 +447,14 @@ impl Table {
 )]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_replace(on_duplicate: &OnDuplicate) -> bool {
+    *on_duplicate == OnDuplicate::Replace
 }
 
 /// Returns the type of a field by its name in the API that creates tables: `utf8`, `int64`, `uint64`, `float64` or

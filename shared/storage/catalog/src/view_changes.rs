@@ -10,7 +10,7 @@ use std::{
 };
 
 use neap_bucket::StoreTime;
-use neap_schema::{ColumnType, DatabaseId, ViewId, validate_table_name};
+use neap_schema::{ColumnType, DatabaseId, OnDuplicate, ViewId, validate_table_name};
 
 use crate::{
     Actor, Catalog, CatalogError, CatalogLimits, DatabaseCatalog, LimitError, MaterializedView,
@@ -224,7 +224,7 @@ impl DatabaseCatalog {
         if let Some((_, other)) = self.foreign_view(&target.table) {
             return Err(other.conflict(&target.table));
         }
-        self.check_target_columns(&target.table)?;
+        self.check_target_table(&target.table)?;
         if new.needs_new_table && self.table(&target.table).is_some() {
             return invalid(format!("table '{}' exists", target.table));
         }
@@ -252,11 +252,17 @@ impl DatabaseCatalog {
         Ok(())
     }
 
-    /// Refuses a table whose columns have aliases as the target of a view. Refreshes compare its rows by the names of columns, which
-    /// the query of the view might have as aliases.
-    pub(crate) fn check_target_columns(&self, table: &str) -> Result<(), CatalogError> {
+    /// Refuses a table as the target of a view if its columns have aliases, because refreshes compare its rows by the names of
+    /// columns, which the query of the view might have as aliases; and if it keeps earlier rows, because refreshes replace rows.
+    pub(crate) fn check_target_table(&self, table: &str) -> Result<(), CatalogError> {
         if self.table(table).is_some_and(|found| found.has_column_aliases()) {
             let reason = format!("columns of table '{table}' have aliases; delete them first");
+            return Err(CatalogError::InvalidView { reason });
+        }
+        if self.on_duplicate == OnDuplicate::Keep {
+            let reason = format!(
+                "it could not replace rows of table '{table}', whose database keeps earlier rows (on-duplicate: keep)"
+            );
             return Err(CatalogError::InvalidView { reason });
         }
         Ok(())

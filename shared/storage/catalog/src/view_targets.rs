@@ -92,7 +92,7 @@ impl Catalog {
                 Some((name, _)) => Some(name.clone()),
                 None => None,
             };
-            catalog.check_target_columns(table)?;
+            catalog.check_target_table(table)?;
             if let Some(name) = replaced {
                 catalog.foreign_views.remove(&name);
             }

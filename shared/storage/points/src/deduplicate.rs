@@ -8,7 +8,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, SchemaRef};
 use arrow_select::take::take;
 use neap_schema::{
-    TIME_COLUMN,
+    OnDuplicate, TIME_COLUMN,
     narrow_integers::{concat_parts, narrowest_type, wide_type, widened},
 };
 
@@ -25,7 +25,7 @@ const MAX_ROWS: usize = u32::MAX as usize;
 /// Deduplicates rows of one table, given from the oldest to the newest. Returns one row for each point, sorted by tag
 /// set (tag by tag in the order of `tags`, a missing tag first), then by time.
 ///
-/// Each field keeps its newest non-null value. The result has the columns of `schema`; the rows may lack some of them.
+/// Each field has its newest non-null value. The result has the columns of `schema`; the rows may lack some of them.
 ///
 /// # Errors
 /// There are more than 2^32 - 1 rows, or a column has another type than in `schema`.
@@ -58,7 +58,20 @@ pub fn deduplicate(
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
 ) -> Result<RecordBatch, PointsError> {
-    let mut sorter = PointSorter::new(tags);
+    deduplicate_with(tags, schema, batches, OnDuplicate::Replace)
+}
+
+/// Deduplicates rows as [`deduplicate`] does, of a table whose earlier values may be kept.
+///
+/// # Errors
+/// Same as [`deduplicate`].
+pub fn deduplicate_with(
+    tags: &[String],
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+    on_duplicate: OnDuplicate,
+) -> Result<RecordBatch, PointsError> {
+    let mut sorter = PointSorter::new(tags).with_on_duplicate(on_duplicate);
     let mut fields = FieldColumns::new(tags);
     for batch in batches {
         sorter.add(&batch)?;
@@ -87,6 +100,7 @@ pub struct PointSorter {
     series: Vec<u32>,
     /// The time of each row.
     time: Vec<i64>,
+    on_duplicate: OnDuplicate,
 }
 
 impl PointSorter {
@@ -96,6 +110,16 @@ impl PointSorter {
             index: SeriesIndex::new(tags),
             series: Vec::new(),
             time: Vec::new(),
+            on_duplicate: OnDuplicate::default(),
+        }
+    }
+
+    /// Sets what a row does to an earlier one of its point. By default, its values replace those.
+    #[must_use]
+    pub fn with_on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
+        Self {
+            on_duplicate,
+            ..self
         }
     }
 
@@ -118,6 +142,7 @@ impl PointSorter {
             index,
             series,
             time,
+            on_duplicate,
         } = self;
         let sorted = RowsByPoint::new(&series, &time, &index.ranks());
         let ends = sorted.ends_of_points(&series, &time);
@@ -128,6 +153,7 @@ impl PointSorter {
             versions: PointRowNumbers {
                 rows: sorted.into_inner(),
                 ends,
+                on_duplicate,
             },
         }
     }
@@ -189,8 +215,8 @@ impl DividedPoints {
     }
 
     /// Returns the column of a tag, of the time, or of a field, for each part. A field has the newest non-null value of
-    /// each point, and is taken from `fields`: the rows in the order in which the sorter got them. The columns of a tag share a
-    /// dictionary.
+    /// each point, or the oldest one if earlier values are kept, and is taken from `fields`: the rows in the order in which the
+    /// sorter got them. The columns of a tag share a dictionary.
     ///
     /// # Errors
     /// The rows have another type in the column, or there are more or fewer than the sorter got.
@@ -220,7 +246,7 @@ impl DividedPoints {
         }
         let column = column.as_ref();
         let of_part = |part: &PointPart| -> Result<ArrayRef, PointsError> {
-            let values = take(column, &part.newest_valid(column), None)?;
+            let values = take(column, &part.rows_of_values(column), None)?;
             Ok(widened(&values).unwrap_or(values))
         };
         parts.map(of_part).collect()
@@ -238,6 +264,7 @@ struct PointRowNumbers {
     rows: Vec<u32>,
     /// The end of the rows of each point, unless each row is a point.
     ends: Option<Vec<u32>>,
+    on_duplicate: OnDuplicate,
 }
 
 impl PointRowNumbers {
@@ -295,17 +322,26 @@ struct PointPart {
 }
 
 impl PointPart {
-    /// Returns the newest row of each point that has a value in `column`, or the newest row of the point if none has.
-    fn newest_valid(&self, column: &dyn Array) -> UInt32Array {
-        let versions = self.versions.as_ref();
-        let Some((points, versions)) = versions.filter(|_| column.null_count() > 0) else {
+    /// Returns the row of each point whose value in `column` counts: the newest or the oldest one that has a value, or the
+    /// newest row of the point if none has.
+    fn rows_of_values(&self, column: &dyn Array) -> UInt32Array {
+        let Some((points, versions)) = &self.versions else {
             return self.newest.clone();
         };
+        let keeps_first = versions.on_duplicate == OnDuplicate::Keep;
+        if column.null_count() == 0 && !keeps_first {
+            return self.newest.clone();
+        }
         let newest_of_points = points.iter().zip(self.newest.values());
         let rows = newest_of_points.map(|(point, newest)| {
-            let rows = versions.of(*point).iter().rev();
-            let valid = rows.copied().find(|row| column.is_valid(*row as usize));
-            valid.unwrap_or(*newest)
+            let mut rows = versions.of(*point).iter();
+            let has_value = |row: &&u32| column.is_valid(**row as usize);
+            let valid = if keeps_first {
+                rows.find(has_value)
+            } else {
+                rows.rfind(has_value)
+            };
+            valid.copied().unwrap_or(*newest)
         });
         UInt32Array::from_iter_values(rows)
     }

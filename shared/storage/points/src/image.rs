@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A row that is a newer version of a point copies the values that it lacks from the older version, and the older
-//! version is masked. Older rows are never copied or sorted again, so the cost of a segment is proportional to its
-//! size, and queries read the chunks in parallel.
+//! version is masked. If the table keeps earlier values, the row copies all values that the older version has. Older rows
+//! are never copied or sorted again, so the cost of a segment is proportional to its size, and queries read the chunks in
+//! parallel.
 //!
 //! A row delete masks the matching rows and removes them from the index, so that a later row of the same point is a new
 //! point.
@@ -45,7 +46,7 @@ use std::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 use neap_row_delete::Condition;
-use neap_schema::TIME_COLUMN;
+use neap_schema::{OnDuplicate, TIME_COLUMN};
 
 use crate::{PointsError, SeriesIndex, columns::conform_narrow_column, times};
 
@@ -144,6 +145,7 @@ impl TailImage {
 pub struct TailImageBuilder {
     schema: SchemaRef,
     tags: Vec<String>,
+    on_duplicate: OnDuplicate,
     /// Whether the values of each column are loaded.
     is_loaded: Arc<[bool]>,
     /// Images write it: for each column, whether a query has scanned whole chunks with it.
@@ -181,6 +183,7 @@ impl TailImageBuilder {
             is_scanned: schema.fields().iter().map(|_| AtomicBool::new(false)).collect(),
             schema,
             tags: tags.to_vec(),
+            on_duplicate: OnDuplicate::default(),
             index: Arc::new(RwLock::new(SeriesIndex::new(tags))),
             rows: Arc::new(RwLock::new(SeriesRows::new())),
             chunks: Vec::new(),
@@ -191,6 +194,20 @@ impl TailImageBuilder {
             image: None,
             order: Arc::default(),
         }
+    }
+
+    /// Sets what a row does to an earlier one of its point. By default, its values replace those.
+    #[must_use]
+    pub fn with_on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
+        Self {
+            on_duplicate,
+            ..self
+        }
+    }
+
+    /// Returns what a row does to an earlier one of its point.
+    pub fn on_duplicate(&self) -> OnDuplicate {
+        self.on_duplicate
     }
 
     /// The columns of the table.

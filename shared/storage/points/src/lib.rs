@@ -1,6 +1,7 @@
 //! Deduplicates points: merges the rows of several writes that are versions of the same point.
 //!
-//! A point is one (table, tag set, time). Each of its fields has the newest non-null value of all writes. This crate
+//! A point is one (table, tag set, time). Each of its fields has the newest non-null value of all writes, or the oldest one if
+//! the table keeps the values of earlier rows ([`OnDuplicate`](neap_schema::OnDuplicate)). This crate
 //! finds the rows that are versions of the same point by assigning a number to each tag set ([`SeriesIndex`]), and
 //! merges them in two ways:
 //!
@@ -28,7 +29,9 @@ mod tag_values;
 mod tests;
 
 pub use columns::{conform_to_schema, times};
-pub use deduplicate::{DividedPoints, FieldColumns, PointSorter, SortedPoints, deduplicate};
+pub use deduplicate::{
+    DividedPoints, FieldColumns, PointSorter, SortedPoints, deduplicate, deduplicate_with,
+};
 pub use error::PointsError;
 pub use image::{
     ChunkRows, ImageChunk, MAX_LOOKED_UP_SERIES, SelectedSeries, SortedRows, TagFilter, TailImage,

@@ -19,6 +19,7 @@ use proptest::prelude::*;
 
 mod chunk_rows;
 mod equal_hashes;
+mod kept_values;
 mod loaded_columns;
 mod parts;
 mod values_of_tags;

@@ -16,6 +16,7 @@ mod auto_create;
 mod column_name;
 mod ids;
 pub mod narrow_integers;
+mod on_duplicate;
 pub mod prometheus;
 mod table_name;
 mod table_view;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use auto_create::{AutoCreate, CreationRefused, UnknownAutoCreate};
 pub use column_name::{NulInColumnName, validate_column_name};
 pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId, ViewId};
+pub use on_duplicate::{OnDuplicate, UnknownOnDuplicate};
 pub use table_name::{MAX_TABLE_NAME_BYTES, TableNameError, validate_table_name};
 pub use table_view::{ColumnView, TableView};
 

@@ -10,9 +10,9 @@ use arrow_array::{
 use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::{concat::concat_batches, filter::filter_record_batch};
 use bytes::Bytes;
-use neap_points::{deduplicate, times};
+use neap_points::{deduplicate, deduplicate_with, times};
 use neap_row_delete::Condition;
-use neap_schema::ColumnType;
+use neap_schema::{ColumnType, OnDuplicate};
 use neap_test_inputs::cases;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
@@ -116,14 +116,17 @@ fn at(offset: u64) -> usize {
 }
 
 /// Returns all blocks of a merge.
-fn blocks(opened: Vec<OpenedInput>) -> Result<Vec<RecordBatch>, MergeError> {
+fn blocks(
+    opened: Vec<OpenedInput>,
+    on_duplicate: OnDuplicate,
+) -> Result<Vec<RecordBatch>, MergeError> {
     let mut inputs = Vec::new();
     let mut files = Vec::new();
     for one in opened {
         inputs.push(one.input);
         files.push((one.bytes, one.windows));
     }
-    let mut merge = BlockMerge::new(tags(), schema(), inputs);
+    let mut merge = BlockMerge::new(tags(), schema(), on_duplicate, inputs);
     let mut blocks = Vec::new();
     loop {
         match merge.next()? {
@@ -236,13 +239,14 @@ proptest! {
         sections in proptest::collection::vec((rows(), filter()), 1..6),
         batch_rows in 1usize..9,
         window_bytes in prop_oneof![Just(0u64), 300u64..3_000, Just(u64::MAX)],
+        on_duplicate in prop_oneof![Just(OnDuplicate::Replace), Just(OnDuplicate::Keep)],
     ) {
         let sections: Vec<_> = sections.into_iter().map(|(rows, filter)| (section_rows(&rows), filter)).collect();
         let opened = sections.iter().map(|(rows, filter)| open(rows, filter.input(), batch_rows, window_bytes));
-        let blocks = blocks(opened.collect()).unwrap();
+        let blocks = blocks(opened.collect(), on_duplicate).unwrap();
         let merged = concat_batches(&schema(), &blocks).unwrap();
         let left: Vec<_> = sections.iter().map(|(rows, filter)| kept(rows, filter)).collect();
-        let expected = deduplicate(&tags(), &schema(), left).unwrap();
+        let expected = deduplicate_with(&tags(), &schema(), left, on_duplicate).unwrap();
         prop_assert_eq!(text(&merged), text(&expected));
         let most = blocks.iter().map(RecordBatch::num_rows).max().unwrap_or(0);
         prop_assert!(most <= batch_rows * sections.len());
@@ -312,18 +316,14 @@ fn rows_out_of_order_are_refused() {
     for batch_rows in [1, 2] {
         let reversed =
             concat_batches(&sorted.schema(), &[sorted.slice(1, 1), sorted.slice(0, 1)]).unwrap();
-        let error = blocks(vec![open(
-            &reversed,
-            InputRowFilter::default(),
-            batch_rows,
-            0,
-        )])
-        .unwrap_err();
+        let input = open(&reversed, InputRowFilter::default(), batch_rows, 0);
+        let error = blocks(vec![input], OnDuplicate::Replace).unwrap_err();
         assert!(matches!(error, MergeError::NotSorted(_)), "{error}");
     }
     let twice =
         concat_batches(&sorted.schema(), &[sorted.slice(0, 1), sorted.slice(0, 1)]).unwrap();
-    assert!(blocks(vec![open(&twice, InputRowFilter::default(), 1, 0)]).is_err());
+    let input = open(&twice, InputRowFilter::default(), 1, 0);
+    assert!(blocks(vec![input], OnDuplicate::Replace).is_err());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use neap_http::{
     AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext,
     with_common_layers,
 };
+use neap_schema::OnDuplicate;
 
 use super::{form, home};
 use crate::{router, tests::instance::QueryTestInstance};
@@ -145,9 +146,16 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
         guarded.post(&write_only, "SELECT temp FROM home").await,
         FORBIDDEN
     );
-    let appender = guarded.token("db:db:read,append").await;
-    let stored = guarded.post(&appender, "SELECT temp INTO x FROM home").await;
+    let kept = guarded.0.catalog.create_database("kept", None).await.unwrap();
+    guarded.0.catalog.set_on_duplicate(kept, OnDuplicate::Keep).await.unwrap();
+    let appender = guarded.token("db:db,kept:read,append").await;
+    let stored = guarded.post(&appender, "SELECT temp INTO kept..x FROM home").await;
     assert!(stored.contains("written"), "{stored}");
+    let replacing = guarded.post(&appender, "SELECT temp INTO x FROM home").await;
+    assert!(
+        replacing.starts_with("403") && replacing.contains("may only append"),
+        "{replacing}"
+    );
     for refused in [
         "DELETE FROM home",
         "DROP MEASUREMENT home",

@@ -324,6 +324,24 @@ fn what_writes_create_is_set_for_a_database() {
 }
 
 #[test]
+fn what_rows_do_to_earlier_ones_is_set_for_a_database() {
+    let done = answer("200 OK", "");
+    let (url, requests) = server(&[&done, &done]);
+    for line in [
+        "create database d --on-duplicate keep",
+        "update database --database d --on-duplicate replace",
+    ] {
+        assert_eq!(run_line(line, &url, "").0, 0, "{line}");
+    }
+    let (status, _, err) = run_line("create database d --on-duplicate ignore", &url, "");
+    assert_eq!(status, USAGE);
+    assert!(err.contains("`replace` or `keep`"), "{err}");
+    let requests = requests.join().unwrap();
+    assert_eq!(body(&requests[0]), r#"{"db":"d","on_duplicate":"keep"}"#);
+    assert_eq!(body(&requests[1]), r#"{"db":"d","on_duplicate":"replace"}"#);
+}
+
+#[test]
 fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() {
     let done = answer("200 OK", "");
     let alias = "'t' is an alias of 'u': use this name, or delete the alias first";

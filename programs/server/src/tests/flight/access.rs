@@ -126,7 +126,7 @@ async fn flight_requests_follow_the_access_rules() {
         (FlightRequest::Catalogs, Holders, Code::Ok),
         (FlightRequest::Prepare, Own("read"), Code::Ok),
         (FlightRequest::Ingest("own"), Own("append"), Code::Ok),
-        (FlightRequest::Ingest("new"), All("append"), Code::Ok),
+        (FlightRequest::Ingest("new"), All("write"), Code::Ok),
         (FlightRequest::Actions, Holders, Code::Ok),
     ] {
         for (token, secret) in tokens.iter().chain([&without_token]) {

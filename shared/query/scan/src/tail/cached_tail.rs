@@ -280,7 +280,8 @@ impl CachedTail {
         }
         let (tags, schema) = (self.builder.tags(), Arc::clone(self.builder.schema()));
         let used = self.used_columns();
-        let builder = TailImageBuilder::with_columns(tags, schema, |name| used.contains(name));
+        let builder = TailImageBuilder::with_columns(tags, schema, |name| used.contains(name))
+            .with_on_duplicate(self.builder.on_duplicate());
         *self = Self::empty(builder, mark, self.quarantine);
         true
     }
@@ -492,6 +493,7 @@ impl CachedTail {
 fn builder_of(table: &Table, columns: &BTreeSet<String>) -> TailImageBuilder {
     let tags = table.tag_names();
     TailImageBuilder::with_columns(&tags, table.arrow_schema(), |name| columns.contains(name))
+        .with_on_duplicate(table.on_duplicate())
 }
 
 /// Returns about the size of the rows of a stream with all columns of the table, in bytes.

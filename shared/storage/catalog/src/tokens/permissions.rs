@@ -102,7 +102,7 @@ words! {
         Read = "read",
         /// Write and delete rows.
         Write = "write",
-        /// Write rows, but not delete them. A row replaces one with the same tags and time, as every write does.
+        /// Write rows to it if it keeps earlier rows, without deletes.
         Append = "append",
         /// Create it, its tables and caches.
         Create = "create",

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::DataType;
-use neap_schema::narrow_integers::{interleave_parts, narrowed};
+use neap_schema::{
+    OnDuplicate,
+    narrow_integers::{interleave_parts, narrowed},
+};
 
 use super::{ImageChunk, TailImageBuilder, chunk::array_bytes, row_position::RowPosition};
 use crate::{PointsError, columns::conform_narrow_column};
@@ -45,7 +48,7 @@ impl TailImageBuilder {
         Ok(())
     }
 
-    /// Copies values of these columns into all rows that replaced others and lack them.
+    /// Copies values of these columns into all rows that replaced others and lack them, or keep theirs.
     fn fill_replaced(&mut self, columns: &BTreeSet<usize>) -> Result<(), PointsError> {
         let replaced = std::mem::take(&mut self.replaced);
         let chunk_of = |(newer, _): &(u32, u32)| self.place(*newer).map(|place| place.0);
@@ -62,7 +65,8 @@ impl TailImageBuilder {
         Ok(())
     }
 
-    /// Copies into each newer row the values that it lacks from its older version, and masks the older version.
+    /// Copies into each newer row the values that it lacks from its older version, or all values that its older version has,
+    /// and masks the older version.
     pub(super) fn merge_older_versions(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
         let places = self.places(pairs);
         let is_loaded = Arc::clone(&self.is_loaded);
@@ -97,7 +101,7 @@ impl TailImageBuilder {
         pairs.iter().filter_map(places).collect()
     }
 
-    /// Fills the nulls of columns of a chunk whose rows replaced others.
+    /// Copies values of older versions into columns of a chunk whose rows replaced others.
     fn fill_chunk(
         &mut self,
         chunk: usize,
@@ -106,7 +110,8 @@ impl TailImageBuilder {
     ) -> Result<(), PointsError> {
         let mut filled = Vec::new();
         for column in columns {
-            filled.extend(self.fill_nulls(chunk, column, places)?.map(|values| (column, values)));
+            let values = self.with_older_values(chunk, column, places)?;
+            filled.extend(values.map(|values| (column, values)));
         }
         if let Some(chunk) = self.chunks.get_mut(chunk).filter(|_| !filled.is_empty()) {
             chunk.set_columns(filled);
@@ -114,8 +119,8 @@ impl TailImageBuilder {
         Ok(())
     }
 
-    /// Returns a column of a chunk with its nulls filled from older versions; `None` if there is nothing to fill.
-    fn fill_nulls(
+    /// Returns a column of a chunk with the values that come from older versions; `None` if there are none.
+    fn with_older_values(
         &self,
         chunk: usize,
         column: usize,
@@ -128,7 +133,8 @@ impl TailImageBuilder {
         let newest = values_of(chunk)?;
         // All versions of a point have the same tags.
         let is_tag = matches!(newest.data_type(), DataType::Dictionary(..));
-        if newest.null_count() == 0 || is_tag {
+        let keeps_older = self.on_duplicate == OnDuplicate::Keep;
+        if is_tag || newest.null_count() == 0 && !keeps_older {
             return Ok(None);
         }
         let mut from: Vec<RowPosition> = (0..newest.len()).map(|row| (chunk, row)).collect();
@@ -138,9 +144,12 @@ impl TailImageBuilder {
                 (at, row) if *at == chunk => from.get(*row).copied().unwrap_or(*older),
                 _ => *older,
             };
-            if newest.is_null(*row)
-                && let Some(slot) = from.get_mut(*row)
-            {
+            let takes_older = if keeps_older {
+                values_of(older.0)?.is_valid(older.1)
+            } else {
+                newest.is_null(*row)
+            };
+            if takes_older && let Some(slot) = from.get_mut(*row) {
                 *slot = older;
             }
         }

@@ -11,11 +11,11 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
     let rows = [
         ("POST", "/api/v1/write?db=own", "", append),
         ("POST", "/api/v1/prom/write?db=own", "", append),
-        ("POST", "/api/v1/write?db=missing", "", All("append")),
+        ("POST", "/api/v1/write?db=missing", "", All("write")),
         ("POST", "/v1/metrics?db=own", "{}", append),
         ("POST", "/v1/logs?db=own", "{}", append),
         ("POST", "/v1/traces?db=own", "{}", append),
-        ("POST", "/v1/traces?db=missing", "{}", All("append")),
+        ("POST", "/v1/traces?db=missing", "{}", All("write")),
         ("POST", "/imp?db=own", "", append),
         ("POST", "/api/v1/read?db=own", "", read),
         ("POST", "/api/v1/prom/read?db=own", "", read),
