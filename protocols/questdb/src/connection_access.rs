@@ -113,8 +113,7 @@ impl KeyReader {
         let id = found.ok_or(AccessError::Forbidden)?;
         let may = |action| permissions.allow(action, Some(id));
         let check = self.catalog.check_row_permission(id, may);
-        let checked = self.world.timeout(STORE_LIMIT, check).await.ok_or_else(store_timeout)?;
-        checked?;
+        self.world.timeout(STORE_LIMIT, check).await.ok_or_else(store_timeout)??;
         Ok(Some(id))
     }
 

@@ -52,7 +52,7 @@ export default function WriteView(): JSX.Element {
   if (!mayWriteSomewhere()) {
     return (
       <EmptyState icon="write" title="You may not write">
-        <p>Sign in with a token or as a user with the permission to write to a database, such as db:home:append.</p>
+        <p>Sign in with a token or as a user with the permission to write to a database, such as db:home:write.</p>
       </EmptyState>
     );
   }

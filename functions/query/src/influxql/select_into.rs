@@ -110,8 +110,7 @@ impl InfluxqlSession {
             let text = format!("{INTERNAL_DATABASE} can't be changed");
             return Err(InfluxqlError::Invalid(text));
         }
-        let id = self.find(&name).await?;
-        let Some(id) = id else {
+        let Some(id) = self.find(&name).await? else {
             self.caller.require(DatabaseAction::Write, None)?;
             return Err(QueryError::DatabaseNotFound(name).into());
         };
