@@ -6,6 +6,7 @@ mod caches;
 mod cold_storage;
 mod columns;
 mod configure;
+mod database_settings;
 mod delete;
 mod error_response;
 mod file_index;

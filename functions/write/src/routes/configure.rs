@@ -13,15 +13,16 @@ use axum::{
 };
 use chrono::DateTime;
 use http::StatusCode;
-use neap_bucket::{StoreTime, WriteOrder};
+use neap_bucket::StoreTime;
 use neap_catalog::{
     CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
     validate_database_name,
 };
 use neap_http::{ApiError, Caller, Kind, parse_query, read_json};
-use neap_schema::{AutoCreate, ColumnType, DatabaseId, OnDuplicate};
+use neap_schema::{ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
+use super::database_settings::DatabaseSettings;
 use crate::WriteService;
 
 pub(super) type StatusResult = Result<StatusCode, ApiError>;
@@ -74,15 +75,8 @@ struct CreateDatabaseBody {
     db: String,
     #[serde(default, deserialize_with = "human_duration")]
     retention_period: Option<Duration>,
-    /// Specific to Neap.
-    #[serde(default)]
-    order: Option<WriteOrder>,
-    /// Specific to Neap.
-    #[serde(default)]
-    auto_create: Option<AutoCreate>,
-    /// Specific to Neap.
-    #[serde(default)]
-    on_duplicate: Option<OnDuplicate>,
+    #[serde(flatten)]
+    settings: DatabaseSettings,
 }
 
 /// An update with only settings of Neap leaves the retention unchanged. Without them, a missing retention means none, as in
@@ -92,19 +86,8 @@ struct UpdateDatabaseBody {
     db: String,
     #[serde(default, deserialize_with = "nullable_duration")]
     retention_period: Option<Option<Duration>>,
-    #[serde(default)]
-    order: Option<WriteOrder>,
-    #[serde(default)]
-    auto_create: Option<AutoCreate>,
-    #[serde(default)]
-    on_duplicate: Option<OnDuplicate>,
-}
-
-impl UpdateDatabaseBody {
-    /// Returns whether it has a setting of Neap.
-    fn has_settings(&self) -> bool {
-        self.order.is_some() || self.auto_create.is_some() || self.on_duplicate.is_some()
-    }
+    #[serde(flatten)]
+    settings: DatabaseSettings,
 }
 
 /// Deserializes a duration or `null`, and distinguishes both from a missing field.
@@ -145,21 +128,13 @@ async fn create_database(
     caller.require(DatabaseAction::Create, None)?;
     let body: CreateDatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
-    if body.order.is_some() {
+    if body.settings.order.is_some() {
         caller.require_admin()?;
     }
     let catalog = &service.catalog;
     let created = catalog.create_database(&body.db, body.retention_period);
     let database = created.await?;
-    if let Some(order) = body.order {
-        catalog.set_write_order(database, order).await?;
-    }
-    if let Some(auto_create) = body.auto_create {
-        catalog.set_auto_create(database, auto_create).await?;
-    }
-    if let Some(on_duplicate) = body.on_duplicate {
-        catalog.set_on_duplicate(database, on_duplicate).await?;
-    }
+    body.settings.apply(catalog, database).await?;
     Ok(StatusCode::OK)
 }
 
@@ -173,20 +148,13 @@ async fn update_database(
     let body: UpdateDatabaseBody = json(&service, request).await?;
     let retention = body.retention_period;
     check_retention(retention.flatten())?;
-    if retention.is_some() || !body.has_settings() {
+    let settings = body.settings;
+    if retention.is_some() || settings.is_empty() {
         set(&service, &body.db, retention.flatten()).await?;
     }
-    if let Some(order) = body.order {
+    if !settings.is_empty() {
         let database = live(&service, &body.db).await?;
-        service.catalog.set_write_order(database, order).await?;
-    }
-    if let Some(auto_create) = body.auto_create {
-        let database = live(&service, &body.db).await?;
-        service.catalog.set_auto_create(database, auto_create).await?;
-    }
-    if let Some(on_duplicate) = body.on_duplicate {
-        let database = live(&service, &body.db).await?;
-        service.catalog.set_on_duplicate(database, on_duplicate).await?;
+        settings.apply(&service.catalog, database).await?;
     }
     Ok(StatusCode::OK)
 }
