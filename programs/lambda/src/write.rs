@@ -6,14 +6,19 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+    response::Response,
+};
 use clap::{Parser, builder::BoolishValueParser};
 use neap_bucket::{ProtocolRules, StoreKind, World};
-use neap_catalog::{Catalog, HardDelete, validate_database_name};
+use neap_catalog::{Catalog, DatabaseAction, HardDelete, validate_database_name};
 use neap_console::{
     PageBucket, SessionServer, bucket_page_routes, document_routes, session_routes,
 };
-use neap_http::{ApiError, EndpointFunction};
+use neap_http::{ApiError, ENDPOINTS, EndpointAccess, EndpointFunction, Kind};
 use neap_identity::IdentityService;
 use neap_wal::{TailWriter, TailWriterSettings};
 use neap_write::{LegacyWrites, WriteService, WriteServiceParts, WriteSettings};
@@ -52,6 +57,11 @@ pub struct WriteFunctionOptions {
     /// Serve the page of the console, whose files are below `console/` in the bucket
     #[arg(long, value_parser = BoolishValueParser::new())]
     console_from_bucket: bool,
+
+    /// Serve only the paths that write rows: for a function URL, whose requests no gateway limits, so that nobody signs
+    /// in there
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    writes_only: bool,
 }
 
 impl AsRef<CommonOptions> for WriteFunctionOptions {
@@ -227,7 +237,7 @@ impl RouteProvider for WriteRouteProvider {
             links: self.opened.links.clone(),
             is_on: self.options.console_from_bucket,
         });
-        Ok(neap_write::router(Arc::clone(service))
+        let routes = neap_write::router(Arc::clone(service))
             .merge(page)
             .merge(session)
             .merge(document_routes(Arc::clone(&self.catalog)))
@@ -236,7 +246,12 @@ impl RouteProvider for WriteRouteProvider {
                 Arc::clone(service),
                 metrics,
             ))
-            .merge(neap_otlp::router(Arc::clone(service))))
+            .merge(neap_otlp::router(Arc::clone(service)));
+        Ok(if self.options.writes_only {
+            routes.layer(from_fn(refuse_other_paths))
+        } else {
+            routes
+        })
     }
 
     fn complete(&self, routes: Router) -> Router {
@@ -248,6 +263,24 @@ impl RouteProvider for WriteRouteProvider {
             service.begin_shutdown();
         }
     }
+}
+
+/// Who may call the endpoints that write rows.
+const WRITE_ACCESS: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Write]);
+
+/// Refuses the request if its path does not write rows.
+async fn refuse_other_paths(request: Request, next: Next) -> Result<Response, ApiError> {
+    let path = request.uri().path();
+    let writes_rows = ENDPOINTS.iter().any(|endpoint| {
+        endpoint.path == path
+            && endpoint.function == EndpointFunction::Write
+            && endpoint.access == WRITE_ACCESS
+    });
+    if !writes_rows {
+        let text = "only rows are written here: send other requests to the API";
+        return Err(ApiError::json(Kind::NotFound, text));
+    }
+    Ok(next.run(request).await)
 }
 
 /// The `neap-lambda-write` binary.
@@ -282,5 +315,30 @@ impl Program for WriteProgram {
         let served = Arc::new(WriteRouteProvider::new(options, opened.clone())?);
         let http = http_function(&options.http, &opened, served, fault_of_body);
         Ok(Arc::new(HttpOnlyFunction(http)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::parse;
+
+    #[test]
+    fn an_instance_waits_for_the_flush_interval_only_if_it_handles_several_events() {
+        let interval = |flags: &[&str], kind: StoreKind| {
+            let arguments: Vec<&str> = ["neap"].iter().chain(flags).copied().collect();
+            let options = parse::<WriteFunctionOptions>(&arguments).unwrap();
+            let settings = options.writes.writer(&options.common, kind);
+            assert_eq!(settings.flush_burst, 0);
+            settings.flush_interval
+        };
+        let several = ["--function-concurrency", "64"];
+        let second = Duration::from_secs(1);
+        assert_eq!(interval(&several, StoreKind::Network), second);
+        assert_eq!(interval(&[], StoreKind::Network), Duration::ZERO);
+        // A directory costs nothing for each segment.
+        assert_eq!(interval(&several, StoreKind::Directory), Duration::ZERO);
+        let chosen = ["--function-concurrency", "64", "--wal-flush-interval", "2s"];
+        assert_eq!(interval(&chosen, StoreKind::Network), 2 * second);
     }
 }

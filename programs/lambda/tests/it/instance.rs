@@ -53,9 +53,14 @@ pub(crate) struct FunctionUnderTest(Arc<dyn Function>);
 impl FunctionUnderTest {
     /// Opens a function with these flags.
     pub(crate) fn open<P: Program>(flags: &[&str]) -> Self {
+        Self::open_in::<P>(&World::system(), flags)
+    }
+
+    /// Opens a function with these clocks and flags.
+    pub(crate) fn open_in<P: Program>(world: &World, flags: &[&str]) -> Self {
         let arguments: Vec<&str> = ["neap"].iter().chain(flags).copied().collect();
         let options = options::parse::<P::Options>(&arguments).unwrap();
-        Self(P::open(&options, &World::system()).unwrap())
+        Self(P::open(&options, world).unwrap())
     }
 
     /// Sends an event and returns the response or the failure.

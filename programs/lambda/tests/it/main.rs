@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod first_token;
 #[cfg(test)]
+mod ingest;
+#[cfg(test)]
 mod instance;
 #[cfg(test)]
 mod interface;
