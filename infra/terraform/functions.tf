@@ -9,6 +9,13 @@ locals {
       reserved_concurrency = -1
       temporary_mib        = 512
     }
+    ingest = {
+      about                = "Takes line protocol at a URL of its own."
+      memory_mib           = local.has_instances ? 2048 : 512
+      timeout_seconds      = 30
+      reserved_concurrency = -1
+      temporary_mib        = 512
+    }
     query = {
       about                = "Answers SQL and InfluxQL."
       memory_mib           = 1769
@@ -46,9 +53,10 @@ locals {
     }
   }
 
-  # What each function runs. The stream function is the query function that answers in another way, and the views function
-  # is one with more time that a scheduler invokes. They may do the same.
-  programs = { for name in keys(local.defaults) : name => contains(["stream", "views"], name) ? "query" : name }
+  # What each function runs. The stream function is the query function that answers in another way, the views function is
+  # one with more time that a scheduler invokes, and the ingest function is the write function that only writes rows. They
+  # may do the same.
+  programs = merge({ for name in keys(local.defaults) : name => name }, { stream = "query", views = "query", ingest = "write" })
 
   # The gateway counts from the request, a function from its first line: in between is the start of an instance.
   request_timeout = "${var.request_timeout_seconds - 2}s"
@@ -91,7 +99,9 @@ locals {
 
   function_environment = {
     write = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment, local.console_environment)
-    query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment, local.distribution_environment)
+    # No gateway limits the requests to its URL.
+    ingest = merge({ NEAP_WRITES_ONLY = "true" }, local.access_environment)
+    query  = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment, local.distribution_environment)
     # A query ends with its function at the latest.
     stream = merge(
       { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" },
@@ -114,7 +124,12 @@ locals {
       provisioned_concurrency = try(var.functions[name].provisioned_concurrency, 0)
       temporary_mib           = coalesce(try(var.functions[name].temporary_mib, null), it.temporary_mib)
       environment             = try(var.functions[name].environment, {})
-    } if lookup({ engine = var.engine.enabled, stream = var.streaming.enabled, views = var.views.enabled }, name, true)
+      } if lookup({
+        engine = var.engine.enabled
+        stream = var.streaming.enabled
+        views  = var.views.enabled
+        ingest = var.ingest.enabled
+    }, name, true)
   }
 
   code = {
@@ -151,6 +166,7 @@ module "function" {
   provisioned_concurrency = each.value.provisioned_concurrency
   log_retention_days      = var.log_retention_days
   kms_key_arn             = var.kms_key_arn
+  managed_instances       = lookup(local.managed_instances, each.key, null)
   subnet_ids              = local.function_subnet_ids
   security_group_ids      = local.function_security_group_ids
   tracing                 = var.tracing

@@ -10,7 +10,7 @@ module "monitoring" {
   # Lambda keeps what the scheduler has started in a queue of its own.
   asynchronous_functions = { for name in distinct([for it in values(local.schedules) : it.function if it.function != null]) : name => module.function[name].name }
   notify                 = var.alarms.notify
-  url_functions          = { for name, it in module.function : name => it.name if name == "stream" }
+  url_functions          = { for name, it in module.function : name => it.name if contains(keys(local.urls), name) }
   service                = one(module.service[*].metric_dimensions)
 
   queues = merge(

@@ -4,11 +4,12 @@ locals {
   own_network = var.network == null ? false : var.network.cidr != null
 
   # What is called without S3's gateway: queues by the compact function, Lambda by query functions that distribute
-  # queries, and by containers the registry and the log.
+  # queries, by containers the registry and the log, and by managed instances the log.
   interface_endpoints = setunion(
     local.in_network ? ["sqs"] : [],
     local.in_network && var.distributed_queries.max_workers > 0 ? ["lambda"] : [],
     var.service == null ? [] : ["ecr.api", "ecr.dkr", "logs"],
+    local.has_instances ? ["logs"] : [],
   )
 
   in_network = var.network == null ? false : var.network.functions

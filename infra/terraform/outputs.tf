@@ -5,7 +5,12 @@ output "url" {
 
 output "query_url" {
   description = "Where clients send queries whose answers stream, or null."
-  value       = one([for it in aws_lambda_function_url.stream : trimsuffix(it.function_url, "/")])
+  value       = one([for name, it in aws_lambda_function_url.main : trimsuffix(it.function_url, "/") if name == "stream"])
+}
+
+output "ingest_url" {
+  description = "Where clients send writes that do not go through the API, or null."
+  value       = one([for name, it in aws_lambda_function_url.main : trimsuffix(it.function_url, "/") if name == "ingest"])
 }
 
 output "domain_target" {

@@ -55,10 +55,10 @@ variable "architecture" {
 
 variable "functions" {
   description = <<-EOT
-    What differs from the defaults for `write`, `query`, `stream`, `views`, `compact` or `engine`: memory, the longest time of an
+    What differs from the defaults for `write`, `ingest`, `query`, `stream`, `views`, `compact` or `engine`: memory, the longest time of an
     invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function, and AWS
     refuses numbers that leave less than 100 of the account's quota),
-    instances that are kept started and paid for by the hour (of `write`, `query` and `stream`), space for temporary
+    instances that are kept started and paid for by the hour (of `write`, `ingest`, `query` and `stream`), space for temporary
     files, and variables of the environment as for `neap serve` (docs/deployment.md).
   EOT
   type = map(object({
@@ -72,15 +72,15 @@ variable "functions" {
   default = {}
 
   validation {
-    condition     = length(setsubtract(keys(var.functions), ["write", "query", "stream", "views", "compact", "engine"])) == 0
-    error_message = "The functions are write, query, stream, views, compact and engine."
+    condition     = length(setsubtract(keys(var.functions), ["write", "ingest", "query", "stream", "views", "compact", "engine"])) == 0
+    error_message = "The functions are write, ingest, query, stream, views, compact and engine."
   }
 
   validation {
     condition = alltrue([
-      for name, it in var.functions : it.provisioned_concurrency == 0 || contains(["write", "query", "stream"], name)
+      for name, it in var.functions : it.provisioned_concurrency == 0 || contains(["write", "ingest", "query", "stream"], name)
     ])
-    error_message = "provisioned_concurrency is for write, query and stream, which answer requests."
+    error_message = "provisioned_concurrency is for write, ingest, query and stream, which answer requests."
   }
 
   # Without a number of its own, or with -1, a function shares the account's.
@@ -126,6 +126,59 @@ variable "streaming" {
   validation {
     condition     = !(var.streaming.enabled && try(var.network.functions, false))
     error_message = "Lambda does not stream out of a network: set functions = false in network."
+  }
+}
+
+variable "ingest" {
+  description = <<-EOT
+    Whether there is a second write function, `ingest`, with a URL of its own, which costs nothing for each request as the
+    API does. It takes nothing but writes of rows. With `instances` it runs on machines that Lambda manages: each
+    environment handles up to `concurrency` requests at once, and puts their rows together, one segment of a database a
+    second. `min_environments` of them always run, on machines of these `types` with `max_processors` at most, which are
+    paid for by the hour. They need `network`, with a way to CloudWatch's logs. A function cannot be moved onto machines or
+    off them: turn `ingest` off first.
+  EOT
+  type = object({
+    enabled = optional(bool, false)
+    instances = optional(object({
+      concurrency      = optional(number, 64)
+      min_environments = optional(number, 2)
+      max_environments = optional(number, 4)
+      types            = optional(list(string))
+      max_processors   = optional(number, 32)
+    }))
+  })
+  default = {}
+
+  validation {
+    condition     = var.ingest.instances == null || var.network != null
+    error_message = "Managed instances need a network."
+  }
+
+  validation {
+    condition = var.ingest.instances == null ? true : (
+      var.ingest.instances.concurrency >= 2 && var.ingest.instances.concurrency <= 1600
+    )
+    error_message = "concurrency is from 2 to 1600."
+  }
+
+  validation {
+    condition = var.ingest.instances == null ? true : (
+      var.ingest.instances.min_environments >= 1 && var.ingest.instances.min_environments <= var.ingest.instances.max_environments
+    )
+    error_message = "min_environments is from 1 to max_environments."
+  }
+
+  validation {
+    condition = var.ingest.instances == null ? true : (
+      try(var.functions.ingest.reserved_concurrency, null) == null && try(var.functions.ingest.provisioned_concurrency, 0) == 0
+    )
+    error_message = "Managed instances have neither reserved_concurrency nor provisioned_concurrency."
+  }
+
+  validation {
+    condition     = var.ingest.instances == null ? true : coalesce(try(var.functions.ingest.memory_mib, null), 2048) >= 2048
+    error_message = "Managed instances have 2048 MiB or more."
   }
 }
 

@@ -19,7 +19,7 @@ SUMMARY = pathlib.Path(__file__).with_name("deployment.json")
 FUNCTIONS = ("write", "query", "compact", "engine")
 
 # Functions that run the program of another one.
-PROGRAMS = {"stream": "query", "views": "query"}
+PROGRAMS = {"stream": "query", "views": "query", "ingest": "write"}
 
 # What the examples leave to whoever applies them, and what the parts of the deployment that they don't have need.
 PRODUCTION = {

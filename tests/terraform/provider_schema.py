@@ -21,11 +21,11 @@ import tarfile
 import tempfile
 
 PACKAGE = "@cdktn/provider-aws"
-VERSION = "23.7.0"
-# What `npm view @cdktn/provider-aws@23.7.0 dist.integrity` says.
-INTEGRITY = "/0vDvPtwqCDqh/o7jQJ30yA/CrnybHb6X4Fnsi7aCIo2Qb3DI61RLQkrckqbSnfu7CW64VhSxjE6Y2eizChOqw=="
+VERSION = "25.5.0"
+# What `npm view @cdktn/provider-aws@25.5.0 dist.integrity` says.
+INTEGRITY = "84Ga2PZ4y+UxpOxp3VedlFNax/LFNKrI8Y2NBQ0r/MxvOUpYLZ6FnjE5zowoXUw9nGcrOYgibEBMEg2l6zrqFw=="
 # The oldest version of the provider that the configuration asks for is the one whose schema this is.
-PROVIDER_VERSION = "6.40.0"
+PROVIDER_VERSION = "6.64.0"
 
 # Changed with this program, so that what an earlier one kept is not used.
 CACHE_FORMAT = 1

@@ -19,6 +19,7 @@ def setUpModule():
     variables = {
         **PACKAGES,
         "streaming": {"enabled": True},
+        "ingest": {"enabled": True},
         "request_timeout_seconds": 12,
         "cors_origins": ["https://app.example.org", "http://localhost:3000"],
         "functions": {
@@ -118,7 +119,7 @@ class Streams(unittest.TestCase):
 
     def test_the_url_streams_and_is_the_way_to_ask(self):
         applied = REQUESTS["large"]
-        (url,) = applied.of_kind("aws_lambda_function_url").values()
+        url = applied.of_kind("aws_lambda_function_url")['aws_lambda_function_url.main["stream"]']
         self.assertEqual(url["function_name"], applied.function("stream")["function_name"])
         self.assertEqual((url["invoke_mode"], url["authorization_type"]), ("RESPONSE_STREAM", "NONE"))
         self.assertEqual(applied.outputs["query_url"], url["function_url"])
@@ -126,17 +127,18 @@ class Streams(unittest.TestCase):
 
     def test_everybody_may_call_by_the_url_and_in_no_other_way(self):
         applied = REQUESTS["large"]
-        stream = applied.function("stream")["function_name"]
         permissions = applied.of_kind("aws_lambda_permission").values()
-        allowed = {it["action"]: it for it in permissions if it["function_name"] == stream}
-        self.assertEqual(set(allowed), {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"})
-        self.assertEqual(allowed["lambda:InvokeFunctionUrl"]["function_url_auth_type"], "NONE")
-        self.assertTrue(allowed["lambda:InvokeFunction"]["invoked_via_function_url"])
-        # The provider adds permissions of its own by these names.
-        names = {it["statement_id"] for it in allowed.values()}
-        self.assertTrue(names.isdisjoint({"FunctionURLAllowPublicAccess", "FunctionURLAllowInvokeAction"}))
+        with_url = {applied.function(name)["function_name"] for name in ("stream", "ingest")}
+        for function in with_url:
+            allowed = {it["action"]: it for it in permissions if it["function_name"] == function}
+            self.assertEqual(set(allowed), {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"})
+            self.assertEqual(allowed["lambda:InvokeFunctionUrl"]["function_url_auth_type"], "NONE")
+            self.assertTrue(allowed["lambda:InvokeFunction"]["invoked_via_function_url"])
+            # The provider adds permissions of its own by these names.
+            names = {it["statement_id"] for it in allowed.values()}
+            self.assertTrue(names.isdisjoint({"FunctionURLAllowPublicAccess", "FunctionURLAllowInvokeAction"}))
         public = {it["function_name"] for it in permissions if it["principal"] == "*"}
-        self.assertEqual(public, {stream})
+        self.assertEqual(public, with_url)
 
     def test_it_is_the_query_function_and_may_do_the_same(self):
         applied = REQUESTS["large"]
@@ -176,6 +178,95 @@ class Streams(unittest.TestCase):
         self.assertEqual(len(shown), 1)
 
 
+class Ingest(unittest.TestCase):
+    def test_there_is_no_ingest_function_unless_it_is_asked_for(self):
+        applied = REQUESTS["small"]
+        self.assertIsNone(applied.function("ingest"))
+        self.assertIsNone(applied.outputs.get("ingest_url"))
+
+    def test_it_is_the_write_function_for_writes_alone(self):
+        applied = REQUESTS["large"]
+        url = applied.of_kind("aws_lambda_function_url")['aws_lambda_function_url.main["ingest"]']
+        self.assertEqual((url["invoke_mode"], url["authorization_type"]), ("BUFFERED", "NONE"))
+        self.assertEqual(applied.outputs["ingest_url"], url["function_url"])
+        self.assertEqual(applied.function("ingest")["filename"], applied.function("write")["filename"])
+        self.assertEqual(applied.object_actions("ingest"), applied.object_actions("write"))
+        given = applied.environment("ingest")
+        # A gateway limits sign-ins, and there is none.
+        self.assertEqual(given["NEAP_WRITES_ONLY"], "true")
+        self.assertNotIn("NEAP_WRITES_ONLY", applied.environment("write"))
+        try:
+            known = interfaces.load("write").variables()
+        except interfaces.NotBuilt as error:
+            self.skipTest(str(error))
+        self.assertEqual(set(given) - known, set())
+
+    def test_the_page_of_costs_counts_its_alarms(self):
+        applied = REQUESTS["large"]
+        ingest = applied.function("ingest")["function_name"]
+        alarms = [it for it in applied.alarms().values() if (it["dimensions"] or {}).get("FunctionName") == ingest]
+        page = " ".join((interfaces.REPOSITORY / "docs" / "cost.md").read_text().split())
+        (counted,) = re.findall(r"and (\d+) more for the URL", page)
+        self.assertEqual(len(alarms), int(counted))
+
+    def test_it_runs_where_lambda_pleases_unless_machines_are_asked_for(self):
+        applied = REQUESTS["large"]
+        self.assertEqual(applied.function("ingest")["capacity_provider_config"], [])
+        for kind in ("aws_lambda_capacity_provider", "aws_lambda_function_scaling_config"):
+            self.assertEqual(applied.of_kind(kind), {})
+
+    def test_on_managed_instances_it_handles_several_requests_at_once(self):
+        network = {"cidr": "10.0.0.0/20", "functions": False}
+        applied = deployment.apply("", {**PACKAGES, "network": network, "ingest": {"enabled": True, "instances": {}}})
+        ingest = applied.function("ingest")
+        (provider,) = applied.of_kind("aws_lambda_capacity_provider").values()
+        (configured,) = ingest["capacity_provider_config"]
+        (instances,) = configured["lambda_managed_instances_capacity_provider_config"]
+        self.assertEqual(instances["capacity_provider_arn"], provider["arn"])
+        self.assertEqual(instances["per_execution_environment_max_concurrency"], 64)
+        # The least that AWS accepts, and what it runs of a function.
+        self.assertEqual((ingest["memory_size"], ingest["publish_to"]), (2048, "LATEST_PUBLISHED"))
+        (requirements,) = provider["instance_requirements"]
+        self.assertEqual(requirements["architectures"], ingest["architectures"])
+        (scaling,) = applied.of_kind("aws_lambda_function_scaling_config").values()
+        self.assertEqual(scaling["function_name"], ingest["function_name"])
+        (limits,) = scaling["function_scaling_config"]
+        self.assertEqual((limits["min_execution_environments"], limits["max_execution_environments"]), (2, 4))
+        # The machines have no way to the log but an endpoint.
+        endpoints = applied.of_kind("aws_vpc_endpoint").values()
+        self.assertEqual({it["service_name"].rsplit(".", 1)[1] for it in endpoints}, {"s3", "logs"})
+        (placed,) = provider["vpc_config"]
+        subnets = {it["id"] for it in applied.of_kind("aws_subnet").values()}
+        self.assertEqual(set(placed["subnet_ids"]), subnets)
+        self.assertEqual(applied.function("write")["capacity_provider_config"], [])
+
+    def test_machines_of_the_other_architecture_have_it(self):
+        network = {"cidr": "10.0.0.0/20"}
+        variables = {**PACKAGES, "architecture": "x86_64", "network": network}
+        applied = deployment.apply("", {**variables, "ingest": {"enabled": True, "instances": {}}})
+        (provider,) = applied.of_kind("aws_lambda_capacity_provider").values()
+        (requirements,) = provider["instance_requirements"]
+        self.assertEqual(requirements["allowed_instance_types"], ["c7i.large"])
+        # Machines are in a network of their provider; the function itself is in none.
+        self.assertEqual(applied.function("ingest")["vpc_config"], [])
+
+    def test_what_machines_cannot_have_is_refused(self):
+        network = {"cidr": "10.0.0.0/20"}
+        machines = {"enabled": True, "instances": {}}
+        for variables, reason in [
+            ({"ingest": machines}, "need a network"),
+            ({"ingest": {"instances": {"concurrency": 1}}, "network": network}, "from 2 to 1600"),
+            ({"ingest": {"instances": {"min_environments": 5}}, "network": network}, "from 1 to max_environments"),
+            ({"ingest": machines, "network": network, "functions": {"ingest": {"memory_mib": 512}}}, "2048 MiB or more"),
+            (
+                {"ingest": machines, "network": network, "functions": {"ingest": {"reserved_concurrency": 5}}},
+                "neither reserved_concurrency",
+            ),
+        ]:
+            with self.subTest(variables), self.assertRaisesRegex(deployment.Refused, reason):
+                deployment.apply("", {**PACKAGES, **variables})
+
+
 class WarmInstances(unittest.TestCase):
     def test_requests_go_to_the_instances_that_are_kept_started(self):
         applied = REQUESTS["large"]
@@ -207,7 +298,7 @@ class Mistakes(unittest.TestCase):
             ({"cors_origins": ["app.example.org"]}, "An origin is"),
             ({"cors_origins": ["https://app.example.org/"]}, "without a path"),
             ({"streaming": {"enabled": True}, "network": {"cidr": "10.0.0.0/20"}}, "functions = false"),
-            ({"functions": {"compact": {"provisioned_concurrency": 1}}}, "is for write, query"),
+            ({"functions": {"compact": {"provisioned_concurrency": 1}}}, "is for write, ingest, query"),
             ({"functions": {"query": {"provisioned_concurrency": 3, "reserved_concurrency": 2}}}, "at most reserved"),
         ]:
             with self.subTest(variables), self.assertRaisesRegex(deployment.Refused, reason):

@@ -1,10 +1,12 @@
 # A function, its role and its log.
 
 locals {
-  is_image       = var.code.image_uri != null
-  in_vpc         = length(var.subnet_ids) > 0
+  is_image = var.code.image_uri != null
+  # Managed instances are in the network of their provider.
+  in_vpc         = length(var.subnet_ids) > 0 && var.managed_instances == null
   is_os_only     = startswith(var.runtime, "provided")
   is_warm        = var.provisioned_concurrency > 0
+  is_managed     = var.managed_instances != null
   log_group_name = "/aws/lambda/${var.name}"
 
   log_statements = [{
@@ -91,7 +93,9 @@ resource "aws_lambda_function" "main" {
   handler          = local.is_image ? null : "bootstrap"
   layers           = local.is_image ? null : var.layers
   architectures    = [var.architecture]
-  publish          = local.is_warm
+  publish          = local.is_warm || local.is_managed
+  # Managed instances run no version that is not published. Whoever names none gets this one.
+  publish_to = local.is_managed ? "LATEST_PUBLISHED" : null
 
   memory_size                    = var.memory_mib
   timeout                        = var.timeout_seconds
@@ -128,7 +132,32 @@ resource "aws_lambda_function" "main" {
     }
   }
 
+  dynamic "capacity_provider_config" {
+    for_each = local.is_managed ? [var.managed_instances] : []
+
+    content {
+      lambda_managed_instances_capacity_provider_config {
+        capacity_provider_arn                     = capacity_provider_config.value.capacity_provider_arn
+        execution_environment_memory_gib_per_vcpu = 2
+        per_execution_environment_max_concurrency = capacity_provider_config.value.concurrency
+      }
+    }
+  }
+
   depends_on = [aws_iam_role_policy.main]
+}
+
+# Lambda starts three environments unless it is told otherwise.
+resource "aws_lambda_function_scaling_config" "main" {
+  count = local.is_managed ? 1 : 0
+
+  function_name = aws_lambda_function.main.function_name
+  qualifier     = "$LATEST.PUBLISHED"
+
+  function_scaling_config {
+    min_execution_environments = var.managed_instances.min_environments
+    max_execution_environments = var.managed_instances.max_environments
+  }
 }
 
 # Instances that are kept started are those of a version: this names the newest, and whoever sends requests calls it so.

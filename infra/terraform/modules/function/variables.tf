@@ -61,6 +61,17 @@ variable "provisioned_concurrency" {
   default     = 0
 }
 
+variable "managed_instances" {
+  description = "The provider of the machines that the function runs on, how many requests an environment there handles at once, and how many environments there are; null to run where Lambda pleases."
+  type = object({
+    capacity_provider_arn = string
+    concurrency           = number
+    min_environments      = number
+    max_environments      = number
+  })
+  default = null
+}
+
 variable "environment" {
   description = "Variables of the environment."
   type        = map(string)
