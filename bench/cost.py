@@ -10,6 +10,7 @@ stops where it says something else than it expects. Memory, schedules, batches a
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import pathlib
@@ -63,8 +64,11 @@ INSTANCE_HOURS = 2
 COLD_GETS = 20
 # Lambda asks a queue with five requests at a time, which wait for 20 s if there is nothing.
 IDLE_POLLS_PER_SECOND = 5 / 20
-# As infra/terraform has them; two of the alarms are for the queue of notifications.
-ALARMS, ALARMS_OF_NOTIFICATIONS, METRICS = 23, 2, 6
+# As infra/terraform has them; two of the alarms are for the queue of notifications. The function with a URL has three more.
+ALARMS, ALARMS_OF_NOTIFICATIONS, ALARMS_OF_INGEST, METRICS = 23, 2, 3, 6
+# Managed instances: one environment of the smallest size (2 GB, one processor) fits beside the system on the smallest
+# machine. Lambda starts three environments unless it is told otherwise.
+MANAGED_TYPE, ENVIRONMENTS_OF_LAMBDA = "c7g.large", 3
 
 # What settling writes for each byte that stays, and how much of it a core does, as bench/README.md says.
 AMPLIFICATION, MERGE_BYTES_PER_SECOND = 2.18, 9.1e6
@@ -104,12 +108,20 @@ LONGEST_INVOCATION_SECONDS = 900
 COLD_CLASSES = {"STANDARD_IA": "S3 Standard-IA", "ONEZONE_IA": "S3 One Zone-IA", "GLACIER_IR": "S3 Glacier Instant Retrieval"}
 COLD_GB, COLD_SECTION_BYTES = 100, 64 << 20
 
-# Where others measured how long S3 takes, and where Amazon says what it bills.
+# Where others measured how long S3 takes, and where Amazon says what it bills, and how many environments it starts.
 LATENCIES = (
     "https://github.com/semistrict/sproutfs/blob/9bbb874e92a8ac36902547c6848d785ed2465e4e/docs/measurements/"
     "aws-hot-tier-2026-10-04.md"
 )
+FEWEST_ENVIRONMENTS = (
+    "https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/"
+    "sam-property-function-functionscalingconfig.html"
+)
 STARTS_ARE_BILLED = "https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/"
+
+
+# How long the lines for Telegraf let a host gather.
+(GATHERED_SECONDS,) = map(int, re.findall(r'^ +flush_interval = "(\d+)s"$', (ROOT / "docs" / "clients.md").read_text(), re.M))
 
 
 @dataclasses.dataclass
@@ -135,6 +147,12 @@ WORKLOADS = [
         "1,000 hosts, each for itself",
         "10 metrics of each host every 10 s; each host sends its own request.",
         requests_per_second=100,
+        values_per_second=1_000,
+    ),
+    Workload(
+        f"1,000 hosts, each gathers for {GATHERED_SECONDS} s",
+        f"The same; each host sends one request every {GATHERED_SECONDS} s, as [five lines](clients.md#fewer-requests) let Telegraf do.",
+        requests_per_second=1_000 / GATHERED_SECONDS,
         values_per_second=1_000,
     ),
     Workload(
@@ -179,6 +197,7 @@ WINDOW_SECONDS = number(VARIABLES, "batching_window")
 BATCH = max(map(int, re.findall(r"batch_size += (\d+)", (ROOT / "infra" / "terraform" / "schedules.tf").read_text())))
 PROCESSORS, CONTAINER_GB = number(VARIABLES, "cpu_units") / 1024, number(VARIABLES, "memory_mib") / 1024
 ZONES = number(VARIABLES, "zones")
+ENVIRONMENTS = number(VARIABLES, "min_environments")
 (LOG_DAYS,) = map(int, re.findall(r'"log_retention_days".*?default += (\d+)', VARIABLES, re.S))
 
 
@@ -207,10 +226,17 @@ class Month:
     workload: Workload
     users: int
     express: bool = False
+    # Whether writes go to a function with a URL of its own, and how many environments it has on managed instances.
+    url: bool = False
+    environments: int = 0
 
     def __post_init__(self):
         self.writes = self.workload.requests_per_second * SECONDS
+        self.databases = self.workload.databases
         self.segments = self.writes
+        if self.environments > 0:
+            # Each puts a segment of a database once a second, and with it the rows of all requests in between.
+            self.segments = min(self.writes, self.environments * SECONDS * self.databases)
         looked_at = HOURS_A_DAY * 3600 * DAYS_A_MONTH
         self.queries = self.users * PANELS * looked_at / REFRESH_SECONDS
         self.runs = SECONDS / EVERY_SECONDS["flush"]
@@ -218,7 +244,6 @@ class Month:
         # There are no views, so that a refresh reads catalogs.
         self.refreshes = SECONDS / EVERY_SECONDS["views"]
         # At most one flush of a database in a run.
-        self.databases = self.workload.databases
         flushes = flushes_due(self.segments / self.databases, self.segment_bytes())
         self.flushes = min(flushes, self.runs) * self.databases
         self.flushing_runs = min(self.runs, self.flushes)
@@ -241,18 +266,18 @@ class Month:
         seconds = between_flushes / 2 + self.segments / self.flushes / READS_AT_ONCE * self.get_seconds()
         if self.express:
             seconds += between_flushes + SEGMENT_GRACE_SECONDS
-        return max(1, math.ceil(self.requests_per_second_and_database() * seconds / NAMES_OF_A_PAGE))
+        return max(1, math.ceil(self.segments_per_second_and_database() * seconds / NAMES_OF_A_PAGE))
 
-    def requests_per_second_and_database(self):
+    def segments_per_second_and_database(self):
         """What a database gets, and a query meets."""
-        return self.workload.requests_per_second / self.workload.databases
+        return self.segments / SECONDS / self.databases
 
     def pages_of_all_tails(self):
         """How many pages the listing of a scheduled run has, on average: what is not flushed, or not deleted."""
         if self.databases == 1:
             return 1
         seconds = 1.5 * SECONDS / self.flushes * self.databases + SEGMENT_GRACE_SECONDS
-        return max(1, math.ceil(self.workload.requests_per_second * seconds / NAMES_OF_A_PAGE))
+        return max(1, math.ceil(self.segments / SECONDS * seconds / NAMES_OF_A_PAGE))
 
     def get_seconds(self):
         """How long a GET of a segment takes."""
@@ -261,7 +286,7 @@ class Month:
     def seconds_of_query(self, looked_at):
         """How long a query takes: pages are listed one after the other, then what is new to the instance is read."""
         page = EXPRESS_SECONDS if self.express else LIST_SECONDS
-        new = self.requests_per_second_and_database() * looked_at * self.instances / self.queries
+        new = self.segments_per_second_and_database() * looked_at * self.instances / self.queries
         reads = new if new < 1 else math.ceil(new / READS_AT_ONCE)
         return self.pages * page + reads * self.get_seconds() + QUERY_SECONDS
 
@@ -279,15 +304,15 @@ class Month:
     def starts(self):
         """How many instances of each function are started."""
         looked_at = HOURS_A_DAY * DAYS_A_MONTH
-        writing = max(1, math.ceil(self.workload.requests_per_second * self.write_seconds()))
+        writing = 0 if self.environments else max(1, math.ceil(self.workload.requests_per_second * self.write_seconds()))
         hours = {"write": writing * HOURS, "query": self.instances * looked_at, "compact": HOURS, "engine": HOURS}
         hours["views"] = HOURS
         return {name: it / INSTANCE_HOURS for name, it in hours.items()}
 
     def segment_bytes(self):
-        """The bytes of a segment."""
+        """The bytes of a segment, which has the rows of one request or more."""
         values = self.workload.values_per_second / self.workload.requests_per_second
-        return SEGMENT_BYTES + values * SEGMENT_BYTES_PER_VALUE
+        return self.writes / self.segments * (SEGMENT_BYTES + values * SEGMENT_BYTES_PER_VALUE)
 
     def stored_gb(self):
         """What there is in the bucket after a year."""
@@ -295,8 +320,9 @@ class Month:
 
     def write_requests(self):
         """Segments, and the proofs beside them."""
-        proofs = min(self.writes, SECONDS / 5 * max(1, self.workload.requests_per_second * PUT_SECONDS))
-        return Requests(puts=self.writes), Requests(gets=3 * proofs)
+        instances = self.environments or max(1, self.workload.requests_per_second * PUT_SECONDS)
+        proofs = min(self.writes, SECONDS / 5 * instances)
+        return Requests(puts=self.segments), Requests(gets=3 * proofs)
 
     def query_requests(self):
         """On the tail, and on the rest."""
@@ -344,7 +370,7 @@ def bill_invocations(bill, month):
     invocations = month.writes + month.queries + month.runs + month.looks + month.merges + month.refreshes
     bill.add("Lambda, requests", "Lambda: a million requests", invocations / 1e6)
     seconds = {
-        "write": month.writes * month.write_seconds(),
+        "write": 0 if month.environments else month.writes * month.write_seconds(),
         "query": month.queries * month.query_seconds,
         "compact": month.compact_seconds(),
         "views": month.refresh_seconds(),
@@ -380,9 +406,9 @@ def bill_tail(bill, month):
     if month.express:
         gb = month.segment_bytes() / 1e9
         kept_seconds = max(LEAST_BILLED_SECONDS, 1.5 * SECONDS / month.flushes + SEGMENT_GRACE_SECONDS)
-        bill.add("S3, requests on new data", "S3 Express: a GB uploaded", month.writes * gb)
+        bill.add("S3, requests on new data", "S3 Express: a GB uploaded", month.segments * gb)
         bill.add("S3, requests on new data", "S3 Express: a GB retrieved", (asked.gets + flushed.gets) * gb)
-        bill.add("S3, requests on new data", "S3 Express: a GB for a month", month.writes * gb * kept_seconds / SECONDS)
+        bill.add("S3, requests on new data", "S3 Express: a GB for a month", month.segments * gb * kept_seconds / SECONDS)
 
 
 def bill_logs(bill, lines):
@@ -400,7 +426,8 @@ def bill_answers(bill, month):
 def functions(month):
     """What the functions cost."""
     bill = Bill()
-    requests = month.writes + month.queries
+    # A URL costs nothing, and has no access log.
+    requests = month.queries if month.url else month.writes + month.queries
     bill.add("API Gateway", "API Gateway", requests / 1e6)
     bill_invocations(bill, month)
     bill_tail(bill, month)
@@ -413,11 +440,29 @@ def functions(month):
     bill.add("Scheduler, SQS", "SQS", (3 * month.merges + SECONDS * IDLE_POLLS_PER_SECOND) / 1e6)
     bill_engine(bill, month)
     bill_logs(bill, requests + month.runs + month.looks + month.refreshes)
-    bill.add("CloudWatch", "CloudWatch: an alarm", ALARMS - (ALARMS_OF_NOTIFICATIONS if month.express else 0))
+    alarms = ALARMS - (ALARMS_OF_NOTIFICATIONS if month.express else 0) + (ALARMS_OF_INGEST if month.url else 0)
+    bill.add("CloudWatch", "CloudWatch: an alarm", alarms)
     bill.add("CloudWatch", "CloudWatch: a metric", METRICS)
     bill.add("CloudWatch", "CloudWatch: a dashboard", 1)
     bill_answers(bill, month)
+    if month.environments > 0:
+        bill_managed_instances(bill, month.environments)
     return bill
+
+
+def bill_managed_instances(bill, environments):
+    """Machines of Lambda, each with one environment, and the endpoint for the log in the zones of their network."""
+    hours = environments * HOURS
+    bill.add("Servers", f"EC2: {MANAGED_TYPE}", hours)
+    bill.add("Servers", "Lambda: management of instances", hours * price(f"EC2: {MANAGED_TYPE}"))
+    bill.add("Servers", "VPC endpoint", ZONES * HOURS)
+
+
+def managed_dollars(environments):
+    """What managed instances cost in a month, without their requests."""
+    bill = Bill()
+    bill_managed_instances(bill, environments)
+    return bill.total()
 
 
 def bill_server_requests(bill, month):
@@ -454,7 +499,7 @@ def machine(month):
     """A t4g.small with its data on a disk of its own."""
     bill = Bill()
     bill_answers(bill, month)
-    bill.add("Servers", "EC2", HOURS)
+    bill.add("Servers", "EC2: t4g.small", HOURS)
     bill.add("Servers", "A public IPv4", HOURS)
     bill.add("Disks", "EBS", max(20, math.ceil(month.stored_gb() * 1.5)))
     return bill
@@ -463,6 +508,13 @@ def machine(month):
 SETUPS = [
     ("functions", lambda workload, users: functions(Month(workload, users))),
     ("functions, S3 Express", lambda workload, users: functions(Month(workload, users, express=True))),
+    ("functions, S3 Express, URL", lambda workload, users: functions(Month(workload, users, express=True, url=True))),
+    (
+        "functions, S3 Express, URL, managed instances",
+        lambda workload, users: functions(
+            Month(workload, users, express=True, url=True, environments=ENVIRONMENTS)
+        ),
+    ),
     ("container", lambda workload, users: container(Month(workload, users))),
     ("t4g.small", lambda workload, users: machine(Month(workload, users))),
 ]
@@ -491,6 +543,17 @@ ITEMS = [
     "Servers",
     "Disks",
 ]
+
+
+def fewest_requests_for_instances():
+    """The writes a second, in steps of 5, from which on managed instances cost less than one request for each instance."""
+    alone = WORKLOADS[1]
+    values = alone.values_per_second / alone.requests_per_second
+    for rate in itertools.count(5, 5):
+        workload = dataclasses.replace(alone, requests_per_second=rate, values_per_second=rate * values)
+        with_instances = Month(workload, USERS[0], express=True, url=True, environments=ENVIRONMENTS)
+        if functions(with_instances).total() < functions(Month(workload, USERS[0], express=True, url=True)).total():
+            return rate
 
 
 def table(workload):
@@ -617,6 +680,10 @@ def page():
     addresses = (ZONES + 1) * HOURS * price("A public IPv4")
     endpoints = 3 * ZONES * HOURS * price("VPC endpoint")
     kept_started = MEMORY_GB["query"] * SECONDS * price("Lambda: a GB-second kept started")
+    gateway = price("API Gateway")
+    log_gb = LOG_LINE_BYTES * 1e6 / 1e9
+    gateway_logs = log_gb * (price("CloudWatch: a GB of logs") + price("CloudWatch: a GB of logs kept") * LOG_DAYS / DAYS)
+    managed, managed_more = managed_dollars(ENVIRONMENTS), managed_dollars(ENVIRONMENTS_OF_LAMBDA) - managed_dollars(ENVIRONMENTS)
     many = WORKLOADS[-1].databases
     round_seconds = many * (SECONDS_OF_FLUSH + GET_SECONDS) / DATABASES_AT_ONCE
     sections = "\n".join(f"### {it.title}\n\n{it.about}\n\n{table(it)}\n" for it in WORKLOADS)
@@ -632,9 +699,15 @@ the lists that are linked below, change what is no longer true in `bench/prices.
 
 The tables show:
 
-* The cost of writes depends on the number of requests, not of values: gather values before you send them. An instance of a
-  function handles one request at a time, so each write is a segment of its own; a server puts at most one segment a second for
-  any number of clients, and [60 more](operations.md#what-it-costs) after a pause.
+* The cost of writes depends on the number of requests, not of values: gather values before you send them. Telegraf does so
+  with [five lines](clients.md#fewer-requests).
+* An instance of a function handles one request at a time, so each write is a segment of its own. A server puts at most one
+  segment a second for any number of clients, and [60 more](operations.md#what-it-costs) after a pause. So does each environment
+  on [managed instances](deployment.md#many-clients-that-write-alone), without the 60.
+* A function's [URL](deployment.md#many-clients-that-write-alone) costs nothing for each write, and has no access log. API Gateway
+  costs $ {dollars(gateway)} for a million writes, and {dollars(gateway_logs)} for the lines of its log.
+* Managed instances cost the same with and without writes: $ {dollars(managed)} for {ENVIRONMENTS} of them, which are worth it from about
+  {fewest_requests_for_instances()} writes a second on. Three, with which [Lambda starts]({FEWEST_ENVIRONMENTS}) if it is told nothing else, cost $ {dollars(managed_more)} more.
 * Dashboards on functions cost a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an allowed
   staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request), many queries of an instance share one LIST.
 * Each database that is written to costs flushes of its own. A scheduled run that flushes {many:,} databases
@@ -690,7 +763,10 @@ deleted early is billed for 30 days in the two `IA` classes, and for 90 days in 
   and a collection runs every {EVERY_SECONDS["collect"] // 60} minutes. Flushes and merges write {AMPLIFICATION} bytes for each byte that stays, {MERGE_BYTES_PER_SECOND / 1e6:g} MB/s for each core.
 * {LOG_LINE_BYTES} bytes of logs for each request and scheduled run, kept for {LOG_DAYS} days and counted without compression: the line of the
   gateway, or of the server. Lambda's own lines are turned off, except warnings. {ALARMS} alarms ({ALARMS - ALARMS_OF_NOTIFICATIONS} with S3 Express), {METRICS} metrics, a
-  dashboard for the functions; none for the servers.
+  dashboard for the functions, and {ALARMS_OF_INGEST} more for the URL; none for the servers.
+* Managed instances: {ENVIRONMENTS} environments that always run, each on a `{MANAGED_TYPE}` of its own, which has room for one, and an
+  endpoint for the log in {ZONES} zones. Each environment puts a segment of a database a second. Lambda bills the requests, the
+  machines, and {price("Lambda: management of instances"):.0%} of their price. Their disks are not counted, nor are machines that Lambda adds for a load that grows, or replaces.
 * The engine has its default settings, and no plugins: an invocation a minute; a message for each segment in S3, gathered for
   {WINDOW_SECONDS} s and up to {BATCH} for an invocation, fetched and deleted up to {MESSAGES_AT_ONCE} at a time. The time of plugins, and their reads,
   writes and calls, cost extra.
@@ -705,8 +781,9 @@ deleted early is billed for 30 days in the two `IA` classes, and for 90 days in 
 ## Prices
 
 The prices are of {PRICES_OF}, in {REGION}, in dollars without discounts and tax. "Seen" links the page on which each price was last
-seen, with the date: most are in data that programs derived from Amazon's price list; those of Fargate, of dashboards and of
-instances that are kept started are in texts that people wrote. They were not compared with Amazon's own pages.
+seen, with the date: most are in data that programs derived from Amazon's price list; that of managing instances is in what a program
+copied out of Amazon's page; those of Fargate, of dashboards and of instances that are kept started are in texts that people wrote.
+They were not compared with Amazon's own pages.
 
 | what | $ | free each month | from | seen |
 |---|---:|---:|---|---|

@@ -37,6 +37,11 @@ LIST_OF_ENDPOINTS = Sight("2026-09-24", f"{_PRICESIM}/privatelink.ts")
 LIST_OF_ADDRESSES = Sight(
     "2026-10-16", "https://github.com/ChiefGyk3D/Clouds-Against-Humanity/wiki/Provider-AWS-Cost-Lesson"
 )
+# What a program copied out of the text of Amazon's page.
+TEXT_OF_LAMBDA = Sight(
+    "2026-09-20",
+    "https://raw.githubusercontent.com/api-evangelist/aws-lambda/refs/heads/main/plans/aws-lambda-plans-pricing.yml",
+)
 # What people wrote down from Amazon's pages.
 NOTE_OF_LAMBDA = Sight("2026-03-08", "https://wring.co/blog/aws-lambda-pricing-guide")
 NOTE_OF_FARGATE = Sight("2026-09-09", "https://github.com/guardian/dotcom-rendering/pull/16704")
@@ -67,6 +72,7 @@ PRICES = {
     "Lambda: a million requests": Price(0.20, LIST_OF_SERVICES, free=1),
     "Lambda: a GB-second, arm64": Price(0.0000133334, LIST_OF_SERVICES, free=400_000, up_to=7.5e9),
     "Lambda: a GB-second kept started, arm64": Price(0.0000033334, NOTE_OF_LAMBDA),
+    "Lambda: management of instances, a dollar of their price": Price(0.15, TEXT_OF_LAMBDA),
     "S3 Standard: a thousand PUT or LIST": Price(0.005, LIST_OF_S3),
     "S3 Standard: a thousand GET": Price(0.0004, LIST_OF_S3),
     "S3 Standard: a GB for a month": Price(0.023, LIST_OF_S3, up_to=50 * 1024),
@@ -100,6 +106,7 @@ PRICES = {
     "Network load balancer: an hour": Price(0.0225, LIST_OF_BALANCERS),
     "VPC endpoint: an hour in a zone": Price(0.01, LIST_OF_ENDPOINTS),
     "EC2: t4g.small for an hour": Price(0.0168, LIST_OF_EC2),
+    "EC2: c7g.large for an hour": Price(0.0725, LIST_OF_EC2),
     "EBS: a GB of gp3 for a month": Price(0.08, LIST_OF_EBS),
     "A public IPv4 address for an hour": Price(0.005, LIST_OF_ADDRESSES),
 }
