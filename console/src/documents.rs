@@ -22,13 +22,15 @@ use chrono::{DateTime, SecondsFormat};
 use http::{StatusCode, Uri};
 use neap_bucket::StoreTime;
 use neap_catalog::{
-    Catalog, CatalogError, DatabaseAction, Document, DocumentError, DocumentKind, DocumentStore,
-    MAX_DOCUMENT_BYTES, NewDocument, validate_database_name,
+    Catalog, DatabaseAction, Document, DocumentError, DocumentKind, DocumentStore,
+    MAX_DOCUMENT_BYTES, NewDocument,
 };
 use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
+
+use crate::database_param::permitted_database;
 
 /// Maximum bytes of the body of a request: the content, which may have spaces and escapes, and the name.
 const MAX_BODY_BYTES: usize = 4 * MAX_DOCUMENT_BYTES;
@@ -85,12 +87,6 @@ impl DocumentBody {
 fn rfc3339(time: StoreTime) -> String {
     let time = DateTime::from_timestamp_micros(time.micros()).unwrap_or_default();
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// The database of a request.
-#[derive(Debug, Deserialize)]
-struct DatabaseParam {
-    db: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -203,20 +199,14 @@ async fn delete(
 /// Returns the documents of the database that a request names, if the caller may perform the action on it.
 ///
 /// # Errors
-/// `Invalid` without a database or with an invalid name, `Forbidden`, `NotFound`, and errors of the catalog.
+/// Those of [`permitted_database`].
 async fn open<'a>(
     catalog: &'a Catalog,
     caller: &Caller,
     uri: &Uri,
     action: DatabaseAction,
 ) -> Result<DocumentStore<'a>, ApiError> {
-    let DatabaseParam { db } = parse_query(uri)?;
-    validate_database_name(&db).map_err(CatalogError::from)?;
-    let database = catalog.database_by_name(&db, catalog.max_age()).await?;
-    // A caller without the permission does not learn which databases exist.
-    caller.require(action, database)?;
-    let no_database = || ApiError::json(Kind::NotFound, format!("database not found: {db}"));
-    let database = database.ok_or_else(no_database)?;
+    let database = permitted_database(catalog, caller, uri, action).await?;
     Ok(DocumentStore::new(catalog, database))
 }
 

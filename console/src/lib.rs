@@ -7,6 +7,7 @@
 //!
 //!   page ── GET /api/v3/console/session ────► the permissions of the caller's token
 //!        ── /api/v3/console/documents ──────► db/<id>/documents: saved queries and dashboards of a database
+//!        ── /api/v3/console/assistant ──────► a model that the administrator names; in `neap serve` only
 //!        ── all other paths ────────────────► the functions, as for any client
 //! ```
 //!
@@ -14,12 +15,17 @@
 //! request of the page.
 
 mod answer;
+#[cfg(feature = "assistant")]
+mod assistant;
 mod bucket_page;
+mod database_param;
 mod documents;
 mod embedded_page;
 mod headers;
 mod session;
 
+#[cfg(feature = "assistant")]
+pub use assistant::{Assistant, AssistantError, ModelSettings, assistant_routes};
 pub use bucket_page::{PageBucket, bucket_page_routes};
 pub use documents::document_routes;
 pub use embedded_page::{embedded_page_routes, is_page_embedded};

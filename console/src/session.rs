@@ -27,6 +27,8 @@ pub struct SessionServer {
     pub mode: String,
     /// The name of the process, if it has one.
     pub node_id: Option<String>,
+    /// The name of the model that the assistant asks, if there is one.
+    pub assistant_model: Option<String>,
 }
 
 /// Returns the route of the session. It needs a token, unless the server requires none.
@@ -66,6 +68,9 @@ struct SessionBody {
     mode: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<String>,
+    /// The name of the model that the assistant asks; none if it is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assistant_model: Option<String>,
 }
 
 async fn session(
@@ -104,6 +109,7 @@ async fn session(
         revision: server.revision,
         mode: server.mode.clone(),
         node_id: server.node_id.clone(),
+        assistant_model: server.assistant_model.clone(),
     }))
 }
 

@@ -15,8 +15,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::{
-    PageBucket, SessionServer, bucket_page_routes, document_routes, embedded_page_routes,
-    session_routes,
+    Assistant, PageBucket, SessionServer, assistant_routes, bucket_page_routes, document_routes,
+    embedded_page_routes, session_routes,
 };
 
 /// The routes of the console, a catalog with the databases `garden` and `kitchen`, and an administrator.
@@ -57,6 +57,15 @@ impl TestServer {
     }
 
     pub(crate) async fn with(page: TestPage, requires_tokens: bool) -> Self {
+        Self::build(page, requires_tokens, None).await
+    }
+
+    /// Creates a server that requires tokens and has an assistant.
+    pub(crate) async fn with_assistant(assistant: Assistant) -> Self {
+        Self::build(TestPage::Embedded, true, Some(assistant)).await
+    }
+
+    async fn build(page: TestPage, requires_tokens: bool, assistant: Option<Assistant>) -> Self {
         let world = World::system();
         let bucket = Bucket::in_memory(world.clone());
         // A drop does not wait for other processes.
@@ -76,6 +85,7 @@ impl TestServer {
             revision: "0123abc",
             mode: "all".to_owned(),
             node_id: Some("one".to_owned()),
+            assistant_model: assistant.as_ref().map(|_| "small".to_owned()),
         };
         let page = match page {
             TestPage::Embedded => embedded_page_routes(),
@@ -85,8 +95,10 @@ impl TestServer {
                 is_on,
             }),
         };
-        let routes =
-            page.merge(session_routes(server)).merge(document_routes(Arc::clone(&catalog)));
+        let routes = page
+            .merge(session_routes(server))
+            .merge(document_routes(Arc::clone(&catalog)))
+            .merge(assistant_routes(Arc::clone(&catalog), assistant));
         let common = ServiceContext {
             cluster: ClusterId::new(Arc::clone(&catalog)),
             world,

@@ -231,6 +231,7 @@ impl RouteProvider for WriteRouteProvider {
             revision: REVISION,
             mode: "lambda".to_owned(),
             node_id: None,
+            assistant_model: None,
         });
         let page = bucket_page_routes(PageBucket {
             bucket: self.opened.bucket.clone(),

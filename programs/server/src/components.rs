@@ -247,8 +247,9 @@ impl RequestServices {
             (None, None)
         };
         let served = queries.clone().filter(|_| args.does(ServeMode::Query));
-        let mut routes =
-            write_routes(ingest, &base.metrics).merge(query_routes(args, served.as_ref()));
+        let mut routes = write_routes(ingest, &base.metrics)
+            .merge(query_routes(args, served.as_ref()))
+            .merge(web_console::assistant(args, base)?);
         if let Some(queries) = &served {
             let executor = ChangeExecutor::new(Arc::clone(queries), ingest.map(Arc::clone));
             routes = routes.merge(neap_sql_changes::router(executor));

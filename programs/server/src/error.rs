@@ -58,6 +58,28 @@ pub enum ServeError {
     /// Notifications can't be sent.
     #[error(transparent)]
     Notifications(#[from] neap_query::NotifierError),
+    /// Only one of the two options that the assistant needs is set.
+    #[error("{given} is set, but {missing} is not: the assistant requires both a URL and a model")]
+    IncompleteAssistant {
+        /// The option that is set.
+        given: &'static str,
+        /// The option that is not.
+        missing: &'static str,
+    },
+    /// The key of the assistant is set twice.
+    #[error("--assistant-key and --assistant-key-file are both set; set only one")]
+    TwoAssistantKeys,
+    /// The file with the key of the assistant can't be read.
+    #[error("--assistant-key-file {path}: {error}")]
+    AssistantKey {
+        /// The file.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The assistant can't be used.
+    #[error(transparent)]
+    Assistant(#[from] neap_console::AssistantError),
     /// The process lacks the function that replaces tokens.
     #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
     NoRecovery,

@@ -14,6 +14,7 @@
 mod access;
 mod active_count;
 mod admin_token;
+mod assistant_options;
 mod backlog;
 mod backups;
 mod blocked_flushes;
@@ -403,6 +404,7 @@ fn warn(args: &ServeArgs, console: &mut Console) {
             "--google-service-account",
             &args.store.google_service_account,
         ),
+        ("--assistant-key-file", &args.assistant.assistant_key_file),
     ];
     for (option, path) in secrets {
         if let Some(path) = path {
@@ -425,6 +427,8 @@ pub fn mistakes(args: &ServeArgs, variables: &impl Variables, world: &World) -> 
         args.publish.settings(&args.store).err().map(Into::into),
         plugins::unusable_folder(args),
         args.access.users.settings().err().map(Into::into),
+        args.notify.notifier().err().map(Into::into),
+        args.assistant.assistant().err(),
     ];
     let mistakes = checks.iter().flatten();
     mistakes.map(ToString::to_string).collect()

@@ -17,6 +17,7 @@ use crate::publish_options::PublishArgs;
 
 use super::{
     access::AccessArgs,
+    assistant_options::AssistantArgs,
     backups::BackupArgs,
     cluster::ClusterArgs,
     legacy_flags::LegacyFlags,
@@ -71,6 +72,9 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     pub(super) mcp: McpArgs,
+
+    #[command(flatten)]
+    pub(super) assistant: AssistantArgs,
 
     #[command(flatten)]
     pub(super) traces: TraceArgs,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use clap::ValueEnum;
 use neap_console::{
-    SessionServer, document_routes, embedded_page_routes, is_page_embedded, session_routes,
+    SessionServer, assistant_routes, document_routes, embedded_page_routes, is_page_embedded,
+    session_routes,
 };
 
 use super::{
+    ServeError,
     options::{ServeArgs, ServeMode},
     server_context::ServerContext,
     version::{REVISION, VERSION},
@@ -47,6 +49,19 @@ pub(super) fn routes(args: &ServeArgs, base: &ServerContext, node: Option<&str>)
         revision: REVISION,
         mode: modes.join(","),
         node_id: node.map(str::to_owned),
+        assistant_model: args.assistant.model().map(str::to_owned),
     });
     session.merge(document_routes(Arc::clone(&base.catalog)))
+}
+
+/// Returns the endpoint of the assistant; none without the query function.
+///
+/// # Errors
+/// The options of the assistant can't be used.
+pub(super) fn assistant(args: &ServeArgs, base: &ServerContext) -> Result<Router, ServeError> {
+    if !args.does(ServeMode::Query) {
+        return Ok(Router::new());
+    }
+    let assistant = args.assistant.assistant()?;
+    Ok(assistant_routes(Arc::clone(&base.catalog), assistant))
 }

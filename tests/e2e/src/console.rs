@@ -1,5 +1,6 @@
 //! The console: its page in the program, its documents in the bucket, and its tests in a browser.
 
+mod assistant;
 mod browser;
 mod documents;
 

@@ -1,18 +1,12 @@
 //! Rules record results and send notifications.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    sync::mpsc::{self, Receiver, Sender},
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for,
+    CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, receive, wait_for,
 };
 
 /// The time until rules are evaluated: longer than the claim of a process that has ended during an evaluation.
@@ -31,40 +25,6 @@ groups:
         annotations: {summary: "{{ $labels.instance }} is down"}
 "#;
 
-/// Answers requests with 200, and returns their bodies.
-fn receive() -> (String, Receiver<Value>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for connection in listener.incoming() {
-            answer(connection.unwrap(), &sender);
-        }
-    });
-    (url, receiver)
-}
-
-fn answer(mut connection: TcpStream, bodies: &Sender<Value>) {
-    let mut reader = BufReader::new(connection.try_clone().unwrap());
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    connection.write_all(head.as_bytes()).unwrap();
-    // The test may have ended.
-    let _sent = bodies.send(serde_json::from_slice(&body).unwrap());
-}
-
 /// Runs a command against a server.
 fn run(server: &ServerClient, arguments: &[&str]) -> CommandOutput {
     neap(&[arguments, &["--host", server.url()]].concat())
@@ -79,8 +39,8 @@ fn list(server: &ServerClient, path: &str) -> Value {
 
 #[test]
 fn rules_record_results_and_tell_a_webhook_of_alerts() {
-    let (url, notifications) = receive();
-    let target = format!("webhook={url}");
+    let (url, notifications) = receive("");
+    let target = format!("webhook={url}/hook");
     let store = StoreFixture::directory();
     let server = NeapProcess::serve_with(&store, &["--notify-target", &target]);
     server.write(
@@ -96,7 +56,7 @@ fn rules_record_results_and_tell_a_webhook_of_alerts() {
         "Rules of namespace \"node\" created successfully\n"
     );
 
-    let firing = notifications.recv_timeout(LIMIT).unwrap();
+    let firing = notifications.recv_timeout(LIMIT).unwrap().body;
     assert_eq!(firing["status"], "firing");
     let alert = &firing["alerts"][0];
     assert_eq!(alert["annotations"]["summary"], "b is down");
@@ -120,7 +80,7 @@ fn rules_record_results_and_tell_a_webhook_of_alerts() {
     drop(server);
     let restarted = NeapProcess::serve_with(&store, &["--notify-target", &target]);
     restarted.write("prom", "up,job=api,instance=b value=1");
-    let resolved = notifications.recv_timeout(LIMIT).unwrap();
+    let resolved = notifications.recv_timeout(LIMIT).unwrap().body;
     assert_eq!(resolved["status"], "resolved");
     assert_eq!(resolved["alerts"][0]["labels"], labels);
 }

@@ -1,4 +1,4 @@
-//! Addresses that notifications are not sent to: those that only this machine or its cloud has.
+//! Addresses that requests to other services are not sent to: those that only this machine or its cloud has.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -75,7 +75,7 @@ fn v4_of_segments(high: u16, low: u16) -> Ipv4Addr {
 /// The error of a name that can't be resolved, as `reqwest` has it.
 type ResolveError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Resolves names to the addresses that notifications may be sent to. The check is at each connection, so that a name which
+/// Resolves names to the addresses that requests may be sent to. The check is at each connection, so that a name which
 /// gets another address later is refused, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CheckedResolver;
@@ -87,7 +87,7 @@ impl Resolve for CheckedResolver {
             let allowed: Vec<SocketAddr> =
                 addresses.filter(|address| !is_refused(address.ip())).collect();
             if allowed.is_empty() {
-                return Err("the name has no address that notifications may be sent to".into());
+                return Err("the name has no address that requests may be sent to".into());
             }
             Ok::<Addrs, ResolveError>(Box::new(allowed.into_iter()))
         })

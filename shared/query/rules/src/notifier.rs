@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use http::{StatusCode, header::CONTENT_TYPE};
-use reqwest::{Client, redirect::Policy};
+use reqwest::Client;
 
 use crate::{
     NotifyTarget, RuleProgress, SentMark, TargetError, TargetOption,
-    network_address::CheckedResolver,
     notification::{AlertMessage, AlertNotice},
+    outgoing::outgoing_client,
 };
 
 /// Timeout of a request.
@@ -53,8 +53,7 @@ pub struct DeliveryReport {
     pub failures: Vec<(String, String)>,
 }
 
-/// Sends notifications to the targets that the administrator has listed, and to no other address: redirects are not
-/// followed, and no proxy is used.
+/// Sends notifications to the targets that the administrator has listed, and to no other address.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     client: Client,
@@ -80,14 +79,10 @@ impl Notifier {
     /// # Errors
     /// The certificates of the system can't be read.
     pub fn new(targets: Vec<NotifyTarget>) -> Result<Self, NotifierError> {
-        let client = Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(CheckedResolver))
-            .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, targets })
+        Ok(Self {
+            client: outgoing_client(TIMEOUT)?,
+            targets,
+        })
     }
 
     /// Returns whether a target must be told of an alert.

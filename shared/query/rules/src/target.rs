@@ -3,9 +3,9 @@
 use std::{convert::Infallible, fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
-use url::{Host, Url};
+use url::Url;
 
-use crate::network_address::is_refused;
+use crate::outgoing::{OutgoingUrlError, parse_outgoing_url};
 
 /// The path of Alertmanager's interface, below its own URL.
 const ALERTMANAGER_PATH: &str = "api/v2/alerts";
@@ -39,12 +39,9 @@ pub enum TargetError {
     /// The kind is unknown.
     #[error("expect KIND=URL, where KIND is 'alertmanager', 'webhook', 'slack' or 'ntfy'")]
     Kind,
-    /// The URL is malformed, or neither http nor https.
-    #[error("the URL of the target is not an http or https URL")]
-    Url,
-    /// The address is link-local, or one at which a cloud describes the machine.
-    #[error("the address of the target is link-local or of a metadata service")]
-    Address,
+    /// Requests can't be sent to the URL.
+    #[error(transparent)]
+    Url(#[from] OutgoingUrlError),
 }
 
 /// A target of notifications. Its URL is secret: it may contain a password, or be one.
@@ -89,19 +86,7 @@ impl FromStr for NotifyTarget {
             "ntfy" => TargetKind::Ntfy,
             _ => return Err(TargetError::Kind),
         };
-        let mut url: Url = address.trim().parse().map_err(|_| TargetError::Url)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(TargetError::Url);
-        }
-        let is_refused = match url.host().ok_or(TargetError::Url)? {
-            Host::Ipv4(address) => is_refused(address.into()),
-            Host::Ipv6(address) => is_refused(address.into()),
-            // Its addresses are checked when it is resolved.
-            Host::Domain(_) => false,
-        };
-        if is_refused {
-            return Err(TargetError::Address);
-        }
+        let mut url = parse_outgoing_url(address)?;
         if kind == TargetKind::Alertmanager {
             let path = format!("{}/{ALERTMANAGER_PATH}", url.path().trim_end_matches('/'));
             url.set_path(&path);
@@ -173,14 +158,20 @@ mod tests {
         for (text, error) in [
             ("https://example.com", TargetError::Kind),
             ("pager=https://example.com", TargetError::Kind),
-            ("webhook=file:///etc/passwd", TargetError::Url),
-            ("webhook=no url", TargetError::Url),
+            ("webhook=file:///etc/passwd", OutgoingUrlError::Url.into()),
+            ("webhook=no url", OutgoingUrlError::Url.into()),
             (
                 "webhook=http://169.254.169.254/latest",
-                TargetError::Address,
+                OutgoingUrlError::Address.into(),
             ),
-            ("webhook=http://[fe80::1]/", TargetError::Address),
-            ("webhook=http://2852039166/", TargetError::Address),
+            (
+                "webhook=http://[fe80::1]/",
+                OutgoingUrlError::Address.into(),
+            ),
+            (
+                "webhook=http://2852039166/",
+                OutgoingUrlError::Address.into(),
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err(), error, "{text}");
         }

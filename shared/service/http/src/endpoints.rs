@@ -345,6 +345,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET",    "/api/v3/console/documents/{id}",                                  READ,                Write),
     row("PUT",    "/api/v3/console/documents/{id}",                                  WRITE,               Write),
     row("DELETE", "/api/v3/console/documents/{id}",                                  WRITE,               Write),
+    row("POST",   "/api/v3/console/assistant",                                       READ,                Process),
     row("GET",    "/settings",                                                       Public,              Write),
     row("ANY",    "/mcp",                                                            Token,               Process),
 ];

@@ -4,6 +4,7 @@ mod binaries;
 mod command;
 mod http;
 mod neap;
+mod receiver;
 mod store;
 mod wait;
 
@@ -12,6 +13,7 @@ pub(crate) use self::{
     command::{CommandOutput, neap, neap_with_input, output_of, program},
     http::{Reply, STAMP, ServerClient, StoreRequests},
     neap::NeapProcess,
+    receiver::receive,
     store::{CATALOG_AGE, StoreFixture},
     wait::{now, pause, try_wait_for, wait_for},
 };

@@ -8,7 +8,23 @@ pub(in crate::tests::access) fn console() -> Vec<AccessCase> {
     let changed = r#"{"name":"q","content":{},"version":1}"#;
     let list = "/api/v3/console/documents?db=own";
     let one = "/api/v3/console/documents/00000000000000000000000001?db=own";
+    let question = r#"{"task":"explain","language":"sql","statement":"SELECT 1"}"#;
     vec![
+        // No model is set.
+        (
+            "POST",
+            "/api/v3/console/assistant?db=own",
+            question,
+            Own("read"),
+            405,
+        ),
+        (
+            "POST",
+            "/api/v3/console/assistant?db=missing",
+            question,
+            All("read"),
+            404,
+        ),
         ("GET", "/", "", Anybody, 200),
         ("HEAD", "/", "", Anybody, 200),
         ("GET", "/console/assets/missing.js", "", Anybody, 404),
