@@ -15,19 +15,22 @@ const REPLACEMENT: char = '…';
 
 const QUOTES: [char; 3] = ['\'', '"', '`'];
 
+/// The text before a regular expression, which may be a value and has no quotes.
+const BEFORE_PATTERN: &str = "regex parse error:";
+
 /// Words before the number of a place in a statement.
 const WORDS_OF_PLACES: [&str; 6] = ["line", "column", "char", "pos", "position", "offset"];
 
 /// Words of messages. Between quotes, they are no secrets.
 pub(super) const WORDS_OF_MESSAGES: &str = "a and are at boolean called cannot cast char column date32 dictionary did \
-    end expected field fields float64 for found from function got in information_schema int32 int64 interval iox is line \
-    mean named nanosecond no not ns of or pos position public statement string system table the timestamp to type types \
-    uint64 utf8 utf8view valid value with you";
+    end error expected field fields float64 for found from function got group in information_schema int32 int64 interval \
+    iox is line mean named nanosecond no not ns of or parse pos position public regex statement string system table the \
+    timestamp to type types uint64 unclosed utf8 utf8view valid value with you";
 
 /// Returns the text of an error without values. `known` are the words that the model knows.
 pub(super) fn without_values(error: &str, known: &WordSet) -> String {
     let error = text_prefix(error, MAX_BYTES);
-    let (quote, last_quote) = quoted_bounds(error);
+    let (first, last) = bounds_of_values(error);
     let mut text = String::with_capacity(error.len());
     let mut word_before = "";
     let mut rest = error;
@@ -44,7 +47,7 @@ pub(super) fn without_values(error: &str, known: &WordSet) -> String {
         let is_secret = if part.contains(char::is_numeric) {
             !WORDS_OF_PLACES.iter().any(|word| word.eq_ignore_ascii_case(word_before))
         } else {
-            (quote..last_quote).contains(&at)
+            (first..last).contains(&at)
         };
         if is_secret && !known.contains(part) {
             text.push(REPLACEMENT);
@@ -56,11 +59,15 @@ pub(super) fn without_values(error: &str, known: &WordSet) -> String {
     text
 }
 
-/// Returns the places of the first and the last quote. A value between them may contain others.
-fn quoted_bounds(error: &str) -> (usize, usize) {
+/// Returns the bounds of the text that may contain values: the places of the first and the last quote, because a value
+/// between them may contain others.
+fn bounds_of_values(error: &str) -> (usize, usize) {
     let end = error.len();
     let mut quotes = error.match_indices(QUOTES).map(|(at, _)| at);
     let first = quotes.find(|at| !is_apostrophe(error, *at)).unwrap_or(end);
+    if let Some(pattern) = error.find(BEFORE_PATTERN) {
+        return (first.min(pattern), end);
+    }
     // A quote that is not closed has no end.
     let last = error.rfind(QUOTES).filter(|last| *last > first);
     (first, last.unwrap_or(end))
@@ -104,9 +111,13 @@ mod tests {
                 "the literal b'secret' of row x7",
                 "the literal b'…' of row …",
             ),
+            (
+                "a 'b'\nregex parse error:\n    Alice(\n         ^\nerror: unclosed group",
+                "a 'b'\nregex parse error:\n    …(\n         ^\nerror: unclosed group",
+            ),
             ("the server's memory is full", "the server's memory is full"),
         ] {
-            let known = WordSet::new(&[WORDS_OF_MESSAGES, "limit 10"]);
+            let known = WordSet::new(&[WORDS_OF_MESSAGES, "limit 10 b"]);
             assert_eq!(without_values(error, &known), expected, "{error}");
         }
     }
