@@ -35,6 +35,8 @@ export interface SessionInfo {
   version: string;
   mode?: string;
   node_id?: string;
+  /** The name of the model that the assistant asks; none if the server has no assistant. */
+  assistant_model?: string;
 }
 
 /** The state of the session. `unreachable`: the server did not answer the first request. */

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type AssistantTask, mayAsk } from "../api/assistant";
 import { languageOf } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { link, navigate, route, setParams } from "../router";
@@ -40,6 +41,14 @@ interface PendingChange {
   statements: readonly Statement[];
   /** Those that change data. */
   changes: readonly Statement[];
+}
+
+/** A question to the assistant. */
+interface OpenQuestion {
+  task: AssistantTask;
+  tab: QueryTab;
+  statement?: Statement;
+  error?: string;
 }
 
 /** The view "Explore": the schema, queries and their results. */
@@ -121,6 +130,7 @@ function useDrawer() {
 function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
   const [editorHeight, setEditorHeight] = useState(sizes.editor);
   const [pending, setPending] = useState<PendingChange>();
+  const [question, setQuestion] = useState<OpenQuestion>();
   const editor = useRef<QueryEditorHandle | null>(null);
   sizes.editor = editorHeight;
   const execution = executions.value.get(tab.id);
@@ -149,6 +159,17 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
       void runAll(tab, all);
     }
   };
+  const onAsk = (task: "explain" | "write") => {
+    const chosen = statement();
+    if (task === "explain" && !chosen) {
+      notify("info", "Type a query first.");
+    } else {
+      setQuestion({ task, tab, statement: chosen });
+    }
+  };
+  const onFix = () =>
+    setQuestion({ task: "fix", tab, statement: execution?.statement, error: execution?.failure?.message });
+  const hasAssistant = mayAsk(currentDatabase.value);
   const onRun = () => start(statement());
   const onCancel = () => cancel(tab.id);
   const latestRun = useRef(onRun);
@@ -175,6 +196,7 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
         onRun={onRun}
         onRunAll={onRunAll}
         onCancel={onCancel}
+        onAsk={hasAssistant ? onAsk : undefined}
       />
       <ParametersPanel tab={tab} onRun={onRun} />
       <div class="explore-editor" style={{ height: `${editorHeight}px` }}>
@@ -198,7 +220,14 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
         plan={plans.value.get(tab.id)}
         onRunAgain={() => start(execution?.statement)}
         statement={statement}
+        onFix={hasAssistant ? onFix : undefined}
       />
+      {question && (
+        <Lazy
+          load={async () => (await import("./assistant-dialog")).AssistantDialog}
+          props={{ ...question, onClose: () => setQuestion(undefined) }}
+        />
+      )}
       {pending && <ConfirmChange {...pending} onClose={() => setPending(undefined)} />}
     </>
   );

@@ -27,6 +27,8 @@ export interface ResultPanelProps {
   /** Runs the statement of the last run again. */
   onRunAgain(): void;
   statement(): Statement | undefined;
+  /** Asks the assistant to correct the statement that has failed; absent if there is none. */
+  onFix?(): void;
 }
 
 /** The result of a query: as table, as chart, and the plan of the query. */
@@ -85,7 +87,7 @@ function outcomeOf({ status, rows }: Execution): string {
 }
 
 function Panel(props: ResultPanelProps): JSX.Element {
-  const { execution, onRunAgain } = props;
+  const { execution, onRunAgain, onFix } = props;
   if (resultView.value === "plan") {
     return <PlanPanel {...props} />;
   }
@@ -95,7 +97,18 @@ function Panel(props: ResultPanelProps): JSX.Element {
   if (execution.status === "failed") {
     return (
       <div class="result-note">
-        <ErrorNote error={execution.failure?.message ?? ""} title="The query failed" onRetry={onRunAgain} />
+        <ErrorNote
+          error={execution.failure?.message ?? ""}
+          title="The query failed"
+          onRetry={onRunAgain}
+          actions={
+            onFix && (
+              <Button kind="quiet" icon="assistant" onClick={onFix}>
+                Fix this error
+              </Button>
+            )
+          }
+        />
       </div>
     );
   }

@@ -27,13 +27,15 @@ export interface ToolbarProps {
   onRun(): void;
   onRunAll(): void;
   onCancel(): void;
+  /** Asks the assistant; absent if there is none. */
+  onAsk?(task: "explain" | "write"): void;
 }
 
 /** Dialogs that the toolbar opens. */
 type OpenDialog = "none" | "history" | "saved" | "save";
 
 /** The controls above the editor. */
-export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarProps): JSX.Element {
+export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel, onAsk }: ToolbarProps): JSX.Element {
   const [dialog, setDialog] = useState<OpenDialog>("none");
   const close = () => setDialog("none");
   const maySave = may("write", currentDatabase.value);
@@ -72,6 +74,17 @@ export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarPr
       <RefreshSelect value={refresh.value} onChange={setRefresh} />
       <AsOfPicker />
       <span class="toolbar-gap" />
+      {onAsk && (
+        <Menu
+          label="Assistant"
+          icon="assistant"
+          kind="quiet"
+          items={[
+            { label: "Explain the statement", icon: "help", onSelect: () => onAsk("explain") },
+            { label: "Write a query…", icon: "edit", onSelect: () => onAsk("write") },
+          ]}
+        />
+      )}
       <Button kind="quiet" icon="format" onClick={() => format(tab)} disabled={tab.language === "promql"}>
         Format
       </Button>

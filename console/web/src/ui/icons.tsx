@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 /** The outlines of the icons, in a square of 16 by 16. */
 const PATHS = {
   add: "M8 3v10M3 8h10",
+  assistant: "M7 2.5l1.4 4.1 4.1 1.4-4.1 1.4L7 13.5 5.6 9.4 1.5 8l4.1-1.4zM13 2v3M11.5 3.5h3M13 11.5v2M12 12.5h2",
   bookmark: "M4.5 2.5h7v11L8 10.5l-3.5 3z",
   calendar: "M2.5 4h11v9.5h-11zM2.5 7h11M5.5 2.5V5M10.5 2.5V5",
   chart: "M2.5 2.5v11h11M5 10.5l2.5-3.5 2.5 2 3.5-5",

@@ -10,10 +10,12 @@ export interface ErrorNoteProps {
   error: unknown;
   title?: string;
   onRetry?(): void;
+  /** Further buttons. */
+  actions?: ComponentChildren;
 }
 
 /** Shows an error at the place that it is about. */
-export function ErrorNote({ error, title, onRetry }: ErrorNoteProps): JSX.Element {
+export function ErrorNote({ error, title, onRetry, actions }: ErrorNoteProps): JSX.Element {
   return (
     <div class="note note-error" role="alert">
       <Icon name="error" />
@@ -21,6 +23,7 @@ export function ErrorNote({ error, title, onRetry }: ErrorNoteProps): JSX.Elemen
         {title && <strong>{title}</strong>}
         <p class="preserve-lines">{messageOf(error)}</p>
       </div>
+      {actions}
       {onRetry && (
         <Button kind="quiet" icon="refresh" onClick={onRetry}>
           Retry
