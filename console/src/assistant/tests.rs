@@ -29,8 +29,8 @@ async fn complete(
 ) -> Response {
     let key = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     model.requests.lock().unwrap().push((key, body));
-    let headers = [("location", "/elsewhere")];
-    (model.status, headers, model.body.clone()).into_response()
+    let location = [("location", "/elsewhere")];
+    (model.status, location, model.body.clone()).into_response()
 }
 
 /// Returns the body of an answer of chat completions.
