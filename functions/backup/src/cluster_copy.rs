@@ -19,10 +19,7 @@
 //! A run that was suspended replaces nothing that a later run has put: it reads the version of an object at the destination
 //! before it reads the source, and puts the object on the condition that this version is still there.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -123,22 +120,15 @@ pub enum CopyProgress {
 }
 
 /// Copies a cluster from one bucket to another.
+#[derive(derive_more::Debug)]
 pub struct ClusterCopier<'a> {
     /// The bucket of the cluster.
     pub from: &'a Bucket,
     /// The destination.
     pub to: &'a Bucket,
     /// Receives the progress.
+    #[debug(skip)]
     pub progress: &'a (dyn Fn(CopyProgress) + Sync),
-}
-
-impl fmt::Debug for ClusterCopier<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClusterCopier")
-            .field("from", self.from)
-            .field("to", self.to)
-            .finish_non_exhaustive()
-    }
 }
 
 impl ClusterCopier<'_> {

@@ -1,6 +1,6 @@
 //! Scheduled backups.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use neap_bucket::StoreTime;
 
@@ -8,9 +8,10 @@ use neap_bucket::StoreTime;
 pub type NextTime = Arc<dyn Fn(StoreTime) -> Option<StoreTime> + Send + Sync>;
 
 /// When backups are made without a request, and how long they are kept.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
 pub struct BackupSchedule {
     /// The times.
+    #[debug(skip)]
     pub next: NextTime,
     /// Every backup of this number is a full one; the others continue the one before. 1: all are full ones.
     pub full_every: NonZeroU32,
@@ -19,14 +20,4 @@ pub struct BackupSchedule {
     pub retention: Option<Duration>,
     /// The place to back up to; `None`: the bucket of the cluster.
     pub place: Option<String>,
-}
-
-impl fmt::Debug for BackupSchedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackupSchedule")
-            .field("full_every", &self.full_every)
-            .field("retention", &self.retention)
-            .field("place", &self.place)
-            .finish_non_exhaustive()
-    }
 }

@@ -16,17 +16,13 @@ use neap_schema::DatabaseId;
 pub struct DatabaseAccessError(pub String);
 
 /// The result of a query as a stream.
+#[derive(derive_more::Debug)]
+#[debug("QueryRows {{ .. }}")]
 pub struct QueryRows {
     /// The schema of the rows.
     pub schema: SchemaRef,
     /// The stream of rows.
     pub batches: BoxStream<'static, Result<RecordBatch, DatabaseAccessError>>,
-}
-
-impl fmt::Debug for QueryRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueryRows").finish_non_exhaustive()
-    }
 }
 
 /// Options for writing lines of a plugin.

@@ -12,7 +12,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -65,6 +64,8 @@ pub struct EngineParts {
 }
 
 /// Runs triggers. Each instance has one engine.
+#[derive(derive_more::Debug)]
+#[debug("Engine {{ holder: {holder:?}, .. }}")]
 pub struct Engine {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
@@ -97,12 +98,6 @@ pub struct Engine {
     pub(crate) stopping: CancellationToken,
     /// The memory budget for decoded segments; one permit is 1 KiB.
     decoded: Semaphore,
-}
-
-impl fmt::Debug for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("holder", &self.holder).finish_non_exhaustive()
-    }
 }
 
 /// A limit on the duration of some work, measured from its start.

@@ -17,7 +17,7 @@
 //! machine that is busy with cancelled queries starts no more of them.
 
 use std::{
-    fmt, io,
+    io,
     panic::resume_unwind,
     sync::{
         Arc, Weak,
@@ -41,7 +41,8 @@ const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// Plans and executes queries. Clones share the threads, which end when the last clone is dropped, without waiting for
 /// running work.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Executor {{ has_threads: {:?}, given_up: {:?} }}", self.0.own.is_some(), self.given_up())]
 pub struct Executor(Arc<ExecutorInner>);
 
 struct ExecutorInner {
@@ -156,15 +157,6 @@ impl Executor {
 impl Default for Executor {
     fn default() -> Self {
         Self::of_caller()
-    }
-}
-
-impl fmt::Debug for Executor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Executor")
-            .field("has_threads", &self.0.own.is_some())
-            .field("given_up", &self.given_up())
-            .finish()
     }
 }
 

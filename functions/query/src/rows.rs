@@ -12,6 +12,8 @@ use crate::{QueryError, query_log::LoggedQuery};
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
 
 /// The rows of an answer, as a stream.
+#[derive(derive_more::Debug)]
+#[debug("Rows {{ schema: {schema:?}, .. }}")]
 pub struct Rows {
     /// The columns.
     pub schema: SchemaRef,
@@ -43,11 +45,5 @@ impl Rows {
     /// Creates an answer from rows in memory.
     pub(crate) fn from_batch(rows: RecordBatch) -> Self {
         Self::new(rows.schema(), Box::pin(stream::iter([Ok(rows)])))
-    }
-}
-
-impl std::fmt::Debug for Rows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 //! The task of a query makes the pieces when they are sent, like the rows of a plan. So a query whose client reads slowly holds its
 //! permit as long as its memory, and the time limit and `KILL QUERY` release both.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use arrow::{
     array::{AsArray, BinaryArray, RecordBatch},
@@ -21,6 +21,8 @@ const PIECE_COLUMN: &str = "piece";
 pub type PieceStream = Pin<Box<dyn Stream<Item = Result<Bytes, QueryError>> + Send>>;
 
 /// The pieces of a text, none of which is made before it is sent.
+#[derive(derive_more::Debug)]
+#[debug("TextPieces {{ .. }}")]
 pub struct TextPieces(Box<dyn Iterator<Item = Bytes> + Send + Sync>);
 
 impl TextPieces {
@@ -44,12 +46,6 @@ impl TextPieces {
             RecordBatch::try_new(Arc::clone(&schema), vec![column])
                 .map_err(|error| QueryError::Execution(error.into()))
         }))
-    }
-}
-
-impl fmt::Debug for TextPieces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TextPieces").finish_non_exhaustive()
     }
 }
 

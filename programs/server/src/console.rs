@@ -11,6 +11,8 @@ use crate::terminal;
 const MAX_ANSWER_BYTES: usize = 1024;
 
 /// The input and output of a command.
+#[derive(derive_more::Debug)]
+#[debug("Console {{ .. }}")]
 pub struct Console {
     /// Results.
     pub out: Box<dyn Write + Send>,
@@ -25,16 +27,6 @@ pub struct Console {
     pub input_is_terminal: bool,
     /// Colours are disabled (`NO_COLOR`).
     pub no_color: bool,
-}
-
-impl fmt::Debug for Console {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Console")
-            .field("out_is_terminal", &self.out_is_terminal)
-            .field("err_is_terminal", &self.err_is_terminal)
-            .field("input_is_terminal", &self.input_is_terminal)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Console {

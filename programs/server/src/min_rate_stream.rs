@@ -5,7 +5,7 @@
 //! to write, a client must take a minimum number of bytes within each time span.
 
 use std::{
-    fmt, io,
+    io,
     pin::Pin,
     sync::{
         Arc,
@@ -34,6 +34,8 @@ pub(super) struct TrafficStats {
 }
 
 /// A connection that fails when the peer reads too slowly.
+#[derive(derive_more::Debug)]
+#[debug("MinRateStream {{ taken: {taken:?}, is_blocked: {is_blocked:?}, .. }}")]
 pub(super) struct MinRateStream<S> {
     stream: S,
     clock: Arc<dyn Clock>,
@@ -45,15 +47,6 @@ pub(super) struct MinRateStream<S> {
     taken: u64,
     /// Whether the last write is pending.
     is_blocked: bool,
-}
-
-impl<S> fmt::Debug for MinRateStream<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Paced")
-            .field("taken", &self.taken)
-            .field("is_blocked", &self.is_blocked)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<S> MinRateStream<S> {

@@ -7,7 +7,6 @@
 //! ```
 
 use std::{
-    fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -118,6 +117,8 @@ pub(super) struct AnnouncedBody {
 }
 
 /// The body of a request that releases its permit while it arrives.
+#[derive(derive_more::Debug)]
+#[debug("RequestBody {{ announced: {announced:?}, place: {place:?}, .. }}")]
 pub(super) struct RequestBody {
     body: Body,
     announced: AnnouncedBody,
@@ -279,14 +280,5 @@ impl HttpBody for RequestBody {
             }
             _ => self.body.size_hint(),
         }
-    }
-}
-
-impl fmt::Debug for RequestBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBody")
-            .field("announced", &self.announced)
-            .field("place", &self.place)
-            .finish_non_exhaustive()
     }
 }

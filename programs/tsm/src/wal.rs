@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, btree_map::IntoIter},
-    fmt,
     fs::File,
     io::{BufReader, Read},
     iter::Peekable,
@@ -149,17 +148,12 @@ fn folder(path: &Path) -> String {
 }
 
 /// Reads the entries of segments with reused buffers.
-#[derive(Default)]
+#[derive(Default, derive_more::Debug)]
+#[debug("SegmentReader {{ .. }}")]
 struct SegmentReader {
     snappy: snap::raw::Decoder,
     compressed: Vec<u8>,
     plain: Vec<u8>,
-}
-
-impl fmt::Debug for SegmentReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SegmentReader").finish_non_exhaustive()
-    }
 }
 
 impl SegmentReader {

@@ -1,7 +1,5 @@
 //! Decodes a file in parts, and reserves memory for each of them.
 
-use std::fmt;
-
 use bytes::Bytes;
 use neap_file_formats::{FileInput, FileReader, ReadError, ReadOptions};
 use neap_http::{ApiError, Kind};
@@ -54,18 +52,11 @@ pub(crate) async fn decode(
 }
 
 /// A message of the thread that decodes.
+#[derive(derive_more::Debug)]
 enum DecodedPart {
+    #[debug("Rows({} batches)", _0.batches.len())]
     Rows(TablePart),
     End,
-}
-
-impl fmt::Debug for DecodedPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rows(part) => write!(f, "Rows({} batches)", part.batches.len()),
-            Self::End => f.write_str("End"),
-        }
-    }
 }
 
 /// Reads all parts into the channel, until the receiver is dropped.

@@ -20,15 +20,11 @@ struct Connections {
 }
 
 /// What cancels the query of a connection.
+#[derive(derive_more::Debug)]
+#[debug("CancelEntry {{ .. }}")]
 struct CancelEntry {
     secret: i32,
     query: CancellationToken,
-}
-
-impl std::fmt::Debug for CancelEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CancelEntry").finish_non_exhaustive()
-    }
 }
 
 impl CancelRegistry {
@@ -69,18 +65,12 @@ impl CancelRegistry {
 }
 
 /// A registered connection.
+#[derive(derive_more::Debug)]
+#[debug("RegisteredConnection {{ process: {process:?}, .. }}")]
 pub(crate) struct RegisteredConnection {
     registry: CancelRegistry,
     pub(crate) process: i32,
     pub(crate) secret: i32,
-}
-
-impl std::fmt::Debug for RegisteredConnection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RegisteredConnection")
-            .field("process", &self.process)
-            .finish_non_exhaustive()
-    }
 }
 
 impl RegisteredConnection {

@@ -21,12 +21,15 @@ pub(crate) struct CredentialChecker {
 }
 
 /// What a connection proves with each statement.
+#[derive(derive_more::Debug)]
 pub(crate) enum Credential {
     /// The server has no authentication.
     Open,
     /// A token.
+    #[debug("Token")]
     Token(SecretToken),
     /// The session of a user.
+    #[debug("Session")]
     Session(Box<UserSession>),
 }
 
@@ -36,16 +39,6 @@ pub(crate) struct UserSession {
     refresh: String,
     /// When to renew the session, by the monotonic clock.
     renewed_at: Duration,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Open => "Open",
-            Self::Token(_) => "Token",
-            Self::Session(_) => "Session",
-        })
-    }
 }
 
 impl CredentialChecker {

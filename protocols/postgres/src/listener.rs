@@ -1,6 +1,6 @@
 //! Accepts connections, and drains them when the process stops.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_http::{
     AccessControl, ByteStream, ConnectionDrain, Metrics, PendingConnection, PendingConnections,
@@ -28,7 +28,8 @@ use crate::{
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The components of a [`PostgresListener`].
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("PostgresParts {{ has_tls: {:?}, .. }}", self.tls.is_some())]
 pub struct PostgresParts {
     /// The query function.
     pub queries: Arc<QueryEngine>,
@@ -42,32 +43,18 @@ pub struct PostgresParts {
     pub tls: Option<TlsAcceptorSource>,
 }
 
-impl fmt::Debug for PostgresParts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresParts")
-            .field("has_tls", &self.tls.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 /// Accepts clients of PostgreSQL over TCP or TLS.
 ///
 /// ```text
 ///   let listener = PostgresListener::bind("127.0.0.1:5432", settings, parts).await?;
 ///   tokio::spawn(listener.serve(stop.cancelled_owned(), grace));
 /// ```
+#[derive(derive_more::Debug)]
+#[debug("PostgresListener {{ tcp: {tcp:?}, .. }}")]
 pub struct PostgresListener {
     tcp: TcpListener,
     tls: Option<TlsAcceptorSource>,
     context: ConnectionContext,
-}
-
-impl fmt::Debug for PostgresListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresListener")
-            .field("tcp", &self.tcp)
-            .finish_non_exhaustive()
-    }
 }
 
 impl PostgresListener {

@@ -24,6 +24,8 @@ use crate::{
 };
 
 /// The rows of a query that a client has not received yet.
+#[derive(derive_more::Debug)]
+#[debug("OpenRows {{ schema: {schema:?}, .. }}")]
 pub(crate) struct OpenRows {
     pub(crate) fields: Arc<Vec<FieldInfo>>,
     pub(crate) schema: SchemaRef,
@@ -33,12 +35,6 @@ pub(crate) struct OpenRows {
     encoder: DataRowEncoder,
     /// Cancelled when a client cancels the statement that receives the rows.
     pub(crate) cancelled: CancellationToken,
-}
-
-impl std::fmt::Debug for OpenRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenRows").field("schema", &self.schema).finish_non_exhaustive()
-    }
 }
 
 impl OpenRows {

@@ -5,7 +5,6 @@
 //! even if a part of the lines is written again.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -43,6 +42,8 @@ pub(crate) struct BatchWriter {
 }
 
 /// The lines of one write.
+#[derive(derive_more::Debug)]
+#[debug("LineBatch({} bytes)", self.bytes.len())]
 struct LineBatch<'a> {
     bytes: &'a [u8],
     /// The time of the first line without a timestamp, in nanoseconds since the Unix epoch.
@@ -87,12 +88,6 @@ impl RowSource for LineBatch<'_> {
         let (parsed, end) = parse_part(self.bytes, schema, &options)?;
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         Ok(parsed)
-    }
-}
-
-impl fmt::Debug for LineBatch<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LineBatch({} bytes)", self.bytes.len())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accepts connections of QuestDB's clients, and drains them when the process stops.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_catalog::Catalog;
 use neap_http::{
@@ -69,7 +69,8 @@ impl QuestDbSettings {
 }
 
 /// The components of a [`QuestDbListener`].
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("QuestDbParts {{ has_tls: {:?}, .. }}", self.tls.is_some())]
 pub struct QuestDbParts {
     /// The write function.
     pub writes: Arc<WriteService>,
@@ -81,34 +82,20 @@ pub struct QuestDbParts {
     pub tls: Option<TlsAcceptorSource>,
 }
 
-impl fmt::Debug for QuestDbParts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuestDbParts")
-            .field("has_tls", &self.tls.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 /// Accepts line protocol of QuestDB over TCP or TLS.
 ///
 /// ```text
 ///   let listener = QuestDbListener::bind("0.0.0.0:9009", settings, parts).await?;
 ///   tokio::spawn(listener.serve(stop.cancelled_owned(), grace));
 /// ```
+#[derive(derive_more::Debug)]
+#[debug("QuestDbListener {{ tcp: {tcp:?}, .. }}")]
 pub struct QuestDbListener {
     tcp: TcpListener,
     tls: Option<TlsAcceptorSource>,
     max_connections: usize,
     context: ConnectionContext,
     metrics: ConnectionMetrics,
-}
-
-impl fmt::Debug for QuestDbListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuestDbListener")
-            .field("tcp", &self.tcp)
-            .finish_non_exhaustive()
-    }
 }
 
 impl QuestDbListener {

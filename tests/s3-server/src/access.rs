@@ -1,6 +1,6 @@
 //! Access control: the owner may do everything, other users what their policies allow.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use s3s::{
     S3Request, S3Result,
@@ -13,23 +13,15 @@ use s3s::{
 use crate::{Operation, Policy, observer::UnansweredRequest, observer::parameter};
 
 /// A key pair and its permissions.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
 pub struct User {
     /// The access key.
     pub access_key: String,
     /// The secret key that belongs to it.
+    #[debug(skip)]
     pub secret_key: String,
     /// The permissions; `None` allows everything.
     pub policy: Option<Policy>,
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User")
-            .field("access_key", &self.access_key)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The policies by access key; `None` allows everything.

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    fmt, io,
+    io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -72,21 +72,14 @@ impl Default for Options {
 }
 
 /// A running server. Dropping it stops it and cuts its connections.
+#[derive(derive_more::Debug)]
+#[debug("S3Server {{ address: {address:?}, bucket: {bucket:?}, .. }}")]
 pub struct S3Server {
     address: SocketAddr,
     bucket: String,
     chance: Arc<FaultInjector>,
     accept: JoinHandle<Infallible>,
     _directory: Option<TempDir>,
-}
-
-impl fmt::Debug for S3Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3Server")
-            .field("address", &self.address)
-            .field("bucket", &self.bucket)
-            .finish_non_exhaustive()
-    }
 }
 
 impl S3Server {

@@ -1,7 +1,6 @@
 //! Machines that run instances, with faulty clocks, freezes and sudden death.
 
 use std::{
-    fmt,
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -77,18 +76,14 @@ impl MachineState {
 }
 
 /// A machine. Everything that an instance does passes [`Machine::pass`].
+#[derive(derive_more::Debug)]
+#[debug("{name}")]
 pub(crate) struct Machine {
     name: String,
     time: VirtualTime,
     suspension: Suspension,
     state: Mutex<MachineState>,
     died: Notify,
-}
-
-impl fmt::Debug for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
 }
 
 impl Machine {

@@ -143,7 +143,8 @@ pub(crate) type CallScript = Arc<
 >;
 
 /// The network between one instance and a store. Implements the product's store interface.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Connection of {machine:?}")]
 pub(crate) struct SimulatedNetwork {
     world: Arc<SimulationContext>,
     machine: Arc<Machine>,
@@ -152,12 +153,6 @@ pub(crate) struct SimulatedNetwork {
     faulty: bool,
     script: Option<CallScript>,
     weakness: Option<DisabledRule>,
-}
-
-impl fmt::Debug for SimulatedNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection of {:?}", self.machine)
-    }
 }
 
 /// The fate of one attempt to change an object.

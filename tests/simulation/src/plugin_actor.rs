@@ -1,6 +1,6 @@
 //! Engines that deliver segments to triggers, whose plugins only record what they receive.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -58,13 +58,9 @@ pub(crate) async fn create_triggers(founder: &Instance) {
 }
 
 /// Plugins that record the rows of a run. Some runs fail.
+#[derive(derive_more::Debug)]
+#[debug("RecordingPlugins of {}", self.0.machine.name())]
 struct RecordingPlugins(Arc<Instance>);
-
-impl fmt::Debug for RecordingPlugins {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecordingPlugins of {}", self.0.machine.name())
-    }
-}
 
 #[async_trait]
 impl PluginRuntime for RecordingPlugins {

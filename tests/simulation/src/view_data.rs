@@ -1,6 +1,6 @@
 //! The rows of views in the simulation: read and written as the query engine does, without its planner.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use neap_bucket::{ClockReading, MAX_CATALOG_AGE, Stamp};
@@ -54,6 +54,8 @@ impl Drop for WatchedWrite<'_> {
 }
 
 /// A body of line protocol.
+#[derive(derive_more::Debug)]
+#[debug("{_0}")]
 struct LineProtocolRows(String);
 
 impl RowSource for LineProtocolRows {
@@ -67,12 +69,6 @@ impl RowSource for LineProtocolRows {
         options: &Options,
     ) -> Result<ParsedBody, ParseError> {
         parse(self.0.as_bytes(), schema, options)
-    }
-}
-
-impl fmt::Debug for LineProtocolRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

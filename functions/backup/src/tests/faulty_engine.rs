@@ -26,15 +26,11 @@ impl BackupPlaces for HookedPlaces {
 }
 
 /// What a process passes at each request to a store.
+#[derive(derive_more::Debug)]
+#[debug("Hooks {{ .. }}")]
 struct Hooks {
     world: World,
     hook: CallHook,
-}
-
-impl std::fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hooks").finish_non_exhaustive()
-    }
 }
 
 impl Hooks {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock,
@@ -117,16 +116,12 @@ pub(super) fn exception() -> PluginCallError {
 }
 
 /// The fake plugins of one process.
+#[derive(derive_more::Debug)]
+#[debug("FakePlugins {{ .. }}")]
 struct FakePlugins {
     engine: usize,
     played: Arc<FakePluginState>,
     is_stopped: AtomicBool,
-}
-
-impl fmt::Debug for FakePlugins {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Players").finish_non_exhaustive()
-    }
 }
 
 /// Counts an active run until it is dropped.

@@ -29,6 +29,8 @@ pub(crate) struct FileTotals {
 }
 
 /// Encodes rows as a file.
+#[derive(derive_more::Debug)]
+#[debug("FileEncoder {{ rows: {rows:?}, bytes: {bytes:?}, .. }}")]
 pub(crate) struct FileEncoder {
     writer: FileFormatWriter,
     rows: u64,
@@ -145,14 +147,5 @@ impl FileEncoder {
     fn count(&mut self, out: &[u8]) {
         self.bytes = self.bytes.saturating_add(out.len() as u64);
         self.hash.update(out);
-    }
-}
-
-impl std::fmt::Debug for FileEncoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileEncoder")
-            .field("rows", &self.rows)
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! PromQL queries of clients.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
 use futures::TryStreamExt;
@@ -30,19 +30,13 @@ pub struct PromqlQuery {
 }
 
 /// The answer to a PromQL query.
+#[derive(derive_more::Debug)]
 pub struct PromqlAnswer {
     /// The text. The query ends with it.
+    #[debug(skip)]
     pub text: PieceStream,
     /// The stamp up to which the answer includes writes.
     pub as_of: Option<Stamp>,
-}
-
-impl fmt::Debug for PromqlAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PromqlAnswer")
-            .field("as_of", &self.as_of)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The reason why a PromQL query has no answer.

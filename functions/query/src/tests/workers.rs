@@ -66,7 +66,8 @@ pub(crate) enum WorkerFault {
 }
 
 /// Workers over one store.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("TestWorkers {{ .. }}")]
 pub(crate) struct TestWorkers(Arc<WorkersInner>);
 
 struct WorkersInner {
@@ -82,12 +83,6 @@ struct TestWorker {
     tickets: TicketVerifier,
     counters: TaskCounters,
     engine: QueryEngine,
-}
-
-impl std::fmt::Debug for TestWorkers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TestWorkers").finish_non_exhaustive()
-    }
 }
 
 impl TestWorkers {

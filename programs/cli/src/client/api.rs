@@ -1,6 +1,6 @@
 //! HTTP client of a server's API.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
@@ -24,14 +24,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(600);
 const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A token. `Debug` does not show it.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Token(…)")]
 pub struct Token(String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
 
 impl FromStr for Token {
     type Err = std::convert::Infallible;

@@ -36,7 +36,8 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 const RENEWAL_MARGIN: Duration = Duration::from_secs(30);
 
 /// The answer to a sign-in or a renewal.
-#[derive(Deserialize)]
+#[derive(Deserialize, derive_more::Debug)]
+#[debug("SignInResponse")]
 #[serde(rename_all = "camelCase")]
 pub struct SignInResponse {
     access_token: String,
@@ -46,26 +47,15 @@ pub struct SignInResponse {
     pub username: String,
 }
 
-impl fmt::Debug for SignInResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SignInResponse")
-    }
-}
-
 /// A session with a server. `Debug` hides it.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, derive_more::Debug)]
+#[debug("StoredSession of {username}")]
 pub struct StoredSession {
     pub(super) access_token: String,
     pub(super) refresh_token: String,
     /// In seconds since 1970, by the clock of this machine.
     expires_at: u64,
     username: String,
-}
-
-impl fmt::Debug for StoredSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoredSession of {}", self.username)
-    }
 }
 
 fn now_seconds(world: &World) -> u64 {

@@ -1,7 +1,5 @@
 //! Reads the rows of a file as line protocol in bodies of bounded length.
 
-use std::fmt;
-
 use bytes::Bytes;
 use neap_file_formats::{FileReader, ReadError};
 use neap_rows::{
@@ -13,6 +11,8 @@ use neap_rows::{
 const MAX_REFUSED_ROWS: usize = 1_000;
 
 /// A file of rows: CSV, JSON lines, Parquet or Arrow.
+#[derive(derive_more::Debug)]
+#[debug("FileRows({name:?})")]
 pub struct FileRows {
     /// Display name.
     pub name: String,
@@ -20,12 +20,6 @@ pub struct FileRows {
     pub reader: FileReader,
     /// Unit of times that are integers without a unit.
     pub precision: Precision,
-}
-
-impl fmt::Debug for FileRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FileRows").field(&self.name).finish()
-    }
 }
 
 /// Error of reading the rows of a file.

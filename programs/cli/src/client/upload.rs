@@ -8,7 +8,6 @@
 //! Memory is bounded by the number of concurrent requests times the size of a request.
 
 use std::{
-    fmt,
     io::{Read, Write},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
@@ -34,17 +33,13 @@ use super::{
 const READ_AHEAD: usize = 2;
 
 /// A source of line protocol.
+#[derive(derive_more::Debug)]
+#[debug("InputSource({name:?})")]
 pub struct InputSource {
     /// Display name; empty if there is only one source.
     pub name: String,
     /// Reader of its text.
     pub reader: Box<dyn Read + Send>,
-}
-
-impl fmt::Debug for InputSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Source").field(&self.name).finish()
-    }
 }
 
 /// A source of an upload.

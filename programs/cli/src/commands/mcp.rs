@@ -1,6 +1,6 @@
 //! `neap mcp`: lets an agent on this machine use a server, by the Model Context Protocol over stdio.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::Args;
@@ -42,13 +42,9 @@ pub(super) async fn run(args: &McpArgs, world: World) -> Result<(), CommandError
 }
 
 /// The HTTP interface of a server. The client has the token.
+#[derive(derive_more::Debug)]
+#[debug("RemoteApi {{ .. }}")]
 struct RemoteApi(Client);
-
-impl fmt::Debug for RemoteApi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteApi").finish_non_exhaustive()
-    }
-}
 
 #[async_trait]
 impl HttpApi for RemoteApi {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -46,7 +46,8 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
 /// Connections to workers. Clones share them.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("WorkerChannels {{ security: {:?}, .. }}", self.0.security)]
 pub struct WorkerChannels(Arc<ChannelPool>);
 
 struct ChannelPool {
@@ -60,14 +61,6 @@ struct ChannelPool {
 struct PooledChannel {
     channel: Channel,
     used: Duration,
-}
-
-impl fmt::Debug for WorkerChannels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerChannels")
-            .field("security", &self.0.security)
-            .finish_non_exhaustive()
-    }
 }
 
 impl WorkerChannels {

@@ -5,7 +5,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -120,7 +119,8 @@ fn refusal_status(refusal: &TicketRefusal) -> Status {
 }
 
 /// The worker service behind the admission.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("WorkerGate {{ .. }}")]
 pub(super) struct WorkerGate<S> {
     service: S,
     admission: Arc<Admission>,
@@ -132,12 +132,6 @@ impl<S> WorkerGate<S> {
             service,
             admission: Arc::new(admission),
         }
-    }
-}
-
-impl<S> fmt::Debug for WorkerGate<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerGate").finish_non_exhaustive()
     }
 }
 

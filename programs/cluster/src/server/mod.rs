@@ -46,6 +46,8 @@ const MAX_STREAMS: u32 = 8192;
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The components of a worker port.
+#[derive(derive_more::Debug)]
+#[debug("WorkerServerParts {{ .. }}")]
 pub struct WorkerServerParts {
     /// The worker, with the sessions and the memory pool of the process.
     pub worker: Worker,
@@ -57,12 +59,6 @@ pub struct WorkerServerParts {
     pub stats: Arc<WorkerPortStats>,
     /// The clocks.
     pub world: World,
-}
-
-impl std::fmt::Debug for WorkerServerParts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WorkerServerParts").finish_non_exhaustive()
-    }
 }
 
 /// A bound worker port, with the threads of its tasks.

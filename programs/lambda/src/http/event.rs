@@ -14,10 +14,7 @@
 //! <https://github.com/fastify/aws-lambda-fastify/issues/169>. An HTTP API decodes the path twice, and cuts it off at
 //! `?` in between. The lost part can't be restored, and the remaining part must not be decoded again.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -95,7 +92,8 @@ pub enum EventError {
 ///
 /// Every JSON object can be deserialized. An optional field with an invalid value is ignored; a required one makes the
 /// request malformed.
-#[derive(Default)]
+#[derive(Default, derive_more::Debug)]
+#[debug("HttpEvent {{ .. }}")]
 pub struct HttpEvent {
     source: Option<HttpSource>,
     malformed: Option<&'static str>,
@@ -143,12 +141,6 @@ fn context<'a>(event: &JsonObject<'a>) -> JsonObject<'a> {
 impl<'de> Deserialize<'de> for HttpEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self::from_event(&JsonObject::deserialize(deserializer)?))
-    }
-}
-
-impl fmt::Debug for HttpEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpEvent").finish_non_exhaustive()
     }
 }
 

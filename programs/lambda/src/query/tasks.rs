@@ -1,6 +1,6 @@
 //! Tasks of distributed queries, which this invocation executes for another one.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -39,18 +39,12 @@ impl Drop for TaskThreads {
 }
 
 /// Executes tasks in this instance.
+#[derive(derive_more::Debug)]
+#[debug("TaskService {{ runner: {runner:?}, .. }}")]
 pub(super) struct TaskService {
     runner: TaskRunner,
     tickets: Arc<ClusterTickets>,
     _threads: TaskThreads,
-}
-
-impl fmt::Debug for TaskService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskService")
-            .field("runner", &self.runner)
-            .finish_non_exhaustive()
-    }
 }
 
 impl TaskService {

@@ -1,7 +1,5 @@
 //! Strings: lengths and bytes, compressed with Snappy as a whole.
 
-use std::fmt;
-
 use super::varint::read_varint;
 use crate::{DecodeError, Strings};
 
@@ -12,18 +10,13 @@ const SNAPPY: u8 = 1;
 const MAX_TEXT_BYTES: usize = 256 << 20;
 
 /// A decoder with reused buffers.
-#[derive(Default)]
+#[derive(Default, derive_more::Debug)]
+#[debug("TextDecoder {{ .. }}")]
 pub(crate) struct TextDecoder {
     snappy: snap::raw::Decoder,
     plain: Vec<u8>,
     /// Number of strings whose invalid bytes were replaced since the last call of `take_replaced`.
     replaced: u64,
-}
-
-impl fmt::Debug for TextDecoder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TextDecoder").finish_non_exhaustive()
-    }
 }
 
 impl TextDecoder {

@@ -30,7 +30,9 @@ pub(crate) enum ImportRowsError {
 }
 
 /// Rows to write.
+#[derive(derive_more::Debug)]
 pub(crate) struct ImportBatch {
+    #[debug(skip)]
     pub(crate) rows: ColumnarRows,
     /// The number of rows of the file up to the last one of the batch.
     pub(crate) end_row: u64,
@@ -52,14 +54,6 @@ pub(crate) struct RowSelection {
     pub(crate) skip_rows: usize,
     /// Maximum size of a batch of several rows, in bytes.
     pub(crate) batch_bytes: usize,
-}
-
-impl std::fmt::Debug for ImportBatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ImportBatch")
-            .field("end_row", &self.end_row)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A file whose rows are not read yet.

@@ -8,7 +8,7 @@
 //!                       the query runs in this process
 //! ```
 
-use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -110,6 +110,8 @@ pub struct WorkerPlan {
 }
 
 /// Plans queries over workers.
+#[derive(derive_more::Debug)]
+#[debug("DistributedPlanner {{ workers: {workers:?}, settings: {settings:?}, .. }}")]
 pub struct DistributedPlanner {
     environment: Arc<ScanEnvironment>,
     portability: Portability,
@@ -118,15 +120,6 @@ pub struct DistributedPlanner {
     tickets: Option<TicketIssuer>,
     settings: DistributionSettings,
     world: World,
-}
-
-impl fmt::Debug for DistributedPlanner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DistributedPlanner")
-            .field("workers", &self.workers)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
 }
 
 impl DistributedPlanner {

@@ -7,7 +7,7 @@
 //! The coordinator signs one ticket for each task. A worker passes the ticket of its task on when it reads the rows of
 //! another worker.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -153,14 +153,9 @@ fn check_expiry(expires: i64, now_micros: i64) -> Result<(), TicketError> {
 }
 
 /// The secret that signs tickets.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("TicketKey(..)")]
 pub struct TicketKey([u8; 32]);
-
-impl fmt::Debug for TicketKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TicketKey(..)")
-    }
-}
 
 impl TicketKey {
     /// Uses the secret of the cluster.

@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -47,6 +46,8 @@ pub struct TooManyTasks {
 }
 
 /// The properties of a worker.
+#[derive(derive_more::Debug)]
+#[debug("WorkerSettings {{ version: {version:?}, max_tasks: {max_tasks:?}, .. }}")]
 pub struct WorkerSettings {
     /// The version, which coordinators compare with their own.
     pub version: String,
@@ -58,15 +59,6 @@ pub struct WorkerSettings {
     pub channels: Channels,
     /// Maximum time for a connection to another worker, and for its answer before its rows.
     pub start_timeout: Duration,
-}
-
-impl fmt::Debug for WorkerSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerSettings")
-            .field("version", &self.version)
-            .field("max_tasks", &self.max_tasks)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Counters of the tasks of a worker. Cloning shares them.

@@ -15,7 +15,9 @@ use super::plain_columns::PlainColumns;
 ///
 /// Dictionaries and views become plain values, because a file has one dictionary for each column, and batches have
 /// different ones.
+#[derive(derive_more::Debug)]
 pub struct ArrowFileWriter<W: Write> {
+    #[debug(skip)]
     writer: FileWriter<W>,
     columns: PlainColumns,
 }
@@ -52,14 +54,6 @@ impl<W: Write> ArrowFileWriter<W> {
     /// The output.
     pub fn get_mut(&mut self) -> &mut W {
         self.writer.get_mut()
-    }
-}
-
-impl<W: Write> std::fmt::Debug for ArrowFileWriter<W> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArrowFileWriter")
-            .field("columns", &self.columns)
-            .finish_non_exhaustive()
     }
 }
 

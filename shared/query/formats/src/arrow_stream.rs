@@ -12,6 +12,8 @@ use super::plain_columns::PlainColumns;
 /// Writes an Arrow IPC stream. A result without rows is the schema and the end of the stream.
 ///
 /// Dictionaries and views become plain values, because readers in browsers do not know all of them.
+#[derive(derive_more::Debug)]
+#[debug("ArrowStreamWriter {{ columns: {columns:?}, open: {:?} }}", self.writer.is_some())]
 pub(crate) struct ArrowStreamWriter {
     columns: PlainColumns,
     /// Created with the first rows, because the schema may have types that can't be written.
@@ -62,14 +64,5 @@ fn opened<'a>(
     match writer {
         Some(writer) => Ok(writer),
         none => Ok(none.insert(StreamWriter::try_new(Vec::new(), schema)?)),
-    }
-}
-
-impl std::fmt::Debug for ArrowStreamWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArrowStreamWriter")
-            .field("columns", &self.columns)
-            .field("open", &self.writer.is_some())
-            .finish()
     }
 }

@@ -7,6 +7,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 /// Writes a Parquet file. A result without rows is zero bytes, as in InfluxDB 3.
+#[derive(derive_more::Debug)]
+#[debug("ParquetWriter {{ open: {:?}, row_group_bytes: {row_group_bytes:?} }}", self.writer.is_some())]
 pub(crate) struct ParquetWriter {
     /// Created with the first rows.
     writer: Option<ArrowWriter<Vec<u8>>>,
@@ -53,15 +55,6 @@ impl ParquetWriter {
             out.append(&mut writer.into_inner()?);
         }
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for ParquetWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ParquetWriter")
-            .field("open", &self.writer.is_some())
-            .field("row_group_bytes", &self.row_group_bytes)
-            .finish()
     }
 }
 

@@ -45,7 +45,8 @@ pub enum TargetError {
 }
 
 /// A target of notifications. Its URL is secret: it may contain a password, or be one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("NotifyTarget({id:?})")]
 pub struct NotifyTarget {
     kind: TargetKind,
     url: Url,
@@ -128,12 +129,6 @@ impl fmt::Display for NotifyTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.url.host_str().unwrap_or_default();
         write!(f, "{} at {host}", self.kind.as_str())
-    }
-}
-
-impl fmt::Debug for NotifyTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("NotifyTarget").field(&self.id).finish()
     }
 }
 

@@ -79,6 +79,8 @@ pub struct DistributedScans {
 
 /// Scans a fragment of a table of a snapshot. Its rows are in no order. All parts of one scan have the same number of
 /// partitions.
+#[derive(derive_more::Debug)]
+#[debug("SnapshotScanExec {{ fragment: {fragment:?}, filters: {filters:?}, .. }}")]
 pub struct SnapshotScanExec {
     fragment: Arc<ScanFragment>,
     /// The regions of the fragment with their sizes. Empty on a worker, which does not divide its fragment further.
@@ -224,15 +226,6 @@ impl SnapshotScanExec {
         };
         let options = environment.session.config_options();
         push_filters(planner.plan().await?, dynamic_filters, options)
-    }
-}
-
-impl fmt::Debug for SnapshotScanExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SnapshotScanExec")
-            .field("fragment", &self.fragment)
-            .field("filters", &self.filters)
-            .finish_non_exhaustive()
     }
 }
 

@@ -114,6 +114,8 @@ pub(crate) enum ScanPolicy {
 }
 
 /// A cache of recently used base layers.
+#[derive(derive_more::Debug)]
+#[debug("CacheLayers {{ .. }}")]
 pub struct CacheLayers {
     bucket: Bucket,
     io_runtime: IoRuntime,
@@ -128,12 +130,6 @@ pub struct CacheLayers {
     asked: Mutex<BTreeMap<(DatabaseId, TableId, CacheId), Duration>>,
     /// The caches that were too large to be built by a scan, with the time of the attempt by the monotonic clock.
     too_large: Mutex<BTreeMap<(DatabaseId, CacheId), Duration>>,
-}
-
-impl std::fmt::Debug for CacheLayers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CacheLayers").finish_non_exhaustive()
-    }
 }
 
 #[derive(Debug, Default)]

@@ -1,7 +1,6 @@
 //! Where the bytes of a file come from.
 
 use std::{
-    fmt,
     fs::File,
     io::{self, Cursor, Read, Seek, SeekFrom},
     sync::{
@@ -19,23 +18,16 @@ use crate::{Compression, ReadError};
 const SNIFFED_BYTES: u64 = 4096;
 
 /// The bytes of a file.
+#[derive(derive_more::Debug)]
 pub enum FileInput {
     /// A file, read as needed.
     File(File),
     /// A file in memory.
+    #[debug("Bytes({})", _0.len())]
     Bytes(Bytes),
     /// A stream, such as the standard input.
+    #[debug("Stream")]
     Stream(Box<dyn Read + Send>),
-}
-
-impl fmt::Debug for FileInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(file) => file.fmt(f),
-            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Self::Stream(_) => f.write_str("Stream"),
-        }
-    }
 }
 
 impl FileInput {

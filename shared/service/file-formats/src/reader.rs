@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -62,6 +61,8 @@ pub struct ReadOptions {
 /// assert!(reader.next_part()?.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(derive_more::Debug)]
+#[debug("FileReader {{ consumed: {:?}, .. }}", self.consumed_bytes())]
 pub struct FileReader {
     rows: Box<dyn PartSource>,
     parts: VecDeque<TablePart>,
@@ -69,14 +70,6 @@ pub struct FileReader {
     consumed: Arc<AtomicU64>,
     max_decoded_bytes: Option<u64>,
     decoded_bytes: u64,
-}
-
-impl fmt::Debug for FileReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileReader")
-            .field("consumed", &self.consumed_bytes())
-            .finish_non_exhaustive()
-    }
 }
 
 impl FileReader {

@@ -6,8 +6,6 @@
 //! Own code instead of the crates `jsonwebtoken` and `openidconnect`, whose cryptography is aws-lc, or the crate `rsa` with
 //! RUSTSEC-2023-0071 (docs/decisions/0036).
 
-use std::fmt;
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use neap_catalog::VerificationKey;
 use ring::{
@@ -203,15 +201,12 @@ impl PublicKey {
 }
 
 /// A private key that signs tokens.
+#[derive(derive_more::Debug)]
 pub(crate) enum SigningKey {
+    #[debug("Ed25519")]
     Ed25519(Ed25519KeyPair),
+    #[debug("Rsa")]
     Rsa(Box<RsaKeyPair>),
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningKey")
-    }
 }
 
 impl SigningKey {

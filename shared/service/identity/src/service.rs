@@ -1,6 +1,6 @@
 //! Signs users in and out.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use neap_bucket::StoreTime;
 use neap_catalog::{
@@ -26,7 +26,8 @@ const PROVIDER_ATTEMPTS: &str = "\u{0}provider";
 const REFRESH_ATTEMPTS: &str = "\u{0}refresh";
 
 /// The tokens of a session. `Debug` hides them.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, derive_more::Debug)]
+#[debug("TokenPair of user {user_id}")]
 #[serde(rename_all = "camelCase")]
 pub struct TokenPair {
     /// The token that requests present.
@@ -43,12 +44,6 @@ pub struct TokenPair {
     pub user_id: UserId,
     /// The name of the user.
     pub username: String,
-}
-
-impl fmt::Debug for TokenPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenPair of user {}", self.user_id)
-    }
 }
 
 /// Signs users in and out. Each process that answers requests for it has one.

@@ -5,7 +5,6 @@
 //! writes run in spawned tasks.
 
 use std::{
-    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -133,6 +132,8 @@ impl CallGate {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(derive_more::Debug)]
+#[debug("FaultyStore {{ inner: {inner:?}, faults: {faults:?}, .. }}")]
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     world: World,
@@ -140,15 +141,6 @@ pub struct FaultyStore {
     gate: CallGate,
     hook: Option<CallHook>,
     calls: AtomicU64,
-}
-
-impl fmt::Debug for FaultyStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaultyStore")
-            .field("inner", &self.inner)
-            .field("faults", &self.faults)
-            .finish_non_exhaustive()
-    }
 }
 
 impl FaultyStore {

@@ -3,7 +3,7 @@
 //!
 //! Only network stores support such URLs.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
@@ -45,16 +45,11 @@ impl ObjectHeaders {
 }
 
 /// Uploads objects and signs URLs with which clients fetch them directly from the store. Cloning is cheap.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Links({backend})")]
 pub struct PresignedObjects {
     backend: Arc<dyn ObjectStoreBackend>,
     prefix: String,
-}
-
-impl fmt::Debug for PresignedObjects {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Links({})", self.backend)
-    }
 }
 
 impl PresignedObjects {

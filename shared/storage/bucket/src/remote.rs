@@ -14,7 +14,7 @@ mod options;
 #[cfg(feature = "other-clouds")]
 mod other_clouds;
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +56,8 @@ enum VersionScheme {
 }
 
 /// A store behind a network.
+#[derive(derive_more::Debug)]
+#[debug("ObjectStoreAdapter({clients:?})")]
 pub struct ObjectStoreAdapter {
     clients: ClientSource,
     versions: VersionScheme,
@@ -64,12 +66,6 @@ pub struct ObjectStoreAdapter {
     /// The storage classes of cold objects.
     classes: &'static [StorageClass],
     requests: Semaphore,
-}
-
-impl fmt::Debug for ObjectStoreAdapter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ObjectStoreAdapter({:?})", self.clients)
-    }
 }
 
 impl ObjectStoreAdapter {

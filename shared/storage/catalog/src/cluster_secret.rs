@@ -13,7 +13,7 @@
 
 mod changes;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use neap_bucket::{StoreTime, World};
@@ -34,7 +34,8 @@ const MAX_REPLACED_SECRETS: usize = 4;
 const SECRET_BYTES: usize = 32;
 
 /// A secret that the processes of a cluster share. `Debug` hides it; only [`reveal`](Self::reveal) returns it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("ClusterSecret")]
 pub struct ClusterSecret([u8; SECRET_BYTES]);
 
 impl ClusterSecret {
@@ -48,12 +49,6 @@ impl ClusterSecret {
     /// Returns the bytes, to sign with them. Never log them.
     pub fn reveal(&self) -> &[u8; SECRET_BYTES] {
         &self.0
-    }
-}
-
-impl fmt::Debug for ClusterSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClusterSecret")
     }
 }
 

@@ -64,16 +64,11 @@ pub enum SourceError {
 }
 
 /// An option of an object store: `name=value`. `Debug` does not show the value, which may be a secret.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("{name}=…")]
 pub(super) struct SourceOption {
     name: String,
     value: String,
-}
-
-impl std::fmt::Debug for SourceOption {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}=…", self.name)
-    }
 }
 
 impl FromStr for SourceOption {

@@ -1,6 +1,6 @@
 //! The connection to a running server.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 use neap_bucket::World;
@@ -37,14 +37,9 @@ pub struct SourceSettings {
 }
 
 /// A token of a source. `Debug` does not show it.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("SourceToken(…)")]
 pub struct SourceToken(String);
-
-impl fmt::Debug for SourceToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SourceToken(…)")
-    }
-}
 
 impl FromStr for SourceToken {
     type Err = std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! The worker's side: executes the task of a request in this process.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use bytes::{Bytes, BytesMut};
@@ -43,20 +43,14 @@ const QUEUED_FRAMES: usize = 4;
 const WORKER_URL: &str = "invocation://worker";
 
 /// Executes tasks in this process.
+#[derive(derive_more::Debug)]
+#[debug("TaskRunner {{ version: {version:?}, .. }}")]
 pub struct TaskRunner {
     worker: Worker,
     version: String,
     bucket: Bucket,
     uploads: ObjectUploads,
     runtime: Handle,
-}
-
-impl fmt::Debug for TaskRunner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskRunner")
-            .field("version", &self.version)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Error: an answer can't be stored.

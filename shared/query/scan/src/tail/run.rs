@@ -1,6 +1,6 @@
 //! A part of a tail in a spill file.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -24,6 +24,8 @@ use crate::{error::external, regions::TimeInterval};
 
 /// The points of consecutive segments in a spill file, sorted by tag set and time. The file is deleted with its last
 /// reader.
+#[derive(derive_more::Debug)]
+#[debug("TailRun {{ last: {last:?}, segments: {:?}, bytes: {:?}, .. }}", self.segments.len(), self.file.size())]
 pub struct TailRun {
     file: Arc<dyn SpillFile>,
     schema: SchemaRef,
@@ -32,16 +34,6 @@ pub struct TailRun {
     time: TimeInterval,
     /// For each column, whether it has nulls.
     with_nulls: Vec<bool>,
-}
-
-impl fmt::Debug for TailRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TailRun")
-            .field("last", &self.last)
-            .field("segments", &self.segments.len())
-            .field("bytes", &self.file.size())
-            .finish_non_exhaustive()
-    }
 }
 
 impl TailRun {

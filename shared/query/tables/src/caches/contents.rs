@@ -1,6 +1,6 @@
 //! The read of a cache by a query: both layers, and the selection of rows and columns.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{RecordBatch, RecordBatchOptions},
@@ -18,6 +18,8 @@ use crate::background::in_background;
 const MAX_INLINE_READ_BYTES: usize = 256 << 10;
 
 /// The layers of a cache over sections and tail, and the selection of rows and columns.
+#[derive(derive_more::Debug)]
+#[debug("CacheContents {{ .. }}")]
 pub(super) struct CacheContents {
     /// The columns and keys of the cache.
     pub(super) shape: CacheShape,
@@ -37,12 +39,6 @@ pub(super) struct CacheContents {
     pub(super) projection: Vec<usize>,
     /// The schema of the answer.
     pub(super) schema: SchemaRef,
-}
-
-impl fmt::Debug for CacheContents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Contents").finish_non_exhaustive()
-    }
 }
 
 impl CacheContents {

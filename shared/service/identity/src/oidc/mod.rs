@@ -9,8 +9,6 @@
 mod documents;
 mod provider_http;
 
-use std::fmt;
-
 use neap_bucket::World;
 use neap_catalog::ExternalUser;
 use serde::{Deserialize, Serialize};
@@ -55,7 +53,8 @@ pub struct ProviderDescription {
 }
 
 /// A code with which the provider has sent a browser back (RFC 6749, section 4.1, and RFC 7636). `Debug` hides it.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("AuthorizationCode for {redirect_uri}")]
 pub struct AuthorizationCode {
     /// The code.
     pub code: String,
@@ -63,12 +62,6 @@ pub struct AuthorizationCode {
     pub code_verifier: String,
     /// The address to which the provider has sent the browser.
     pub redirect_uri: String,
-}
-
-impl fmt::Debug for AuthorizationCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AuthorizationCode for {}", self.redirect_uri)
-    }
 }
 
 /// The answer of the provider's token endpoint.

@@ -1,6 +1,6 @@
 //! The record batches of a request.
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use arrow_array::RecordBatch;
 
@@ -48,7 +48,8 @@ use crate::{
 /// assert_eq!((parsed.rows, parsed.errors.len()), (2, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("ColumnarRows {{ parts: {:?}, size_bytes: {size_bytes:?} }}", self.parts.len())]
 pub struct ColumnarRows {
     parts: Vec<TablePart>,
     size_bytes: usize,
@@ -130,15 +131,6 @@ impl RowSource for ColumnarRows {
             }
         }
         Ok(validator.finish()?)
-    }
-}
-
-impl fmt::Debug for ColumnarRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ColumnarRows")
-            .field("parts", &self.parts.len())
-            .field("size_bytes", &self.size_bytes)
-            .finish()
     }
 }
 

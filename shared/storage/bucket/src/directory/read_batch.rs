@@ -16,7 +16,7 @@
 //! The time is issued after each read was requested and before it begins, as for a read on its own.
 
 use std::{
-    fmt, io,
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -46,16 +46,11 @@ type WaitingRead = Box<dyn FnOnce(&io::Result<StoreTime>) -> Delivery + Send>;
 
 /// The newest batch of reads. Its task owns it, so that its callers get an error if the runtime drops the task. Only reads of
 /// the same runtime join it, because the threads of another one may have a lower priority.
-#[derive(Default)]
+#[derive(Default, derive_more::Debug)]
+#[debug("ReadQueue {{ .. }}")]
 pub(super) struct ReadQueue {
     newest: Mutex<Option<(Id, Weak<ReadBatch>)>>,
     speed: Arc<ReadSpeed>,
-}
-
-impl fmt::Debug for ReadQueue {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ReadQueue").finish_non_exhaustive()
-    }
 }
 
 impl ReadQueue {

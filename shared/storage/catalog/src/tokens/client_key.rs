@@ -7,8 +7,6 @@
 //!
 //! Numbers are written as in the configuration strings of QuestDB's clients: in URL-safe base64 without padding.
 
-use std::fmt;
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use neap_bucket::World;
 use p256::{PublicKey, SecretKey};
@@ -44,7 +42,8 @@ pub enum ClientKeyError {
 }
 
 /// The public key of a client: a point of the curve P-256.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, derive_more::Debug)]
+#[debug("ClientPublicKey({}, {})", self.x(), self.y())]
 #[serde(try_from = "Coordinates", into = "Coordinates")]
 pub struct ClientPublicKey {
     x: [u8; COORDINATE_BYTES],
@@ -105,12 +104,6 @@ impl ClientPublicKey {
     }
 }
 
-impl fmt::Debug for ClientPublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientPublicKey({}, {})", self.x(), self.y())
-    }
-}
-
 impl From<ClientPublicKey> for Coordinates {
     fn from(key: ClientPublicKey) -> Self {
         Self {
@@ -130,7 +123,8 @@ impl TryFrom<Coordinates> for ClientPublicKey {
 }
 
 /// The secret of a client's key. `Debug` hides it; only [`reveal`](Self::reveal) returns it.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("ClientPrivateKey")]
 pub struct ClientPrivateKey {
     d: SecretKey,
 }
@@ -166,12 +160,6 @@ impl ClientPrivateKey {
             *byte = *coordinate;
         }
         key
-    }
-}
-
-impl fmt::Debug for ClientPrivateKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientPrivateKey")
     }
 }
 

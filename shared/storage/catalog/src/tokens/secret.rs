@@ -1,6 +1,6 @@
 //! The secret of a token, which is shown once, and its hash, which is stored.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use neap_bucket::World;
@@ -18,7 +18,8 @@ const RANDOM_BYTES: usize = 64;
 const HASH_BYTES: usize = 64;
 
 /// A token in clear text. `Debug` hides it; only [`reveal`](Self::reveal) returns it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("SecretToken")]
 pub struct SecretToken(String);
 
 impl SecretToken {
@@ -44,12 +45,6 @@ impl SecretToken {
     }
 }
 
-impl fmt::Debug for SecretToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretToken")
-    }
-}
-
 /// Generates a token in the form of InfluxDB 3: `apiv3_` and 64 random bytes in URL-safe base64 without padding.
 ///
 /// # Examples
@@ -71,7 +66,8 @@ pub fn generate_token(world: &World) -> SecretToken {
 
 /// The SHA-512 hash of a whole token, including the prefix, as in InfluxDB 3. The comparison takes constant time. JSON
 /// contains it in hexadecimal.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("TokenHash")]
 pub struct TokenHash([u8; HASH_BYTES]);
 
 impl TokenHash {
@@ -121,12 +117,6 @@ impl PartialEq for TokenHash {
 }
 
 impl Eq for TokenHash {}
-
-impl fmt::Debug for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenHash")
-    }
-}
 
 impl Serialize for TokenHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,7 +1,5 @@
 //! The stored form of a password: the parameters, the salt and the result of argon2id.
 
-use std::fmt;
-
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use subtle::ConstantTimeEq;
@@ -10,7 +8,8 @@ use subtle::ConstantTimeEq;
 const MAX_BYTES: usize = 64;
 
 /// The hash of a password. `Debug` hides it. The comparison takes constant time.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, derive_more::Debug)]
+#[debug("PasswordHash")]
 pub struct PasswordHash {
     /// Memory, in KiB.
     pub memory_kib: u32,
@@ -40,12 +39,6 @@ impl PartialEq for PasswordHash {
 }
 
 impl Eq for PasswordHash {}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash")
-    }
-}
 
 fn encode<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&STANDARD_NO_PAD.encode(bytes))

@@ -3,7 +3,7 @@
 //! A key stays in the catalog until the last token that it signed has expired. Processes with different keys can
 //! therefore sign tokens side by side, and a replaced key still verifies its tokens.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use neap_bucket::StoreTime;
@@ -36,7 +36,8 @@ pub enum VerificationKey {
 }
 
 /// The secret of a generated key: a seed of Ed25519. `Debug` hides it; only [`reveal`](Self::reveal) returns it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("SigningSecret")]
 pub struct SigningSecret([u8; 32]);
 
 impl SigningSecret {
@@ -48,12 +49,6 @@ impl SigningSecret {
     /// Returns the bytes, to sign with them. Never log them.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-impl fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningSecret")
     }
 }
 

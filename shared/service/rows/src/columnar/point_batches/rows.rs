@@ -1,7 +1,5 @@
 //! Points as the rows of a request.
 
-use std::fmt;
-
 use crate::{
     columnar::{
         error::MappingError,
@@ -33,7 +31,8 @@ const MAX_TABLE_ERROR_BYTES: usize = 500;
 ///
 /// If validation stops at the first error, it is the first one by table. Of the rows of tables without a usable name, only
 /// the first 1,000 have errors; all of them are counted.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("PointRows {{ rows: {:?}, size_bytes: {:?} }}", self.row_count(), self.size_bytes())]
 pub struct PointRows {
     rows: ColumnarRows,
     /// The number of each row of `rows`.
@@ -153,14 +152,5 @@ impl RowSource for PointRows {
         parsed.errors.sort_by_key(|error| error.line_number);
         parsed.errors.truncate(limit);
         Ok(parsed)
-    }
-}
-
-impl fmt::Debug for PointRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PointRows")
-            .field("rows", &self.row_count())
-            .field("size_bytes", &self.size_bytes())
-            .finish()
     }
 }
