@@ -26,18 +26,13 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A condition that an operator should fix, while the process still answers requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, derive_more::Display)]
+#[display("{name}: {}", text.replace('\n', " "))]
 pub(super) struct ReadinessCondition {
     /// The affected component, in one word.
     pub(super) name: &'static str,
     /// Description in one line.
     pub(super) text: String,
-}
-
-impl fmt::Display for ReadinessCondition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.text.replace('\n', " "))
-    }
 }
 
 /// A component that reports conditions.

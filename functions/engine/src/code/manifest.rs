@@ -21,8 +21,6 @@
 //!
 //! Unknown fields are ignored. `database_version` is, too: it counts the releases of InfluxDB.
 
-use std::fmt;
-
 use glob::{MatchOptions, Pattern};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -44,7 +42,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 };
 
 /// The name of a plugin in its manifest: a letter, and then letters, digits, `-` and `_`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, derive_more::Display)]
 #[serde(try_from = "String")]
 pub(crate) struct PluginName(String);
 
@@ -83,12 +81,6 @@ impl TryFrom<String> for PluginName {
         } else {
             Err(PluginNameError(text.chars().take(MAX_NAME_BYTES).collect()))
         }
-    }
-}
-
-impl fmt::Display for PluginName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

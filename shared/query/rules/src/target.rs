@@ -1,6 +1,6 @@
 //! The targets of notifications, which the administrator lists.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{convert::Infallible, str::FromStr};
 
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -45,7 +45,8 @@ pub enum TargetError {
 }
 
 /// A target of notifications. Its URL is secret: it may contain a password, or be one.
-#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug, derive_more::Display)]
+#[display("{} at {}", kind.as_str(), url.host_str().unwrap_or_default())]
 #[debug("NotifyTarget({id:?})")]
 pub struct NotifyTarget {
     kind: TargetKind,
@@ -122,13 +123,6 @@ impl FromStr for TargetOption {
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self(text.parse()))
-    }
-}
-
-impl fmt::Display for NotifyTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.url.host_str().unwrap_or_default();
-        write!(f, "{} at {host}", self.kind.as_str())
     }
 }
 

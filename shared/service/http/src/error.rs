@@ -4,7 +4,7 @@
 //! InfluxDB 3 does not have may have a fifth, `{"code","error"}`. None of them has a `Content-Type`. The layers around all
 //! routes replace them on the paths of InfluxDB 2 and of the Iceberg catalog.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -154,7 +154,8 @@ pub enum ErrorBody {
 /// assert_eq!(error.message(), "database not found: sensors");
 /// assert_eq!(error.into_response().status(), 404);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct ApiError {
     kind: Kind,
     message: String,
@@ -268,14 +269,6 @@ impl ApiError {
         &self.message
     }
 }
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ApiError {}
 
 /// The error of an answer. Stored in the extensions of the response, for the log and for answers in other forms.
 #[derive(Clone, Debug)]

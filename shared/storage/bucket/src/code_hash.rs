@@ -1,7 +1,8 @@
 //! The hash that identifies the code of a plugin.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
+use derive_more::{Debug, Display};
 use serde::{Deserialize, Serialize};
 
 /// Error for text that is not a code hash.
@@ -10,21 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct CodeHashError(String);
 
 /// The SHA-256 of a plugin's files, which identifies its code. Its text form has 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Display, Debug,
+)]
+#[debug("{}", hex::encode(_0))]
+#[display("{}", hex::encode(_0))]
 #[serde(try_from = "String", into = "String")]
 pub struct CodeHash(pub [u8; 32]);
-
-impl fmt::Display for CodeHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for CodeHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 impl FromStr for CodeHash {
     type Err = CodeHashError;

@@ -1,6 +1,6 @@
 //! Names of the files of the console's page.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 /// Maximum length of a name in bytes.
 const MAX_BYTES: usize = 200;
@@ -11,7 +11,7 @@ const ASSETS: &str = "assets/";
 /// The name of a file of the console's page, below `console/`: a name, or `assets/` and a name.
 ///
 /// A name has ASCII letters, digits, `-`, `_` and `.`, and begins with no `.`, so that it is the same in URLs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, derive_more::Display)]
 pub struct ConsoleFile(String);
 
 impl ConsoleFile {
@@ -23,12 +23,6 @@ impl ConsoleFile {
     /// The text of the name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for ConsoleFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

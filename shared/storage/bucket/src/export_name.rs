@@ -1,6 +1,6 @@
 //! Names of exported files.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 /// Maximum length of a name in bytes. Object stores allow 1,024 bytes for the whole key.
 const MAX_BYTES: usize = 512;
@@ -23,19 +23,13 @@ const MAX_PART_BYTES: usize = 255;
 /// assert!("../cpu.parquet".parse::<ExportName>().is_err());
 /// # Ok::<(), neap_bucket::ExportNameError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, derive_more::Display)]
 pub struct ExportName(String);
 
 impl ExportName {
     /// The text of the name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for ExportName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -1,20 +1,24 @@
 //! Names of the metadata objects of published tables.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 /// The name of a metadata object of a published table, below `published/iceberg/<database>/<table>/metadata/`.
 ///
 /// A publication has a number, which is part of the names of its objects. The names are those that readers of Iceberg
 /// tables without a catalog expect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, derive_more::Display)]
 pub enum PublishedObject {
     /// The object with the number of the current metadata.
+    #[display("version-hint.text")]
     VersionHint,
     /// The metadata of the table: schema, properties and the snapshot.
+    #[display("v{_0}.metadata.json")]
     Metadata(u64),
     /// The list of the manifests of the snapshot.
+    #[display("snap-{_0}.avro")]
     ManifestList(u64),
     /// The list of the data files of the snapshot.
+    #[display("files-{_0}.avro")]
     Manifest(u64),
 }
 
@@ -32,17 +36,6 @@ impl PublishedObject {
     /// Returns the number of the current publication in the bytes of a version hint.
     pub fn hinted_number(hint: &[u8]) -> Option<u64> {
         str::from_utf8(hint).ok()?.trim().parse().ok()
-    }
-}
-
-impl fmt::Display for PublishedObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::VersionHint => f.write_str("version-hint.text"),
-            Self::Metadata(number) => write!(f, "v{number}.metadata.json"),
-            Self::ManifestList(number) => write!(f, "snap-{number}.avro"),
-            Self::Manifest(number) => write!(f, "files-{number}.avro"),
-        }
     }
 }
 

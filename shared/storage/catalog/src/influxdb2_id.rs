@@ -2,7 +2,7 @@
 //!
 //! They follow from the ids of Neap, so that they need no storage and all processes know them.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use neap_schema::DatabaseId;
 use serde::{Serialize, Serializer};
@@ -23,7 +23,8 @@ use crate::{TokenId, UserId};
 /// assert_eq!(parsed.database(), Some(DatabaseId::new(7)));
 /// # Ok::<(), neap_catalog::InfluxDb2IdError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, derive_more::Display)]
+#[display("{_0:016x}")]
 pub struct InfluxDb2Id(u64);
 
 /// The first half of the ids of buckets, `neap` in ASCII: no name of a database looks like one by chance.
@@ -99,12 +100,6 @@ impl FromStr for InfluxDb2Id {
             Ok(number) if number > 0 => Ok(Self(number)),
             _ => Err(InfluxDb2IdError::Digits),
         }
-    }
-}
-
-impl fmt::Display for InfluxDb2Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
     }
 }
 

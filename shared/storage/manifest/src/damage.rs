@@ -9,7 +9,7 @@
 //! The object is kept in both states: a collector never deletes it. Damaged segments above the mark, sections and pages
 //! without a record are reported by the reads that encounter them.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use neap_bucket::{CommitOutcome, RegisterChange, SegmentName, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
@@ -24,7 +24,10 @@ use crate::{
 pub const MAX_DAMAGE_RECORDS: usize = 1_000;
 
 /// Requested rows can't be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{name}' is damaged: {rows} rows of table '{table}' can't be read; `neap fsck --quarantine {name}` shows what is lost"
+)]
 pub struct DamageError {
     /// The object, by the name that operators use.
     pub name: String,
@@ -33,19 +36,6 @@ pub struct DamageError {
     /// The number of rows that can't be read.
     pub rows: u64,
 }
-
-impl fmt::Display for DamageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, table, rows } = self;
-        write!(
-            f,
-            "'{name}' is damaged: {rows} rows of table '{table}' can't be read; `neap fsck --quarantine {name}` \
-             shows what is lost"
-        )
-    }
-}
-
-impl std::error::Error for DamageError {}
 
 impl Manifest {
     /// Checks that all rows of a table with times in `times` can be read.

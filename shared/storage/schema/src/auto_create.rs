@@ -56,16 +56,9 @@ impl fmt::Display for AutoCreate {
 }
 
 /// Error for text that names no setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`all`, `columns` or `none` is expected")]
 pub struct UnknownAutoCreate;
-
-impl fmt::Display for UnknownAutoCreate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`all`, `columns` or `none` is expected")
-    }
-}
-
-impl std::error::Error for UnknownAutoCreate {}
 
 impl FromStr for AutoCreate {
     type Err = UnknownAutoCreate;

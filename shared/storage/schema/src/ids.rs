@@ -6,16 +6,9 @@ use std::{fmt, num::ParseIntError, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 /// The error of parsing text that is not an id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an identifier: {0}")]
 pub struct IdError(ParseIntError);
-
-impl fmt::Display for IdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not an identifier: {}", self.0)
-    }
-}
-
-impl std::error::Error for IdError {}
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

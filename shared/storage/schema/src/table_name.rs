@@ -1,47 +1,24 @@
 //! The rule for the names of tables, however a name enters.
 
-use std::fmt;
-
 /// Maximum bytes of the name of a table, as in line protocol.
 pub const MAX_TABLE_NAME_BYTES: usize = 1 << 20;
 
 /// Why a table can't have a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableNameError {
     /// The name is empty.
+    #[error("table name cannot be empty")]
     Empty,
     /// The name is longer than [`MAX_TABLE_NAME_BYTES`].
+    #[error("table name too long: max {MAX_TABLE_NAME_BYTES}")]
     TooLong,
     /// The name contains NUL, at which many programs end a text.
+    #[error("the name of the table '{}' contains a NUL character", .0.escape_debug())]
     Nul(String),
     /// Line protocol can't start with the name: it would be a comment, a blank, or ignored.
+    #[error("the name of the table '{}' starts with '#', a tab, a line break or a byte order mark, which line protocol cannot", .0.escape_debug())]
     Start(String),
 }
-
-impl fmt::Display for TableNameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("table name cannot be empty"),
-            Self::TooLong => write!(f, "table name too long: max {MAX_TABLE_NAME_BYTES}"),
-            Self::Nul(name) => {
-                let shown = name.escape_debug();
-                write!(
-                    f,
-                    "the name of the table '{shown}' contains a NUL character"
-                )
-            }
-            Self::Start(name) => {
-                let shown = name.escape_debug();
-                write!(
-                    f,
-                    "the name of the table '{shown}' starts with '#', a tab, a line break or a byte order mark, which line protocol cannot"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for TableNameError {}
 
 /// Checks the name of a new table.
 ///

@@ -130,16 +130,11 @@ pub(crate) enum Invariant {
 }
 
 /// A broken invariant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, derive_more::Display)]
+#[display("{invariant:?}: {text}")]
 pub(crate) struct Violation {
     pub(crate) invariant: Invariant,
     pub(crate) text: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.invariant, self.text)
-    }
 }
 
 /// A write or a delete as its client observed it.

@@ -7,7 +7,6 @@
 //! longer than the short wait over a new connection counts as slow and gets the full time limit.
 
 use std::{
-    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -208,16 +207,9 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Error of a request that timed out after the short first wait.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} ms", .0.as_millis())]
 struct FirstAnswerTimeout(Duration);
-
-impl fmt::Display for FirstAnswerTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {} ms", self.0.as_millis())
-    }
-}
-
-impl std::error::Error for FirstAnswerTimeout {}
 
 #[cfg(test)]
 #[path = "connection_health_tests.rs"]

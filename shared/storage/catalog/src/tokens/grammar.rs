@@ -32,7 +32,8 @@ use crate::{CatalogError, RootCatalog};
 /// assert!("db:sensors:fly".parse::<PermissionRequest>().is_err());
 /// # Ok::<(), neap_catalog::PermissionRequestError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, derive_more::Display)]
+#[display("{resource_type}:{}:{}", resource_names.join(","), actions.join(","))]
 pub struct PermissionRequest {
     /// `db`, `system`, `token`, `user`, `audit` or `*`.
     pub resource_type: String,
@@ -60,13 +61,6 @@ impl FromStr for PermissionRequest {
         };
         request.check()?;
         Ok(request)
-    }
-}
-
-impl fmt::Display for PermissionRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (names, actions) = (self.resource_names.join(","), self.actions.join(","));
-        write!(f, "{}:{names}:{actions}", self.resource_type)
     }
 }
 

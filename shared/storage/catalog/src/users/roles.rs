@@ -1,7 +1,6 @@
 //! Roles: names for permissions.
 
-use std::fmt;
-
+use derive_more::Display;
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,9 @@ use crate::{
 };
 
 /// The id of a role. Ids are never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Display,
+)]
 #[serde(transparent)]
 pub struct RoleId(u64);
 
@@ -38,12 +39,6 @@ impl RoleId {
     /// Returns whether it is the id of a built-in role.
     pub fn is_built_in(self) -> bool {
         self < Self::FIRST_OWN
-    }
-}
-
-impl fmt::Display for RoleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sessions of users.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
+use derive_more::Display;
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -9,7 +10,9 @@ use ulid::Ulid;
 use super::UserId;
 
 /// The random id of a session. It is no secret: the tokens of a session are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Display,
+)]
 #[serde(transparent)]
 pub struct SessionId(Ulid);
 
@@ -17,12 +20,6 @@ impl SessionId {
     /// Creates an id from random bits.
     pub fn new(random: u128) -> Self {
         Self(Ulid(random))
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
     }
 }
 
