@@ -14,7 +14,7 @@
 mod error;
 mod timetable;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use neap_catalog::TriggerSpecification;
 
@@ -79,7 +79,10 @@ fn period(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// The kind of event that starts a trigger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::Display, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum TriggerKind {
     /// Written rows.
     Wal,
@@ -104,17 +107,7 @@ impl TriggerKind {
 
     /// Returns the name in `--restrict-plugin-triggers-to`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Wal => "wal",
-            Self::Schedule => "schedule",
-            Self::Request => "request",
-        }
-    }
-}
-
-impl fmt::Display for TriggerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

@@ -36,7 +36,8 @@ const SEVERAL_DATABASES: &str = "(a query of several databases)";
 const MAX_LOG_BYTES: usize = 4 << 20;
 
 /// The phase of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum QueryPhase {
     /// It waits for a permit or is being planned.
     Received,
@@ -55,14 +56,7 @@ pub(crate) enum QueryPhase {
 impl QueryPhase {
     /// The name of the phase in `system.queries`.
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Planned => "planned",
-            Self::Permit => "permit",
-            Self::Success => "success",
-            Self::Fail => "fail",
-            Self::Cancel => "cancel",
-        }
+        self.into()
     }
 
     /// Whether it has not ended.

@@ -61,7 +61,8 @@ pub enum Language {
 }
 
 /// The language of a statement that is planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum StatementLanguage {
     Sql,
     InfluxQl,
@@ -72,12 +73,7 @@ pub(crate) enum StatementLanguage {
 impl StatementLanguage {
     /// The name of the language in `system.queries`.
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Sql => "sql",
-            Self::InfluxQl => "influxql",
-            Self::Flux => "flux",
-            Self::PromQl => "promql",
-        }
+        self.into()
     }
 }
 

@@ -1,11 +1,16 @@
 //! The values of a field.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
+
+use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::Strings;
 
 /// Type of the values of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Display, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum ValueType {
     /// 64-bit floating point numbers.
     Float,
@@ -21,13 +26,7 @@ pub enum ValueType {
 
 impl ValueType {
     /// All types.
-    pub const ALL: [Self; 5] = [
-        Self::Float,
-        Self::Integer,
-        Self::Boolean,
-        Self::String,
-        Self::Unsigned,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the type with this number in TSM files.
     pub fn of_block(number: u8) -> Option<Self> {
@@ -52,19 +51,7 @@ impl ValueType {
 
     /// Returns the name of the type in InfluxQL.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Float => "float",
-            Self::Integer => "integer",
-            Self::Boolean => "boolean",
-            Self::String => "string",
-            Self::Unsigned => "unsigned",
-        }
-    }
-}
-
-impl fmt::Display for ValueType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

@@ -107,7 +107,7 @@ impl WalCache {
     }
 
     fn delete(&mut self, key: &[u8], range: TimeRange) {
-        for value_type in ValueType::ALL {
+        for &value_type in ValueType::ALL {
             if let Some(list) = self.keys.get_mut(&(key.to_vec(), value_type)) {
                 list.delete(range);
             }

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use crate::ApiUnavailable;
 
 /// A failed tool call.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum ToolError {
     /// The arguments do not fit the schema of the tool.
     #[error("invalid arguments: {0}")]
+    #[strum(serialize = "invalid_arguments")]
     Arguments(String),
     /// The statement has no condition on time.
     #[error("the statement has no condition on time, so it would read the whole history")]
@@ -32,6 +34,7 @@ pub(crate) enum ToolError {
     Unavailable(#[from] ApiUnavailable),
     /// The call took too long.
     #[error("the call did not end within {} s and was cancelled", .0.as_secs())]
+    #[strum(serialize = "timeout")]
     TimedOut(Duration),
     /// The agent cancelled the call.
     #[error("the call was cancelled")]
@@ -55,16 +58,7 @@ impl ToolError {
     }
 
     fn kind(&self) -> &'static str {
-        match self {
-            Self::Arguments(_) => "invalid_arguments",
-            Self::NoTimeBound => "no_time_bound",
-            Self::ReadOnly => "read_only",
-            Self::Refused { .. } => "refused",
-            Self::Unavailable(_) => "unavailable",
-            Self::TimedOut(_) => "timeout",
-            Self::Cancelled => "cancelled",
-            Self::UnexpectedAnswer(_) => "unexpected_answer",
-        }
+        self.into()
     }
 
     /// Returns what the agent may do next.

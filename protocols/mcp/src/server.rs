@@ -73,7 +73,7 @@ impl ToolServer {
 
     fn tools(&self) -> impl Iterator<Item = Tool> {
         let writes = self.writes;
-        let all = Tool::ALL.into_iter();
+        let all = Tool::ALL.iter().copied();
         all.filter(move |tool| writes == WriteAccess::Allowed || !tool.changes_data())
     }
 }

@@ -210,7 +210,7 @@ async fn a_refusal_of_the_server_is_a_result() {
 
 #[tokio::test]
 async fn every_tool_describes_its_arguments() {
-    for tool in Tool::ALL {
+    for &tool in Tool::ALL {
         let description = tool.description();
         let schema = Value::Object((*description.input_schema).clone());
         assert_eq!(schema["type"], "object", "{}", description.name);

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use rmcp::model::{JsonObject, Tool as ToolDescription, ToolAnnotations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use strum::{IntoStaticStr, VariantArray};
 
 use self::query::{DEFAULT_BYTES, DEFAULT_ROWS, DEFAULT_SECONDS, MAX_BYTES, MAX_ROWS, MAX_SECONDS};
 pub(crate) use self::{call::ToolCall, change::MAX_LINE_PROTOCOL_BYTES};
 use crate::error::ToolError;
 
 /// A tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Tool {
     ListDatabases,
     DescribeSchema,
@@ -33,21 +35,11 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// All tools, in the order of the list.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::ListDatabases,
-        Self::DescribeSchema,
-        Self::Sample,
-        Self::Query,
-        Self::Explain,
-        Self::Health,
-        Self::Cost,
-        Self::Write,
-        Self::CreateDatabase,
-    ];
+    pub(crate) const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the tool with a name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tool| tool.name() == name)
+        Self::ALL.iter().copied().find(|tool| tool.name() == name)
     }
 
     /// Returns whether the tool changes data.
@@ -67,17 +59,7 @@ impl Tool {
     }
 
     fn name(self) -> &'static str {
-        match self {
-            Self::ListDatabases => "list_databases",
-            Self::DescribeSchema => "describe_schema",
-            Self::Sample => "sample",
-            Self::Query => "query",
-            Self::Explain => "explain",
-            Self::Health => "health",
-            Self::Cost => "cost",
-            Self::Write => "write",
-            Self::CreateDatabase => "create_database",
-        }
+        self.into()
     }
 
     fn text(self) -> &'static str {

@@ -3,7 +3,8 @@
 use neap_sql_changes::{SqlError, SqlState};
 
 /// Why a connection ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum CloseReason {
     /// The client ended it.
     Client,
@@ -40,23 +41,7 @@ pub(crate) enum CloseReason {
 impl CloseReason {
     /// Returns the value of the label `reason`.
     pub(crate) fn label(&self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Broken(_) => "broken",
-            Self::SlowStartup => "slow_startup",
-            Self::Displaced => "displaced",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Unencrypted => "unencrypted",
-            Self::Database => "database",
-            Self::Idle => "idle",
-            Self::PendingRows => "pending_rows",
-            Self::Stalled => "stalled",
-            Self::Malformed => "malformed",
-            Self::Memory => "memory",
-            Self::Cancelling => "cancelling",
-            Self::Stopped => "stopped",
-            Self::Internal(_) => "internal",
-        }
+        self.into()
     }
 
     /// Returns the error that the client gets before the connection is closed; `None`: it can't receive one.

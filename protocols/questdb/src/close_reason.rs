@@ -8,7 +8,8 @@ use crate::connection_access::AccessError;
 const MAX_LOGGED_BYTES: usize = 300;
 
 /// Why a connection was closed. The client gets no other answer than the end of the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum CloseReason {
     /// The client closed it. All its lines are stored.
     Client,
@@ -62,23 +63,7 @@ impl From<AccessError> for CloseReason {
 impl CloseReason {
     /// Returns the value of the label `reason`.
     pub(crate) fn label(&self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::IncompleteLine => "incomplete_line",
-            Self::Broken(_) => "broken",
-            Self::RefusedLine { .. } => "refused_line",
-            Self::LineTooLong => "line_too_long",
-            Self::SlowLine => "slow_line",
-            Self::SlowHandshake => "slow_handshake",
-            Self::Displaced => "displaced",
-            Self::Unauthenticated(_) => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::Idle => "idle",
-            Self::Memory => "memory",
-            Self::Unavailable(_) => "unavailable",
-            Self::Stopped => "stopped",
-            Self::Internal(_) => "internal",
-        }
+        self.into()
     }
 
     /// Returns whether the client or the operator of the server should learn of it.

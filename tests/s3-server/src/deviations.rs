@@ -10,9 +10,11 @@ use std::{
 
 use http::{HeaderMap, Method, Request};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, dto::*, s3_error};
+use strum::{IntoStaticStr, VariantArray};
 
 /// A deviation from S3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Deviation {
     /// Puts ignore `If-Match` and `If-None-Match`.
     IgnoredConditions,
@@ -44,44 +46,16 @@ pub enum Deviation {
 
 impl Deviation {
     /// All deviations.
-    pub const ALL: [Self; 13] = [
-        Self::IgnoredConditions,
-        Self::RefusedConditions,
-        Self::RacingConditions,
-        Self::Conflicts,
-        Self::MissingIsPrecondition,
-        Self::MissingDates,
-        Self::CachedResponses,
-        Self::LateListings,
-        Self::UnsortedListings,
-        Self::IgnoredStartAfter,
-        Self::RefusedBulkDeletes,
-        Self::RefusedChecksums,
-        Self::RefusedStorageClasses,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::IgnoredConditions => "ignored-conditions",
-            Self::RefusedConditions => "refused-conditions",
-            Self::RacingConditions => "racing-conditions",
-            Self::Conflicts => "conflicts",
-            Self::MissingIsPrecondition => "missing-is-precondition",
-            Self::MissingDates => "missing-dates",
-            Self::CachedResponses => "cached-responses",
-            Self::LateListings => "late-listings",
-            Self::UnsortedListings => "unsorted-listings",
-            Self::IgnoredStartAfter => "ignored-start-after",
-            Self::RefusedBulkDeletes => "refused-bulk-deletes",
-            Self::RefusedChecksums => "refused-checksums",
-            Self::RefusedStorageClasses => "refused-storage-classes",
-        }
+        self.into()
     }
 
     /// Returns the deviation with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|deviation| deviation.name() == name)
+        Self::ALL.iter().copied().find(|deviation| deviation.name() == name)
     }
 }
 

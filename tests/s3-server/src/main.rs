@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: neap-s3-server PORT DIR [DEVIATION…]".into());
     };
     let named = |name: &String| {
-        let names = Deviation::ALL.map(Deviation::name).join(", ");
+        let names = Deviation::ALL.iter().map(|it| it.name()).collect::<Vec<_>>().join(", ");
         Deviation::from_name(name).ok_or_else(|| format!("'{name}' is not one of {names}"))
     };
     let options = Options {

@@ -12,7 +12,8 @@ pub trait Observer: fmt::Debug + Send + Sync {
 }
 
 /// The operation of a request, in the categories of S3's billing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Operation {
     /// Read of an object or a range of it.
     Get,
@@ -35,16 +36,7 @@ pub enum Operation {
 impl Operation {
     /// Returns the name for logs and counters.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Head => "head",
-            Self::Put => "put",
-            Self::Copy => "copy",
-            Self::Delete => "delete",
-            Self::BulkDelete => "bulk_delete",
-            Self::List => "list",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 

@@ -11,7 +11,6 @@ mod command;
 mod requirement;
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -33,7 +32,8 @@ const REQUIREMENTS: &str = include_str!("../../python/requirements.py");
 const CHECK_TIME: Duration = Duration::from_secs(60);
 
 /// The program that installs packages (`--package-manager`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum PackageManager {
     /// uv if it is installed, else pip.
     #[default]
@@ -49,18 +49,7 @@ pub enum PackageManager {
 impl PackageManager {
     /// Returns the name in `--package-manager`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discover => "discover",
-            Self::Pip => "pip",
-            Self::Uv => "uv",
-            Self::Disabled => "disabled",
-        }
-    }
-}
-
-impl fmt::Display for PackageManager {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

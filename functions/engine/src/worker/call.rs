@@ -36,7 +36,8 @@ pub struct PluginOnDisk {
 }
 
 /// The level of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum LogLevel {
     /// Informational.
     Info,
@@ -49,17 +50,7 @@ pub enum LogLevel {
 impl LogLevel {
     /// Returns the name in `system.processing_engine_logs` and in responses of dry runs.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "INFO",
-            Self::Warn => "WARN",
-            Self::Error => "ERROR",
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

@@ -105,7 +105,8 @@ pub(super) enum AnswerFormat {
 }
 
 /// Output formats of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum OutputFormat {
     /// A text table.
     Pretty,
@@ -123,13 +124,7 @@ pub(super) enum OutputFormat {
 impl OutputFormat {
     /// Returns the format's name in requests.
     pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Pretty => "pretty",
-            Self::Json => "json",
-            Self::Jsonl => "jsonl",
-            Self::Csv => "csv",
-            Self::Parquet => "parquet",
-        }
+        self.into()
     }
 }
 

@@ -81,7 +81,8 @@ pub(super) struct WriteArgs {
 }
 
 /// Timestamp precisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum Precision {
     /// Guessed from the size of each timestamp.
     Auto,
@@ -101,13 +102,7 @@ enum Precision {
 
 impl Precision {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Ns => "ns",
-            Self::Us => "us",
-            Self::Ms => "ms",
-            Self::S => "s",
-        }
+        self.into()
     }
 
     /// Returns the unit of integers that are times.

@@ -15,7 +15,8 @@ pub(crate) const NO_TABLE: &str = "++\n++\n";
 const MAX_ROW_BYTES: usize = 64 << 20;
 
 /// Result formats for terminals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum TerminalFormat {
     Pretty,
     Json,
@@ -27,12 +28,7 @@ pub(crate) enum TerminalFormat {
 impl TerminalFormat {
     /// Returns the format's name in requests.
     pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Pretty => "pretty",
-            Self::Json => "json",
-            Self::Jsonl => "jsonl",
-            Self::Csv => "csv",
-        }
+        self.into()
     }
 }
 

@@ -8,7 +8,7 @@ fn any_bytes_of_a_block_are_values_or_an_error() {
     bolero::check!().with_iterations(20_000).for_each(|body: &[u8]| {
         let mut block = crc32fast::hash(body).to_be_bytes().to_vec();
         block.extend(body);
-        for value_type in ValueType::ALL {
+        for &value_type in ValueType::ALL {
             let (mut times, mut values) = (Vec::new(), Values::new(value_type));
             let decoded = BlockDecoder::default().decode(&block, &mut times, &mut values);
             assert_eq!(times.len(), values.len());

@@ -20,7 +20,8 @@ pub(super) struct WriteArguments {
     precision: TimeUnit,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "lowercase")]
 enum TimeUnit {
     #[default]
@@ -32,12 +33,7 @@ enum TimeUnit {
 
 impl TimeUnit {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Nanosecond => "nanosecond",
-            Self::Microsecond => "microsecond",
-            Self::Millisecond => "millisecond",
-            Self::Second => "second",
-        }
+        self.into()
     }
 }
 

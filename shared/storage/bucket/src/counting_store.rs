@@ -61,7 +61,7 @@ impl OperationCounts {
     /// All counts that are not zero, by operation and class.
     pub fn iter(&self) -> impl Iterator<Item = (Operation, KeyClass, OperationCount)> + '_ {
         Operation::ALL.into_iter().flat_map(move |operation| {
-            KeyClass::ALL.into_iter().filter_map(move |class| {
+            KeyClass::ALL.iter().copied().filter_map(move |class| {
                 let count = self.of(operation, class);
                 (count.requests > 0).then_some((operation, class, count))
             })
@@ -342,7 +342,7 @@ mod tests {
         for (place, operation) in Operation::ALL.into_iter().enumerate() {
             assert_eq!(operation as usize, place);
         }
-        for (place, class) in KeyClass::ALL.into_iter().enumerate() {
+        for (place, class) in KeyClass::ALL.iter().copied().enumerate() {
             assert_eq!(class as usize, place);
         }
     }

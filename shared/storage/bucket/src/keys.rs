@@ -35,6 +35,7 @@ use std::{fmt, str::FromStr};
 
 use neap_schema::{CacheId, DatabaseId, TableId, TriggerId};
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 use ulid::Ulid;
 
 use crate::{CodeHash, ConsoleFile, ExportName, PublishedObject, Stamp};
@@ -320,7 +321,8 @@ impl Key {
 }
 
 /// The class of objects that a key or prefix names, for request counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum KeyClass {
     /// The root catalog.
     RootCatalog,
@@ -370,30 +372,7 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 22] = [
-        Self::RootCatalog,
-        Self::RowDeletes,
-        Self::Import,
-        Self::DatabaseCatalog,
-        Self::Manifest,
-        Self::Documents,
-        Self::ViewProgress,
-        Self::RuleProgress,
-        Self::Tail,
-        Self::Data,
-        Self::Page,
-        Self::Cache,
-        Self::Engine,
-        Self::Plugin,
-        Self::Result,
-        Self::Export,
-        Self::Published,
-        Self::Console,
-        Self::Node,
-        Self::Backup,
-        Self::Probe,
-        Self::Other,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The class of a key or of a prefix that is listed.
     pub fn from_key(key: &str) -> Self {
@@ -416,30 +395,7 @@ impl KeyClass {
 
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RootCatalog => "root_catalog",
-            Self::RowDeletes => "row_deletes",
-            Self::Import => "import",
-            Self::DatabaseCatalog => "database_catalog",
-            Self::Manifest => "manifest",
-            Self::Documents => "documents",
-            Self::ViewProgress => "view_progress",
-            Self::RuleProgress => "rule_progress",
-            Self::Tail => "tail",
-            Self::Data => "data",
-            Self::Page => "page",
-            Self::Cache => "cache",
-            Self::Engine => "engine",
-            Self::Plugin => "plugin",
-            Self::Result => "result",
-            Self::Export => "export",
-            Self::Published => "published",
-            Self::Console => "console",
-            Self::Node => "node",
-            Self::Backup => "backup",
-            Self::Probe => "probe",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Storage classes for sections that are read seldom.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// A storage class, or an access tier of Azure, with cheap storage, whose objects are read at once but for a price.
 ///
@@ -15,7 +16,20 @@ use serde::{Deserialize, Serialize};
 /// let error = "DEEP_ARCHIVE".parse::<StorageClass>().unwrap_err();
 /// assert!(error.to_string().contains("restored"));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum StorageClass {
     /// S3 Standard-Infrequent Access.
@@ -33,8 +47,10 @@ pub enum StorageClass {
     /// Google Archive.
     Archive,
     /// Azure Cool.
+    #[strum(serialize = "Cool")]
     Cool,
     /// Azure Cold.
+    #[strum(serialize = "Cold")]
     Cold,
 }
 
@@ -55,17 +71,7 @@ pub enum StorageClassError {
 }
 
 impl StorageClass {
-    const ALL: [Self; 9] = [
-        Self::StandardIa,
-        Self::OnezoneIa,
-        Self::IntelligentTiering,
-        Self::GlacierIr,
-        Self::Nearline,
-        Self::Coldline,
-        Self::Archive,
-        Self::Cool,
-        Self::Cold,
-    ];
+    const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The classes of Amazon S3. Compatible stores may refuse some of them.
     pub const S3: &'static [Self] = &[
@@ -84,23 +90,7 @@ impl StorageClass {
 
     /// Returns the name in requests to the store.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StandardIa => "STANDARD_IA",
-            Self::OnezoneIa => "ONEZONE_IA",
-            Self::IntelligentTiering => "INTELLIGENT_TIERING",
-            Self::GlacierIr => "GLACIER_IR",
-            Self::Nearline => "NEARLINE",
-            Self::Coldline => "COLDLINE",
-            Self::Archive => "ARCHIVE",
-            Self::Cool => "Cool",
-            Self::Cold => "Cold",
-        }
-    }
-}
-
-impl fmt::Display for StorageClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -110,7 +100,7 @@ impl FromStr for StorageClass {
     /// Parses a name in upper or lower case.
     fn from_str(text: &str) -> Result<Self, StorageClassError> {
         let is_meant = |class: &Self| class.as_str().eq_ignore_ascii_case(text);
-        if let Some(class) = Self::ALL.into_iter().find(is_meant) {
+        if let Some(class) = Self::ALL.iter().copied().find(is_meant) {
             return Ok(class);
         }
         let needs_restore = CLASSES_WITH_RESTORE.iter().any(|it| it.eq_ignore_ascii_case(text));
@@ -130,19 +120,13 @@ impl TryFrom<String> for StorageClass {
     }
 }
 
-impl From<StorageClass> for &'static str {
-    fn from(class: StorageClass) -> Self {
-        class.as_str()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_class_is_parsed_from_its_name_in_any_case() {
-        for class in StorageClass::ALL {
+        for &class in StorageClass::ALL {
             assert_eq!(class.as_str().parse::<StorageClass>(), Ok(class));
             assert_eq!(
                 class.as_str().to_lowercase().parse::<StorageClass>(),
@@ -157,7 +141,7 @@ mod tests {
     #[test]
     fn every_class_belongs_to_one_kind_of_store() {
         let kinds = [StorageClass::S3, StorageClass::GOOGLE, StorageClass::AZURE];
-        for class in StorageClass::ALL {
+        for &class in StorageClass::ALL {
             assert_eq!(kinds.iter().filter(|it| it.contains(&class)).count(), 1);
         }
     }

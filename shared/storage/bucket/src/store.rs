@@ -172,7 +172,10 @@ pub enum StoreError {
 }
 
 /// The operations of a store, as they are counted and billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::Display, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Operation {
     /// A read of an object or a range of it.
     Get,
@@ -190,18 +193,7 @@ impl Operation {
 
     /// The name in metrics and messages.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::List => "list",
-            Self::Delete => "delete",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

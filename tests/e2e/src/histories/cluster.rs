@@ -44,7 +44,8 @@ def process_writes(influxdb3_local, table_batches, args=None):
 "#;
 
 /// The store of a history, and the kind of its cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(super) enum ClusterKind {
     /// Five processes on a directory.
     Directory,
@@ -62,12 +63,7 @@ impl ClusterKind {
 
     /// Returns the name that selects the kind in `NEAP_HISTORY_STORE`.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Directory => "directory",
-            Self::OwnS3 => "own-s3",
-            Self::OtherS3 => "other-s3",
-            Self::Functions => "functions",
-        }
+        self.into()
     }
 
     /// Returns the modes of the processes.

@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// The position of a write or delete in the order of all of them, from the header `x-neap-stamp`.
 pub(super) type Stamp = u64;
 
 /// The tables of a history. Each one shows other promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Table {
     /// Each point is written once, several in a request. Ranges of points are deleted.
     Log,
@@ -26,23 +29,11 @@ pub(super) enum Table {
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 5] = [
-        Self::Log,
-        Self::Fields,
-        Self::Registers,
-        Self::Dropped,
-        Self::Samples,
-    ];
+    pub(super) const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the name of the table in its database.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Fields => "fields",
-            Self::Registers => "registers",
-            Self::Dropped => "dropped",
-            Self::Samples => "samples",
-        }
+        self.into()
     }
 }
 

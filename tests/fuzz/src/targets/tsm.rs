@@ -31,7 +31,7 @@ pub(crate) fn log(input: &[u8]) {
 pub(crate) fn block(input: &[u8]) {
     let mut block = checksum(input).to_be_bytes().to_vec();
     block.extend(input);
-    for value_type in ValueType::ALL {
+    for &value_type in ValueType::ALL {
         let (mut times, mut values) = (Vec::new(), Values::new(value_type));
         let decoded = BlockDecoder::default().decode(&block, &mut times, &mut values);
         assert_eq!(times.len(), values.len());

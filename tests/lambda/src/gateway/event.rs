@@ -344,7 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_function_reads_from_each_event_what_the_client_sent() {
-        for kind in GatewayKind::ALL {
+        for &kind in GatewayKind::ALL {
             for (content_type, body) in [
                 ("text/plain; charset=utf-8", "m,t=ü v=1i 1".as_bytes()),
                 ("application/json", b"{}"),
@@ -408,7 +408,7 @@ mod tests {
         ) {
             let prefix = "/api/v3/engine/";
             let sent = format!("{prefix}{}", encode(&segment));
-            for kind in GatewayKind::ALL {
+            for &kind in GatewayKind::ALL {
                 // An HTTP API preserves paths that are encoded twice, and paths without characters that it decodes
                 // again.
                 let sent = match kind {

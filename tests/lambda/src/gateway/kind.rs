@@ -1,9 +1,13 @@
 //! AWS gateways that convert HTTP requests to events.
 
 use serde::Deserialize;
+use strum::{IntoStaticStr, VariantArray};
 
 /// The emulated AWS gateway.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum GatewayKind {
     /// An HTTP API of API Gateway, payload format 2.0.
@@ -19,26 +23,16 @@ pub enum GatewayKind {
 
 impl GatewayKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [
-        Self::HttpApi,
-        Self::RestApi,
-        Self::LoadBalancer,
-        Self::FunctionUrl,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the name in configurations and request headers.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::HttpApi => "http_api",
-            Self::RestApi => "rest_api",
-            Self::LoadBalancer => "load_balancer",
-            Self::FunctionUrl => "function_url",
-        }
+        self.into()
     }
 
     /// Returns the kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
     /// Returns the maximum size of a request body in bytes.

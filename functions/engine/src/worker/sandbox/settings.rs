@@ -1,9 +1,10 @@
 //! Settings of the sandbox.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 /// Whether plugins are confined to their own files (`--plugin-sandbox`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum SandboxMode {
     /// If the kernel can do it. Otherwise the server logs a warning and runs plugins unconfined.
     #[default]
@@ -17,17 +18,7 @@ pub enum SandboxMode {
 impl SandboxMode {
     /// Returns the name in `--plugin-sandbox`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Required => "required",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for SandboxMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -45,7 +36,8 @@ impl FromStr for SandboxMode {
 }
 
 /// Whether plugins may use the network (`--plugin-network`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum NetworkAccess {
     /// Plugins may open connections and listen.
     #[default]
@@ -57,16 +49,7 @@ pub enum NetworkAccess {
 impl NetworkAccess {
     /// Returns the name in `--plugin-network`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
-}
-
-impl fmt::Display for NetworkAccess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

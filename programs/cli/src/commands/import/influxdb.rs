@@ -157,7 +157,8 @@ struct FilterArgs {
 }
 
 /// Units of timestamps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum LinePrecision {
     /// Nanoseconds.
     Ns,
@@ -171,12 +172,7 @@ enum LinePrecision {
 
 impl LinePrecision {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Ns => "ns",
-            Self::Us => "us",
-            Self::Ms => "ms",
-            Self::S => "s",
-        }
+        self.into()
     }
 }
 

@@ -85,7 +85,8 @@ async fn fields(
                 text_at(&series, row, "fieldType"),
             );
             let value_type = ValueType::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .find(|value_type| value_type.as_str() == text)
                 .ok_or_else(|| ImportError::Query {
                     query: query.clone(),

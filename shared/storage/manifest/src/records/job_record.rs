@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 /// The kind of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Writes segments to sections.
@@ -26,14 +27,7 @@ pub enum JobKind {
 impl JobKind {
     /// Returns the name used in system tables and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flush => "flush",
-            Self::Merge => "merge",
-            Self::Expire => "expire",
-            Self::Drop => "drop",
-            Self::Cache => "cache",
-            Self::Quarantine => "quarantine",
-        }
+        self.into()
     }
 }
 
