@@ -25,7 +25,7 @@ use neap_catalog::{
     Catalog, DatabaseAction, Document, DocumentError, DocumentKind, DocumentStore,
     MAX_DOCUMENT_BYTES, NewDocument,
 };
-use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_json};
+use neap_http::{ApiError, BodyLimits, Call, Caller, Kind, ResourceCall, parse_query, read_json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
@@ -35,7 +35,8 @@ use crate::database_param::permitted_database;
 /// Maximum bytes of the body of a request: the content, which may have spaces and escapes, and the name.
 const MAX_BODY_BYTES: usize = 4 * MAX_DOCUMENT_BYTES;
 
-type CatalogState = State<Arc<Catalog>>;
+type CatalogCall = Call<Arc<Catalog>>;
+type DocumentCall = ResourceCall<Arc<Catalog>, String>;
 
 /// Returns the routes of documents.
 pub fn document_routes(catalog: Arc<Catalog>) -> Router {
@@ -100,9 +101,7 @@ struct DocumentList {
 }
 
 async fn list(
-    State(catalog): CatalogState,
-    caller: Caller,
-    request: Request,
+    (State(catalog), caller, request): CatalogCall,
 ) -> Result<Json<DocumentList>, ApiError> {
     let ListParams { kind } = parse_query(request.uri())?;
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Read).await?;
@@ -115,9 +114,7 @@ async fn list(
 }
 
 async fn read(
-    State(catalog): CatalogState,
-    caller: Caller,
-    Path(id): Path<String>,
+    (State(catalog), caller, Path(id)): DocumentCall,
     request: Request,
 ) -> Result<Json<DocumentBody>, ApiError> {
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Read).await?;
@@ -135,9 +132,7 @@ struct CreateBody {
 }
 
 async fn create(
-    State(catalog): CatalogState,
-    caller: Caller,
-    request: Request,
+    (State(catalog), caller, request): CatalogCall,
 ) -> Result<(StatusCode, Json<DocumentBody>), ApiError> {
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Write).await?;
     let CreateBody {
@@ -161,9 +156,7 @@ struct ReplaceBody {
 }
 
 async fn replace(
-    State(catalog): CatalogState,
-    caller: Caller,
-    Path(id): Path<String>,
+    (State(catalog), caller, Path(id)): DocumentCall,
     request: Request,
 ) -> Result<Json<DocumentBody>, ApiError> {
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Write).await?;
@@ -184,9 +177,7 @@ struct DeleteParams {
 }
 
 async fn delete(
-    State(catalog): CatalogState,
-    caller: Caller,
-    Path(id): Path<String>,
+    (State(catalog), caller, Path(id)): DocumentCall,
     request: Request,
 ) -> Result<Response, ApiError> {
     let DeleteParams { version } = parse_query(request.uri())?;

@@ -22,7 +22,7 @@ use axum::{
 use chrono::DateTime;
 use http::StatusCode;
 use neap_bucket::{Stamp, StoreTime};
-use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_json};
+use neap_http::{ApiError, BodyLimits, Call, Caller, Kind, ResourceCall, parse_query, read_json};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -40,6 +40,8 @@ const RESTORE: &str = "/api/v3/enterprise/restore/{id}";
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 type EngineState = State<Arc<BackupEngine>>;
+type EngineCall = Call<Arc<BackupEngine>>;
+type ItemCall = ResourceCall<Arc<BackupEngine>, String>;
 
 /// Returns the routes of backups and restores.
 pub fn backup_routes(engine: Arc<BackupEngine>) -> Router {
@@ -85,9 +87,7 @@ struct BackupStarted {
 }
 
 async fn create_backup(
-    State(engine): EngineState,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<(StatusCode, Json<BackupStarted>), ApiError> {
     caller.require_admin()?;
     let body: CreateBackup = body(&engine, request).await?;
@@ -190,9 +190,7 @@ async fn list_backups(
 }
 
 async fn read_backup(
-    State(engine): EngineState,
-    caller: Caller,
-    Path(name): Path<String>,
+    (State(engine), caller, Path(name)): ItemCall,
 ) -> Result<Json<BackupBody>, ApiError> {
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
@@ -213,9 +211,7 @@ struct BackupName {
 }
 
 async fn cancel_backup(
-    State(engine): EngineState,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<Json<BackupName>, ApiError> {
     caller.require_admin()?;
     let CancelBackup { name } = body(&engine, request).await?;
@@ -237,9 +233,7 @@ struct BackupDeleted {
 }
 
 async fn delete_backup(
-    State(engine): EngineState,
-    caller: Caller,
-    Path(name): Path<String>,
+    (State(engine), caller, Path(name)): ItemCall,
     request: Request,
 ) -> Result<Json<BackupDeleted>, ApiError> {
     caller.require_admin()?;
@@ -279,9 +273,7 @@ fn retention(restore: &Restore) -> &'static str {
 }
 
 async fn create_restore(
-    State(engine): EngineState,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<(StatusCode, Json<RestoreStarted>), ApiError> {
     caller.require_admin()?;
     let body: CreateRestore = body(&engine, request).await?;
@@ -373,9 +365,7 @@ async fn list_restores(
 }
 
 async fn read_restore(
-    State(engine): EngineState,
-    caller: Caller,
-    Path(id): Path<String>,
+    (State(engine), caller, Path(id)): ItemCall,
 ) -> Result<Json<RestoreBody>, ApiError> {
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
@@ -384,9 +374,7 @@ async fn read_restore(
 }
 
 async fn cancel_restore(
-    State(engine): EngineState,
-    caller: Caller,
-    Path(id): Path<String>,
+    (State(engine), caller, Path(id)): ItemCall,
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let cancelled = engine.cancel_restore(parse_id(&id)?).await;

@@ -4,16 +4,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use http::StatusCode;
 use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_json};
 use serde::{Deserialize, Serialize};
 
-use crate::{QueryEngine, query_permits::QueryPermits};
+use crate::{QueryEngine, http_request::EngineCall, query_permits::QueryPermits};
 
 /// The path of the endpoint.
 const PATH: &str = "/api/v3/configure/query_concurrency_limit";
@@ -62,11 +58,7 @@ struct SetLimitBody {
     max_concurrent_queries: Option<u64>,
 }
 
-async fn set_limit(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Result<StatusCode, ApiError> {
+async fn set_limit((State(engine), caller, request): EngineCall) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let SetLimitParams { force } = parse_query(request.uri())?;
     let (head, body) = request.into_parts();

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     ClientQuery, Language, Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
-    http_request::{bad_json, body_of, chosen_format, query_request},
+    http_request::{EngineCall, bad_json, body_of, chosen_format, query_request},
     http_response::respond,
 };
 
@@ -137,9 +137,7 @@ struct DatabaseListParams {
 }
 
 async fn list_databases(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<Response, ApiError> {
     let DatabaseListParams {
         format,

@@ -1,15 +1,18 @@
 //! The parts of an HTTP request that all queries have: the options in the headers, and the body.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Extensions, HeaderMap, HeaderValue, header, request::Parts};
 use neap_formats::Format;
 use neap_http::{
-    ApiError, BodyLimits, Kind, RequestDeadline, RequestId, read_body, requested_stamp,
+    ApiError, BodyLimits, Call, Kind, RequestDeadline, RequestId, read_body, requested_stamp,
 };
 
 use crate::{QueryEngine, QueryRequest, RollupUse, as_of::requested_as_of};
+
+/// The parameters of a handler.
+pub(crate) type EngineCall = Call<Arc<QueryEngine>>;
 
 /// The maximum size of a query's request body, in bytes.
 const MAX_QUERY_BYTES: usize = 4 << 20;

@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use neap_bucket::StoreConfig;
-use neap_http::{ApiError, Caller, parse_query};
+use neap_http::{ApiError, Caller, ResourceCall, parse_query};
 use neap_query::QueryEngine;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use crate::{
 };
 
 type CatalogState = State<Arc<PublishedCatalog>>;
+type NamespaceCall = ResourceCall<Arc<PublishedCatalog>, String>;
 
 /// The requests that the catalog answers, as the specification names them. Clients send no others.
 pub(crate) const CAPABILITIES: [&str; 6] = [
@@ -87,9 +88,7 @@ async fn list_namespaces(
 
 /// `GET /iceberg/v1/namespaces/{namespace}`
 async fn load_namespace(
-    State(catalog): CatalogState,
-    caller: Caller,
-    Path(namespace): Path<String>,
+    (State(catalog), caller, Path(namespace)): NamespaceCall,
 ) -> Result<Json<Value>, ApiError> {
     catalog.database(&caller, &namespace).await?;
     Ok(Json(json!({ "namespace": [namespace], "properties": {} })))
@@ -97,9 +96,7 @@ async fn load_namespace(
 
 /// `HEAD /iceberg/v1/namespaces/{namespace}`
 async fn namespace_exists(
-    State(catalog): CatalogState,
-    caller: Caller,
-    Path(namespace): Path<String>,
+    (State(catalog), caller, Path(namespace)): NamespaceCall,
 ) -> Result<StatusCode, ApiError> {
     catalog.database(&caller, &namespace).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -107,9 +104,7 @@ async fn namespace_exists(
 
 /// `GET /iceberg/v1/namespaces/{namespace}/tables`
 async fn list_tables(
-    State(catalog): CatalogState,
-    caller: Caller,
-    Path(namespace): Path<String>,
+    (State(catalog), caller, Path(namespace)): NamespaceCall,
 ) -> Result<Json<Value>, ApiError> {
     let database = catalog.database(&caller, &namespace).await?;
     let names = catalog.tables(database).await?.into_iter();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Request, State},
+    extract::{Path, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderValue, StatusCode, Uri, header::CACHE_CONTROL};
+use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use neap_catalog::{
     Actor, CatalogError, InfluxDb2Id, IssuedToken, PermissionRequest, SecretToken, TokenAction,
     TokenEntry, TokenId,
@@ -22,7 +22,8 @@ use crate::{
     organizations::DEFAULT_NAME,
     permissions::{RequestedPermission, TokenScope},
     requests::{
-        ServiceState, cached_root, given, invalid, json_body, not_found, parse_id, rfc3339, root,
+        ItemCall, ListCall, ServiceCall, cached_root, given, invalid, json_body, not_found,
+        parse_id, rfc3339, root,
     },
     users::User,
 };
@@ -85,11 +86,7 @@ struct AuthorizationParams {
 }
 
 /// `GET /api/v2/authorizations`
-async fn list(
-    State(service): ServiceState,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Json<Value>, ApiError> {
+async fn list((State(service), caller, uri): ListCall) -> Result<Json<Value>, ApiError> {
     let params: AuthorizationParams = parse_query(&uri)?;
     let user_id = given(params.user_id).map(|text| parse_id(&text)).transpose()?;
     let user_name = given(params.user);
@@ -119,11 +116,7 @@ struct CreateAuthorizationBody {
 }
 
 /// `POST /api/v2/authorizations`
-async fn create(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn create((State(service), caller, request): ServiceCall) -> Result<Response, ApiError> {
     caller.require_tokens(TokenAction::Create)?;
     let body: CreateAuthorizationBody = json_body(&service, request).await?;
     if given(body.status).is_some_and(|status| status != "active") {
@@ -171,11 +164,7 @@ fn no_authorization() -> ApiError {
 }
 
 /// `GET /api/v2/authorizations/{id}`
-async fn show(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+async fn show((State(service), caller, Path(id)): ItemCall) -> Result<Json<Value>, ApiError> {
     let token = parse_id(&id)?.token().ok_or_else(no_authorization)?;
     let root = root(&service).await?;
     let visible = root.tokens().get(&token).filter(|entry| can_see(&caller, token, entry));
@@ -185,11 +174,7 @@ async fn show(
 }
 
 /// `DELETE /api/v2/authorizations/{id}`
-async fn delete(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn delete((State(service), caller, Path(id)): ItemCall) -> Result<StatusCode, ApiError> {
     caller.require_tokens(TokenAction::Delete)?;
     let token = parse_id(&id)?.token().ok_or_else(no_authorization)?;
     let root = root(&service).await?;

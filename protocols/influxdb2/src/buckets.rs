@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 use futures::future::try_join_all;
-use http::{StatusCode, Uri};
+use http::StatusCode;
 use neap_bucket::StoreTime;
 use neap_catalog::{CatalogError, DatabaseAction, DatabaseEntry, InfluxDb2Id, RootCatalog};
 use neap_http::{ApiError, Caller, Kind, parse_query};
@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use crate::{
     page::Page,
     requests::{
-        ServiceState, cached_root, given, invalid, json_body, not_found, parse_id, rfc3339, root,
+        ItemCall, ListCall, ServiceCall, cached_root, given, invalid, json_body, not_found,
+        parse_id, rfc3339, root,
     },
     retention_rules::{self, RetentionChange, RetentionRule},
 };
@@ -149,11 +150,7 @@ struct BucketParams {
 }
 
 /// `GET /api/v2/buckets`
-async fn list(
-    State(service): ServiceState,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Json<Value>, ApiError> {
+async fn list((State(service), caller, uri): ListCall) -> Result<Json<Value>, ApiError> {
     let params: BucketParams = parse_query(&uri)?;
     let page = Page::from_uri(&uri)?;
     let names_org = given(params.org).or(given(params.org_id)).is_some();
@@ -191,11 +188,7 @@ struct BucketBody {
 }
 
 /// `POST /api/v2/buckets`: the description has no effect, because databases have none.
-async fn create(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn create((State(service), caller, request): ServiceCall) -> Result<Response, ApiError> {
     caller.require(DatabaseAction::Create, None)?;
     let body: BucketBody = json_body(&service, request).await?;
     if body.schema_type.is_some_and(|kind| kind != "implicit") {
@@ -214,20 +207,14 @@ async fn create(
 }
 
 /// `GET /api/v2/buckets/{id}`
-async fn show(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+async fn show((State(service), caller, Path(id)): ItemCall) -> Result<Json<Value>, ApiError> {
     let bucket = find(&service, &caller, &id).await?;
     Ok(Json(bucket.current_answer(&service).await?))
 }
 
 /// `PATCH /api/v2/buckets/{id}`
 async fn update(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
+    (State(service), caller, Path(id)): ItemCall,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     caller.require_admin()?;
@@ -268,11 +255,7 @@ async fn rename(service: &WriteService, bucket: &Bucket, name: &str) -> Result<(
 }
 
 /// `DELETE /api/v2/buckets/{id}`
-async fn delete(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn delete((State(service), caller, Path(id)): ItemCall) -> Result<StatusCode, ApiError> {
     let bucket = find(&service, &caller, &id).await?;
     let may = |database: Option<DatabaseId>| {
         database == Some(bucket.database) && caller.may(DatabaseAction::Delete, database)

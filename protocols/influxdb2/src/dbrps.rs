@@ -8,20 +8,20 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Request, State},
+    extract::{Path, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, Uri};
+use http::StatusCode;
 use neap_catalog::{AUTOGEN, InfluxDb2Id, RootCatalog};
-use neap_http::{ApiError, Caller, parse_query};
+use neap_http::{ApiError, parse_query};
 use neap_write::WriteService;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     buckets::{find, visible},
-    requests::{ServiceState, cached_root, given, invalid, json_body, parse_id},
+    requests::{ItemCall, ListCall, ServiceCall, cached_root, given, invalid, json_body, parse_id},
 };
 
 pub(crate) fn routes() -> Router<Arc<WriteService>> {
@@ -77,11 +77,7 @@ struct MappingParams {
 }
 
 /// `GET /api/v2/dbrps`
-async fn list(
-    State(service): ServiceState,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Json<Value>, ApiError> {
+async fn list((State(service), caller, uri): ListCall) -> Result<Json<Value>, ApiError> {
     let params: MappingParams = parse_query(&uri)?;
     let id_text = given(params.id).or(given(params.bucket_id));
     let id = id_text.map(|text| parse_id(&text)).transpose()?;
@@ -99,11 +95,7 @@ async fn list(
 }
 
 /// `GET /api/v2/dbrps/{id}`
-async fn show(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+async fn show((State(service), caller, Path(id)): ItemCall) -> Result<Json<Value>, ApiError> {
     let bucket = find(&service, &caller, &id).await?;
     let root = cached_root(&service).await?;
     let mapping = Mapping::new(bucket.id(), &bucket.name, &root);
@@ -120,11 +112,7 @@ struct CreateMappingBody {
 }
 
 /// `POST /api/v2/dbrps`: accepts a mapping that exists.
-async fn create(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn create((State(service), caller, request): ServiceCall) -> Result<Response, ApiError> {
     let body: CreateMappingBody = json_body(&service, request).await?;
     let bucket = find(&service, &caller, &body.bucket_id).await?;
     let root = cached_root(&service).await?;
@@ -142,11 +130,7 @@ async fn create(
 }
 
 /// `DELETE /api/v2/dbrps/{id}`: accepts that a mapping does not exist, as InfluxDB 2 does.
-async fn delete(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn delete((State(service), caller, Path(id)): ItemCall) -> Result<StatusCode, ApiError> {
     let id = parse_id(&id)?;
     let buckets = visible(&service, &caller).await?;
     if buckets.iter().any(|bucket| bucket.id() == id) {

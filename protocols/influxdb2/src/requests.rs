@@ -4,13 +4,23 @@ use std::{sync::Arc, time::Duration};
 
 use axum::extract::{Request, State};
 use chrono::{DateTime, SecondsFormat};
+use http::Uri;
 use neap_bucket::StoreTime;
 use neap_catalog::{ANY_AGE, InfluxDb2Id, InfluxDb2IdError, RootCatalog};
-use neap_http::{ApiError, Kind, read_body};
+use neap_http::{ApiError, Call, Caller, Kind, ResourceCall, read_body};
 use neap_write::WriteService;
 use serde::de::DeserializeOwned;
 
 pub(crate) type ServiceState = State<Arc<WriteService>>;
+
+/// The parameters of a handler.
+pub(crate) type ServiceCall = Call<Arc<WriteService>>;
+
+/// The parameters of a handler whose path has the id of a resource.
+pub(crate) type ItemCall = ResourceCall<Arc<WriteService>, String>;
+
+/// The parameters of a handler that lists resources.
+pub(crate) type ListCall = (ServiceState, Caller, Uri);
 
 /// Maximum bytes of a body: enough for the permissions of a token.
 const MAX_BODY_BYTES: usize = 1 << 20;

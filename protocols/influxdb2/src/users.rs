@@ -8,7 +8,6 @@ use axum::{
     extract::{Path, State},
     routing::get,
 };
-use http::Uri;
 use neap_catalog::{Actor, InfluxDb2Id, TokenEntry, TokenId, UserAction, UserEntry, UserId};
 use neap_http::{ApiError, Caller, parse_query};
 use neap_write::WriteService;
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     organizations::DEFAULT_NAME,
     page::Page,
-    requests::{ServiceState, given, not_found, parse_id, root},
+    requests::{ItemCall, ListCall, given, not_found, parse_id, root},
 };
 
 /// The user of all requests to a server without authentication. Ids of other users begin with 1.
@@ -107,11 +106,7 @@ fn no_user() -> ApiError {
 }
 
 /// `GET /api/v2/users`
-async fn list(
-    State(service): ServiceState,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Json<Value>, ApiError> {
+async fn list((State(service), caller, uri): ListCall) -> Result<Json<Value>, ApiError> {
     let params: UserParams = parse_query(&uri)?;
     let page = Page::from_uri(&uri)?;
     let id = given(params.id).map(|text| parse_id(&text)).transpose()?;
@@ -132,11 +127,7 @@ async fn list(
 }
 
 /// `GET /api/v2/users/{id}`
-async fn show(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+async fn show((State(service), caller, Path(id)): ItemCall) -> Result<Json<Value>, ApiError> {
     let id = parse_id(&id)?;
     let users = visible(&service, &caller).await?;
     let found = users.iter().find(|user| user.id == id).ok_or_else(no_user)?;

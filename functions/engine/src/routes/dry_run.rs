@@ -10,27 +10,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Json, Router, extract::State, routing::post};
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use neap_bucket::StoreTime;
 use neap_catalog::{DatabaseCatalog, validate_database_name};
-use neap_http::{ApiError, Caller};
+use neap_http::ApiError;
 use neap_rows::line_protocol::{Options, ParsedBody, Precision, SchemaView, TableView, parse};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::EngineRoutes;
+use super::{EngineRoutes, parts::RoutesCall};
 use crate::{
     CompletedRun, DatabaseAccess, DatabaseAccessError, LogLevel, PluginInput, PluginOnDisk,
     PluginRun, QueryRows, RunContext, RunLimits, Timetable, TriggerKey,
 };
-
-type RoutesState = State<Arc<EngineRoutes>>;
 
 /// The cache of dry runs without a cache name.
 const SHARED_CACHE: &str = "_shared_test";
@@ -96,11 +90,7 @@ struct ScheduleDryRunOutcome {
 }
 
 /// `POST /api/v3/plugin_test/wal`
-async fn wal(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
-) -> Result<Json<DryRunOutcome>, ApiError> {
+async fn wal((State(parts), caller, request): RoutesCall) -> Result<Json<DryRunOutcome>, ApiError> {
     caller.require_admin()?;
     let body: WalBody = parts.json(request, parts.body.max_bytes).await?;
     parts.require_dependencies(&body.filename).await?;
@@ -128,9 +118,7 @@ async fn wal(
 
 /// `POST /api/v3/plugin_test/schedule`
 async fn schedule(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
+    (State(parts), caller, request): RoutesCall,
 ) -> Result<Json<ScheduleDryRunOutcome>, ApiError> {
     caller.require_admin()?;
     let body: ScheduleBody = parts.json(request, parts.body.max_bytes).await?;

@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
-use neap_http::{ApiError, Caller};
+use neap_http::ApiError;
 use serde::Deserialize;
 
-use super::{EngineRoutes, parts::MAX_CONFIGURE_BYTES};
+use super::{
+    EngineRoutes,
+    parts::{MAX_CONFIGURE_BYTES, RoutesCall},
+};
 use crate::PackageError;
 
 type ConfigureResult = Result<StatusCode, ApiError>;
-type RoutesState = State<Arc<EngineRoutes>>;
 
 /// The routes of this module.
 pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
@@ -33,11 +31,7 @@ struct PackagesBody {
 }
 
 /// `POST …/install_packages`
-async fn install_packages(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
-) -> ConfigureResult {
+async fn install_packages((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let body: PackagesBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     let packages = Arc::clone(&parts.packages);
@@ -51,11 +45,7 @@ struct RequirementsBody {
 }
 
 /// `POST …/install_requirements`
-async fn install_requirements(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
-) -> ConfigureResult {
+async fn install_requirements((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let body: RequirementsBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     let file = body.requirements_location;

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::extract::Request;
 use neap_bucket::World;
 use neap_catalog::Catalog;
-use neap_http::{ApiError, BodyLimits, Kind, read_json};
+use neap_http::{ApiError, BodyLimits, Call, Kind, read_json};
 use neap_schema::DatabaseId;
 use serde::de::DeserializeOwned;
 
 use super::RequestDispatcher;
 use crate::{DatabaseAccess, PluginCodeStore, PythonEnvironment, TriggerKind, WorkerPool};
+
+/// The parameters of a handler.
+pub(super) type RoutesCall = Call<Arc<EngineRoutes>>;
 
 /// Maximum bytes of the body of a configuration request.
 pub(super) const MAX_CONFIGURE_BYTES: usize = 1 << 20;

@@ -8,21 +8,23 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::State,
     routing::{get, post, put},
 };
 use http::StatusCode;
-use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_http::{ApiError, Kind, parse_query};
 use serde::{Deserialize, Serialize};
 
-use super::{EngineRoutes, parts::MAX_CONFIGURE_BYTES};
+use super::{
+    EngineRoutes,
+    parts::{MAX_CONFIGURE_BYTES, RoutesCall},
+};
 use crate::{
     PluginRepository, PluginSourceFile,
     code::{AvailablePlugin, InstalledPlugin},
 };
 
 type ConfigureResult = Result<StatusCode, ApiError>;
-type RoutesState = State<Arc<EngineRoutes>>;
 
 /// Maximum bytes of a body with code: the maximum size of a plugin, encoded as JSON.
 const MAX_CODE_BYTES: usize = 13 << 20;
@@ -44,7 +46,7 @@ struct UploadBody {
 }
 
 /// `POST /api/v3/plugins/files`: uploads a file into the tree of uploaded plugins.
-async fn upload(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
+async fn upload((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let body: UploadBody = parts.json(request, MAX_CODE_BYTES).await?;
     parts.code.upload(&body.plugin_name, &body.content).await?;
@@ -71,9 +73,7 @@ struct PluginCodeAnswer {
 /// `GET /api/v3/plugins/files?plugin_name=…` or `?trigger_name=…`: the code of an uploaded plugin, or that which a trigger
 /// runs.
 async fn read(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
+    (State(parts), caller, request): RoutesCall,
 ) -> Result<Json<PluginCodeAnswer>, ApiError> {
     caller.require_audit()?;
     let params: ReadParams = parse_query(request.uri())?;
@@ -108,7 +108,7 @@ struct UpdateBody {
 }
 
 /// `PUT /api/v3/plugins/files`: updates the file of a trigger.
-async fn update(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
+async fn update((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let body: UpdateBody = parts.json(request, MAX_CODE_BYTES).await?;
     let (trigger, db) = (&body.plugin_name, body.db.as_deref());
@@ -128,7 +128,7 @@ struct ReplaceBody {
 }
 
 /// `PUT /api/v3/plugins/directory`: replaces the package of a trigger.
-async fn replace(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
+async fn replace((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let body: ReplaceBody = parts.json(request, MAX_CODE_BYTES).await?;
     let (trigger, db) = (&body.plugin_name, body.db.as_deref());
@@ -145,7 +145,7 @@ struct DeleteUploadParams {
 
 /// `DELETE /api/v3/plugins/files?plugin_name=…`: deletes an uploaded plugin with all its files. Triggers keep their
 /// code.
-async fn delete(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
+async fn delete((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let params: DeleteUploadParams = parse_query(request.uri())?;
     parts.code.delete_upload(&params.plugin_name).await?;
@@ -160,9 +160,7 @@ struct AvailableParams {
 
 /// `GET /api/v3/plugins/available`: lists the plugins of a repository.
 async fn available(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
+    (State(parts), caller, request): RoutesCall,
 ) -> Result<Json<Vec<AvailablePlugin>>, ApiError> {
     caller.require_admin()?;
     let params: AvailableParams = parse_query(request.uri())?;
@@ -182,9 +180,7 @@ struct InstallBody {
 /// `POST /api/v3/plugins/install`: installs a plugin of a repository with the plugins that it needs. The answer names the
 /// Python packages that they need; installing those is another request.
 async fn install(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
+    (State(parts), caller, request): RoutesCall,
 ) -> Result<Json<Vec<InstalledPlugin>>, ApiError> {
     caller.require_admin()?;
     let body: InstallBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;

@@ -2,22 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use neap_catalog::{ErrorBehavior, NewTrigger};
-use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_http::{ApiError, Kind, parse_query};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{EngineRoutes, parts::MAX_CONFIGURE_BYTES};
+use super::{
+    EngineRoutes,
+    parts::{MAX_CONFIGURE_BYTES, RoutesCall},
+};
 use crate::{TriggerKind, parse_specification};
 
 type ConfigureResult = Result<StatusCode, ApiError>;
-type RoutesState = State<Arc<EngineRoutes>>;
 
 /// The routes of this module.
 pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
@@ -55,7 +53,7 @@ struct Settings {
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger`
-async fn create(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
+async fn create((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let body: TriggerBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     let specification = parse_specification(&body.trigger_specification)
@@ -114,7 +112,7 @@ struct DeleteTriggerParams {
 
 /// `DELETE /api/v3/configure/processing_engine_trigger`: the parameters are in the query string if there is one, else
 /// in the body.
-async fn delete(State(parts): RoutesState, caller: Caller, request: Request) -> ConfigureResult {
+async fn delete((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
     let params: DeleteTriggerParams = match request.uri().query() {
         Some(_) => parse_query(request.uri())?,
@@ -134,21 +132,16 @@ struct SwitchTriggerParams {
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger/enable`
-async fn enable(parts: RoutesState, caller: Caller, request: Request) -> ConfigureResult {
-    switch(parts, caller, request, true).await
+async fn enable(call: RoutesCall) -> ConfigureResult {
+    switch(call, true).await
 }
 
 /// `POST /api/v3/configure/processing_engine_trigger/disable`
-async fn disable(parts: RoutesState, caller: Caller, request: Request) -> ConfigureResult {
-    switch(parts, caller, request, false).await
+async fn disable(call: RoutesCall) -> ConfigureResult {
+    switch(call, false).await
 }
 
-async fn switch(
-    State(parts): RoutesState,
-    caller: Caller,
-    request: Request,
-    enabled: bool,
-) -> ConfigureResult {
+async fn switch((State(parts), caller, request): RoutesCall, enabled: bool) -> ConfigureResult {
     caller.require_admin()?;
     let params: SwitchTriggerParams = parse_query(request.uri())?;
     let database = parts.database(&params.db).await?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -20,7 +20,7 @@ use super::{
     archive::WindowExport,
     windows::{TableWindows, Window},
 };
-use crate::{QueryEngine, QueryRequest, query_request};
+use crate::{QueryEngine, QueryRequest, http_request::EngineCall, query_request};
 
 /// The content type of an archive.
 const TAR: HeaderValue = HeaderValue::from_static("application/x-tar");
@@ -67,9 +67,7 @@ struct TableList {
 
 /// `GET /api/v3/export/tables`
 async fn list_tables(
-    State(engine): EngineState,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<Json<TableList>, ApiError> {
     let params: TableListParams = parse_query(request.uri())?;
     let database = engine.resolve_for_read(&caller, &params.db).await?;
@@ -103,9 +101,7 @@ struct WindowList {
 
 /// `GET /api/v3/export/windows`
 async fn list_windows(
-    State(engine): EngineState,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<Json<WindowList>, ApiError> {
     let (head, _) = request.into_parts();
     let WindowListParams { db, table } = parse_query(&head.uri)?;
@@ -124,9 +120,7 @@ struct WindowDataParams {
 
 /// `GET /api/v3/export/window_data`: an archive with the rows of the windows.
 async fn export_windows(
-    State(engine): EngineState,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<Response, ApiError> {
     let (head, _) = request.into_parts();
     let WindowDataParams { db, table, windows } = parse_query(&head.uri)?;

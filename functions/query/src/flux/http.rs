@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -20,7 +20,7 @@ use super::{answer_stream::AnswerStream, buckets, error::refusal, query_body::Qu
 use crate::{
     QueryEngine, QueryRequest,
     as_of::AS_OF_HEADER,
-    http_request::{body_of, query_request},
+    http_request::{EngineCall, body_of, query_request},
     influxql::answer_bucket_query,
 };
 
@@ -32,11 +32,7 @@ pub(crate) fn routes() -> Router<Arc<QueryEngine>> {
     Router::new().route("/api/v2/query", post(query))
 }
 
-async fn query(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn query((State(engine), caller, request): EngineCall) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let bytes = body_of(&engine, &head, body).await?;
     let body = QueryBody::parse(&head.headers, &bytes)?;

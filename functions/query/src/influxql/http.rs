@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, extract::State, response::Response, routing::get};
 use http::request::Parts;
 use neap_catalog::origin;
 use neap_formats::Format;
@@ -17,7 +12,7 @@ use serde::Deserialize;
 use super::v1;
 use crate::{
     ClientQuery, Language, Parameters, QueryEngine, QueryRequest,
-    http_request::{bad_json, body_of, chosen_format, query_request},
+    http_request::{EngineCall, bad_json, body_of, chosen_format, query_request},
     http_response::respond,
 };
 
@@ -50,11 +45,7 @@ struct QueryUrlParams {
     params: Option<String>,
 }
 
-async fn query_by_url(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn query_by_url((State(engine), caller, request): EngineCall) -> Result<Response, ApiError> {
     if request.uri().query().is_none() {
         let text = "missing query parameters 'db' and 'q'";
         return Err(ApiError::text(Kind::Invalid, text));
@@ -75,11 +66,7 @@ async fn query_by_url(
     answer(engine, caller, &head, query).await
 }
 
-async fn query_by_body(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn query_by_body((State(engine), caller, request): EngineCall) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let body = body_of(&engine, &head, body).await?;
     // The content type is ignored because curl sends a form by default.

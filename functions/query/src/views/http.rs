@@ -8,17 +8,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use http::StatusCode;
 use neap_catalog::{MaterializedView, ViewLanguage};
 use neap_http::{ApiError, BodyLimits, Caller, parse_query, read_json};
 use serde::{Deserialize, Serialize};
 
-use crate::{QueryEngine, QueryError};
+use crate::{QueryEngine, QueryError, http_request::EngineCall};
 
 /// The path of the endpoint.
 const PATH: &str = "/api/v3/configure/materialized_view";
@@ -83,9 +79,7 @@ struct ViewListParams {
 }
 
 async fn list_views(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<Json<Vec<ViewDescription>>, ApiError> {
     let ViewListParams { db } = parse_query(request.uri())?;
     let database = engine.resolve_for_read(&caller, &db).await?;
@@ -106,9 +100,7 @@ struct NewViewBody {
 }
 
 async fn create_view(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
+    (State(engine), caller, request): EngineCall,
 ) -> Result<(StatusCode, Json<ViewDescription>), ApiError> {
     let (head, body) = request.into_parts();
     let limits = BodyLimits {
@@ -131,11 +123,7 @@ struct ViewParams {
     name: String,
 }
 
-async fn delete_view(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Result<StatusCode, ApiError> {
+async fn delete_view((State(engine), caller, request): EngineCall) -> Result<StatusCode, ApiError> {
     let ViewParams { db, name } = parse_query(request.uri())?;
     let database = engine.resolve_for_read(&caller, &db).await?;
     let deleted = engine.delete_sql_view(&caller, database, &name);

@@ -18,12 +18,12 @@ use neap_catalog::{
     CatalogError, DatabaseAction, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
     NewDistinctCache, NewLastCache, Table, ValueColumns,
 };
-use neap_http::{ApiError, Caller, parse_query};
+use neap_http::{ApiError, parse_query};
 use neap_schema::{ColumnId, ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
 
-use super::configure::{ServiceState, find_for, json, no_table};
+use super::configure::{ServiceCall, find_for, json, no_table};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -90,9 +90,7 @@ fn default_max_age() -> u64 {
 
 /// `POST /api/v3/configure/last_cache`
 async fn create_last_cache(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Response, ApiError> {
     let body: LastCacheBody = json(&service, request).await?;
     let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
@@ -115,9 +113,7 @@ async fn create_last_cache(
 
 /// `POST /api/v3/configure/distinct_cache`
 async fn create_distinct_cache(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Response, ApiError> {
     let body: DistinctCacheBody = json(&service, request).await?;
     let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
@@ -241,9 +237,7 @@ async fn to_delete(
 
 /// `DELETE /api/v3/configure/last_cache`
 async fn delete_last_cache(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<StatusCode, ApiError> {
     let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
@@ -254,9 +248,7 @@ async fn delete_last_cache(
 
 /// `DELETE /api/v3/configure/distinct_cache`
 async fn delete_distinct_cache(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<StatusCode, ApiError> {
     let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;

@@ -2,18 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use neap_bucket::StorageClass;
 use neap_catalog::{CatalogError, ColdStorage};
-use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_http::{ApiError, Kind, parse_query};
 use serde::Deserialize;
 
-use super::configure::{find, json, no_table, parse_period, require_existing};
+use super::configure::{ServiceCall, find, json, no_table, parse_period, require_existing};
 use crate::WriteService;
 
 /// Returns the route of this module, which is specific to Neap.
@@ -32,9 +28,7 @@ struct SetColdStorageBody {
 
 /// `POST /api/v3/configure/cold_storage`: the setting of a table takes precedence over that of its database.
 async fn set_cold_storage(
-    State(service): State<Arc<WriteService>>,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let body: SetColdStorageBody = json(&service, request).await?;
@@ -55,9 +49,7 @@ struct ClearColdStorageParams {
 /// `DELETE /api/v3/configure/cold_storage`: no rows of a database become cold, or the setting of the database applies to a
 /// table again.
 async fn clear_cold_storage(
-    State(service): State<Arc<WriteService>>,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let params: ClearColdStorageParams = parse_query(request.uri())?;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::State,
     routing::{delete, post},
 };
 use http::StatusCode;
 use neap_catalog::{DatabaseAction, field_type};
-use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_http::{ApiError, Kind, parse_query};
 use neap_schema::ColumnType;
 use serde::Deserialize;
 
-use super::configure::{CREATE_ACTIONS, ServiceState, StatusResult, find_for, json, table_error};
+use super::configure::{CREATE_ACTIONS, ServiceCall, StatusResult, find_for, json, table_error};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -56,11 +56,7 @@ impl TypedColumnBody {
 }
 
 /// `POST /api/v3/configure/table/column`
-async fn add_column(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn add_column((State(service), caller, request): ServiceCall) -> StatusResult {
     let body: TypedColumnBody = json(&service, request).await?;
     let (db, table) = (&body.db, &body.table);
     let database = find_for(&service, &caller, db, &CREATE_ACTIONS).await?;
@@ -73,11 +69,7 @@ async fn add_column(
 }
 
 /// `PUT /api/v3/configure/table/column`: changes the type of a column. Requires the permission to create columns, too.
-async fn change_type(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn change_type((State(service), caller, request): ServiceCall) -> StatusResult {
     let body: TypedColumnBody = json(&service, request).await?;
     let (db, table, column) = (&body.db, &body.table, &body.column);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
@@ -96,11 +88,7 @@ struct ColumnParams {
 }
 
 /// `DELETE /api/v3/configure/table/column`: hides the column at once. Merges remove its values.
-async fn drop_column(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn drop_column((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: ColumnParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
@@ -119,11 +107,7 @@ struct RenameColumnParams {
 
 /// `POST /api/v3/configure/table/column/rename`: `name` is the new name. The present one becomes an alias. Requires the
 /// permission to create columns, too.
-async fn rename_column(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn rename_column((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: RenameColumnParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
@@ -142,11 +126,7 @@ struct ColumnAliasParams {
 }
 
 /// `DELETE /api/v3/configure/table/column/alias`
-async fn delete_column_alias(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn delete_column_alias((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: ColumnAliasParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;

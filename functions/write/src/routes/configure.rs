@@ -18,7 +18,7 @@ use neap_catalog::{
     CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
     validate_database_name,
 };
-use neap_http::{ApiError, Caller, Kind, parse_query, read_json};
+use neap_http::{ApiError, Call, Caller, Kind, parse_query, read_json};
 use neap_schema::{ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
@@ -26,7 +26,7 @@ use super::database_settings::DatabaseSettings;
 use crate::WriteService;
 
 pub(super) type StatusResult = Result<StatusCode, ApiError>;
-pub(super) type ServiceState = State<Arc<WriteService>>;
+pub(super) type ServiceCall = Call<Arc<WriteService>>;
 
 /// The permissions that allow creating tables and columns.
 pub(super) const CREATE_ACTIONS: [DatabaseAction; 2] =
@@ -120,11 +120,7 @@ fn check_retention(retention: Option<Duration>) -> Result<(), ApiError> {
 }
 
 /// `POST /api/v3/configure/database`
-async fn create_database(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn create_database((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require(DatabaseAction::Create, None)?;
     let body: CreateDatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
@@ -139,11 +135,7 @@ async fn create_database(
 }
 
 /// `PUT /api/v3/configure/database`
-async fn update_database(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn update_database((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let body: UpdateDatabaseBody = json(&service, request).await?;
     let retention = body.retention_period;
@@ -193,11 +185,7 @@ struct DeleteDatabaseParams {
 }
 
 /// `DELETE /api/v3/configure/database`
-async fn delete_database(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn delete_database((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: DeleteDatabaseParams = parse_query(request.uri())?;
     refuse_data_only(params.data_only)?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
@@ -247,11 +235,7 @@ struct SetRetentionParams {
 }
 
 /// `POST /api/v3/configure/database/retention_period`
-async fn set_retention(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn set_retention((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let params: SetRetentionParams = parse_query(request.uri())?;
     let retention = parse_retention(&params.duration)?;
@@ -279,11 +263,7 @@ struct ClearRetentionParams {
 }
 
 /// `DELETE /api/v3/configure/database/retention_period`
-async fn clear_retention(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn clear_retention((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let params: ClearRetentionParams = parse_query(request.uri())?;
     set(&service, &params.db, None).await?;
@@ -298,11 +278,7 @@ struct SetTableRetentionParams {
 }
 
 /// `POST /api/v3/configure/table/retention_period`: takes precedence over the retention of the database.
-async fn set_table_retention(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn set_table_retention((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let params: SetTableRetentionParams = parse_query(request.uri())?;
     let retention = parse_retention(&params.duration)?;
@@ -316,11 +292,7 @@ struct ClearTableRetentionParams {
 }
 
 /// `DELETE /api/v3/configure/table/retention_period`: the retention of the database applies again.
-async fn clear_table_retention(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn clear_table_retention((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let params: ClearTableRetentionParams = parse_query(request.uri())?;
     set_of_table(&service, &params.db, &params.table, None).await
@@ -434,11 +406,7 @@ struct CreateTableBody {
 }
 
 /// `POST /api/v3/configure/table`
-async fn create_table(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn create_table((State(service), caller, request): ServiceCall) -> StatusResult {
     let body: CreateTableBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     if body.retention_period.is_some() {
@@ -491,11 +459,7 @@ struct UpdateTableBody {
 }
 
 /// `PUT /api/v3/configure/table`
-async fn update_table(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn update_table((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let body: UpdateTableBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
@@ -513,11 +477,7 @@ struct DeleteTableParams {
 }
 
 /// `DELETE /api/v3/configure/table`
-async fn delete_table(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn delete_table((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: DeleteTableParams = parse_query(request.uri())?;
     refuse_data_only(params.data_only)?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
@@ -544,9 +504,7 @@ struct UndeleteDatabaseParams {
 /// unambiguous. `name` is the new name, by default the name before the drop. Another name requires the permission to
 /// create a database of that name.
 async fn undelete_database(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Json<UndeleteResponse>, ApiError> {
     let params: UndeleteDatabaseParams = parse_query(request.uri())?;
     let may = |action, database| caller.may(action, database);
@@ -564,9 +522,7 @@ struct UndeleteTableParams {
 
 /// `POST /api/v3/configure/table/undelete`: the same for a table.
 async fn undelete_table(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Json<UndeleteResponse>, ApiError> {
     let params: UndeleteTableParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);

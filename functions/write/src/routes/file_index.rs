@@ -5,17 +5,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use neap_catalog::{CatalogError, DatabaseAction};
-use neap_http::{ApiError, Caller, parse_query};
+use neap_http::{ApiError, parse_query};
 use serde::Deserialize;
 
-use super::configure::{ServiceState, StatusResult, find_for, json, no_table};
+use super::configure::{ServiceCall, StatusResult, find_for, json, no_table};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -35,7 +31,7 @@ struct CreateFileIndexBody {
 }
 
 /// `POST …/file_index`: creates or replaces an index.
-async fn create(State(service): ServiceState, caller: Caller, request: Request) -> StatusResult {
+async fn create((State(service), caller, request): ServiceCall) -> StatusResult {
     let body: CreateFileIndexBody = json(&service, request).await?;
     let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
     let created = service
@@ -52,7 +48,7 @@ struct DeleteFileIndexBody {
 }
 
 /// `DELETE …/file_index`: the query string, if any, says which index to delete; otherwise the body does.
-async fn delete(State(service): ServiceState, caller: Caller, request: Request) -> StatusResult {
+async fn delete((State(service), caller, request): ServiceCall) -> StatusResult {
     let DeleteFileIndexBody { db, table } = match request.uri().query() {
         Some(_) => parse_query(request.uri())?,
         None => json(&service, request).await?,

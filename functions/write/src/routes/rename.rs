@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::State,
     routing::{delete, post},
 };
 use http::StatusCode;
 use neap_catalog::DatabaseAction;
-use neap_http::{Caller, parse_query};
+use neap_http::parse_query;
 use serde::Deserialize;
 
-use super::configure::{CREATE_ACTIONS, ServiceState, StatusResult, find_for, table_error};
+use super::configure::{CREATE_ACTIONS, ServiceCall, StatusResult, find_for, table_error};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -35,11 +35,7 @@ struct RenameDatabaseParams {
 
 /// `POST /api/v3/configure/database/rename`: `name` is the new name. The present one becomes an alias. Requires the
 /// permission to create a database of the new name.
-async fn rename_database(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn rename_database((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: RenameDatabaseParams = parse_query(request.uri())?;
     let may = |action, database| caller.may(action, database);
     service.catalog.rename_database_if(&params.db, &params.name, may).await?;
@@ -52,11 +48,7 @@ struct DatabaseAliasParams {
 }
 
 /// `DELETE /api/v3/configure/database/alias`
-async fn delete_database_alias(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn delete_database_alias((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: DatabaseAliasParams = parse_query(request.uri())?;
     let may = |database| caller.may(DatabaseAction::Delete, database);
     service.catalog.delete_database_alias_if(&params.alias, may).await?;
@@ -71,11 +63,7 @@ struct RenameTableParams {
 }
 
 /// `POST /api/v3/configure/table/rename`: the same for a table. Requires the permission to create a table.
-async fn rename_table(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn rename_table((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: RenameTableParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
@@ -92,11 +80,7 @@ struct TableAliasParams {
 }
 
 /// `DELETE /api/v3/configure/table/alias`
-async fn delete_table_alias(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
+async fn delete_table_alias((State(service), caller, request): ServiceCall) -> StatusResult {
     let params: TableAliasParams = parse_query(request.uri())?;
     let database = find_for(&service, &caller, &params.db, &[DatabaseAction::Delete]).await?;
     service.catalog.delete_table_alias(database, &params.alias).await?;

@@ -2,17 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use neap_catalog::DatabaseAction;
-use neap_http::{ApiError, Caller, parse_query};
+use neap_http::{ApiError, parse_query};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use super::configure::find_for;
+use super::configure::{ServiceCall, find_for};
 use crate::WriteService;
 
 /// Returns the route of this module, which is specific to Neap.
@@ -41,9 +37,7 @@ struct TableRetention {
 
 /// `GET /api/v3/configure/retention[?db=…]`: lists the retention of each table.
 async fn list(
-    State(service): State<Arc<WriteService>>,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Json<Vec<TableRetention>>, ApiError> {
     let params: ListRetentionParams = parse_query(request.uri())?;
     let root = service.catalog.root(Duration::ZERO).await?;

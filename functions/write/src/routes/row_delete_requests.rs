@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    configure::{find_for, json, no_table},
+    configure::{ServiceCall, find_for, json, no_table},
     delete::{DELETE_ACTIONS, nanoseconds},
     error_response,
 };
@@ -130,7 +130,7 @@ impl DeletedTimes {
 }
 
 /// `POST /api/v3/row_delete_requests`: answers when the rows are deleted.
-async fn create(State(service): ServiceState, caller: Caller, request: Request) -> Response {
+async fn create((State(service), caller, request): ServiceCall) -> Response {
     match create_request(&service, &caller, request).await {
         Ok(created) => {
             let stamp = created.stamp;
@@ -272,9 +272,7 @@ impl ListParams {
 
 /// `GET /api/v3/row_delete_requests`: the requests of databases that the caller may use, oldest first.
 async fn list(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Json<Vec<RequestAnswer>>, ApiError> {
     let params: ListParams = parse_query(request.uri())?;
     let log = RowDeleteLog::new(&service.catalog);

@@ -31,7 +31,7 @@ use neap_http::{ApiError, Caller, Kind, PeerAddress, RequestId, parse_query, ref
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 
-use super::configure::json;
+use super::configure::{ServiceCall, json};
 use crate::WriteService;
 
 /// The content type of the answer with a new token, the same as InfluxDB 3's.
@@ -136,9 +136,7 @@ struct NamedAdminTokenBody {
 
 /// `POST /api/v3/configure/token/named_admin`
 async fn create_named(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Response, ApiError> {
     caller.require_admin()?;
     let body: NamedAdminTokenBody = json(&service, request).await?;
@@ -165,9 +163,7 @@ struct PublicKeyBody {
 
 /// `POST /api/v3/configure/token`
 async fn create_token(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Response, ApiError> {
     caller.require_tokens(TokenAction::Create)?;
     let body: ResourceTokenBody = json(&service, request).await?;
@@ -200,9 +196,7 @@ struct DeletedTokens {
 
 /// `DELETE /api/v3/configure/token`
 async fn delete_token(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
+    (State(service), caller, request): ServiceCall,
 ) -> Result<Response, ApiError> {
     caller.require_tokens(TokenAction::Delete)?;
     let params: DeleteTokenParams = parse_query(request.uri())?;

@@ -64,8 +64,8 @@ pub use accept::{
     accept_connections, accept_stream, accept_tls, serve_connections,
 };
 pub use auth::{
-    AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
-    presented_token, refuse_web_pages,
+    AccessControl, AuthSettings, Authenticator, Call, Caller, ExemptEndpoint, PeerAddress,
+    ResourceCall, presented_token, refuse_web_pages,
 };
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;

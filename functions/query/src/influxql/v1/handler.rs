@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     QueryEngine, QueryRequest,
     as_of::AS_OF_HEADER,
-    http_request::{body_of, query_request},
+    http_request::{EngineCall, body_of, query_request},
     influxql::{
         error::InfluxqlError,
         prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
@@ -35,11 +35,7 @@ pub(in crate::influxql) fn routes() -> Router<Arc<QueryEngine>> {
     Router::new().route("/query", get(by_url).post(by_body))
 }
 
-async fn by_url(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Response {
+async fn by_url((State(engine), caller, request): EngineCall) -> Response {
     let (head, _) = request.into_parts();
     allow_all_origins(match params_of_url(&head) {
         Ok(params) => {
@@ -51,11 +47,7 @@ async fn by_url(
     })
 }
 
-async fn by_body(
-    State(engine): State<Arc<QueryEngine>>,
-    caller: Caller,
-    request: Request,
-) -> Response {
+async fn by_body((State(engine), caller, request): EngineCall) -> Response {
     let (head, body) = request.into_parts();
     allow_all_origins(match params_of_body(&engine, &head, body).await {
         Ok(params) => answer(engine, caller, &head, params, AllowedChanges::All).await,

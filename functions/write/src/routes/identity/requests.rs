@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use neap_catalog::RootCatalog;
-use neap_http::{ApiError, Kind, read_json};
+use neap_http::{ApiError, Kind, ResourceCall, read_json};
 use neap_identity::IdentityService;
 use serde::de::DeserializeOwned;
 
 use crate::WriteService;
+
+/// The parameters of a handler whose path has the id of a user or a role.
+pub(super) type ItemCall = ResourceCall<Arc<WriteService>, u64>;
 
 /// Maximum bytes of a body.
 const MAX_BODY_BYTES: usize = 64 << 10;

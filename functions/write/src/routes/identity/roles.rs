@@ -18,9 +18,9 @@ use serde::Deserialize;
 use super::{
     answers::{ListAnswer, PermissionsAnswer, RoleAnswer},
     errors::not_found,
-    requests::{enabled, json, root},
+    requests::{ItemCall, enabled, json, root},
 };
-use crate::WriteService;
+use crate::{WriteService, routes::configure::ServiceCall};
 
 type ServiceState = State<Arc<WriteService>>;
 
@@ -64,11 +64,7 @@ async fn by_name(
 }
 
 /// `GET /api/v3/roles/{id}/permissions`
-async fn permissions(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
-) -> Result<Response, ApiError> {
+async fn permissions((State(service), caller, Path(id)): ItemCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Read)?;
     enabled(&service)?;
     let root = root(&service).await?;
@@ -91,11 +87,7 @@ fn requests(permissions: &[String]) -> Result<Vec<PermissionRequest>, ApiError> 
 }
 
 /// `POST /api/v3/roles`
-async fn create(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn create((State(service), caller, request): ServiceCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Create)?;
     enabled(&service)?;
     let body: CreateRoleBody = json(&service, request).await?;
@@ -115,9 +107,7 @@ struct SetPermissionsBody {
 
 /// `PUT /api/v3/roles/{id}/permissions`
 async fn set_permissions(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
+    (State(service), caller, Path(id)): ItemCall,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Update)?;
@@ -131,11 +121,7 @@ async fn set_permissions(
 }
 
 /// `DELETE /api/v3/roles/{id}`
-async fn remove(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
-) -> Result<StatusCode, ApiError> {
+async fn remove((State(service), caller, Path(id)): ItemCall) -> Result<StatusCode, ApiError> {
     caller.require_users(UserAction::Delete)?;
     enabled(&service)?;
     let id = RoleId::new(id);

@@ -18,9 +18,9 @@ use serde::Deserialize;
 use super::{
     answers::{ListAnswer, RoleAnswer, UserAnswer},
     errors::{invalid, not_found},
-    requests::{enabled, json, root},
+    requests::{ItemCall, enabled, json, root},
 };
-use crate::WriteService;
+use crate::{WriteService, routes::configure::ServiceCall};
 
 type ServiceState = State<Arc<WriteService>>;
 
@@ -66,11 +66,7 @@ async fn list(State(service): ServiceState, caller: Caller) -> Result<Response, 
 }
 
 /// `GET /api/v3/users/{id}`
-async fn show(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
-) -> Result<Response, ApiError> {
+async fn show((State(service), caller, Path(id)): ItemCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Read)?;
     enabled(&service)?;
     let (root, id) = (root(&service).await?, UserId::new(id));
@@ -120,11 +116,7 @@ fn yes() -> bool {
 const MAX_LIFETIME: Duration = Duration::from_secs(1_000 * 365 * 86_400);
 
 /// `POST /api/v3/users`
-async fn create(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn create((State(service), caller, request): ServiceCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Create)?;
     let identity = enabled(&service)?;
     let body: CreateUserBody = json(&service, request).await?;
@@ -165,9 +157,7 @@ struct UpdateUserBody {
 
 /// `PATCH /api/v3/users/{id}`
 async fn update(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
+    (State(service), caller, Path(id)): ItemCall,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Update)?;
@@ -190,11 +180,7 @@ async fn update(
 }
 
 /// `DELETE /api/v3/users/{id}`
-async fn delete(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
-) -> Result<StatusCode, ApiError> {
+async fn delete((State(service), caller, Path(id)): ItemCall) -> Result<StatusCode, ApiError> {
     caller.require_users(UserAction::Delete)?;
     enabled(&service)?;
     let id = UserId::new(id);
@@ -203,11 +189,7 @@ async fn delete(
 }
 
 /// `POST /api/v3/users/{id}/require-password-reset`
-async fn require_reset(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
-) -> Result<Response, ApiError> {
+async fn require_reset((State(service), caller, Path(id)): ItemCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Update)?;
     enabled(&service)?;
     let change = UserChange {
@@ -226,11 +208,7 @@ fn roles_of(root: &RootCatalog, user: &UserEntry) -> Response {
 }
 
 /// `GET /api/v3/users/{id}/roles`
-async fn roles(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
-) -> Result<Response, ApiError> {
+async fn roles((State(service), caller, Path(id)): ItemCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Read)?;
     enabled(&service)?;
     let root = root(&service).await?;
@@ -246,9 +224,7 @@ struct SetRolesBody {
 
 /// `PUT /api/v3/users/{id}/roles`
 async fn set_roles(
-    State(service): ServiceState,
-    caller: Caller,
-    Path(id): Path<u64>,
+    (State(service), caller, Path(id)): ItemCall,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Update)?;
