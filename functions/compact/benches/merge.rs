@@ -129,31 +129,18 @@ impl BenchBucket {
             .put(&key, Bytes::from(encoded.bytes), PutMode::Overwrite)
             .await
             .unwrap();
+        let job = JobRecord {
+            inputs: 1,
+            outputs: 1,
+            rows: section.rows,
+            bytes_out: section.length,
+            ..JobRecord::new(object.ulid, JobKind::Flush, object.drawn)
+        };
         let commit = FlushCommit {
-            imports: Vec::new(),
-            read_mark: section.above,
-            cut: section.upto,
             needs_catalog: 1,
             object: Some(object),
-            caches: Vec::new(),
-            gone_caches: Default::default(),
-            damage: Vec::new(),
-            deletes: Vec::new(),
-            tail: None,
-            job: JobRecord {
-                id: object.ulid,
-                kind: JobKind::Flush,
-                table: None,
-                inputs: 1,
-                outputs: 1,
-                rows: section.rows,
-                bytes_in: 0,
-                bytes_out: section.length,
-                duration_ms: 0,
-                finished: object.drawn,
-                version: 0,
-            },
             sections: vec![section],
+            ..FlushCommit::new(stamps.0, stamps.1, job)
         };
         let outcome = self.manifests.commit_flush(self.database, base, commit).await.unwrap();
         assert!(matches!(outcome, FlushOutcome::Committed(_)));

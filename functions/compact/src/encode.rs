@@ -153,8 +153,6 @@ impl EncodedSection {
         let (above, upto) = stamps;
         Section {
             object: object.ulid,
-            offset: 0,
-            in_bundle: false,
             length: self.bytes.len() as u64,
             footer_length: self.footer_length,
             table,
@@ -168,11 +166,7 @@ impl EncodedSection {
             tags: self.tags.clone(),
             crc32c: self.crc32c,
             footer_crc32c: self.footer_crc32c,
-            cleaned: Stamp::ZERO,
-            added: 0,
-            dropped: None,
-            origin: None,
-            class: None,
+            ..Section::default()
         }
     }
 }

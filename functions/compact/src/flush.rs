@@ -281,21 +281,18 @@ impl Flusher {
         if !put? {
             return Ok(FlushResult::Skipped(FlushSkipped::NotStored));
         }
+        let finished = self.bucket.clock().now().unwrap_or_default();
         let commit = FlushCommit {
             read_mark: plan.mark,
             cut: plan.cut,
             job: JobRecord {
-                id: job,
-                kind: JobKind::Flush,
-                table: None,
                 inputs: u32::try_from(plan.names.len()).unwrap_or(u32::MAX),
                 outputs: u32::try_from(sections.len()).unwrap_or(u32::MAX),
                 rows,
                 bytes_in: taken.clone().map(|segment| segment.size_bytes() as u64).sum(),
                 bytes_out: bytes,
                 duration_ms: millis(self.bucket.world().elapsed(&started_at)),
-                finished: self.bucket.clock().now().unwrap_or_default(),
-                version: 0,
+                ..JobRecord::new(job, JobKind::Flush, finished)
             },
             sections,
             needs_catalog,

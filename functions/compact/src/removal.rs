@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use neap_bucket::{Bucket, StoreTime, VersionedValue};
 use neap_catalog::{Catalog, DatabaseCatalog, Deletion, PurgeState};
 use neap_manifest::{
-    JobKind, JobRecord, Manifest, ManifestError, ManifestStore, ReplaceAllOutcome, Replacement,
-    Section, TimeRange,
+    JobKind, Manifest, ManifestError, ManifestStore, ReplaceAllOutcome, Replacement, Section,
+    TimeRange,
 };
 use neap_schema::{DatabaseId, TableId};
 
@@ -147,29 +147,8 @@ impl SectionRemover {
         floor: Option<i64>,
         kind: JobKind,
     ) -> Option<Replacement> {
-        let table = remove.first().map(|section| section.table)?;
-        Some(Replacement {
-            table,
-            add: Vec::new(),
-            object: None,
-            floor,
-            claim: None,
-            job: JobRecord {
-                id: self.bucket.draw_ulid(),
-                kind,
-                table: Some(table),
-                inputs: u32::try_from(remove.len()).unwrap_or(u32::MAX),
-                outputs: 0,
-                rows: 0,
-                bytes_in: remove.iter().map(|section| section.length).sum(),
-                bytes_out: 0,
-                // Only the manifest is read and written.
-                duration_ms: 0,
-                finished: self.bucket.clock().now().unwrap_or_default(),
-                version: 0,
-            },
-            remove,
-        })
+        let removal = Replacement::removal(&self.bucket, kind, remove)?;
+        Some(Replacement { floor, ..removal })
     }
 
     /// Removes sections in one commit. `manifest` becomes the newest manifest known.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use neap_bucket::{FormatError, Key, Register, RegisterError, SegmentName, VersionedValue};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{
-    DamageRecord, DamagedPart, DroppedItem, JobKind, JobRecord, LostRows, Manifest, PageRef,
-    ReplaceOutcome, Replacement, Section,
+    DamageRecord, DamagedPart, DroppedItem, JobKind, LostRows, Manifest, PageRef, ReplaceOutcome,
+    Replacement, Section,
 };
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{Segment, SegmentError};
@@ -372,8 +372,11 @@ impl DatabaseTarget<'_> {
                 None => base = manifests.quarantine(self.id, base, &one.record).await?,
             }
         }
-        for (table, remove) in sections {
-            let replacement = self.removal(table, remove);
+        let bucket = &self.fsck.bucket;
+        let removals = sections
+            .into_values()
+            .filter_map(|remove| Replacement::removal(bucket, JobKind::Quarantine, remove));
+        for replacement in removals {
             let outcome = manifests.quarantine_sections(self.id, base.clone(), &replacement);
             base = match outcome.await? {
                 ReplaceOutcome::Committed(current) => current,
@@ -384,29 +387,5 @@ impl DatabaseTarget<'_> {
             };
         }
         Ok(())
-    }
-
-    fn removal(&self, table: TableId, remove: Vec<Arc<Section>>) -> Replacement {
-        Replacement {
-            table,
-            add: Vec::new(),
-            object: None,
-            floor: None,
-            claim: None,
-            job: JobRecord {
-                id: self.fsck.bucket.draw_ulid(),
-                kind: JobKind::Quarantine,
-                table: Some(table),
-                inputs: u32::try_from(remove.len()).unwrap_or(u32::MAX),
-                outputs: 0,
-                rows: 0,
-                bytes_in: remove.iter().map(|section| section.length).sum(),
-                bytes_out: 0,
-                duration_ms: 0,
-                finished: self.fsck.bucket.clock().now().unwrap_or_default(),
-                version: 0,
-            },
-            remove,
-        }
     }
 }

@@ -133,26 +133,17 @@ mod tests {
     fn section() -> Section {
         Section {
             object: Ulid::from_parts(1, 1),
-            offset: 0,
-            in_bundle: false,
             length: 100,
             footer_length: 10,
             table: TableId::new(1),
-            first_day: 0,
-            last_day: 0,
-            above: Stamp::ZERO,
             upto: Stamp::from_u64(1),
             rows: 5,
             min_time: 10,
             max_time: 20,
             tags: BTreeMap::from([("host".to_owned(), range("b", "d", false))]),
-            crc32c: 0,
             footer_crc32c: 7,
-            cleaned: Stamp::ZERO,
             added: 1,
-            dropped: None,
-            origin: None,
-            class: None,
+            ..Section::default()
         }
     }
 

@@ -398,9 +398,8 @@ impl CacheBackfill {
             written.any(|new| new.entry.cache == layer.cache)
         });
         let entries = || add.iter().map(|new| &new.entry);
+        let finished = self.bucket.clock().now().unwrap_or_default();
         let job = JobRecord {
-            id: object.ulid,
-            kind: JobKind::Cache,
             table: Some(task.table.id()),
             inputs: built.inputs,
             outputs: u32::try_from(add.len()).unwrap_or(u32::MAX),
@@ -408,8 +407,7 @@ impl CacheBackfill {
             bytes_in: built.bytes_in,
             bytes_out: entries().map(|entry| entry.length).sum(),
             duration_ms: millis(self.bucket.world().elapsed(&task.started_at)),
-            finished: self.bucket.clock().now().unwrap_or_default(),
-            version: 0,
+            ..JobRecord::new(object.ulid, JobKind::Cache, finished)
         };
         (!add.is_empty()).then(|| CacheCommit {
             mark: built.mark,

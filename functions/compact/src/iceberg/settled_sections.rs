@@ -164,26 +164,16 @@ mod tests {
     fn section(upto: u64, min_time: i64, max_time: i64) -> Section {
         Section {
             object: Ulid::from(u128::from(upto)),
-            offset: 0,
-            in_bundle: false,
             length: 100,
             footer_length: 50,
             table: TABLE,
-            first_day: 0,
-            last_day: 0,
             above: Stamp::from_u64(upto - 1),
             upto: Stamp::from_u64(upto),
             rows: 10,
             min_time,
             max_time,
-            tags: Default::default(),
-            crc32c: 0,
-            footer_crc32c: 0,
-            cleaned: Stamp::ZERO,
             added: 1,
-            dropped: None,
-            origin: None,
-            class: None,
+            ..Section::default()
         }
     }
 

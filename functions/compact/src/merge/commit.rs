@@ -137,18 +137,10 @@ impl Merger {
     }
 
     fn job_record(&self, base: &MergeContext) -> JobRecord {
+        let finished = self.bucket.clock().now().unwrap_or_default();
         JobRecord {
-            id: Ulid::nil(),
-            kind: JobKind::Merge,
-            table: None,
-            inputs: 0,
-            outputs: 0,
-            rows: 0,
-            bytes_in: 0,
-            bytes_out: 0,
             duration_ms: millis(self.elapsed(base)),
-            finished: self.bucket.clock().now().unwrap_or_default(),
-            version: 0,
+            ..JobRecord::new(Ulid::nil(), JobKind::Merge, finished)
         }
     }
 

@@ -320,17 +320,9 @@ fn removal(manifest: &Manifest, table: TableId) -> Replacement {
         floor: None,
         claim: None,
         job: JobRecord {
-            id: Default::default(),
-            kind: JobKind::Quarantine,
             table: Some(table),
             inputs: 1,
-            outputs: 0,
-            rows: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            duration_ms: 0,
-            finished: Default::default(),
-            version: 0,
+            ..JobRecord::new(Default::default(), JobKind::Quarantine, Default::default())
         },
     }
 }

@@ -29,7 +29,6 @@ use neap_manifest::{
     PendingObject, ReplaceOutcome, Replacement, Section, TagRange, TimeRange,
 };
 use neap_schema::{DatabaseId, TableId};
-use ulid::Ulid;
 
 const DATABASE: DatabaseId = DatabaseId::new(1);
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -126,10 +125,6 @@ impl ManifestFixture {
         let day = (self.flushes / DAY_FLUSHES) as i32;
         self.flushes += 1;
         let section = |table: u32| Section {
-            object: Ulid::nil(),
-            offset: 0,
-            in_bundle: false,
-            length: 0,
             footer_length: FOOTER,
             table: TableId::new(table),
             first_day: day,
@@ -142,43 +137,31 @@ impl ManifestFixture {
             tags: tags(u64::from(table)),
             crc32c: table.wrapping_mul(2_654_435_761),
             footer_crc32c: table.wrapping_mul(2_246_822_519),
-            cleaned: Stamp::ZERO,
-            added: 0,
-            dropped: None,
-            origin: None,
-            class: None,
+            ..Section::default()
         };
         let mut sections: Vec<_> = (1..=self.tables).map(section).collect();
         let object = self.bundle(&mut sections).await;
         FlushCommit {
-            imports: Vec::new(),
-            read_mark,
-            cut: upto,
             sections,
             needs_catalog: 1,
             object: Some(object),
-            caches: Vec::new(),
-            gone_caches: Default::default(),
-            damage: Vec::new(),
-            deletes: Vec::new(),
-            tail: None,
-            job: self.job(JobKind::Flush),
+            ..FlushCommit::new(read_mark, upto, self.job(JobKind::Flush))
         }
     }
 
     fn job(&self, kind: JobKind) -> JobRecord {
         JobRecord {
-            id: self.bucket.draw_ulid(),
-            kind,
-            table: None,
             inputs: 8,
             outputs: 1,
             rows: 480_000,
             bytes_in: 10_000_000,
             bytes_out: 9_000_000,
             duration_ms: 1_234,
-            finished: self.bucket.clock().now().unwrap(),
-            version: 0,
+            ..JobRecord::new(
+                self.bucket.draw_ulid(),
+                kind,
+                self.bucket.clock().now().unwrap(),
+            )
         }
     }
 

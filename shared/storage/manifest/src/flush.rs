@@ -52,6 +52,26 @@ pub struct FlushCommit {
     pub job: JobRecord,
 }
 
+impl FlushCommit {
+    /// Creates the commit of a flush that only raises the mark.
+    pub fn new(read_mark: Stamp, cut: Stamp, job: JobRecord) -> Self {
+        Self {
+            read_mark,
+            cut,
+            sections: Vec::new(),
+            needs_catalog: 0,
+            object: None,
+            deletes: Vec::new(),
+            imports: Vec::new(),
+            damage: Vec::new(),
+            caches: Vec::new(),
+            gone_caches: BTreeSet::new(),
+            tail: None,
+            job,
+        }
+    }
+}
+
 /// A flush was abandoned without a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitAbandoned {

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use neap_bucket::StoreTime;
+use neap_bucket::{Bucket, StoreTime};
 use neap_schema::TableId;
 use ulid::Ulid;
 
 use crate::{
-    DamageRecord, JobRecord, ManifestError, PageRef, PendingObject, Section, SectionBounds,
-    section::SectionLocation,
+    DamageRecord, JobKind, JobRecord, ManifestError, PageRef, PendingObject, Section,
+    SectionBounds, section::SectionLocation,
 };
 
 /// The replacement of sections of one table by others, as a job commits it.
@@ -28,6 +28,29 @@ pub struct Replacement {
     pub claim: Option<Ulid>,
     /// The record of the job.
     pub job: JobRecord,
+}
+
+impl Replacement {
+    /// Creates the removal of sections of one table, of which only the manifest is read and written; `None` if there are
+    /// no sections.
+    pub fn removal(bucket: &Bucket, kind: JobKind, remove: Vec<Arc<Section>>) -> Option<Self> {
+        let table = remove.first().map(|section| section.table)?;
+        let now = bucket.clock().now().unwrap_or_default();
+        Some(Self {
+            table,
+            add: Vec::new(),
+            object: None,
+            floor: None,
+            claim: None,
+            job: JobRecord {
+                table: Some(table),
+                inputs: u32::try_from(remove.len()).unwrap_or(u32::MAX),
+                bytes_in: remove.iter().map(|section| section.length).sum(),
+                ..JobRecord::new(bucket.draw_ulid(), kind, now)
+            },
+            remove,
+        })
+    }
 }
 
 /// A replacement was refused permanently.

@@ -40,7 +40,7 @@ pub struct TagRange {
 }
 
 /// The rows of one table, a range of days and an interval of stamps: a Parquet file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
     /// The object.
     pub object: Ulid,

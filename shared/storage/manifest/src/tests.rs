@@ -67,8 +67,6 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
     let time = i64::from(day) * 86_400_000_000_000;
     Section {
         object: Ulid::from_parts(upto, u128::from(table)),
-        offset: 0,
-        in_bundle: false,
         length: 32,
         footer_length: 8,
         table: TableId::new(table),
@@ -79,31 +77,23 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
         rows: 1,
         min_time: time,
         max_time: time,
-        tags: Default::default(),
         crc32c: crc32c::crc32c(&[0; 32]),
         footer_crc32c: crc32c::crc32c(&[0; 8]),
-        cleaned: Stamp::ZERO,
         added: 1,
-        dropped: None,
-        origin: None,
-        class: None,
+        ..Section::default()
     }
 }
 
 /// Returns a job record with placeholder values.
 pub(crate) fn job(kind: JobKind) -> JobRecord {
     JobRecord {
-        id: Ulid::from_parts(1, 1),
-        kind,
-        table: None,
         inputs: 1,
         outputs: 1,
         rows: 1,
         bytes_in: 1,
         bytes_out: 1,
         duration_ms: 1,
-        finished: StoreTime::from_micros(1),
-        version: 0,
+        ..JobRecord::new(Ulid::from_parts(1, 1), kind, StoreTime::from_micros(1))
     }
 }
 
@@ -379,18 +369,9 @@ impl Instance {
         let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());
         section.object = object.ulid;
         let flush = FlushCommit {
-            imports: Vec::new(),
-            read_mark,
-            cut,
             sections: vec![section],
-            needs_catalog: 0,
             object: Some(object),
-            caches: Vec::new(),
-            gone_caches: Default::default(),
-            damage: Vec::new(),
-            deletes: Vec::new(),
-            tail: None,
-            job: job(JobKind::Flush),
+            ..FlushCommit::new(read_mark, cut, job(JobKind::Flush))
         };
         let committed = self.manifests.commit_flush(DATABASE, base, flush);
         committed.await.unwrap()

@@ -35,8 +35,6 @@ pub(super) fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -
     let object = Ulid::from_parts(interval.1.as_u64() >> 20, first_day.unsigned_abs().into());
     Arc::new(Section {
         object,
-        offset: 0,
-        in_bundle: false,
         length,
         footer_length: 8,
         table: TABLE,
@@ -47,14 +45,8 @@ pub(super) fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -
         rows: 1,
         min_time: i64::from(first_day) * DAY,
         max_time: (i64::from(last_day) + 1) * DAY - 1,
-        tags: Default::default(),
-        crc32c: 0,
-        footer_crc32c: 0,
-        cleaned: Stamp::ZERO,
         added: 1,
-        dropped: None,
-        origin: None,
-        class: None,
+        ..Section::default()
     })
 }
 

@@ -93,34 +93,20 @@ impl MergeTestBed {
             put.await.unwrap();
         }
         let table = self.table.id();
+        let job = JobRecord {
+            inputs: 1,
+            outputs: 1,
+            ..JobRecord::new(object.ulid, JobKind::Flush, object.drawn)
+        };
         let commit = FlushCommit {
-            imports: Vec::new(),
-            read_mark: above,
-            cut: upto,
             object: (!sections.is_empty()).then_some(object),
             sections,
             needs_catalog: 1,
-            caches: Vec::new(),
-            gone_caches: Default::default(),
-            damage: Vec::new(),
             deletes: delete
                 .map(|condition| (upto, RowDelete { table, condition }))
                 .into_iter()
                 .collect(),
-            tail: None,
-            job: JobRecord {
-                id: object.ulid,
-                kind: JobKind::Flush,
-                table: None,
-                inputs: 1,
-                outputs: 1,
-                rows: 0,
-                bytes_in: 0,
-                bytes_out: 0,
-                duration_ms: 0,
-                finished: object.drawn,
-                version: 0,
-            },
+            ..FlushCommit::new(above, upto, job)
         };
         let outcome = self.manifests.commit_flush(self.database, base, commit).await.unwrap();
         assert!(matches!(outcome, FlushOutcome::Committed(_)), "{outcome:?}");

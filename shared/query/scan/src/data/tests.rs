@@ -70,21 +70,9 @@ fn bundled(object: u128, offset: u64) -> Section {
         length: 100,
         footer_length: 10,
         table: TableId::new(1),
-        first_day: 0,
-        last_day: 0,
-        above: Stamp::ZERO,
         upto: Stamp::from_u64(1),
         rows: 1,
-        min_time: 0,
-        max_time: 0,
-        tags: BTreeMap::new(),
-        crc32c: 0,
-        footer_crc32c: 0,
-        cleaned: Stamp::ZERO,
-        added: 0,
-        dropped: None,
-        origin: None,
-        class: None,
+        ..Section::default()
     }
 }
 

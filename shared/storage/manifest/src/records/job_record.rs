@@ -58,3 +58,22 @@ pub struct JobRecord {
     /// The version of the manifest that the job committed; set by the commit.
     pub version: u64,
 }
+
+impl JobRecord {
+    /// Creates the record of a job without inputs and outputs. The commit adds its version.
+    pub fn new(id: Ulid, kind: JobKind, finished: StoreTime) -> Self {
+        Self {
+            id,
+            kind,
+            table: None,
+            inputs: 0,
+            outputs: 0,
+            rows: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: 0,
+            finished,
+            version: 0,
+        }
+    }
+}

@@ -136,18 +136,9 @@ impl ManifestFixture {
             Some(self.bundle(&mut sections).await)
         };
         FlushCommit {
-            imports: Vec::new(),
-            read_mark,
-            cut,
             sections,
-            needs_catalog: 0,
             object,
-            caches: Vec::new(),
-            gone_caches: Default::default(),
-            damage: Vec::new(),
-            deletes: Vec::new(),
-            tail: None,
-            job: job(JobKind::Flush),
+            ..FlushCommit::new(read_mark, cut, job(JobKind::Flush))
         }
     }
 

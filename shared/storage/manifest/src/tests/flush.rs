@@ -29,18 +29,10 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
     let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());
     section.object = object.ulid;
     FlushCommit {
-        imports: Vec::new(),
-        read_mark,
-        cut,
         sections: vec![section],
         needs_catalog: 3,
         object: Some(object),
-        caches: Vec::new(),
-        gone_caches: Default::default(),
-        damage: Vec::new(),
-        deletes: Vec::new(),
-        tail: None,
-        job: job(JobKind::Flush),
+        ..FlushCommit::new(read_mark, cut, job(JobKind::Flush))
     }
 }
 

@@ -50,18 +50,9 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
     let put = instance.bucket.put(&key, bundle.into(), PutMode::Overwrite);
     put.await.unwrap();
     let flush = FlushCommit {
-        imports: Vec::new(),
-        read_mark: stamp(n),
-        cut: stamp(n + 1),
         sections,
-        needs_catalog: 0,
         object: Some(object),
-        caches: Vec::new(),
-        gone_caches: Default::default(),
-        damage: Vec::new(),
-        deletes: Vec::new(),
-        tail: None,
-        job: job(JobKind::Flush),
+        ..FlushCommit::new(stamp(n), stamp(n + 1), job(JobKind::Flush))
     };
     let committed = instance.manifests.commit_flush(DATABASE, base, flush);
     committed.await.unwrap()
