@@ -54,25 +54,12 @@ pub(crate) fn new_view(name: &str) -> NewView {
         VIEW => (TABLE, 3600 * SECOND),
         _ => (VIEW, 2 * DAY),
     };
+    let query = format!("aggregates of {source}");
+    let windows = ViewWindows::since_epoch(length_ns);
     NewView {
-        name: name.to_owned(),
-        created_by: None,
-        language: ViewLanguage::Sql,
-        query: format!("aggregates of {source}"),
-        source: source.to_owned(),
-        target: ViewTarget {
-            database: None,
-            table: name.to_owned(),
-        },
-        windows: ViewWindows {
-            length_ns,
-            origin_ns: 0,
-        },
         tags: Some(vec![TAG.to_owned()]),
-        every: None,
-        resampled_period: None,
         needs_new_table: true,
-        columns: Vec::new(),
+        ..NewView::new(name, ViewLanguage::Sql, &query, source, name, windows)
     }
 }
 

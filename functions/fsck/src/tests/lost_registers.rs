@@ -3,7 +3,7 @@
 use neap_bucket::{RECENT_PUT_IDS, Register, RegisterValue, compression::compress};
 use neap_catalog::{
     DocumentKind, DocumentStore, HardDelete, NewDocument, NewTrigger, NewView, RuleChange,
-    TriggerSpecification, ViewLanguage, ViewTarget, ViewWindows,
+    TriggerSpecification, ViewLanguage, ViewWindows,
 };
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_rollup::ViewProgress;
@@ -24,26 +24,16 @@ fn trigger() -> NewTrigger {
 }
 
 fn view() -> NewView {
-    NewView {
-        name: "totals".to_owned(),
-        created_by: None,
-        language: ViewLanguage::InfluxQl,
-        query: "SELECT sum(usage) FROM cpu GROUP BY time(1h)".to_owned(),
-        source: CPU.to_owned(),
-        target: ViewTarget {
-            database: None,
-            table: "totals".to_owned(),
-        },
-        windows: ViewWindows {
-            length_ns: 3_600_000_000_000,
-            origin_ns: 0,
-        },
-        tags: None,
-        every: None,
-        resampled_period: None,
-        needs_new_table: false,
-        columns: Vec::new(),
-    }
+    let query = "SELECT sum(usage) FROM cpu GROUP BY time(1h)";
+    let windows = ViewWindows::since_epoch(3_600_000_000_000);
+    NewView::new(
+        "totals",
+        ViewLanguage::InfluxQl,
+        query,
+        CPU,
+        "totals",
+        windows,
+    )
 }
 
 /// Returns an object that passes the checks of its header.

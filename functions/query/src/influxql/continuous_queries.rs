@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use arrow::array::{ArrayRef, StringArray};
 use neap_catalog::{
     AUTOGEN, CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView,
-    RootCatalog, ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
+    RootCatalog, ViewLanguage, ViewTargetDatabase, ViewWindows,
 };
 use neap_formats::series::SeriesLayout;
 use neap_influxql::{
@@ -255,22 +255,12 @@ fn define(query: &ContinuousQuery, root: &RootCatalog) -> Result<ViewDefinition,
     let target = &query.query.target;
     let named = target.database.as_deref().unwrap_or(&query.database);
     let stored = root.policy_database(named, target.retention_policy.as_deref());
+    let (name, text) = (&query.name, select.to_string());
+    let table = target.table.as_ref().unwrap_or(&source);
     let view = NewView {
-        name: query.name.clone(),
-        created_by: None,
-        language: ViewLanguage::InfluxQl,
-        query: select.to_string(),
-        target: ViewTarget {
-            database: None,
-            table: target.table.clone().unwrap_or_else(|| source.clone()),
-        },
-        source,
-        windows,
-        tags: None,
         every: query.every.map(duration),
         resampled_period: query.period.map(duration),
-        needs_new_table: false,
-        columns: Vec::new(),
+        ..NewView::new(name, ViewLanguage::InfluxQl, &text, &source, table, windows)
     };
     Ok(ViewDefinition {
         view,

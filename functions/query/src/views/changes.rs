@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use neap_catalog::{
     CatalogError, DatabaseAction, INTERNAL_DATABASE_ID, MaterializedView, NewView, ViewLanguage,
-    ViewTarget,
 };
 use neap_http::{ApiError, Caller, Kind};
 use neap_rollup::{RefreshError, RefreshReport, ViewRefresher, ViewSource};
@@ -81,22 +80,13 @@ impl QueryEngine {
         let Some(definition) = planner.definition() else {
             return Err(QueryError::Stopped.into());
         };
+        let (source, windows) = (&definition.source, definition.windows);
         let new = NewView {
-            name: name.to_owned(),
             created_by: caller.actor(),
-            language: ViewLanguage::Sql,
-            query: query.to_owned(),
-            source: definition.source,
-            target: ViewTarget {
-                database: None,
-                table: name.to_owned(),
-            },
-            windows: definition.windows,
             tags: Some(definition.tags),
-            every: None,
-            resampled_period: None,
             needs_new_table: true,
             columns: definition.columns,
+            ..NewView::new(name, ViewLanguage::Sql, query, source, name, windows)
         };
         Ok(self.catalog().create_view(database, &new).await)
     }

@@ -55,6 +55,37 @@ pub struct NewView {
     pub columns: Vec<(String, ColumnType)>,
 }
 
+impl NewView {
+    /// Creates the parameters of a view that is refreshed after each flush, and whose rows go to an existing table of its
+    /// database.
+    pub fn new(
+        name: &str,
+        language: ViewLanguage,
+        query: &str,
+        source: &str,
+        target: &str,
+        windows: ViewWindows,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            created_by: None,
+            language,
+            query: query.to_owned(),
+            source: source.to_owned(),
+            target: ViewTarget {
+                database: None,
+                table: target.to_owned(),
+            },
+            windows,
+            tags: None,
+            every: None,
+            resampled_period: None,
+            needs_new_table: false,
+            columns: Vec::new(),
+        }
+    }
+}
+
 impl Catalog {
     /// Creates a view, with its table if the columns are known and the database allows it. If its rows go to another
     /// database, its table there is reserved first.
@@ -321,25 +352,11 @@ mod tests {
     use super::*;
 
     fn new(name: &str, source: &str, target: &str) -> NewView {
+        let windows = ViewWindows::since_epoch(60);
         NewView {
-            name: name.to_owned(),
-            created_by: None,
-            language: ViewLanguage::Sql,
-            query: "SELECT 1".to_owned(),
-            source: source.to_owned(),
-            target: ViewTarget {
-                database: None,
-                table: target.to_owned(),
-            },
-            windows: ViewWindows {
-                length_ns: 60,
-                origin_ns: 0,
-            },
             tags: Some(vec!["host".to_owned()]),
-            every: None,
-            resampled_period: None,
             needs_new_table: true,
-            columns: Vec::new(),
+            ..NewView::new(name, ViewLanguage::Sql, "SELECT 1", source, target, windows)
         }
     }
 

@@ -59,6 +59,16 @@ pub struct ViewWindows {
     pub origin_ns: i64,
 }
 
+impl ViewWindows {
+    /// Returns windows of this length, one of which starts at the Unix epoch.
+    pub const fn since_epoch(length_ns: i64) -> Self {
+        Self {
+            length_ns,
+            origin_ns: 0,
+        }
+    }
+}
+
 /// A materialized view of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaterializedView {

@@ -4,8 +4,8 @@ use neap_schema::ColumnType;
 use super::*;
 use crate::{
     ANY_AGE, CatalogLimits, HardDelete, MAX_ALIASES, NewLastCache, NewTrigger, NewView,
-    RestoredDatabase, TableAddition, ViewLanguage, ViewReference, ViewTarget, ViewTargetDatabase,
-    ViewWindows, tests::CatalogFixture,
+    RestoredDatabase, TableAddition, ViewLanguage, ViewReference, ViewTargetDatabase, ViewWindows,
+    tests::CatalogFixture,
 };
 
 const NEVER: HardDelete = HardDelete::Never;
@@ -57,26 +57,8 @@ fn is_alias(error: CatalogError, of: &str) -> bool {
 }
 
 fn view(name: &str, source: &str, target: &str) -> NewView {
-    NewView {
-        name: name.to_owned(),
-        created_by: None,
-        language: ViewLanguage::Sql,
-        query: "SELECT 1".to_owned(),
-        source: source.to_owned(),
-        target: ViewTarget {
-            database: None,
-            table: target.to_owned(),
-        },
-        windows: ViewWindows {
-            length_ns: 60,
-            origin_ns: 0,
-        },
-        tags: None,
-        every: None,
-        resampled_period: None,
-        needs_new_table: false,
-        columns: Vec::new(),
-    }
+    let windows = ViewWindows::since_epoch(60);
+    NewView::new(name, ViewLanguage::Sql, "SELECT 1", source, target, windows)
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,26 +35,15 @@ async fn add(catalog: &Catalog, id: DatabaseId, column: &str, column_type: Colum
 }
 
 fn view(query: &str) -> NewView {
-    NewView {
-        name: "hourly".to_owned(),
-        created_by: None,
-        language: ViewLanguage::Sql,
-        query: query.to_owned(),
-        source: "cpu".to_owned(),
-        target: ViewTarget {
-            database: None,
-            table: "cpu_hourly".to_owned(),
-        },
-        windows: ViewWindows {
-            length_ns: 60,
-            origin_ns: 0,
-        },
-        tags: None,
-        every: None,
-        resampled_period: None,
-        needs_new_table: false,
-        columns: Vec::new(),
-    }
+    let windows = ViewWindows::since_epoch(60);
+    NewView::new(
+        "hourly",
+        ViewLanguage::Sql,
+        query,
+        "cpu",
+        "cpu_hourly",
+        windows,
+    )
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,9 @@ use crate::{
 };
 
 fn into_table(name: &str, target: Option<(DatabaseId, &str)>) -> NewView {
+    let query = "SELECT sum(v) FROM m GROUP BY time(1h)";
+    let windows = ViewWindows::since_epoch(3_600_000_000_000);
     NewView {
-        name: name.to_owned(),
-        created_by: None,
-        language: ViewLanguage::InfluxQl,
-        query: "SELECT sum(v) FROM m GROUP BY time(1h)".to_owned(),
-        source: "m".to_owned(),
         target: ViewTarget {
             database: target.map(|(id, name)| ViewTargetDatabase {
                 id,
@@ -19,15 +16,7 @@ fn into_table(name: &str, target: Option<(DatabaseId, &str)>) -> NewView {
             }),
             table: "totals".to_owned(),
         },
-        windows: ViewWindows {
-            length_ns: 3_600_000_000_000,
-            origin_ns: 0,
-        },
-        tags: None,
-        every: None,
-        resampled_period: None,
-        needs_new_table: false,
-        columns: Vec::new(),
+        ..NewView::new(name, ViewLanguage::InfluxQl, query, "m", "totals", windows)
     }
 }
 
