@@ -1,11 +1,8 @@
 //! Files of rows over HTTP: formats, refused rows, limits and permissions.
 
-use std::io::Write;
-
-use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, gzip, neap};
 
 const CSV: &str = "time,host,usage,n\n\
     2026-01-01T00:00:00Z,a,0.5,1\n\
@@ -19,12 +16,6 @@ fn upload(server: &ServerClient, query: &str, content_type: Option<&str>, file: 
         request = request.header("content-type", content_type);
     }
     Reply::receive(request).unwrap()
-}
-
-fn gzip(contents: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(contents).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// Returns the body of an answer as JSON.
@@ -66,7 +57,7 @@ fn files_of_all_formats_have_the_rows_of_their_table() {
             Some("application/octet-stream"),
             parquet.bytes,
         ),
-        ("compressed", Some("text/csv"), gzip(CSV.as_bytes())),
+        ("compressed", Some("text/csv"), gzip(CSV)),
     ] {
         let query = format!("db={database}&table=cpu&tag=host");
         let reply = upload(&server, &query, content_type, &file);
@@ -201,7 +192,7 @@ fn malformed_uploads_are_refused() {
         ),
         (
             "db=d&table=m&format=csv",
-            &gzip(zeros.as_bytes()),
+            &gzip(zeros),
             413,
             "the file has more than 80000 bytes when it is decoded",
         ),

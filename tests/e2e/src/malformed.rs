@@ -6,10 +6,6 @@ mod lines;
 mod queries;
 mod transport;
 
-use std::io::Write;
-
-use flate2::{Compression, write::GzEncoder};
-
 use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture};
 
 /// The body size limit in these tests, in bytes.
@@ -61,12 +57,6 @@ fn error(message: &str) -> String {
 /// Returns the error body of `/api/v2`.
 fn v2(message: &str) -> String {
     serde_json::json!({ "code": "invalid", "message": message }).to_string()
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// Starts a server with one table.

@@ -1,21 +1,11 @@
 //! Tests of cache creation and deletion against the exact answers of InfluxDB 3 Core 3.10.
 
-use axum::body::Body;
-use http::Request;
 use serde_json::{Value, json};
 
-use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed, send};
 
 const LAST: &str = "/api/v3/configure/last_cache";
 const DISTINCT: &str = "/api/v3/configure/distinct_cache";
-
-async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) -> HttpReply {
-    let mut request = Request::builder().method(method).uri(path);
-    if !body.is_empty() {
-        request = request.header("Content-Type", "application/json");
-    }
-    instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
-}
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {
     let (stage, instance) = WriteTestBed::with_instance();

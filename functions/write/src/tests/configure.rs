@@ -3,23 +3,13 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use http::Request;
 use neap_bucket::StoreTime;
 
-use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed, send};
 
 const DATABASE: &str = "/api/v3/configure/database";
 const RETENTION: &str = "/api/v3/configure/database/retention_period";
 const TABLE: &str = "/api/v3/configure/table";
-
-async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) -> HttpReply {
-    let mut request = Request::builder().method(method).uri(path);
-    if !body.is_empty() {
-        request = request.header("Content-Type", "application/json");
-    }
-    instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
-}
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {
     let stage = WriteTestBed::new();

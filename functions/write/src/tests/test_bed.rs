@@ -217,6 +217,20 @@ impl HttpReply {
     }
 }
 
+/// Sends a request with a body of JSON, or without a body.
+pub(super) async fn send(
+    instance: &WriteInstance,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> HttpReply {
+    let mut request = Request::builder().method(method).uri(path);
+    if !body.is_empty() {
+        request = request.header("Content-Type", "application/json");
+    }
+    instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
 impl WriteInstance {
     pub(super) async fn send(&self, request: Request<Body>) -> HttpReply {
         let response = self.routes.clone().oneshot(request).await.unwrap();

@@ -19,11 +19,10 @@ use std::{
     time::Duration,
 };
 
-use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use super::serve;
-use crate::harness::{ServerClient, StoreFixture, repository};
+use crate::harness::{ServerClient, StoreFixture, gzip, repository};
 
 /// Maximum wait for a part of an answer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -34,12 +33,6 @@ struct RawResponse {
     /// The head in lower case.
     head: String,
     body: Vec<u8>,
-}
-
-pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// Encodes a short text in Base64, as in `Authorization: Basic`.

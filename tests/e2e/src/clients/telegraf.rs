@@ -5,11 +5,8 @@ use std::collections::BTreeSet;
 use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 
-use super::{
-    exchange::{gzip, replay},
-    serve,
-};
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, repository};
+use super::{exchange::replay, serve};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, gzip, repository};
 
 #[test]
 fn outputs_influxdb_is_served() {

@@ -1,7 +1,8 @@
 //! A blocking HTTP client.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, io::Write, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use reqwest::{
     Method, Url,
     blocking::{Client, RequestBuilder},
@@ -18,6 +19,13 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// The header with the stamp of a write, which gives its position in the order of all writes.
 pub(crate) const STAMP: &str = "x-neap-stamp";
+
+/// Returns a body for the encoding `gzip`.
+pub(crate) fn gzip(body: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
 
 /// The address of a server.
 #[derive(Clone, Debug)]

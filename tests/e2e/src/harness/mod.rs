@@ -11,7 +11,7 @@ mod wait;
 pub(crate) use self::{
     binaries::{lambda_binary, lambda_local_binary, neap_binary, repository, s3_server_binary},
     command::{CommandOutput, neap, neap_with_input, output_of, program},
-    http::{Reply, STAMP, ServerClient, StoreRequests},
+    http::{Reply, STAMP, ServerClient, StoreRequests, gzip},
     neap::NeapProcess,
     receiver::receive,
     store::{CATALOG_AGE, StoreFixture},

@@ -1,11 +1,8 @@
 //! The same requests in the event format of each service.
 
-use std::io::Write;
-
-use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 
-use crate::harness::Reply;
+use crate::harness::{Reply, gzip};
 
 use super::LambdaStack;
 
@@ -32,12 +29,6 @@ fn ask_with(
     Reply::receive(request).unwrap()
 }
 
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
-}
-
 #[test]
 fn writes_and_queries_have_the_same_effect_with_every_service() {
     let stack = LambdaStack::start();
@@ -57,7 +48,7 @@ fn writes_and_queries_have_the_same_effect_with_every_service() {
             &[("content-type", "text/plain; charset=utf-8")],
             line("text").into_bytes(),
         );
-        write(&[("content-encoding", "gzip")], gzip(&line("gzip")));
+        write(&[("content-encoding", "gzip")], gzip(line("gzip")));
     }
     for service in SERVICES {
         // Special characters, in the address and in the body.

@@ -1,6 +1,7 @@
 //! Malformed writes.
 
-use super::{CHARACTERS, MalformedRequest, case, error, gzip, v2};
+use super::{CHARACTERS, MalformedRequest, case, error, v2};
+use crate::harness::gzip;
 
 const V3: &str = "/api/v3/write_lp";
 const V2: &str = "/api/v2/write";
@@ -282,7 +283,7 @@ fn encodings() -> Vec<MalformedRequest> {
             400,
             "unacceptable content-encoding: GZIP",
         ),
-        post(gzip(&"m v=1 1\n".repeat(200_000)), "gzip", 413, TOO_LARGE),
+        post(gzip("m v=1 1\n".repeat(200_000)), "gzip", 413, TOO_LARGE),
         case("POST", v2_target.clone(), plain.clone(), 400, v2(no_gzip))
             .with("Content-Encoding", "gzip"),
         case(

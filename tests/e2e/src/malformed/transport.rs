@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use super::{gzip, stage};
-use crate::harness::{Reply, ServerClient};
+use super::stage;
+use crate::harness::{Reply, ServerClient, gzip};
 
 /// Read timeout of the client.
 const PATIENCE: Duration = Duration::from_secs(60);
