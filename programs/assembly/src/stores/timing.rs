@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::{
-    Clock, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, StorageClass, Store,
-    StoreError, StoreResponse,
+    Clock, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse,
 };
 use neap_http::{CounterFamily, HistogramFamily, LATENCY_BUCKETS, Metrics};
 
@@ -101,15 +101,7 @@ impl Store for TimedStore {
         outcome
     }
 
-    fn is_sorted(&self) -> bool {
-        self.inner.is_sorted()
-    }
-
-    fn storage_classes(&self) -> &'static [StorageClass] {
-        self.inner.storage_classes()
-    }
-
-    fn recent_leap(&self) -> Option<Duration> {
-        self.inner.recent_leap()
+    fn wrapped(&self) -> Option<&dyn Store> {
+        Some(&*self.inner)
     }
 }

@@ -8,7 +8,6 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,8 +16,8 @@ use neap_schema::DatabaseId;
 use tracing::{Instrument, Span};
 
 use crate::{
-    Get, GetOptions, Key, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, StorageClass,
-    Store, StoreError, StoreResponse, TRACE_TARGET,
+    Get, GetOptions, Key, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store,
+    StoreError, StoreResponse, TRACE_TARGET,
 };
 
 const OPERATIONS: usize = Operation::ALL.len();
@@ -264,16 +263,8 @@ impl Store for CountingStore {
         self.inner.delete(keys).instrument(step).await
     }
 
-    fn is_sorted(&self) -> bool {
-        self.inner.is_sorted()
-    }
-
-    fn storage_classes(&self) -> &'static [StorageClass] {
-        self.inner.storage_classes()
-    }
-
-    fn recent_leap(&self) -> Option<Duration> {
-        self.inner.recent_leap()
+    fn wrapped(&self) -> Option<&dyn Store> {
+        Some(&*self.inner)
     }
 }
 

@@ -18,8 +18,8 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, StorageClass, Store,
-    StoreError, StoreResponse, StoreTime, World,
+    Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse, StoreTime, World,
 };
 
 /// The injected faults, as probabilities from 0 to 1 for each call; none by default.
@@ -332,16 +332,8 @@ impl Store for FaultyStore {
         self.call(Operation::Delete, first, effect, Some(late)).await
     }
 
-    fn is_sorted(&self) -> bool {
-        self.inner.is_sorted()
-    }
-
-    fn storage_classes(&self) -> &'static [StorageClass] {
-        self.inner.storage_classes()
-    }
-
-    fn recent_leap(&self) -> Option<Duration> {
-        self.inner.recent_leap()
+    fn wrapped(&self) -> Option<&dyn Store> {
+        Some(&*self.inner)
     }
 }
 

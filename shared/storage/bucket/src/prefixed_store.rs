@@ -1,13 +1,13 @@
 //! A view of a store below a key prefix, so that several clusters can share a bucket.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, StorageClass, Store,
-    StoreError, StoreResponse,
+    Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, Store, StoreError,
+    StoreResponse,
 };
 
 /// A view of the objects of a store whose keys start with a prefix. The keys of the view lack the prefix.
@@ -89,16 +89,8 @@ impl Store for PrefixedStore {
         self.inner.delete(&keys).await
     }
 
-    fn is_sorted(&self) -> bool {
-        self.inner.is_sorted()
-    }
-
-    fn storage_classes(&self) -> &'static [StorageClass] {
-        self.inner.storage_classes()
-    }
-
-    fn recent_leap(&self) -> Option<Duration> {
-        self.inner.recent_leap()
+    fn wrapped(&self) -> Option<&dyn Store> {
+        Some(&*self.inner)
     }
 }
 

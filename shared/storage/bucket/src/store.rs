@@ -223,21 +223,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Deletes at most [`MAX_DELETE_KEYS`] objects. Missing objects count as deleted.
     async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError>;
 
-    /// Whether listings are sorted by key across pages, so that a caller that needs only the first keys may stop early.
-    /// A wrapper returns the value of the store that it wraps.
-    fn is_sorted(&self) -> bool {
-        false
-    }
-
-    /// Returns the storage classes of cold objects that the store has. A wrapper returns the value of the store that it
-    /// wraps.
-    fn storage_classes(&self) -> &'static [StorageClass] {
-        &[]
-    }
-
-    /// Returns by how much the store's time leapt ahead, if it did so recently and its clock may therefore be wrong. A
-    /// wrapper returns the value of the store that it wraps.
-    fn recent_leap(&self) -> Option<Duration> {
+    /// Returns the store that this one wraps, whose properties are its own; `None` if it wraps no store.
+    fn wrapped(&self) -> Option<&dyn Store> {
         None
+    }
+
+    /// Whether listings are sorted by key across pages, so that a caller that needs only the first keys may stop early.
+    fn is_sorted(&self) -> bool {
+        self.wrapped().is_some_and(|store| store.is_sorted())
+    }
+
+    /// Returns the storage classes of cold objects that the store has.
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        self.wrapped().map(|store| store.storage_classes()).unwrap_or_default()
+    }
+
+    /// Returns by how much the store's time leapt ahead, if it did so recently and its clock may therefore be wrong.
+    fn recent_leap(&self) -> Option<Duration> {
+        self.wrapped()?.recent_leap()
     }
 }
