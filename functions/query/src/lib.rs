@@ -46,6 +46,7 @@ mod query_counters;
 mod query_log;
 mod query_permits;
 mod query_task;
+mod quoted_sql;
 mod request;
 mod rows;
 mod rules;
@@ -84,6 +85,7 @@ pub use neap_tables::{CacheStats, PluginFile, PluginFiles, PluginFilesError, Sto
 pub use parameters::{ParameterError, Parameters};
 pub use placeholders::number_placeholders;
 pub use query_counters::QueryStats;
+pub use quoted_sql::{quoted_name, quoted_text};
 pub use request::{Language, QueryRequest, RollupUse};
 pub use rows::{BatchStream, Rows};
 pub use rules::{AllRulesReport, RuleList, RuleReport};

@@ -1,7 +1,7 @@
 //! The statements in SQL.
 
 use arrow_schema::Schema;
-use neap_query::promql::{TimeRange, quoted_name, quoted_text};
+use neap_query::{promql::TimeRange, quoted_name, quoted_text};
 
 use crate::{
     search::TraceSearch,

@@ -2,7 +2,8 @@
 //! rows that a client writes or copies.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-use neap_sql_changes::{Change, SqlError, StatementText, TokenCursor, WriteTarget, quoted};
+use neap_query::quoted_name;
+use neap_sql_changes::{Change, SqlError, StatementText, TokenCursor, WriteTarget};
 
 use crate::{copy_options::CopyOptions, tool_catalog::is_of_tools};
 
@@ -273,13 +274,13 @@ fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         (query.blanks_before() + text, None)
     } else {
         let target = WriteTarget::parse(&mut cursor)?;
-        let columns: Vec<String> = target.columns.iter().map(|name| quoted(name)).collect();
+        let columns: Vec<String> = target.columns.iter().map(|name| quoted_name(name)).collect();
         let columns = if columns.is_empty() {
             "*".to_owned()
         } else {
             columns.join(", ")
         };
-        let query = format!("SELECT {columns} FROM iox.{}", quoted(&target.table));
+        let query = format!("SELECT {columns} FROM iox.{}", quoted_name(&target.table));
         (query, Some(target))
     };
     // PostgreSQL takes both words in both directions, and PHP sends `TO STDIN`.

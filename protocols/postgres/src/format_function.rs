@@ -12,7 +12,7 @@ use datafusion::{
         ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility,
     },
 };
-use neap_sql_changes::quoted;
+use neap_query::{quoted_name, quoted_text};
 
 /// `format(text, values ...)` with the specifiers `%s`, `%I`, `%L` and `%%`, without widths, which have no bound in
 /// PostgreSQL.
@@ -86,13 +86,11 @@ fn format_text(template: &str, values: &[Option<&str>]) -> Result<String> {
         match (specifier, value) {
             (Some('s'), text) => formatted.push_str(text.unwrap_or_default()),
             (Some('I'), Some(name)) if is_plain(name) => formatted.push_str(name),
-            (Some('I'), Some(name)) => formatted.push_str(&quoted(name)),
+            (Some('I'), Some(name)) => formatted.push_str(&quoted_name(name)),
             (Some('I'), None) => {
                 return exec_err!("null values cannot be formatted as an SQL identifier");
             }
-            (Some('L'), Some(text)) => {
-                formatted.push_str(&format!("'{}'", text.replace('\'', "''")));
-            }
+            (Some('L'), Some(text)) => formatted.push_str(&quoted_text(text)),
             (Some('L'), None) => formatted.push_str("NULL"),
             _ => return exec_err!("format() knows the specifiers %s, %I and %L"),
         }

@@ -39,6 +39,6 @@ pub use create_table::NewTable;
 pub use data_definition::{DataDefinition, DropTarget};
 pub use executor::{ChangeExecutor, ChangeOutcome};
 pub use http::router;
-pub use row_store::{PendingRows, WrittenColumns, quoted};
+pub use row_store::{PendingRows, WrittenColumns};
 pub use sql_error::{SqlError, SqlState};
 pub use statement::{StatementText, TokenCursor};

@@ -8,7 +8,7 @@ use arrow::{
     datatypes::{DataType, FieldRef, Schema, SchemaRef},
 };
 use neap_bucket::Stamp;
-use neap_query::{ClientQuery, QueryEngine};
+use neap_query::{ClientQuery, QueryEngine, quoted_name};
 use neap_rows::columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
@@ -33,7 +33,7 @@ pub struct WrittenColumns {
 impl WrittenColumns {
     /// Returns the query whose answer has the columns of the table.
     pub fn query(target: &WriteTarget) -> String {
-        format!("SELECT * FROM iox.{}", quoted(&target.table))
+        format!("SELECT * FROM iox.{}", quoted_name(&target.table))
     }
 
     /// Asks the query function for the columns of the table, with the text of [`query`](Self::query).
@@ -119,11 +119,6 @@ impl WrittenColumns {
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         Ok(RecordBatch::try_new(schema, arrays)?)
     }
-}
-
-/// Returns a name in quotes.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Returns the first row whose value can't be converted.

@@ -16,7 +16,7 @@ use neap_scan::StaleTail;
 use neap_schema::{DatabaseId, TableId};
 use neap_tables::QueryContext;
 
-use crate::{QueryEngine, QueryError, QueryRequest};
+use crate::{QueryEngine, QueryError, QueryRequest, quoted_name};
 
 /// The nanoseconds of a day.
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -71,11 +71,7 @@ fn condition(first: i32, last: i32) -> String {
 
 /// Returns a table name as SQL.
 pub(super) fn quoted(table: &str) -> String {
-    format!(
-        "\"{}\".\"{}\"",
-        neap_tables::SCHEMA,
-        table.replace('"', "\"\"")
-    )
+    format!("\"{}\".{}", neap_tables::SCHEMA, quoted_name(table))
 }
 
 /// The days of the times of sections and segments.

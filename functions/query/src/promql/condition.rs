@@ -36,16 +36,6 @@ impl TimeRange {
     }
 }
 
-/// Returns a name in quotes.
-pub fn quoted_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Returns a text in quotes.
-pub fn quoted_text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Returns a `WHERE` clause, or nothing if there are no conditions.
 pub(super) fn where_clause(conditions: &[String]) -> String {
     if conditions.is_empty() {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use neap_promql::{MatchOp, pattern_of};
 
 use super::{
-    condition::{quoted_name, quoted_text},
     matcher_error::MatcherError,
     pattern::{LabelPattern, PatternMemory},
 };
+use crate::{quoted_name, quoted_text};
 
 /// Maximum number of matchers of a request.
 pub const MAX_MATCHERS: usize = 256;

@@ -26,7 +26,7 @@ mod source;
 mod tests;
 
 pub use self::{
-    condition::{NANOS_PER_MILLI, TimeRange, quoted_name, quoted_text},
+    condition::{NANOS_PER_MILLI, TimeRange},
     matcher::{LabelMatcher, MAX_MATCHERS, Matcher, MatcherKind, compile_matchers},
     matcher_error::MatcherError,
     metric::{Metric, TABLE_LABEL},

@@ -3,7 +3,8 @@
 use neap_promql::anchored_pattern;
 use regex::{Regex, RegexBuilder};
 
-use super::{condition::quoted_text, matcher_error::MatcherError};
+use super::matcher_error::MatcherError;
+use crate::quoted_text;
 
 /// Maximum memory of a compiled pattern, in bytes.
 const MAX_REGEX_BYTES: usize = 4 << 20;

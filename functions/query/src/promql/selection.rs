@@ -5,10 +5,11 @@ use std::sync::Arc;
 use neap_schema::prometheus::{HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, VALUE_FIELD};
 
 use super::{
-    condition::{TimeRange, quoted_name, quoted_text, where_clause},
+    condition::{TimeRange, where_clause},
     matcher::Matcher,
     metric::Metric,
 };
+use crate::{quoted_name, quoted_text};
 
 /// The series of a metric that a query selects. Its conditions become text only in a statement, because a request may
 /// select all metrics with large conditions.

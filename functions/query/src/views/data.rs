@@ -20,6 +20,7 @@ use super::{
 use crate::{
     QueryEngine, QueryError, QueryRequest, RollupUse,
     influxql::{self, InfluxqlError},
+    quoted_name,
 };
 
 /// Maximum age of the catalog in which a table is looked up after a write to it (10 minutes).
@@ -122,10 +123,6 @@ fn request(text: String, as_of: Option<Stamp>) -> QueryRequest {
     }
 }
 
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 #[async_trait]
 impl ViewData for EngineViewData<'_> {
     async fn compute(
@@ -170,7 +167,7 @@ impl ViewData for EngineViewData<'_> {
         times: TimeRange,
     ) -> Result<ViewRows, ViewDataError> {
         let target = self.target(view).await?;
-        let text = format!("SELECT * FROM {}", quoted(&view.target.table));
+        let text = format!("SELECT * FROM {}", quoted_name(&view.target.table));
         let planner = TimeRangePlanner {
             times,
             table: Some(view.target.table.clone()),
@@ -190,7 +187,7 @@ impl ViewData for EngineViewData<'_> {
 
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
         let target = self.target(view).await?;
-        let table = quoted(&view.target.table);
+        let table = quoted_name(&view.target.table);
         let text = format!(
             "SELECT CAST(min(time) AS BIGINT) AS first, CAST(max(time) AS BIGINT) AS last FROM {table}"
         );

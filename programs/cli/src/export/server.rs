@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use neap_query::AS_OF_HEADER;
+use neap_query::{AS_OF_HEADER, quoted_name};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -80,7 +80,7 @@ impl ExportServer {
         let sql = format!(
             "SELECT arrow_cast(date_bin(INTERVAL '1 day', time), 'Int64') AS day, count(*) AS rows FROM {} WHERE {} \
              GROUP BY 1 ORDER BY 1",
-            identifier(table),
+            quoted_name(table),
             condition(times),
         );
         self.list_at(&sql, stamp).await
@@ -98,7 +98,7 @@ impl ExportServer {
     ) -> Result<u64, ExportError> {
         let sql = format!(
             "SELECT arrow_cast(0, 'Int64') AS day, count(*) AS rows FROM {} WHERE {}",
-            identifier(table),
+            quoted_name(table),
             condition(times),
         );
         let counts: Vec<DayRows> = self.list_at(&sql, stamp).await?;
@@ -180,7 +180,7 @@ impl ExportServer {
 
 /// Returns the query of the rows of a table in a range.
 pub(super) fn rows_query(table: &str, times: TimeRange) -> String {
-    let (table, condition) = (identifier(table), condition(times));
+    let (table, condition) = (quoted_name(table), condition(times));
     format!("SELECT * FROM {table} WHERE {condition}")
 }
 
@@ -213,11 +213,6 @@ fn check_stamp(expected: Option<u64>, found: Option<u64>) -> Result<(), ExportEr
         (Some(stamp), Some(found)) if stamp != found => Err(ExportError::SnapshotMoved { stamp }),
         _ => Ok(()),
     }
-}
-
-/// Returns a table name as an SQL identifier.
-fn identifier(table: &str) -> String {
-    format!("\"{}\"", table.replace('"', "\"\""))
 }
 
 /// Returns the condition that selects the rows of a range.

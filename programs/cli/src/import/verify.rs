@@ -1,5 +1,6 @@
 //! Compares the number of imported rows with the rows of the server.
 
+use neap_query::quoted_name;
 use serde::Deserialize;
 
 use super::{ImportError, ImportSummary};
@@ -25,8 +26,8 @@ pub async fn verify_counts(
         let refused = summary.refused_rows.get(database).copied().unwrap_or(0);
         for (table, counts) in tables.iter().filter(|(_, counts)| counts.rows > 0) {
             let query = format!(
-                "SELECT count(*) AS rows FROM \"{}\" WHERE time >= to_timestamp_nanos({}) AND time <= to_timestamp_nanos({})",
-                table.replace('"', "\"\""),
+                "SELECT count(*) AS rows FROM {} WHERE time >= to_timestamp_nanos({}) AND time <= to_timestamp_nanos({})",
+                quoted_name(table),
                 counts.min_time,
                 counts.max_time
             );

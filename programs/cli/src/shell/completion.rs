@@ -1,5 +1,7 @@
 //! Completion proposals, as pure functions of the typed text and the known names.
 
+use neap_query::quoted_name;
+
 use super::{
     input_pieces::{InputPiece, last_piece, next_piece},
     keywords::{self, is_keyword},
@@ -357,7 +359,7 @@ fn is_plain(name: &str, language: QueryLanguage) -> bool {
 /// Quotes a name.
 fn quoted(name: &str, language: QueryLanguage) -> String {
     match language {
-        QueryLanguage::Sql => format!("\"{}\"", name.replace('"', "\"\"")),
+        QueryLanguage::Sql => quoted_name(name),
         QueryLanguage::Influxql => {
             let name = name.replace('\\', "\\\\").replace('"', "\\\"");
             format!("\"{name}\"")

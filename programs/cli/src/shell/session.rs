@@ -9,6 +9,7 @@ use std::{
 };
 
 use neap_bucket::World;
+use neap_query::quoted_text;
 use neap_server::{
     console::Console,
     terminal::{self, ControlCharEscaper},
@@ -395,8 +396,8 @@ impl<'a> ShellSession<'a> {
     /// Lists columns with their types, and whether they are tags, which InfluxDB 3 stores as dictionaries.
     async fn list_columns(&mut self, table: &str) -> Result<(), SessionError> {
         let table_is = format!(
-            "table_schema = 'iox' AND table_name = '{}'",
-            table.replace('\'', "''")
+            "table_schema = 'iox' AND table_name = {}",
+            quoted_text(table)
         );
         let sql =
             format!("SELECT table_name FROM information_schema.tables WHERE {table_is} LIMIT 1");

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{RecordBatch, cast::AsArray, types::TimestampNanosecondType};
 use neap_promql::{parse, selector_matchers};
-use neap_query::promql::{
-    LabelMatcher, Matcher, NANOS_PER_MILLI, TimeRange, compile_matchers, quoted_name,
+use neap_query::{
+    promql::{LabelMatcher, Matcher, NANOS_PER_MILLI, TimeRange, compile_matchers},
+    quoted_name,
 };
 use serde_json::{Map, Value, json};
 

@@ -8,7 +8,10 @@ use std::{
 use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use neap_query::promql::{Metric, MetricSelection, quoted_name, quoted_text, values_sql};
+use neap_query::{
+    promql::{Metric, MetricSelection, values_sql},
+    quoted_name, quoted_text,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{

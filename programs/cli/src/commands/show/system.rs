@@ -1,6 +1,7 @@
 //! `neap show system`: lists and shows the system tables of a server.
 
 use clap::{Args, Subcommand};
+use neap_query::quoted_name;
 use neap_server::console::Console;
 use serde::Deserialize;
 
@@ -189,8 +190,8 @@ fn select(table: &str, columns: &[String], order: &[String], limit: u64) -> Stri
         0 => String::new(),
         limit => format!(" LIMIT {limit}"),
     };
-    let table = table.replace('"', "\"\"");
-    format!("SELECT {columns} FROM system.\"{table}\"{order}{limit}")
+    let table = quoted_name(table);
+    format!("SELECT {columns} FROM system.{table}{order}{limit}")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
+use neap_query::{quoted_name, quoted_text};
 use neap_rows::{
     columnar::{ColumnMapping, LineEncoder, LineRows, TagColumns},
     line_protocol::Precision,
@@ -86,8 +87,8 @@ async fn columns(
     table: &str,
 ) -> Result<(Vec<String>, Vec<SourceField>), ImportError> {
     let query = format!(
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox' AND table_name = '{}' ORDER BY column_name",
-        table.replace('\'', "''")
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox' AND table_name = {} ORDER BY column_name",
+        quoted_text(table)
     );
     let (mut tags, mut fields) = (Vec::new(), Vec::new());
     for ColumnRow {
@@ -199,10 +200,10 @@ pub(super) async fn copy(
 }
 
 fn select(table: &SourceTable, columns: &str, range: TimeRange) -> String {
-    let name = table.name.replace('"', "\"\"");
+    let name = quoted_name(&table.name);
     let TimeRange { min, max } = range;
     format!(
-        "SELECT {columns} FROM \"{name}\" WHERE time >= to_timestamp_nanos({min}) AND time <= to_timestamp_nanos({max})"
+        "SELECT {columns} FROM {name} WHERE time >= to_timestamp_nanos({min}) AND time <= to_timestamp_nanos({max})"
     )
 }
 
