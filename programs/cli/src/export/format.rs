@@ -1,12 +1,11 @@
 //! The formats of exported files, and how they are compressed.
 
-use std::fmt;
-
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// The format of exported files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ExportFormat {
     /// Apache Parquet.
@@ -36,18 +35,6 @@ pub(crate) enum ExportCompression {
     Lz4,
     /// Zstandard, for all formats. The default of Parquet.
     Zstd,
-}
-
-impl fmt::Display for ExportFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Parquet => "parquet",
-            Self::Csv => "csv",
-            Self::Jsonl => "jsonl",
-            Self::Lp => "lp",
-            Self::Arrow => "arrow",
-        })
-    }
 }
 
 impl ExportFormat {

@@ -1,6 +1,6 @@
 //! The types of the columns of an imported file.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 const MAX_MAPPED_COLUMNS: usize = 10_000;
 
 /// The type of a column, with the names of InfluxDB 3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ImportColumnType {
     I64,
@@ -67,20 +68,6 @@ pub(crate) enum ColumnError {
     },
     #[error("column '{column}' can't be converted: {reason}")]
     Convert { column: String, reason: String },
-}
-
-impl fmt::Display for ImportColumnType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::I64 => "i64",
-            Self::U64 => "u64",
-            Self::F64 => "f64",
-            Self::Bool => "bool",
-            Self::String => "string",
-            Self::Time => "time",
-            Self::Tag => "tag",
-        })
-    }
 }
 
 impl ImportColumnType {

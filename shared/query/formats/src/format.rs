@@ -1,6 +1,5 @@
 //! The names of the formats: `format=` values, `Accept` headers and content types.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -23,7 +22,8 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 // The variants are in the order in which InfluxDB 3 lists them when it rejects another value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One Apache Parquet file.
@@ -37,6 +37,7 @@ pub enum Format {
     Json,
     /// One JSON object per line.
     #[serde(alias = "jsonl")]
+    #[strum(serialize = "jsonl")]
     JsonLines,
     /// One Arrow IPC stream.
     Arrow,
@@ -79,19 +80,6 @@ impl Format {
     /// Whether the answer is emitted row by row, rather than in a few large pieces.
     pub(crate) fn is_row_wise(self) -> bool {
         matches!(self, Self::Csv | Self::Json | Self::JsonLines)
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Parquet => "parquet",
-            Self::Csv => "csv",
-            Self::Pretty => "pretty",
-            Self::Json => "json",
-            Self::JsonLines => "jsonl",
-            Self::Arrow => "arrow",
-        })
     }
 }
 

@@ -1,11 +1,10 @@
 //! The kinds of object stores.
 
-use std::fmt;
-
 use clap::ValueEnum;
 
 /// The kinds of object stores, named as in `influxdb3 serve --object-store`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ObjectStoreKind {
     /// In memory; lost when the process ends.
     Memory,
@@ -19,17 +18,4 @@ pub enum ObjectStoreKind {
     Google,
     /// Azure Blob Storage.
     Azure,
-}
-
-impl fmt::Display for ObjectStoreKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::MemoryThrottled => "memory-throttled",
-            Self::File => "file",
-            Self::S3 => "s3",
-            Self::Google => "google",
-            Self::Azure => "azure",
-        })
-    }
 }
