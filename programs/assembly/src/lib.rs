@@ -9,12 +9,15 @@
 //! | [`PluginDatabase`] | queries and writes for plugins |
 //! | [`ProcessingEngine`] | the processing engine: plugins, their worker processes, and their database |
 //! | [`ProcessingOptions`] | its settings, as command-line options of the server and of the engine function |
+//! | [`CatalogLimitOptions`] | limits on databases, tables and columns, as command-line options of the server and of the functions |
 //! | [`plugin_files`] | `system.plugin_files` for processes without an engine |
 //! | [`stores`], [`store_location`] | open the store that options or a URL name |
 //! | [`options`] | the parsers of option values, such as durations and sizes |
 //!
-//! The stores need the feature `stores`, their locations `locations`, and the plugins `plugins`.
+//! The stores need the feature `stores`, their locations `locations`, the plugins `plugins`, and the limits `limits`.
 
+#[cfg(feature = "limits")]
+mod catalog_limit_options;
 pub mod options;
 #[cfg(feature = "plugins")]
 mod plugin_database;
@@ -29,6 +32,8 @@ pub mod store_location;
 #[cfg(feature = "stores")]
 pub mod stores;
 
+#[cfg(feature = "limits")]
+pub use catalog_limit_options::CatalogLimitOptions;
 #[cfg(feature = "plugins")]
 pub use plugin_database::PluginDatabase;
 #[cfg(feature = "plugins")]

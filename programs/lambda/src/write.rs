@@ -145,7 +145,7 @@ impl WriteServiceOptions {
     /// Creates the catalog of a bucket, with the configured limits.
     pub(crate) fn catalog(&self, opened: &FunctionStore) -> Arc<Catalog> {
         let catalog = Catalog::new(opened.bucket.clone(), opened.margins, None);
-        Arc::new(catalog.with_limits(self.limits.of_catalog()))
+        Arc::new(catalog.with_limits(self.limits.catalog.limits()))
     }
 
     /// Creates the write service.

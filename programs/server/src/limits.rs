@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use neap_assembly::options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
-use neap_catalog::CatalogLimits;
+use neap_assembly::{
+    CatalogLimitOptions,
+    options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration},
+};
 use neap_write::WriteSettings;
 
 /// Limits on the size and duration of requests and on catalog objects.
@@ -46,40 +48,10 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 32)]
     pub(super) max_concurrent_queries: usize,
 
-    /// Maximum number of databases; unlimited by default.
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
-    pub(super) max_databases: Option<usize>,
-
-    /// Maximum number of tables in all databases; unlimited by default.
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
-    pub(super) max_tables: Option<usize>,
-
-    /// Maximum number of tables in one database.
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = CatalogLimits::TABLES_PER_DATABASE)]
-    pub(super) max_tables_per_database: usize,
+    #[command(flatten)]
+    pub(super) catalog: CatalogLimitOptions,
 
     /// Maximum number of tables that one write creates.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = WriteSettings::MAX_NEW_TABLES)]
     pub(super) max_new_tables: usize,
-
-    /// Maximum number of tags and fields of a table.
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value_t = CatalogLimits::COLUMNS_PER_TABLE)]
-    pub(super) max_columns_per_table: usize,
-
-    /// Maximum number of tags of a table; unlimited by default.
-    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
-    pub(super) max_tags_per_table: Option<usize>,
-}
-
-impl LimitArgs {
-    /// Returns the limits on catalog objects.
-    pub(super) fn of_catalog(&self) -> CatalogLimits {
-        CatalogLimits {
-            databases: self.max_databases,
-            tables: self.max_tables,
-            tables_per_database: Some(self.max_tables_per_database),
-            columns_per_table: Some(self.max_columns_per_table),
-            tags_per_table: self.max_tags_per_table,
-        }
-    }
 }

@@ -65,7 +65,7 @@ impl ServerContext {
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let catalog = Arc::new(
             Catalog::new(bucket.clone(), stores.margins, None)
-                .with_limits(args.limits.of_catalog())
+                .with_limits(args.limits.catalog.limits())
                 .with_sole_process(is_sole_writer),
         );
         let rules = catalog.rules().await?;
