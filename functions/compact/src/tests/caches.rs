@@ -318,9 +318,7 @@ async fn a_dropped_database_leaves_no_object_of_a_cache() {
     let stage = filled().await;
     let hard = neap_catalog::HardDelete::NOW;
     stage.catalog.delete_database("db", hard).await.unwrap();
-    for _ in 0..4 {
-        stage.look(70 * MINUTE).await;
-    }
+    stage.look_times(4, 70 * MINUTE).await;
     assert_eq!(stage.keys("cache/").await, [] as [String; 0]);
 }
 

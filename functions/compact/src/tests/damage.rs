@@ -131,9 +131,7 @@ async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
     stage.quarantine(record).await;
     let manifest = stage.manifest("db").await;
     assert_eq!(check(&manifest, a, i64::MIN, i64::MAX), Ok(()));
-    for _ in 0..4 {
-        stage.look(25 * HOUR).await;
-    }
+    stage.look_times(4, 25 * HOUR).await;
     assert_eq!(stage.keys("tail/").await, [key]);
 }
 
@@ -234,9 +232,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
     assert_eq!(damaged.names(), Vec::<String>::new());
     let table = stage.table("a").await;
     assert_eq!(rows(&*stage.manifest("db").await, table), 2);
-    for _ in 0..4 {
-        stage.look(25 * HOUR).await;
-    }
+    stage.look_times(4, 25 * HOUR).await;
     assert_eq!(stage.keys("tail/").await, [keys[1].clone()]);
 }
 
@@ -295,9 +291,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     let part = DamagedPart::Page(page.object, page.offset);
     let lost = vec![LostRows::of_page(&page)];
     stage.quarantine(&DamageRecord::of_object(part, lost, page.first_added)).await;
-    for _ in 0..4 {
-        stage.look(25 * HOUR).await;
-    }
+    stage.look_times(4, 25 * HOUR).await;
     let manifest = stage.manifest("db").await;
     assert_eq!(manifest.check(), Ok(()));
     assert_eq!(
@@ -364,9 +358,7 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
         matches!(outcome, Ok(ReplaceOutcome::Committed(_))),
         "{outcome:?}"
     );
-    for _ in 0..4 {
-        stage.look(25 * HOUR).await;
-    }
+    stage.look_times(4, 25 * HOUR).await;
     let manifest = stage.manifest("db").await;
     assert_eq!((rows(&manifest, a), rows(&manifest, b)), (1, 1));
     assert_eq!(manifest.condemned, []);

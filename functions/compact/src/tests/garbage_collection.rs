@@ -106,9 +106,7 @@ async fn a_dry_run_names_the_keys_and_changes_nothing() {
         stage.write("db", &format!("m,host=a v={number} {}", NOW + number)).await;
         stage.flush("db").await;
     }
-    for _ in 0..2 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(2, 2 * HOUR).await;
     stage.write("db", &format!("m,host=a v=5 {NOW}")).await;
     stage.flush("db").await;
     stage.collect.dry_run = true;
@@ -138,9 +136,7 @@ async fn a_dropped_table_is_deleted_after_its_undelete_period() {
     assert_eq!(stage.look(2 * HOUR).await.removed, 1);
     assert_eq!(stage.manifest("db").await.section_count(), 1);
     // The bundle also has a section of the other table.
-    for _ in 0..3 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(3, 2 * HOUR).await;
     assert_eq!(stage.keys("data/").await.len(), 1);
 }
 
@@ -151,9 +147,7 @@ async fn only_the_registers_of_a_dropped_database_remain() {
     stage.write("db", &format!("m,host=a v=2 {NOW}")).await;
     let id = stage.id("db").await;
     stage.catalog.delete_database("db", HardDelete::NOW).await.unwrap();
-    for _ in 0..4 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(4, 2 * HOUR).await;
     assert_eq!(stage.keys("data/").await, [] as [String; 0]);
     assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
     let (report, _) = stage.counted(stage.look(HOUR)).await;
@@ -181,9 +175,7 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
     assert_eq!(stage.keys("db/").await.len(), 2);
     let catalog = &stage.catalog;
     catalog.delete_database("db", HardDelete::NOW).await.unwrap();
-    for _ in 0..4 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(4, 2 * HOUR).await;
     // Processes that were suspended during their PUTs.
     let kinds = Key::one_of_each_kind(id).into_iter();
     // The manifest is missing: one that is damaged stops the removal.
@@ -264,18 +256,14 @@ async fn objects_stay_as_long_as_a_restore_of_a_restore_needs_them() {
     for dropped in ["a", "b"] {
         let at_once = HardDelete::NOW;
         stage.catalog.delete_database(dropped, at_once).await.unwrap();
-        for _ in 0..6 {
-            stage.look(7 * HOUR).await;
-        }
+        stage.look_times(6, 7 * HOUR).await;
         assert!(
             stage.keys("data/").await.contains(&object),
             "after {dropped}"
         );
     }
     stage.catalog.delete_database("c", HardDelete::NOW).await.unwrap();
-    for _ in 0..12 {
-        stage.look(7 * HOUR).await;
-    }
+    stage.look_times(12, 7 * HOUR).await;
     assert_eq!(stage.keys("data/").await, [] as [String; 0]);
 }
 

@@ -264,17 +264,13 @@ async fn files_of_published_tables_are_kept_until_their_publication_ends() {
     stage.write("db", &format!("m v=3 {}", NOW + 1)).await;
     stage.flush("db").await;
     // Collectors that do not publish keep the file, although it is merged into another.
-    for _ in 0..6 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(6, 2 * HOUR).await;
     let now = stage.keys("data/").await;
     assert!(now.contains(&kept[0]) && now.len() == 2, "{now:?}");
     stage.look(7 * 24 * HOUR).await;
     assert_eq!(metadata(&stage, 1).await, None);
     assert_eq!(stage.keys("published/").await, [] as [String; 0]);
-    for _ in 0..3 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(3, 2 * HOUR).await;
     let now = stage.keys("data/").await;
     assert!(!now.contains(&kept[0]) && now.len() == 1, "{now:?}");
     // A withdrawn table can be published again.
@@ -316,9 +312,7 @@ async fn dropped_tables_are_withdrawn() {
         "{keys:?}"
     );
     stage.catalog.delete_database("db", HardDelete::NOW).await.unwrap();
-    for _ in 0..4 {
-        stage.look(HOUR).await;
-    }
+    stage.look_times(4, HOUR).await;
     assert_eq!(stage.keys("published/").await, [] as [String; 0]);
 }
 

@@ -65,9 +65,7 @@ async fn sections_that_are_too_large_for_merges_lose_deleted_rows_and_leave_thei
     stage.write("db", &format!("m,host=b v=1 {NOW}")).await;
     stage.flush("db").await;
     assert_eq!(stage.look(hour).await.merges, 1);
-    for _ in 0..3 {
-        stage.look(2 * hour).await;
-    }
+    stage.look_times(3, 2 * hour).await;
     // The bundle has dropped rows of `m`, and a live section of `u`.
     stage.delete("db", of_host("a", 10)).await;
     stage.flush("db").await;

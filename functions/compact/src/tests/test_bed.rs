@@ -322,6 +322,13 @@ impl CompactTestBed {
         self.handle(&CompactorEvent::Collect, after).await
     }
 
+    /// Collects garbage several times, each time after this duration.
+    pub(super) async fn look_times(&self, times: usize, after: Duration) {
+        for _ in 0..times {
+            self.look(after).await;
+        }
+    }
+
     async fn handle(&self, event: &CompactorEvent, after: Duration) -> CompactionReport {
         self.pass(after);
         let report = self.compactor().handle(event, None).await.unwrap();

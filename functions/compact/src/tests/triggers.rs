@@ -86,9 +86,7 @@ async fn a_disabled_trigger_and_a_dropped_database_keep_nothing() {
         .delete_database("dropped", HardDelete::After(MINUTE))
         .await
         .unwrap();
-    for _ in 0..4 {
-        stage.look(2 * HOUR).await;
-    }
+    stage.look_times(4, 2 * HOUR).await;
     assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
     assert_eq!(
         stage.keys(&Key::engine_prefix(dropped)).await,

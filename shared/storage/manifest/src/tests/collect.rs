@@ -27,9 +27,7 @@ fn bundles(current: &VersionedValue<Manifest>) -> BTreeSet<ObjectName> {
 /// Returns a site where three sections were merged into one.
 async fn merged() -> (ManifestFixture, BTreeSet<ObjectName>) {
     let fixture = ManifestFixture::new(100);
-    for _ in 0..3 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(3, &[(1, 0)]).await;
     let base = fixture.read().await;
     let inputs = bundles(&base);
     let merge = fixture.merge(&base, &fixture.table(1).await).await;
@@ -70,10 +68,7 @@ async fn an_object_is_deleted_after_the_last_of_its_sections() {
     let bundle = *bundles(&fixture.read().await).first().unwrap();
     let removal = ManifestFixture::removal(&fixture.table(1).await);
     fixture.replaced(fixture.read().await, &removal).await;
-    for _ in 0..3 {
-        fixture.stage.sleep(HOUR).await;
-        fixture.collect(HOUR).await;
-    }
+    fixture.collect_hourly(3).await;
     // The entry of the first section is gone; the entry of the other section keeps the object.
     assert_eq!(fixture.read().await.value.condemned, []);
     assert!(fixture.exists(bundle).await);
@@ -212,9 +207,7 @@ async fn an_object_referenced_after_the_listing_is_not_an_orphan() {
 #[tokio::test(start_paused = true)]
 async fn orphans_are_not_condemned_while_pages_are_unread() {
     let fixture = ManifestFixture::new(16);
-    for _ in 0..16 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(16, &[(1, 0)]).await;
     let base = fixture.read().await;
     let mut collection = fixture.look(&base, HOUR).await;
     let bundle = *bundles(&base).first().unwrap();
@@ -251,10 +244,7 @@ async fn pins_keep_only_the_objects_of_their_version() {
     // A section that is added after the pinned version, and dropped again.
     let removal = ManifestFixture::removal(&fixture.table(2).await);
     fixture.replaced(fixture.read().await, &removal).await;
-    for _ in 0..3 {
-        fixture.stage.sleep(HOUR).await;
-        fixture.collect(HOUR).await;
-    }
+    fixture.collect_hourly(3).await;
     let current = fixture.read().await;
     // The pinned version had two of the three inputs.
     assert_eq!((current.value.condemned.len(), doomed(&current)), (2, 0));
@@ -327,10 +317,7 @@ async fn many_dropped_sections_move_to_pages_and_can_be_read_as_before() {
 #[tokio::test(start_paused = true)]
 async fn pages_of_dropped_sections_are_doomed_with_their_sections() {
     let fixture = fixture_with_dropped_pages().await;
-    for _ in 0..3 {
-        fixture.stage.sleep(HOUR).await;
-        fixture.collect(HOUR).await;
-    }
+    fixture.collect_hourly(3).await;
     assert_eq!(fixture.read().await.value.condemned, []);
     assert_eq!(fixture.objects().await, []);
 }
@@ -354,10 +341,7 @@ async fn a_row_delete_is_not_completed_while_a_page_has_a_section_that_its_merge
     };
     assert!(progress().await.keeps_objects_before(first));
     assert!(!progress().await.keeps_objects_before(first - 1));
-    for _ in 0..3 {
-        fixture.stage.sleep(HOUR).await;
-        fixture.collect(HOUR).await;
-    }
+    fixture.collect_hourly(3).await;
     assert!(!progress().await.keeps_objects_before(u64::MAX));
 }
 
@@ -394,10 +378,7 @@ async fn a_pin_does_not_keep_later_sections_that_move_to_pages() {
         fixture.flush(&[(1, 0)]).await;
     }
     assert!(!graves(&fixture.read().await).is_empty());
-    for _ in 0..3 {
-        fixture.stage.sleep(HOUR).await;
-        fixture.collect(HOUR).await;
-    }
+    fixture.collect_hourly(3).await;
     // The first bundle is pinned, and the last one is live.
     assert_eq!(fixture.objects().await.len(), 2);
 }
@@ -405,9 +386,7 @@ async fn a_pin_does_not_keep_later_sections_that_move_to_pages() {
 #[tokio::test(start_paused = true)]
 async fn an_object_with_pages_is_deleted_after_its_last_page() {
     let fixture = ManifestFixture::new(32);
-    for _ in 0..17 {
-        fixture.flush(&[(1, 0), (2, 0)]).await;
-    }
+    fixture.flush_times(17, &[(1, 0), (2, 0)]).await;
     let base = fixture.read().await;
     let object = ObjectName::Page(base.value.pages[0].object);
     assert_eq!(base.value.pages.len(), 2);
@@ -417,10 +396,7 @@ async fn an_object_with_pages_is_deleted_after_its_last_page() {
         let merge = fixture.merge(&base, &fixture.table(table).await).await;
         fixture.replaced(base, &merge).await;
         assert!(fixture.exists(object).await);
-        for _ in 0..3 {
-            fixture.stage.sleep(HOUR).await;
-            fixture.collect(HOUR).await;
-        }
+        fixture.collect_hourly(3).await;
         assert_eq!(fixture.exists(object).await, table == 1);
     }
     assert_eq!(fixture.read().await.value.condemned, []);
@@ -429,9 +405,7 @@ async fn an_object_with_pages_is_deleted_after_its_last_page() {
 #[tokio::test(start_paused = true)]
 async fn finding_references_reads_page_heads_without_footers() {
     let fixture = ManifestFixture::new(32);
-    for _ in 0..33 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(33, &[(1, 0)]).await;
     let current = fixture.read().await;
     let cold = ManifestFixture::on(&fixture.stage, 2, 32);
     cold.stage.taken();
@@ -449,14 +423,10 @@ async fn finding_references_reads_page_heads_without_footers() {
 #[tokio::test(start_paused = true)]
 async fn entries_that_become_doomed_before_they_move_to_pages_stay_inline() {
     let fixture = ManifestFixture::new(16);
-    for _ in 0..17 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(17, &[(1, 0)]).await;
     let removal = ManifestFixture::removal(&fixture.read().await.value.sections);
     fixture.replaced(fixture.read().await, &removal).await;
-    for _ in 0..9 {
-        fixture.flush(&[(2, 0)]).await;
-    }
+    fixture.flush_times(9, &[(2, 0)]).await;
     let removal = ManifestFixture::removal(&fixture.table(2).await);
     fixture.replaced(fixture.read().await, &removal).await;
     let rival = ManifestFixture::on(&fixture.stage, 2, 16);

@@ -90,9 +90,7 @@ async fn a_merge_that_began_before_a_delete_was_flushed_does_not_apply_it() {
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_sections_in_pages_need_stays() {
     let fixture = ManifestFixture::new(16);
-    for _ in 0..17 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(17, &[(1, 0)]).await;
     assert_eq!(fixture.read().await.value.pages.len(), 1);
     let base = fixture.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
     let inline: Vec<_> = base.value.sections.clone();

@@ -155,6 +155,13 @@ impl ManifestFixture {
         self.flush_with(sections, Vec::new()).await
     }
 
+    /// Commits flushes with these sections, one after the other.
+    pub(super) async fn flush_times(&self, count: usize, sections: &[(u32, i32)]) {
+        for _ in 0..count {
+            self.flush(sections).await;
+        }
+    }
+
     /// Commits a flush with deletes, whose stamp is the end of the interval.
     pub(super) async fn flush_with(
         &self,
@@ -314,5 +321,14 @@ impl ManifestFixture {
         let collection = self.look(&base, time_travel).await;
         self.delete(&collection.deleted).await;
         self.commit_collection(base, &collection).await
+    }
+
+    /// Collects garbage every hour.
+    pub(super) async fn collect_hourly(&self, times: usize) {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        for _ in 0..times {
+            self.stage.sleep(HOUR).await;
+            self.collect(HOUR).await;
+        }
     }
 }

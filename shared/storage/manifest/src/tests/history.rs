@@ -392,9 +392,7 @@ async fn a_database_was_empty_before_its_first_flush() {
 #[tokio::test(start_paused = true)]
 async fn versions_that_are_gone_name_the_oldest_that_is_there() {
     let fixture = ManifestFixture::new(100);
-    for _ in 0..3 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(3, &[(1, 0)]).await;
     let base = fixture.read().await;
     let merge = fixture.merge(&base, &fixture.table(1).await).await;
     fixture.replaced(base, &merge).await;

@@ -115,9 +115,7 @@ async fn rivals_claim_a_range_once() {
 #[tokio::test(start_paused = true)]
 async fn the_latest_jobs_are_recorded() {
     let fixture = ManifestFixture::new(1_000);
-    for _ in 0..70 {
-        fixture.flush(&[]).await;
-    }
+    fixture.flush_times(70, &[]).await;
     let jobs = &fixture.read().await.value.jobs;
     let versions: Vec<_> = jobs.iter().map(|job| job.version).collect();
     assert_eq!(versions, (7..=70).collect::<Vec<_>>());

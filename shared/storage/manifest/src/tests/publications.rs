@@ -50,9 +50,7 @@ async fn collect(fixture: &ManifestFixture) -> VersionedValue<Manifest> {
 #[tokio::test(start_paused = true)]
 async fn objects_of_a_publication_are_kept_until_it_ends() {
     let fixture = ManifestFixture::new(100);
-    for _ in 0..3 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(3, &[(1, 0)]).await;
     // Sections of other tables, and of bundles, are not kept.
     fixture.flush(&[(2, 0)]).await;
     fixture.flush(&[(2, 0)]).await;
@@ -117,9 +115,7 @@ async fn a_publication_ends_after_its_second_successor_and_the_newest_one_with_i
 #[tokio::test(start_paused = true)]
 async fn a_version_that_can_no_longer_be_read_is_not_published() {
     let fixture = ManifestFixture::new(100);
-    for _ in 0..3 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(3, &[(1, 0)]).await;
     let old = fixture.read().await;
     let merge = fixture.merge(&old, &fixture.table(1).await).await;
     fixture.replaced(old.clone(), &merge).await;

@@ -15,9 +15,7 @@ async fn sections_are_corrected_after_they_have_moved_to_a_page() {
     let fixture = ManifestFixture::new(16);
     let base = fixture.flush(&[(1, 0)]).await;
     let wrong = fixture.table(1).await.remove(0);
-    for _ in 0..20 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(20, &[(1, 0)]).await;
     assert!(
         !fixture.read().await.value.pages.is_empty(),
         "it is in a page"

@@ -21,9 +21,7 @@ use crate::{
 /// Returns a site with one section of table 1 for each flush, all of day 0.
 async fn flushed(inline_sections: usize, count: usize) -> ManifestFixture {
     let fixture = ManifestFixture::new(inline_sections);
-    for _ in 0..count {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(count, &[(1, 0)]).await;
     fixture
 }
 
@@ -165,9 +163,7 @@ async fn a_page_that_overlaps_the_inputs_after_planning_is_examined() {
 #[tokio::test(start_paused = true)]
 async fn a_section_between_the_inputs_that_moves_to_a_page_before_the_commit_is_found() {
     let fixture = ManifestFixture::new(100);
-    for _ in 0..8 {
-        fixture.flush(&[(1, 1), (1, 20), (1, 21)]).await;
-    }
+    fixture.flush_times(8, &[(1, 1), (1, 20), (1, 21)]).await;
     fixture.flush(&[(1, 0), (1, 1)]).await;
     fixture.flush(&[(1, 0), (1, 2)]).await;
     for day in [0, 1] {
@@ -298,9 +294,7 @@ async fn inputs_that_a_flush_moves_to_a_page_are_found_there() {
 #[tokio::test(start_paused = true)]
 async fn merges_of_two_days_that_rewrite_one_page_both_succeed() {
     let fixture = ManifestFixture::new(32);
-    for _ in 0..17 {
-        fixture.flush(&[(1, 0), (1, 1)]).await;
-    }
+    fixture.flush_times(17, &[(1, 0), (1, 1)]).await;
     let base = fixture.read().await;
     let [page] = base.value.pages.as_slice() else {
         panic!("{:?}", base.value.pages);

@@ -134,9 +134,7 @@ async fn a_restore_copies_damage_records_and_each_database_quarantines_separatel
 #[tokio::test(start_paused = true)]
 async fn a_restore_copies_footers() {
     let fixture = ManifestFixture::new(16);
-    for _ in 0..17 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(17, &[(1, 0)]).await;
     let current = fixture.flush(&[]).await;
     let restored = restore(&fixture, current, 17).await;
     let found = fixture.store().all_sections(RESTORED, &restored.value).await.unwrap();
@@ -147,9 +145,7 @@ async fn a_restore_copies_footers() {
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_never_deletes_objects_of_its_source() {
     let fixture = ManifestFixture::new(16);
-    for _ in 0..20 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(20, &[(1, 0)]).await;
     let current = fixture.flush(&[]).await;
     restore(&fixture, current, 20).await;
     let copy = of_restored(&fixture);
@@ -178,17 +174,12 @@ async fn a_restored_database_never_deletes_objects_of_its_source() {
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_outlives_its_source() {
     let fixture = ManifestFixture::new(16);
-    for _ in 0..20 {
-        fixture.flush(&[(1, 0)]).await;
-    }
+    fixture.flush_times(20, &[(1, 0)]).await;
     let current = fixture.flush(&[]).await;
     let restored = restore(&fixture, current, 20).await;
     let removal = ManifestFixture::removal(&fixture.table(1).await);
     fixture.replaced(fixture.read().await, &removal).await;
-    for _ in 0..3 {
-        fixture.stage.sleep(HOUR).await;
-        fixture.collect(HOUR).await;
-    }
+    fixture.collect_hourly(3).await;
     let copy = of_restored(&fixture);
     for section in copy.sections_of(&restored.value).await {
         assert!(fixture.exists(section.object_name()).await);
@@ -209,9 +200,7 @@ async fn a_restored_database_outlives_its_source() {
 #[tokio::test(start_paused = true)]
 async fn expired_rows_stay_invisible_and_expiries_are_remembered() {
     let fixture = ManifestFixture::new(100);
-    for _ in 0..2 {
-        fixture.flush(&[(1, 0), (2, 5), (3, 0)]).await;
-    }
+    fixture.flush_times(2, &[(1, 0), (2, 5), (3, 0)]).await;
     let removal = Replacement {
         floor: Some(7),
         ..ManifestFixture::removal(&fixture.table(3).await)

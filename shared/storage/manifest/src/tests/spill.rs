@@ -1,5 +1,7 @@
 //! Moving sections to pages, and reading them from there.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use neap_bucket::{Operation, PutMode, RegisterChange, Stamp, VersionedValue};
 use neap_schema::TableId;
@@ -56,6 +58,13 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
     };
     let committed = instance.manifests.commit_flush(DATABASE, base, flush);
     committed.await.unwrap()
+}
+
+/// Commits flushes with these numbers.
+async fn flush_all(instance: &Instance, numbers: Range<u64>, tables: u32) {
+    for n in numbers {
+        flush(instance, n, tables).await;
+    }
 }
 
 async fn load(instance: &Instance, table: u32, times: TimeRange) -> Vec<SectionWithFooter> {
@@ -116,9 +125,7 @@ async fn a_damaged_page_does_not_keep_sections_in_the_manifest() {
 #[tokio::test(start_paused = true)]
 async fn only_pages_whose_times_meet_are_read_and_only_once() {
     let (stage, instance) = stage(40);
-    for n in 0..50 {
-        flush(&instance, n, 3).await;
-    }
+    flush_all(&instance, 0..50, 3).await;
     let manifest = read(&instance).await.value;
     let table = TableId::new(2);
     let pages: Vec<_> =
@@ -160,9 +167,7 @@ async fn only_pages_whose_times_meet_are_read_and_only_once() {
 #[tokio::test(start_paused = true)]
 async fn tables_with_few_old_sections_share_pages() {
     let (_, instance) = stage(40);
-    for n in 0..5 {
-        flush(&instance, n, 20).await;
-    }
+    flush_all(&instance, 0..5, 20).await;
     let manifest = read(&instance).await.value;
     // Each flush after the second one moves one section of each table.
     assert_eq!((manifest.sections.len(), manifest.pages.len()), (40, 3));
@@ -174,9 +179,7 @@ async fn tables_with_few_old_sections_share_pages() {
 #[tokio::test(start_paused = true)]
 async fn pages_of_all_tables_cost_one_put_and_one_get_a_bundle() {
     let (stage, instance) = stage(60);
-    for n in 0..20 {
-        flush(&instance, n, 3).await;
-    }
+    flush_all(&instance, 0..20, 3).await;
     assert!(read(&instance).await.value.pages.is_empty());
     stage.taken();
     flush(&instance, 20, 3).await;
@@ -189,9 +192,7 @@ async fn pages_of_all_tables_cost_one_put_and_one_get_a_bundle() {
 #[tokio::test(start_paused = true)]
 async fn sections_that_a_rival_has_replaced_stay_as_the_rival_left_them() {
     let (stage, instance) = stage(20);
-    for n in 0..20 {
-        flush(&instance, n, 1).await;
-    }
+    flush_all(&instance, 0..20, 1).await;
     let rival = instance.clone();
     let act = async move {
         let register = rival.manifests.register(DATABASE);
@@ -213,9 +214,7 @@ async fn sections_that_a_rival_has_replaced_stay_as_the_rival_left_them() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_succeeds_when_its_pages_cannot_be_put() {
     let (stage, instance) = stage(20);
-    for n in 0..20 {
-        flush(&instance, n, 1).await;
-    }
+    flush_all(&instance, 0..20, 1).await;
     let dark = stage.clone();
     stage.before(Operation::Put, "data/1/", async {});
     stage.before(Operation::Put, "data/1/", async move {
@@ -234,9 +233,7 @@ async fn a_flush_succeeds_when_its_pages_cannot_be_put() {
 #[tokio::test(start_paused = true)]
 async fn sections_whose_bundle_is_gone_are_moved_without_footers() {
     let (_, instance) = stage(20);
-    for n in 0..20 {
-        flush(&instance, n, 1).await;
-    }
+    flush_all(&instance, 0..20, 1).await;
     let oldest = read(&instance).await.value.sections[0].key(DATABASE);
     instance.bucket.delete(&[oldest.to_string()]).await.unwrap();
     flush(&instance, 20, 1).await;
@@ -248,9 +245,7 @@ async fn sections_whose_bundle_is_gone_are_moved_without_footers() {
 #[tokio::test(start_paused = true)]
 async fn damaged_footers_are_not_written_to_pages() {
     let (_, instance) = stage(20);
-    for n in 0..20 {
-        flush(&instance, n, 1).await;
-    }
+    flush_all(&instance, 0..20, 1).await;
     let oldest = read(&instance).await.value.sections[0].key(DATABASE);
     let damaged = Bytes::from_static(b"........................00010001");
     let put = instance.bucket.put(&oldest, damaged, PutMode::Overwrite);
@@ -264,9 +259,7 @@ async fn damaged_footers_are_not_written_to_pages() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_page_and_a_failing_store_are_different_errors() {
     let (stage, instance) = stage(20);
-    for n in 0..21 {
-        flush(&instance, n, 1).await;
-    }
+    flush_all(&instance, 0..21, 1).await;
     let manifest = read(&instance).await.value;
     let load = || async {
         let store = &instance.manifests;
@@ -319,9 +312,7 @@ async fn small_pages_are_written_together_when_they_are_many() {
 #[tokio::test(start_paused = true)]
 async fn very_many_tables_share_pages_which_later_ones_absorb() {
     let (stage, instance) = stage(40);
-    for n in 0..3 {
-        flush(&instance, n, 50).await;
-    }
+    flush_all(&instance, 0..3, 50).await;
     stage.taken();
     flush(&instance, 3, 50).await;
     let requests = stage.taken();
