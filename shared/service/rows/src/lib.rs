@@ -11,5 +11,7 @@ pub mod columnar;
 mod field_values;
 pub mod line_protocol;
 mod schema_limits;
+#[cfg(test)]
+mod test_database;
 
 pub use schema_limits::{SchemaLimits, TableLimit};

@@ -6,7 +6,7 @@ mod equivalence;
 mod mappings;
 mod times;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema};
@@ -15,29 +15,8 @@ use neap_schema::ColumnType;
 use crate::{
     columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn},
     line_protocol::{Options, ParsedBody, RowSource, SchemaView, TableView},
+    test_database::TestDatabase,
 };
-
-/// The tables of a database.
-#[derive(Debug, Default)]
-struct TestDatabase {
-    tables: BTreeMap<String, Vec<(String, ColumnType)>>,
-}
-
-impl SchemaView for TestDatabase {
-    fn table(&self, name: &str) -> Option<Arc<TableView>> {
-        let columns = self.tables.get(name)?;
-        Some(Arc::new(TableView::new(columns.iter().cloned())))
-    }
-}
-
-impl TestDatabase {
-    fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
-        let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
-        Self {
-            tables: BTreeMap::from([(name.to_owned(), columns)]),
-        }
-    }
-}
 
 /// Returns a mapping to the table `m`.
 fn mapping(tags: TagColumns, time: TimeColumn) -> ColumnMapping {

@@ -15,50 +15,15 @@ mod schema;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::Arc,
 };
 
 use neap_schema::ColumnType;
 use neap_test_inputs::{InputOrigin, skip};
 
-use crate::line_protocol::{Options, ParsedBody, SchemaView, TableView, parse};
-
-/// The tables of a database. They grow with the bodies that are written.
-#[derive(Debug, Default)]
-struct TestDatabase {
-    tables: BTreeMap<String, Vec<(String, ColumnType)>>,
-}
-
-impl SchemaView for TestDatabase {
-    fn table(&self, name: &str) -> Option<Arc<TableView>> {
-        let columns = self.tables.get(name)?;
-        Some(Arc::new(TableView::new(columns.iter().cloned())))
-    }
-}
-
-impl TestDatabase {
-    fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
-        let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
-        Self {
-            tables: BTreeMap::from([(name.to_owned(), columns)]),
-        }
-    }
-
-    /// Applies the schema changes of a body, and checks that they are marked as new.
-    fn apply(&mut self, parsed: &ParsedBody) {
-        for table in &parsed.tables {
-            assert_eq!(table.is_new, !self.tables.contains_key(&table.name));
-            let columns = self.tables.entry(table.name.clone()).or_default();
-            for (name, kind) in &table.new_columns {
-                assert!(
-                    columns.iter().all(|(known, _)| known != name),
-                    "{name} is not new"
-                );
-                columns.push((name.clone(), *kind));
-            }
-        }
-    }
-}
+use crate::{
+    line_protocol::{Options, ParsedBody, parse},
+    test_database::TestDatabase,
+};
 
 fn parse_text(body: &str) -> ParsedBody {
     parse(
