@@ -205,10 +205,7 @@ async fn body<T: serde::de::DeserializeOwned>(
     catalog: &Catalog,
     request: Request,
 ) -> Result<T, ApiError> {
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     let (head, body) = request.into_parts();
     read_json(&head.headers, body, &limits, catalog.bucket().world()).await
 }

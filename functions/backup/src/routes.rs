@@ -394,10 +394,7 @@ async fn body<T: serde::de::DeserializeOwned>(
     engine: &BackupEngine,
     request: Request,
 ) -> Result<T, ApiError> {
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     let (head, body) = request.into_parts();
     read_json(&head.headers, body, &limits, engine.parts.bucket.world()).await
 }

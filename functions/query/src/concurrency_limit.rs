@@ -62,10 +62,7 @@ async fn set_limit((State(engine), caller, request): EngineCall) -> Result<Statu
     caller.require_admin()?;
     let SetLimitParams { force } = parse_query(request.uri())?;
     let (head, body) = request.into_parts();
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     let body: SetLimitBody = read_json(&head.headers, body, &limits, engine.world()).await?;
     let limit = match body.max_concurrent_queries {
         None => engine.settings().concurrent_queries,

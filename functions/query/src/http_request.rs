@@ -129,10 +129,7 @@ pub(crate) async fn body_of(
     head: &Parts,
     body: Body,
 ) -> Result<bytes::Bytes, ApiError> {
-    let limits = BodyLimits {
-        max_bytes: MAX_QUERY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_QUERY_BYTES);
     Ok(read_body(&head.headers, body, &limits, engine.world()).await?)
 }
 

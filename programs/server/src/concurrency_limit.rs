@@ -102,10 +102,7 @@ pub(super) fn limit_concurrency(
     let crowd = ConcurrencyLimiter {
         places: RequestPermits::new(requests, world.clone()),
         incoming: Arc::new(IncomingBodies::new(incoming)),
-        body_limits: BodyLimits {
-            max_bytes: body_bytes,
-            ..BodyLimits::default()
-        },
+        body_limits: BodyLimits::with_max_bytes(body_bytes),
         turned_away,
     };
     routes.layer(from_fn_with_state(Arc::new(crowd), handle_with_permit))

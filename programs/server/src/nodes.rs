@@ -115,10 +115,7 @@ async fn remove(
 
 async fn body<T: DeserializeOwned>(bucket: &Bucket, request: Request) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     read_json(&head.headers, body, &limits, bucket.world()).await
 }
 

@@ -142,10 +142,7 @@ async fn body<T: DeserializeOwned>(
     request: Request,
 ) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     read_json(&head.headers, body, &limits, &routes.world).await
 }
 

@@ -79,10 +79,7 @@ pub fn mcp_routes(api: Arc<dyn HttpApi>, settings: McpRouteSettings, world: Worl
 
 async fn answer(State(route): State<McpRoute>, request: Request) -> Result<Response, ApiError> {
     let (mut head, body) = request.into_parts();
-    let limits = BodyLimits {
-        max_bytes: MAX_REQUEST_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_REQUEST_BYTES);
     // The body is read here, because this read has a timeout and decodes gzip.
     let body = read_body(&head.headers, body, &limits, &route.world).await?;
     remove_body_headers(&mut head.headers);

@@ -58,10 +58,7 @@ async fn execute(
     let statement = if head.uri.query().is_some() {
         of_url(&head.uri)?
     } else {
-        let limits = BodyLimits {
-            max_bytes: MAX_STATEMENT_BYTES,
-            ..BodyLimits::default()
-        };
+        let limits = BodyLimits::with_max_bytes(MAX_STATEMENT_BYTES);
         let world = executor.queries().world();
         // The content type is ignored because curl sends a form by default.
         of_json(&read_body(&head.headers, body, &limits, world).await?)?

@@ -142,10 +142,7 @@ impl RoutesFixture {
             database: Arc::new(StubDatabase),
             triggers: Arc::clone(&triggers) as _,
             allowed: allowed.to_vec(),
-            body: BodyLimits {
-                max_bytes: 1_000,
-                ..BodyLimits::default()
-            },
+            body: BodyLimits::with_max_bytes(1_000),
         });
         let common = ServiceContext {
             cluster: ClusterId::new(Arc::clone(&catalog)),

@@ -103,10 +103,7 @@ async fn create_view(
     (State(engine), caller, request): EngineCall,
 ) -> Result<(StatusCode, Json<ViewDescription>), ApiError> {
     let (head, body) = request.into_parts();
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     let new: NewViewBody = read_json(&head.headers, body, &limits, engine.world()).await?;
     let database = engine.resolve_for_read(&caller, &new.db).await?;
     let view = engine

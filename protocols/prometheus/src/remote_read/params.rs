@@ -35,10 +35,7 @@ impl RequestParams {
         let is_form =
             content_type.is_some_and(|value| value.as_bytes().starts_with(FORM.as_bytes()));
         if head.method == Method::POST && is_form {
-            let limits = BodyLimits {
-                max_bytes: MAX_FORM_BYTES,
-                ..BodyLimits::default()
-            };
+            let limits = BodyLimits::with_max_bytes(MAX_FORM_BYTES);
             let form = read_body(&head.headers, body, &limits, engine.world())
                 .await
                 .map_err(ApiError::from)?;

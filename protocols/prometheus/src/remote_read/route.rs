@@ -167,10 +167,7 @@ impl PrometheusReader {
     }
 
     async fn decode(&self, head: &Parts, body: Body) -> Result<ReadRequest, ReadFailure> {
-        let limits = BodyLimits {
-            max_bytes: MAX_REQUEST_BYTES,
-            ..BodyLimits::default()
-        };
+        let limits = BodyLimits::with_max_bytes(MAX_REQUEST_BYTES);
         let block = read_body(&head.headers, body, &limits, self.engine.world())
             .await
             .map_err(ApiError::from)?;
@@ -304,10 +301,7 @@ async fn store_rules(
         let (head, body) = request.into_parts();
         let context = reader.url_context(&head)?;
         context.authorize().await?;
-        let limits = BodyLimits {
-            max_bytes: MAX_RULES_BYTES,
-            ..BodyLimits::default()
-        };
+        let limits = BodyLimits::with_max_bytes(MAX_RULES_BYTES);
         let text = read_body(&head.headers, body, &limits, reader.engine.world())
             .await
             .map_err(ApiError::from)?;

@@ -26,6 +26,16 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
+impl BodyLimits {
+    /// Returns limits with this maximum size, and the default timeout.
+    pub fn with_max_bytes(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for BodyLimits {
     /// 10 MiB as in InfluxDB 3, and 30 s.
     fn default() -> Self {
