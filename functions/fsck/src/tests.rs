@@ -119,10 +119,7 @@ impl FsckFixture {
         let bucket = Bucket::new(Arc::clone(&store), world);
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
-        let settings = ManifestSettings {
-            inline_sections: 16,
-            ..ManifestSettings::default()
-        };
+        let settings = ManifestSettings::with_inline_sections(16);
         let manifests = ManifestStore::new(bucket.clone(), &rules, settings);
         let flusher = Flusher::new(
             bucket.clone(),

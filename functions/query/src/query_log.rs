@@ -532,10 +532,7 @@ mod tests {
     }
 
     fn begin(log: &QueryLog, database: DatabaseId, text: &str) -> RunningQuery {
-        let request = QueryRequest {
-            text: text.to_owned(),
-            ..QueryRequest::default()
-        };
+        let request = QueryRequest::new(text);
         log.begin(vec![database], StatementLanguage::Sql, &request)
     }
 
@@ -571,10 +568,7 @@ mod tests {
     #[test]
     fn a_database_does_not_show_the_text_of_a_query_that_reads_others() {
         let log = log(10);
-        let request = QueryRequest {
-            text: "SELECT secret FROM a..m, b..m".to_owned(),
-            ..QueryRequest::default()
-        };
+        let request = QueryRequest::new("SELECT secret FROM a..m, b..m");
         let databases = vec![HOME, DatabaseId::new(2)];
         log.begin(databases, StatementLanguage::InfluxQl, &request).record_success();
         assert_eq!(texts(&log, Some(HOME)), [SEVERAL_DATABASES]);

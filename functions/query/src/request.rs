@@ -39,6 +39,16 @@ pub struct QueryRequest {
     pub extension: Option<Arc<dyn SessionExtension>>,
 }
 
+impl QueryRequest {
+    /// Creates a request of one statement.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// How materialized views answer queries of their sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RollupUse {

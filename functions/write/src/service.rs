@@ -93,6 +93,16 @@ pub struct WriteOptions {
     pub duplicates: DuplicateCheck,
 }
 
+impl WriteOptions {
+    /// Returns the options of lines with timestamps in this unit.
+    pub fn with_precision(precision: Precision) -> Self {
+        Self {
+            precision,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for WriteOptions {
     /// The defaults of InfluxDB 3's `/api/v3/write_lp`: `auto`, partial, and answered after the put.
     fn default() -> Self {

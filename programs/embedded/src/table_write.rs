@@ -41,10 +41,7 @@ impl TableWrite {
     /// Creates a write to a table whose time column is `time`.
     pub fn new(table: &str) -> Self {
         Self {
-            mapping: ColumnMapping {
-                table: table.to_owned(),
-                ..ColumnMapping::default()
-            },
+            mapping: ColumnMapping::for_table(table),
             allow_duplicates: false,
         }
     }

@@ -67,10 +67,7 @@ fn try_convert(
         groups,
         mut refused,
     } = rows.finish().unwrap();
-    let options = Options {
-        precision: Precision::Nanosecond,
-        ..Options::default()
-    };
+    let options = Options::with_precision(Precision::Nanosecond);
     let mut lines = Vec::new();
     for (index, rows) in groups.iter().enumerate() {
         let parsed = rows.validate(&EmptyDatabase, &options).unwrap();

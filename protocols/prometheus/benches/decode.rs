@@ -108,10 +108,7 @@ fn benchmark(criterion: &mut Criterion) {
     let samples = series.len() as u64;
     let two = version_2(&series);
     let one = WriteRequest { timeseries: series }.encode_to_vec();
-    let options = Options {
-        precision: Precision::Nanosecond,
-        ..Options::default()
-    };
+    let options = Options::with_precision(Precision::Nanosecond);
     let mut group = criterion.benchmark_group("remote write");
     group.throughput(Throughput::Elements(samples));
     for (name, version, message) in [

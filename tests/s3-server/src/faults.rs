@@ -22,6 +22,16 @@ pub struct Faults {
     pub date_skew: Duration,
 }
 
+impl Faults {
+    /// Returns faults that only delay requests, by at most this duration.
+    pub fn with_delay(delay: Duration) -> Self {
+        Self {
+            delay,
+            ..Self::default()
+        }
+    }
+}
+
 /// The faults drawn for one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestFaults {

@@ -209,10 +209,7 @@ async fn client(stage: ActorContext, places: Vec<Arc<InstanceSlot>>, history: Sh
         let suffix = world.chance.pick(&["i", ".0"]);
         let time = witness_time(request);
         let line = format!("{TABLE},{TAG}=a {NAME}={request}{suffix} {time}\n");
-        let options = WriteOptions {
-            precision: Precision::Nanosecond,
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions::with_precision(Precision::Nanosecond);
         let written = instance.writer.write(DATABASE_NAME, line.into(), options).await;
         let end = written.is_ok().then(|| world.time.now());
         let at = RequestTime { begin, end };

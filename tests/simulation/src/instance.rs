@@ -119,10 +119,7 @@ impl Instance {
             ProtocolMargins::NETWORK,
             Some(rules),
         ));
-        let manifest_settings = ManifestSettings {
-            inline_sections: start.inline_sections,
-            ..ManifestSettings::default()
-        };
+        let manifest_settings = ManifestSettings::with_inline_sections(start.inline_sections);
         let manifests = ManifestStore::new(bucket.clone(), &rules, manifest_settings);
         let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let settings = SnapshotSettings {

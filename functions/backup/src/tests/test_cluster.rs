@@ -290,10 +290,7 @@ impl TestCluster {
         loop {
             self.pass(Duration::from_millis(1));
             let line = format!("m,host={host} v={value}i {time}");
-            let options = WriteOptions {
-                precision: Precision::Nanosecond,
-                ..WriteOptions::default()
-            };
+            let options = WriteOptions::with_precision(Precision::Nanosecond);
             let written = self.writer.write(database, Bytes::from(line), options);
             if let Ok(written) = written.await {
                 let change = Change::Write(host.to_owned(), time, value);

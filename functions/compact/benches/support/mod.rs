@@ -38,10 +38,7 @@ pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
             Some(10) => Precision::Second,
             _ => Precision::Nanosecond,
         };
-        let options = Options {
-            precision,
-            ..Options::default()
-        };
+        let options = Options::with_precision(precision);
         for table in parse(body, &EmptySchemaView, &options).unwrap().tables {
             let (tags, batches) = parts.entry(table.name).or_default();
             for (name, kind) in table.new_columns {

@@ -355,10 +355,7 @@ impl CompactTestBed {
 
     /// Flushes all written segments like a process that keeps few sections in the manifest.
     pub(super) async fn flush_to_pages(&self, database: &str, inline_sections: usize) {
-        let settings = ManifestSettings {
-            inline_sections,
-            ..ManifestSettings::default()
-        };
+        let settings = ManifestSettings::with_inline_sections(inline_sections);
         let flusher = Flusher::new(
             self.bucket.clone(),
             Arc::clone(&self.catalog),

@@ -324,10 +324,7 @@ impl TestProcess {
     }
 
     pub(super) async fn write(&self, database: &str, lines: &str) -> Result<Stamp, String> {
-        let options = WriteOptions {
-            precision: Precision::Nanosecond,
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions::with_precision(Precision::Nanosecond);
         let body = Bytes::from(lines.to_owned());
         let written = self.service.write(database, body, options).await;
         let accepted = written.map_err(|error| error.to_string())?;

@@ -139,10 +139,7 @@ async fn evaluate(
     let query = PromqlQuery {
         caller: Caller::unrestricted(),
         database: database.to_owned(),
-        request: QueryRequest {
-            text: text.to_owned(),
-            ..QueryRequest::default()
-        },
+        request: QueryRequest::new(text),
         evaluation: Evaluation {
             range: EvaluationRange::Instant {
                 at_ms: START_MS + 2_500,

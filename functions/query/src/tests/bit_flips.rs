@@ -201,10 +201,7 @@ impl BitFlipFixture {
 
 /// Creates a flusher that keeps few sections in the manifest itself.
 fn paging_flusher(one: &QueryTestInstance) -> Flusher {
-    let settings = ManifestSettings {
-        inline_sections: 4,
-        ..ManifestSettings::default()
-    };
+    let settings = ManifestSettings::with_inline_sections(4);
     let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
     Flusher::new(
         one.bucket.clone(),

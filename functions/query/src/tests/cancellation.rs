@@ -55,10 +55,7 @@ async fn with_threads(threads: usize) -> QueryTestInstance {
 }
 
 fn request(text: &str) -> QueryRequest {
-    QueryRequest {
-        text: text.to_owned(),
-        ..QueryRequest::default()
-    }
+    QueryRequest::new(text)
 }
 
 /// Lets other threads compute for a while, in real time, because the test's clock does not advance by itself.

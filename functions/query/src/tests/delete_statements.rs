@@ -263,10 +263,7 @@ async fn the_arrival_of_a_delete_precedes_its_wait_for_a_permit() {
     let one = QueryTestInstance::built(store, clock, settings, deleter).await;
     one.write(WEATHER).await;
     // A query holds the only permit until its rows are read: more than fit into the channel.
-    let running = QueryRequest {
-        text: "SELECT * FROM generate_series(1, 1000000)".to_owned(),
-        ..QueryRequest::default()
-    };
+    let running = QueryRequest::new("SELECT * FROM generate_series(1, 1000000)");
     let unread = one.engine.query(DATABASE, running).await.unwrap();
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
     let delete = one.post(body);

@@ -41,10 +41,7 @@ async fn with_time<T>(pair: &Pair, step: Duration, answer: impl Future<Output = 
 
 /// Returns the batches of an answer, of which the last one may be an error.
 async fn batches(pair: &Pair, sql: &str) -> Vec<Result<RecordBatch, QueryError>> {
-    let request = QueryRequest {
-        text: sql.to_owned(),
-        ..QueryRequest::default()
-    };
+    let request = QueryRequest::new(sql);
     let rows = pair.distributed.engine.query(DATABASE, request).await;
     rows.unwrap().batches.collect().await
 }

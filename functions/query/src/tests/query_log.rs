@@ -33,10 +33,7 @@ async fn with(settings: QuerySettings) -> QueryTestInstance {
 }
 
 fn request(text: &str) -> QueryRequest {
-    QueryRequest {
-        text: text.to_owned(),
-        ..QueryRequest::default()
-    }
+    QueryRequest::new(text)
 }
 
 #[tokio::test]

@@ -298,10 +298,7 @@ async fn too_many_bytes_in_flight_are_503() {
 #[tokio::test(start_paused = true)]
 async fn the_service_works_without_http() {
     let (stage, instance) = WriteTestBed::with_instance();
-    let options = WriteOptions {
-        precision: Precision::Second,
-        ..WriteOptions::default()
-    };
+    let options = WriteOptions::with_precision(Precision::Second);
     let body = "m v=1 1\nm v=2 2".into();
     let accepted = instance.service.write("d", body, options).await.unwrap();
     assert_eq!(accepted.rows, 2);

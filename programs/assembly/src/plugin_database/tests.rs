@@ -186,10 +186,7 @@ async fn plugins_take_at_most_half_of_the_query_permits() {
     let held = one.database.query("db", sql, &[]).await.unwrap();
     let refused = one.query("db", sql, &[]).await.unwrap_err();
     assert_eq!(refused.0, "query error: too many queries are waiting");
-    let client = QueryRequest {
-        text: sql.to_owned(),
-        ..QueryRequest::default()
-    };
+    let client = QueryRequest::new(sql);
     let database = one.queries.find_database("db").await.unwrap();
     assert!(one.queries.query(database, client).await.is_ok());
     drop(held);

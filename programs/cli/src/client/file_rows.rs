@@ -153,10 +153,7 @@ mod tests {
     fn read(csv: &str, limit: usize) -> (Vec<RowBatch>, Option<FileRowsError>) {
         let options = ReadOptions {
             format: Some(Format::Csv),
-            mapping: ColumnMapping {
-                table: "m".to_owned(),
-                ..ColumnMapping::default()
-            },
+            mapping: ColumnMapping::for_table("m"),
             ..ReadOptions::default()
         };
         let input = FileInput::Bytes(csv.to_owned().into());

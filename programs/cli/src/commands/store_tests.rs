@@ -102,10 +102,7 @@ impl ClusterFixture {
         let margins = ProtocolMargins::SHORT_LOCAL;
         let rules = ProtocolRules::new(margins);
         let catalog = Arc::new(Catalog::new(bucket.clone(), margins, None));
-        let settings = ManifestSettings {
-            inline_sections: INLINE_SECTIONS,
-            ..ManifestSettings::default()
-        };
+        let settings = ManifestSettings::with_inline_sections(INLINE_SECTIONS);
         let manifests = ManifestStore::new(bucket.clone(), &rules, settings);
         let flusher = Flusher::new(
             bucket.clone(),

@@ -188,10 +188,7 @@ fn encode_rows(from: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
 fn encode_lines(from: &Path, table: &str, out: &mut dyn Write) -> Result<(), ExportError> {
     let options = ReadOptions {
         format: Some(neap_file_formats::Format::Parquet),
-        mapping: ColumnMapping {
-            table: table.to_owned(),
-            ..ColumnMapping::default()
-        },
+        mapping: ColumnMapping::for_table(table),
         ..ReadOptions::default()
     };
     let mut reader = FileReader::open(FileInput::File(open(from)?), options)?;

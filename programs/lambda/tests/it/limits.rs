@@ -28,10 +28,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
         "",
     );
     assert_eq!(queries.say(&event).await["statusCode"], 200);
-    server.set_faults(Faults {
-        delay: EVENT_TIME,
-        ..Faults::default()
-    });
+    server.set_faults(Faults::with_delay(EVENT_TIME));
     // 1 s is reserved for the response.
     let left = Duration::from_millis(1_500);
     let late = queries.try_invoke(&event, left).await.unwrap();
@@ -81,10 +78,7 @@ async fn only_requests_through_api_gateway_have_the_request_timeout() {
         writes.say(&event).await["statusCode"].clone()
     };
     // No write becomes durable within its time.
-    server.set_faults(Faults {
-        delay: EVENT_TIME,
-        ..Faults::default()
-    });
+    server.set_faults(Faults::with_delay(EVENT_TIME));
     let http_api = status(|event| {
         event["requestContext"]["domainName"] = "a.execute-api.eu-central-1.amazonaws.com".into();
     });
@@ -191,10 +185,7 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let open = || FunctionUnderTest::open::<CompactProgram>(&large_responses::open(&flags, &[]));
     let ready = open();
     ready.say(&json!({"event": "collect"})).await;
-    server.set_faults(Faults {
-        delay: EVENT_TIME,
-        ..Faults::default()
-    });
+    server.set_faults(Faults::with_delay(EVENT_TIME));
     // 5 s are reserved for work in progress.
     let left = Duration::from_millis(5_500);
     let record =

@@ -178,10 +178,7 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
     // From here on the engine has read the triggers.
     let unknown = request("POST", "/api/v3/engine/unknown", "", "");
     assert_eq!(engine.say(&unknown).await["statusCode"], 404);
-    server.set_faults(Faults {
-        delay: EVENT_TIME,
-        ..Faults::default()
-    });
+    server.set_faults(Faults::with_delay(EVENT_TIME));
     let event = request("POST", "/api/v3/engine/quick", "seconds=0", "");
     let answered = World::system()
         .timeout(EVENT_TIME / 2, engine.try_invoke(&event, EVENT_TIME))
@@ -195,10 +192,7 @@ async fn messages_are_sent_again_if_the_store_is_too_slow() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large_responses::flags(&server);
     let engine = FunctionUnderTest::open::<EngineProgram>(&large_responses::open(&flags, &[]));
-    server.set_faults(Faults {
-        delay: EVENT_TIME,
-        ..Faults::default()
-    });
+    server.set_faults(Faults::with_delay(EVENT_TIME));
     let event = crate::instance::recorded("engine-queue");
     let answer = engine.try_invoke(&event, Duration::from_secs(1)).await.unwrap();
     let messages = event["Records"].as_array().unwrap().len();

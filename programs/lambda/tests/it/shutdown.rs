@@ -91,10 +91,7 @@ async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
     let queries = FunctionProcess::start(QUERY, &variables).await;
     let event = select("SELECT v FROM t");
     assert_eq!(queries.say(&event).await.unwrap()["statusCode"], 200);
-    server.set_faults(Faults {
-        delay: EVENT_TIME,
-        ..Faults::default()
-    });
+    server.set_faults(Faults::with_delay(EVENT_TIME));
     let answering = queries.send(&event).await;
     sleep_for(DELIVERY_TIME).await;
     queries.terminate();

@@ -44,10 +44,7 @@ impl ListenerTestBed {
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\n\
                      cpu,host=a usage=1.5,n=2i 2000000000\n\
                      cpu,host=b usage=2.5,n=3i 2000000000";
-        let options = WriteOptions {
-            precision: Precision::Nanosecond,
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions::with_precision(Precision::Nanosecond);
         writes.write(DATABASE, lines.into(), options).await.unwrap();
         let access = if needs_token {
             let settings = AuthSettings {

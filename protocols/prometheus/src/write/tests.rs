@@ -29,10 +29,7 @@ impl SchemaView for EmptySchema {
 }
 
 fn validate(points: PointBatches) -> ParsedBody {
-    let options = Options {
-        precision: Precision::Nanosecond,
-        ..Options::default()
-    };
+    let options = Options::with_precision(Precision::Nanosecond);
     let rows = points.into_rows().unwrap();
     rows.validate(&EmptySchema, &options).unwrap()
 }

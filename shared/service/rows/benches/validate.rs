@@ -96,10 +96,7 @@ fn batch(has_dictionaries: bool) -> RecordBatch {
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("validate");
     group.throughput(Throughput::Elements(ROWS as u64));
-    let options = Options {
-        precision: Precision::Nanosecond,
-        ..Options::default()
-    };
+    let options = Options::with_precision(Precision::Nanosecond);
     let lines = lines();
     group.bench_function("line protocol", |bencher| {
         bencher.iter(|| parse(black_box(lines.as_bytes()), &EmptySchema, &options));

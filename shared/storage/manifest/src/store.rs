@@ -33,6 +33,16 @@ pub struct ManifestSettings {
     pub page_cache_bytes: u64,
 }
 
+impl ManifestSettings {
+    /// Returns settings with this maximum number of inline sections.
+    pub fn with_inline_sections(inline_sections: usize) -> Self {
+        Self {
+            inline_sections,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for ManifestSettings {
     fn default() -> Self {
         Self {

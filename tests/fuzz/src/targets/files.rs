@@ -38,10 +38,7 @@ pub(crate) fn arrow(input: &[u8]) {
 fn read(format: Format, input: &[u8]) {
     let options = ReadOptions {
         format: Some(format),
-        mapping: ColumnMapping {
-            table: "m".to_owned(),
-            ..ColumnMapping::default()
-        },
+        mapping: ColumnMapping::for_table("m"),
         max_decoded_bytes: Some(MAX_DECODED_BYTES),
         ..ReadOptions::default()
     };

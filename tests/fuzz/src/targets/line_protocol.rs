@@ -79,10 +79,7 @@ fn options_of_written_lines() -> Options {
 }
 
 fn lines_of(table: TableRows) -> LineRows {
-    let mapping = ColumnMapping {
-        table: table.name,
-        ..ColumnMapping::default()
-    };
+    let mapping = ColumnMapping::for_table(table.name);
     let numbered = NumberedBatch {
         first_row: 1,
         batch: table.batch.slice(0, table.batch.num_rows().min(MAX_WRITTEN_ROWS)),

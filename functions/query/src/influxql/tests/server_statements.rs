@@ -25,10 +25,7 @@ async fn a_running_query_is_listed_and_killed() {
     assert_eq!(queries(&one).await, Vec::<Value>::new());
     // Its rows come in many batches.
     let text = "SELECT value FROM generate_series(1, 1000000)";
-    let request = QueryRequest {
-        text: text.to_owned(),
-        ..QueryRequest::default()
-    };
+    let request = QueryRequest::new(text);
     let database = one.engine.find_database("db").await.unwrap();
     let mut rows = one.engine.query(database, request).await.unwrap();
     let listed = queries(&one).await;

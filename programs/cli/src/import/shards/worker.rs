@@ -285,10 +285,7 @@ impl ShardWorker {
                 refused: Vec::new(),
                 has_tag_dictionaries: false,
             };
-            let mapping = ColumnMapping {
-                table: table.clone(),
-                ..ColumnMapping::default()
-            };
+            let mapping = ColumnMapping::for_table(table.clone());
             let mut encoder = LineEncoder::new(&numbered, &mapping, Precision::Nanosecond)
                 .map_err(|error| failed(error.to_string()))?;
             while encoder.encode(&mut self.rows.lines, usize::MAX) {}

@@ -188,10 +188,7 @@ impl Cluster {
             .map(|time| format!("rooms,room=a temp={value} {}\n", time * SECOND))
             .collect();
         let service = &self.clients.worker.service;
-        let options = WriteOptions {
-            precision: Precision::Nanosecond,
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions::with_precision(Precision::Nanosecond);
         let written = service.write("home", lines.into(), options);
         written.await.unwrap();
         let overwritten = times.filter(|time| visible.imported.contains(time));

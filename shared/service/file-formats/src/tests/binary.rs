@@ -62,10 +62,7 @@ fn arrow_stream(batch: &RecordBatch) -> Vec<u8> {
 /// Options without a format.
 fn sniffed() -> ReadOptions {
     ReadOptions {
-        mapping: ColumnMapping {
-            table: "m".to_owned(),
-            ..ColumnMapping::default()
-        },
+        mapping: ColumnMapping::for_table("m"),
         ..ReadOptions::default()
     }
 }

@@ -96,6 +96,14 @@ fn has_unknown_items(pattern: &str) -> bool {
 }
 
 impl ColumnMapping {
+    /// Returns the mapping of columns with metadata to a table.
+    pub fn for_table(table: impl Into<String>) -> Self {
+        Self {
+            table: table.into(),
+            ..Self::default()
+        }
+    }
+
     /// Checks the parts that do not depend on the columns.
     pub(crate) fn check(&self) -> Result<(), MappingError> {
         match validate_table_name(&self.table) {

@@ -49,3 +49,13 @@ pub struct Options {
     /// Maximum number of refused lines to report.
     pub max_errors: Option<usize>,
 }
+
+impl Options {
+    /// Returns the options of lines with timestamps in this unit.
+    pub fn with_precision(precision: Precision) -> Self {
+        Self {
+            precision,
+            ..Self::default()
+        }
+    }
+}

@@ -53,10 +53,7 @@ impl ManifestFixture {
     /// Creates an instance with its own caches.
     pub(super) fn on(stage: &ManifestTestBed, seed: u64, inline_sections: usize) -> Self {
         let mut instance = stage.instance(seed, SnapshotSettings::default());
-        let settings = ManifestSettings {
-            inline_sections,
-            ..ManifestSettings::default()
-        };
+        let settings = ManifestSettings::with_inline_sections(inline_sections);
         instance.manifests = ManifestStore::new(instance.bucket.clone(), &instance.rules, settings);
         Self {
             stage: stage.clone(),

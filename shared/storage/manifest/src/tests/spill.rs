@@ -17,10 +17,7 @@ const DAY_NANOS: i64 = 86_400_000_000_000;
 fn stage(inline_sections: usize) -> (ManifestTestBed, Instance) {
     let stage = ManifestTestBed::new();
     let mut instance = stage.instance(1, SnapshotSettings::default());
-    let settings = ManifestSettings {
-        inline_sections,
-        ..ManifestSettings::default()
-    };
+    let settings = ManifestSettings::with_inline_sections(inline_sections);
     instance.manifests = ManifestStore::new(instance.bucket.clone(), &instance.rules, settings);
     (stage, instance)
 }

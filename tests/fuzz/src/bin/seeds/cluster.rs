@@ -59,10 +59,7 @@ impl Cluster {
         // Changes do not wait for other processes, because the clock does not advance by itself.
         let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         let rules: ProtocolRules = catalog.rules().await.expect("a catalog");
-        let settings = ManifestSettings {
-            inline_sections: INLINE_SECTIONS,
-            ..ManifestSettings::default()
-        };
+        let settings = ManifestSettings::with_inline_sections(INLINE_SECTIONS);
         let writer = WriteService::new(WriteServiceParts::local(&catalog, rules));
         let flusher = Flusher::new(
             bucket.clone(),

@@ -28,10 +28,7 @@ impl SchemaView for OneTable {
 }
 
 fn options() -> Options {
-    Options {
-        precision: Precision::Nanosecond,
-        ..Options::default()
-    }
+    Options::with_precision(Precision::Nanosecond)
 }
 
 fn validate(points: PointBatches) -> ParsedBody {

@@ -309,10 +309,7 @@ fn timestamps_and_metadata_of_influxdb_need_no_mapping() {
     let rows = ColumnarRows::new(mapping, vec![batch]).unwrap();
     let database = TestDatabase::default();
     let got = rows.validate(&database, &Options::default()).unwrap();
-    let options = Options {
-        precision: Precision::Nanosecond,
-        ..Options::default()
-    };
+    let options = Options::with_precision(Precision::Nanosecond);
     let lines = b"m,host=a v=1.5 1\nm,host=a v=2.5 2";
     let expected = parse(lines, &database, &options).unwrap();
     assert_eq!(got.tables[0].batch, expected.tables[0].batch);

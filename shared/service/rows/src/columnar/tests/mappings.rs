@@ -120,10 +120,7 @@ fn mappings_that_do_not_fit_are_refused() {
 #[test]
 fn rows_of_several_tables_share_numbers_limits_and_errors() {
     let part = |table: &str, first_row, values: &[i64]| TablePart {
-        mapping: ColumnMapping {
-            table: table.to_owned(),
-            ..ColumnMapping::default()
-        },
+        mapping: ColumnMapping::for_table(table),
         batches: vec![NumberedBatch {
             first_row,
             refused: Vec::new(),

@@ -21,10 +21,7 @@ fn real_files_are_read_as_influxdb_reads_them() {
         let Some(bytes) = read_bytes_outside(&format!("data/{name}.lp")) else {
             return;
         };
-        let options = Options {
-            precision: Precision::Nanosecond,
-            ..Options::default()
-        };
+        let options = Options::with_precision(Precision::Nanosecond);
         let parsed = parse(&bytes, &TestDatabase::default(), &options).unwrap();
         assert_eq!(messages(&parsed), [], "{name}");
         let mut expected: HashMap<String, Vec<Point>> = HashMap::new();

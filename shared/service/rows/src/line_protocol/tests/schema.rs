@@ -115,10 +115,7 @@ fn a_refused_line_adds_no_columns_and_no_rows() {
         "other v=1,v=2",
         "m,x=1,x=2 v=1i",
     ] {
-        let options = Options {
-            precision: Precision::Second,
-            ..Options::default()
-        };
+        let options = Options::with_precision(Precision::Second);
         let body = good.replace('\n', &format!("\n{bad}\n"));
         let with = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
         let without = parse(good.as_bytes(), &TestDatabase::default(), &options).unwrap();
