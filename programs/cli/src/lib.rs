@@ -9,6 +9,7 @@
 //! | [`client`] | a client of a server |
 //! | `nearest_name` | the known name that a misspelt one probably means |
 //! | `owner_only` | files and directories that only their owner may read |
+//! | `progress_bar` | progress bars of commands |
 //! | `table_names` | the statement that lists the tables of a database |
 //! | `times` | times in options |
 
@@ -18,6 +19,7 @@ pub mod export;
 pub mod import;
 mod nearest_name;
 mod owner_only;
+mod progress_bar;
 mod shell;
 mod table_names;
 mod times;

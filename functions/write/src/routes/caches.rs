@@ -15,7 +15,7 @@ use axum::{
 use http::StatusCode;
 use neap_bucket::{StoreTime, VersionedValue};
 use neap_catalog::{
-    CatalogError, DatabaseAction, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
+    DatabaseAction, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
     NewDistinctCache, NewLastCache, Table, ValueColumns,
 };
 use neap_http::{ApiError, parse_query};
@@ -23,7 +23,7 @@ use neap_schema::{ColumnId, ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
 
-use super::configure::{ServiceCall, find_for, json, no_table};
+use super::configure::{ServiceCall, find_for, json, no_table, refused};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -131,13 +131,6 @@ async fn create_distinct_cache(
     Ok(created_answer(
         &service, database, &body.db, &catalog, &operation,
     ))
-}
-
-fn refused(error: CatalogError, db: &str) -> ApiError {
-    match error {
-        CatalogError::NoSuchTable { table } => no_table(db, &table),
-        error => error.into(),
-    }
 }
 
 /// Returns the answer with the change to the catalog. The sequence number is the catalog version.

@@ -357,6 +357,14 @@ pub(super) fn no_table(db: &str, table: &str) -> ApiError {
     ApiError::text(Kind::NotFound, text)
 }
 
+/// Returns the answer to a failed change of what a table has.
+pub(super) fn refused(error: CatalogError, db: &str) -> ApiError {
+    match error {
+        CatalogError::NoSuchTable { table } => no_table(db, &table),
+        error => error.into(),
+    }
+}
+
 /// Returns the answer to a failed change of a table or one of its columns.
 pub(super) fn table_error(error: CatalogError, db: &str, table: &str) -> ApiError {
     match error {

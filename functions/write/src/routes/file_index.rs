@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
-use neap_catalog::{CatalogError, DatabaseAction};
-use neap_http::{ApiError, parse_query};
+use neap_catalog::DatabaseAction;
+use neap_http::parse_query;
 use serde::Deserialize;
 
-use super::configure::{ServiceCall, StatusResult, find_for, json, no_table};
+use super::configure::{ServiceCall, StatusResult, find_for, json, refused};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -57,11 +57,4 @@ async fn delete((State(service), caller, request): ServiceCall) -> StatusResult 
     let deleted = service.catalog.delete_file_index(database, table.as_deref());
     deleted.await.map_err(|error| refused(error, &db))?;
     Ok(StatusCode::OK)
-}
-
-fn refused(error: CatalogError, db: &str) -> ApiError {
-    match error {
-        CatalogError::NoSuchTable { table } => no_table(db, &table),
-        error => error.into(),
-    }
 }

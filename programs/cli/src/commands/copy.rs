@@ -1,7 +1,7 @@
 //! `neap copy`: copies a cluster as a backup, directly on the store.
 
 use clap::Args;
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar};
 use neap_backup::{ClusterCopier, CopyProgress, CopyStats};
 use neap_bucket::{CopyStage, StoreConfig, World};
 use neap_fsck::{Fsck, FsckOptions};
@@ -11,6 +11,7 @@ use super::{
     CommandError, fsck,
     open_cluster::{check_used, open_existing},
 };
+use crate::progress_bar;
 
 /// The options of `neap copy`.
 #[derive(Debug, Args)]
@@ -44,7 +45,8 @@ pub(super) async fn run(
     }
     let to = Stores::open(&config, &world)?;
     let progress = if console.err_is_terminal {
-        visible_progress()
+        let template = "{spinner} {msg} {bytes}, {bytes_per_sec}";
+        progress_bar::visible(ProgressBar::new_spinner(), template)
     } else {
         ProgressBar::hidden()
     };
@@ -94,14 +96,5 @@ fn message(stage: CopyStage) -> &'static str {
         CopyStage::Objects => "data",
         CopyStage::Catalogs | CopyStage::Backups | CopyStage::Root => "catalogs",
         CopyStage::Code => "code of plugins",
-    }
-}
-
-fn visible_progress() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template("{spinner} {msg} {bytes}, {bytes_per_sec}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, error::ErrorKind};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use neap_bucket::World;
 use neap_server::console::Console;
 
@@ -13,6 +13,7 @@ use crate::{
         self, ExportCompression, ExportFormat, ExportRequest, ExportSource, ExportStats, Exporter,
         TimeRange, VerifyStats,
     },
+    progress_bar,
     times::{as_of_for_server, parse_time},
 };
 
@@ -121,7 +122,8 @@ pub(super) async fn run(
     let progress = if args.quiet || !console.err_is_terminal {
         ProgressBar::hidden()
     } else {
-        visible_progress()
+        let template = "{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+        progress_bar::visible(ProgressBar::new(0), template)
     };
     let parallel = args.max_concurrent_requests;
     let exporter = Exporter::open(
@@ -194,16 +196,6 @@ fn summary(stats: &ExportStats) -> String {
         stats.files,
         HumanBytes(stats.bytes)
     )
-}
-
-fn visible_progress() -> ProgressBar {
-    let progress = ProgressBar::new(0);
-    progress.set_draw_target(ProgressDrawTarget::stderr());
-    let template = "{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
-    match ProgressStyle::with_template(template) {
-        Ok(style) => progress.with_style(style),
-        Err(_) => progress,
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `neap fsck`: checks the integrity of a bucket, directly on the store.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use neap_backup::{BackupFinding, check_backups};
 use neap_bucket::{StoreConfig, World};
 use neap_catalog::Catalog;
@@ -18,6 +18,7 @@ use super::{
     CommandError, directory_clock,
     open_cluster::{check_directory, check_used},
 };
+use crate::progress_bar;
 
 /// The options of `neap fsck`.
 #[derive(Debug, Args)]
@@ -184,7 +185,8 @@ pub(super) async fn check(
     console: &Console,
 ) -> Result<FsckReport, CommandError> {
     let bar = if console.err_is_terminal && options.full {
-        visible_progress()
+        let template = "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+        progress_bar::visible(ProgressBar::new(0), template)
     } else {
         ProgressBar::hidden()
     };
@@ -199,14 +201,4 @@ pub(super) async fn check(
     let report = fsck.check(options, &show).await;
     bar.finish_and_clear();
     Ok(report?)
-}
-
-fn visible_progress() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    let template = "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -5,7 +5,7 @@ mod file_options;
 use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use neap_assembly::options::parse_bytes;
 use neap_bucket::World;
 use neap_server::console::Console;
@@ -17,7 +17,10 @@ use super::{
     input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs, parse_url},
 };
-use crate::client::{UploadSettings, UploadSource, UploadStats, Uploader};
+use crate::{
+    client::{UploadSettings, UploadSource, UploadStats, Uploader},
+    progress_bar,
+};
 
 /// The options of `neap write`.
 #[derive(Debug, Args)]
@@ -280,11 +283,7 @@ fn visible_progress(bytes: Option<u64>) -> ProgressBar {
             "{spinner} {bytes}, {bytes_per_sec}",
         ),
     };
-    progress.set_draw_target(ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template(template) {
-        Ok(style) => progress.with_style(style),
-        Err(_) => progress,
-    }
+    progress_bar::visible(progress, template)
 }
 
 #[cfg(test)]

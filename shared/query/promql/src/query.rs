@@ -315,16 +315,7 @@ pub async fn evaluate(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn evaluation(range: EvaluationRange) -> Evaluation {
-        Evaluation {
-            range,
-            lookback_ms: 300_000,
-            subquery_step_ms: 60_000,
-            limits: EvaluationLimits::default(),
-            counts_samples: false,
-        }
-    }
+    use crate::tests::evaluation;
 
     fn steps(start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize, RangeError> {
         let range = EvaluationRange::Range {

@@ -32,7 +32,7 @@ fn between(start: i64, end: i64, step: i64) -> Evaluation {
     })
 }
 
-fn evaluation(range: EvaluationRange) -> Evaluation {
+pub(crate) fn evaluation(range: EvaluationRange) -> Evaluation {
     Evaluation {
         range,
         lookback_ms: 300_000,

@@ -3,7 +3,7 @@
 use std::{io::Read, path::PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use neap_assembly::options::parse_bytes;
 use neap_bucket::World;
 use neap_server::console::Console;
@@ -21,6 +21,7 @@ use crate::{
         ShardImport, SourceSettings, SourceToken, SourceVersion, StateFile, find_shards,
         import_csv, import_lines, import_live, import_shards, verify_counts,
     },
+    progress_bar,
     times::parse_time,
 };
 
@@ -423,12 +424,7 @@ fn visible_progress(counts_tables: bool) -> ProgressBar {
     } else {
         "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left, {wide_msg}"
     };
-    let progress = ProgressBar::new(0);
-    progress.set_draw_target(ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template(template) {
-        Ok(style) => progress.with_style(style),
-        Err(_) => progress,
-    }
+    progress_bar::visible(ProgressBar::new(0), template)
 }
 
 #[cfg(test)]
