@@ -230,13 +230,17 @@ async fn create_job(
     let columns = &upload.columns;
     columns.check(&summary.schema).map_err(refused)?;
     let service = &worker.service;
-    authorize_write(service, caller, database).await?;
+    let only = authorize_write(service, caller, database).await?;
     let catalog = service.catalog();
     let found = catalog.database_by_name(database, Duration::ZERO);
     let id = found.await?.ok_or_else(|| {
         let text = format!("Database not found {database}");
         ApiError::json(Kind::NotFound, text)
     })?;
+    // Another database may have got the name since.
+    if only.is_some_and(|only| only != id) {
+        return Err(CatalogError::Forbidden.into());
+    }
     let (target, is_new) = find_or_create_table(service, id, table, columns, &summary).await?;
     let duplicates = match upload.duplicates {
         DuplicateCheck::On if is_new => DuplicateCheck::NewTable,
