@@ -131,10 +131,13 @@ impl TailImageBuilder {
             None => Err(PointsError::OtherRows),
         };
         let newest = values_of(chunk)?;
-        // All versions of a point have the same tags.
-        let is_tag = matches!(newest.data_type(), DataType::Dictionary(..));
+        // All versions of a point have the same tags and time.
+        let is_key = matches!(
+            newest.data_type(),
+            DataType::Dictionary(..) | DataType::Timestamp(..)
+        );
         let keeps_older = self.on_duplicate == OnDuplicate::Keep;
-        if is_tag || newest.null_count() == 0 && !keeps_older {
+        if is_key || newest.null_count() == 0 && !keeps_older {
             return Ok(None);
         }
         let mut from: Vec<RowPosition> = (0..newest.len()).map(|row| (chunk, row)).collect();
