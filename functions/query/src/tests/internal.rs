@@ -96,10 +96,10 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
     one.catalog.delete_database("old", HardDelete::Never).await.unwrap();
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.databases").await,
-        "database_name,retention_period_ns,deleted,hard_deletion_time,auto_create,cold_after_ns,cold_class\n\
-         _internal,604800000000000,false,,,,\n\
-         db,,false,,none,,\n\
-         old-20231114T221320,86400000000000,true,,all,,\n"
+        "database_name,retention_period_ns,deleted,hard_deletion_time,auto_create,on_duplicate,cold_after_ns,cold_class\n\
+         _internal,604800000000000,false,,,,,\n\
+         db,,false,,none,replace,,\n\
+         old-20231114T221320,86400000000000,true,,all,replace,,\n"
     );
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.tables").await,
@@ -238,6 +238,7 @@ async fn columns_are_those_of_influxdb() {
     databases,deleted,Boolean,NO
     databases,hard_deletion_time,"Timestamp(s, ""UTC"")",YES
     databases,auto_create,Utf8View,YES
+    databases,on_duplicate,Utf8View,YES
     databases,cold_after_ns,UInt64,YES
     databases,cold_class,Utf8View,YES
     generation_durations,level,UInt8,NO

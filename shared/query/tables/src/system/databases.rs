@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{Catalog, ColdStorage, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
 use neap_scan::external;
-use neap_schema::AutoCreate;
+use neap_schema::{AutoCreate, OnDuplicate};
 
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
@@ -26,6 +26,8 @@ struct DatabaseRow {
     deletion: Option<Deletion>,
     /// `None`: the database accepts no writes.
     auto_create: Option<AutoCreate>,
+    /// `None`: as `auto_create`.
+    on_duplicate: Option<OnDuplicate>,
     cold: Option<ColdStorage>,
 }
 
@@ -37,6 +39,9 @@ fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
         .booleans("deleted", |row| row.deletion.is_some())
         .seconds_or_null("hard_deletion_time", |row| row.deletion?.hard_delete_at)
         .views_or_null("auto_create", |row| row.auto_create.map(AutoCreate::as_str))
+        .views_or_null("on_duplicate", |row| {
+            row.on_duplicate.map(OnDuplicate::as_str)
+        })
         .counts_or_null("cold_after_ns", |row| nanos(row.cold?.after()))
         .views_or_null("cold_class", |row| {
             row.cold.map(|cold| cold.class().as_str())
@@ -56,6 +61,7 @@ impl SystemTableSource for DatabasesSource {
                 retention: database.catalog.retention(),
                 deletion: database.entry.deletion,
                 auto_create: Some(database.catalog.auto_create()),
+                on_duplicate: Some(database.catalog.on_duplicate()),
                 cold: database.catalog.cold_storage(),
                 name: database.entry.name,
             },
@@ -66,6 +72,7 @@ impl SystemTableSource for DatabasesSource {
             retention: Some(INTERNAL_RETENTION),
             deletion: None,
             auto_create: None,
+            on_duplicate: None,
             cold: None,
         });
         databases.sort_by(|one, other| one.name.cmp(&other.name));
