@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::WriteOrder;
 use neap_catalog::ANY_AGE;
+use neap_schema::OnDuplicate;
 
 use super::test_bed::WriteTestBed;
 
@@ -43,6 +44,20 @@ async fn a_strict_write_costs_one_more_list() {
     instance.write("d", "m v=2 2").await;
     // If the database requires strict order, a write cannot choose a weaker one.
     let (reply, counts) = asked("clock").await;
+    assert_eq!(reply.status, 204);
+    assert_eq!(counts.to_string(), "1 put tail, 1 list tail");
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_are_strict_where_earlier_rows_are_kept_whatever_order_they_ask_for() {
+    let instance = WriteTestBed::new().instance();
+    let database = instance.catalog.create_database("d", None).await.unwrap();
+    let set = instance.catalog.set_on_duplicate(database, OnDuplicate::Keep);
+    set.await.unwrap();
+    instance.write("d", "m v=1 1").await;
+    let asked = Request::post("/api/v3/write_lp?db=d").header("x-neap-order", "clock");
+    let write = instance.send(asked.body(Body::from("m v=2 1")).unwrap());
+    let (reply, counts) = instance.counted(write).await;
     assert_eq!(reply.status, 204);
     assert_eq!(counts.to_string(), "1 put tail, 1 list tail");
 }
