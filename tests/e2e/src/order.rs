@@ -82,6 +82,28 @@ fn order_on(place: &StoreFixture) {
     assert_eq!(all, PAIRS as u64);
 }
 
+/// Writes each point through one process, and other values of it through another one, in a database that keeps earlier rows.
+fn first_values_on(place: &StoreFixture) {
+    let [one, other, reader] = processes(place);
+    let body = json!({ "db": DB, "on_duplicate": "keep" }).to_string();
+    let create = one
+        .request("POST", "/api/v3/configure/database")
+        .header("content-type", "application/json")
+        .body(body);
+    assert_eq!(Reply::receive(create).unwrap().status, 200);
+    for pair in 0..PAIRS {
+        write(&one, &format!("kept,pair={pair} v=1i 1"), None);
+        // No sender can choose a weaker order.
+        let later = format!("kept,pair={pair} v=2i,w=2i 1");
+        write(&other, &later, Some("clock"));
+    }
+    let all = number(
+        &reader,
+        "SELECT count(*) AS n FROM kept WHERE v = 1 AND w = 2",
+    );
+    assert_eq!(all, PAIRS as u64);
+}
+
 /// Drops a table or database, and writes new rows through the other processes as soon as the drop is answered. Old rows
 /// never reappear, and all new ones exist.
 fn drops_on(place: &StoreFixture) {
@@ -125,6 +147,11 @@ fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged() {
 #[test]
 fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged_in_a_directory() {
     order_on(&StoreFixture::directory());
+}
+
+#[test]
+fn values_that_a_process_acknowledged_are_kept_whatever_another_one_writes() {
+    first_values_on(&StoreFixture::neap_s3_server());
 }
 
 #[test]
