@@ -26,7 +26,6 @@ pub(crate) mod instance;
 mod internal;
 mod invalid_arguments;
 mod json;
-mod kept_rows;
 mod narrow_integers;
 mod newest_rows;
 mod objects;

@@ -1,8 +1,9 @@
 //! Random histories of writes, deletes, flushes, merges and a shrinking retention, compared with a plain map: at every
-//! step as of now, and at the end as of every step.
+//! step as of now, and at the end as of every step. Rows replace earlier ones, or these are kept.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use neap_schema::OnDuplicate;
 use neap_test_inputs::cases;
 use proptest::prelude::*;
 
@@ -109,6 +110,7 @@ impl PointSelection {
 #[derive(Default)]
 struct QueryHistoryModel {
     done: Vec<(u64, QueryHistoryStep)>,
+    on_duplicate: OnDuplicate,
     /// The retention, in half days.
     kept: Option<i64>,
 }
@@ -152,7 +154,10 @@ impl QueryHistoryModel {
                     for (key, fields) in written {
                         let point = points.entry(*key).or_default();
                         for (slot, field) in point.iter_mut().zip(fields) {
-                            *slot = field.or(*slot);
+                            *slot = match self.on_duplicate {
+                                OnDuplicate::Replace => field.or(*slot),
+                                OnDuplicate::Keep => slot.or(*field),
+                            };
                         }
                     }
                 }
@@ -222,11 +227,12 @@ impl QueryHistoryModel {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
+    #![proptest_config(ProptestConfig::with_cases(cases(96)))]
     #[test]
     fn answers_match_a_map_after_any_flushes_merges_and_spills(
         steps in steps(),
         spills in any::<bool>(),
+        on_duplicate in prop_oneof![Just(OnDuplicate::Replace), Just(OnDuplicate::Keep)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -236,7 +242,13 @@ proptest! {
                 settings.tail_bytes = 2 << 10;
             }
             let one = QueryTestInstance::with(store, clock, settings).await;
-            let mut history = QueryHistoryModel::default();
+            let id = one.catalog.create_database("db", None).await.unwrap();
+            assert_eq!(id, DATABASE);
+            one.catalog.set_on_duplicate(id, on_duplicate).await.unwrap();
+            let mut history = QueryHistoryModel {
+                on_duplicate,
+                ..QueryHistoryModel::default()
+            };
             // Creates all columns at the start.
             history.take(&one, QueryHistoryStep::Write(vec![((Some(0), 0), [Some(0), Some(0)])])).await;
             for step in steps {
