@@ -266,18 +266,20 @@ impl RouteProvider for WriteRouteProvider {
     }
 }
 
-/// Who may call the endpoints that write rows.
-const WRITE_ACCESS: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Write]);
+/// Who may call the endpoints that write rows. Those that also replace or delete others need more.
+const WRITE_ACCESS: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Append]);
 
-/// Refuses the request if its path does not write rows.
-async fn refuse_other_paths(request: Request, next: Next) -> Result<Response, ApiError> {
-    let path = request.uri().path();
-    let writes_rows = ENDPOINTS.iter().any(|endpoint| {
+fn writes_rows(path: &str) -> bool {
+    ENDPOINTS.iter().any(|endpoint| {
         endpoint.path == path
             && endpoint.function == EndpointFunction::Write
             && endpoint.access == WRITE_ACCESS
-    });
-    if !writes_rows {
+    })
+}
+
+/// Refuses the request if its path does not write rows.
+async fn refuse_other_paths(request: Request, next: Next) -> Result<Response, ApiError> {
+    if !writes_rows(request.uri().path()) {
         let text = "only rows are written here: send other requests to the API";
         return Err(ApiError::json(Kind::NotFound, text));
     }
@@ -341,5 +343,27 @@ mod tests {
         assert_eq!(interval(&several, StoreKind::Directory), Duration::ZERO);
         let chosen = ["--function-concurrency", "64", "--wal-flush-interval", "2s"];
         assert_eq!(interval(&chosen, StoreKind::Network), 2 * second);
+    }
+
+    #[test]
+    fn paths_with_line_protocol_and_the_other_formats_of_rows_write_rows() {
+        let paths: Vec<&str> = ENDPOINTS
+            .iter()
+            .map(|endpoint| endpoint.path)
+            .filter(|path| writes_rows(path))
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                "/api/v3/write_lp",
+                "/api/v2/write",
+                "/write",
+                "/api/v1/write",
+                "/api/v1/prom/write",
+                "/v1/metrics",
+                "/v1/logs",
+                "/v1/traces",
+            ]
+        );
     }
 }
