@@ -7,22 +7,57 @@
 //!   CUBE (a, a)           ──►    GROUPING SETS ((a, a), (a), (a), ())
 //! ```
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    ops::ControlFlow,
+};
 
-use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Select, SelectItem};
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Select, SelectItem, visit_expressions};
 
-/// Maximum number of expressions of the grouping sets of an element of `GROUP BY`. They are not measured before they exist.
-const MAX_EXPRESSIONS: usize = 10_000;
+/// The names of columns, or texts of other expressions, by the aliases that the list of a `SELECT` has for them.
+type Aliases = HashMap<String, String>;
 
-/// Replaces such elements of `GROUP BY` by their grouping sets.
-pub(crate) fn expand(select: &mut Select) {
+/// The number of expressions that the grouping sets of a text may have, with the parts of expressions. They are not measured
+/// before they exist.
+#[derive(Debug)]
+pub(crate) struct ExpansionBudget {
+    expressions: usize,
+}
+
+impl Default for ExpansionBudget {
+    fn default() -> Self {
+        Self {
+            expressions: 10_000,
+        }
+    }
+}
+
+impl ExpansionBudget {
+    /// Takes what this number of grouping sets of the elements needs. Returns whether there is enough.
+    fn take(&mut self, elements: &[Vec<Expr>], sets: usize) -> bool {
+        let needed = sets.saturating_mul(size_of_elements(elements));
+        let Some(rest) = self.expressions.checked_sub(needed) else {
+            return false;
+        };
+        self.expressions = rest;
+        true
+    }
+}
+
+/// Replaces such elements of `GROUP BY` by their grouping sets, as far as there is a budget for these.
+pub(crate) fn expand(select: &mut Select, budget: &mut ExpansionBudget) {
     let GroupByExpr::Expressions(groups, _) = &mut select.group_by else {
         return;
     };
+    if !groups.iter().any(|group| matches!(group, Expr::Rollup(_) | Expr::Cube(_))) {
+        return;
+    }
+    let aliases = aliases(&select.projection);
     for group in groups {
         let sets = match &*group {
-            Expr::Rollup(elements) if is_refused(elements, &select.projection) => rollup(elements),
-            Expr::Cube(elements) if is_refused(elements, &select.projection) => cube(elements),
+            Expr::Rollup(elements) if is_refused(elements, &aliases) => rollup(elements, budget),
+            Expr::Cube(elements) if is_refused(elements, &aliases) => cube(elements, budget),
             _ => None,
         };
         if let Some(sets) = sets {
@@ -32,24 +67,28 @@ pub(crate) fn expand(select: &mut Select) {
 }
 
 /// Whether the elements are not single expressions that differ from each other.
-fn is_refused(elements: &[Vec<Expr>], projection: &[SelectItem]) -> bool {
+fn is_refused(elements: &[Vec<Expr>], aliases: &Aliases) -> bool {
     let mut known = HashSet::new();
     elements.iter().any(|element| match element.as_slice() {
-        [expr] => !known.insert(compared_name(expr, projection)),
+        [expr] => !known.insert(compared_name(expr, aliases)),
         _ => true,
     })
 }
 
 /// Returns a text that equal expressions have in common. Others may have it, too: their grouping sets are right as well.
-fn compared_name(expr: &Expr, projection: &[SelectItem]) -> String {
+fn compared_name(expr: &Expr, aliases: &Aliases) -> String {
     let name = column_name(expr);
-    let named = projection.iter().find_map(|item| match item {
-        SelectItem::ExprWithAlias { expr, alias } if alias.value.to_lowercase() == name => {
-            Some(column_name(expr))
+    aliases.get(&name).cloned().unwrap_or(name)
+}
+
+fn aliases(projection: &[SelectItem]) -> Aliases {
+    let named = projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } => {
+            Some((alias.value.to_lowercase(), column_name(expr)))
         }
         _ => None,
     });
-    named.unwrap_or(name)
+    named.collect()
 }
 
 /// Returns the name of a column without its table, and the text of another expression, in lower case.
@@ -64,9 +103,9 @@ fn column_name(expr: &Expr) -> String {
 }
 
 /// Returns the grouping sets of `ROLLUP`. Returns `None` if they have too many expressions.
-fn rollup(elements: &[Vec<Expr>]) -> Option<Vec<Vec<Expr>>> {
+fn rollup(elements: &[Vec<Expr>], budget: &mut ExpansionBudget) -> Option<Vec<Vec<Expr>>> {
     let sets = elements.len() + 1;
-    has_room(elements, sets).then(|| {
+    budget.take(elements, sets).then(|| {
         let lengths = (0..sets).rev();
         lengths
             .map(|length| elements.iter().take(length).flatten().cloned().collect())
@@ -75,11 +114,11 @@ fn rollup(elements: &[Vec<Expr>]) -> Option<Vec<Vec<Expr>>> {
 }
 
 /// Returns the grouping sets of `CUBE`. Returns `None` if they have too many expressions.
-fn cube(elements: &[Vec<Expr>]) -> Option<Vec<Vec<Expr>>> {
+fn cube(elements: &[Vec<Expr>], budget: &mut ExpansionBudget) -> Option<Vec<Vec<Expr>>> {
     let sets = u32::try_from(elements.len())
         .ok()
         .and_then(|exponent| 2_usize.checked_pow(exponent))?;
-    has_room(elements, sets).then(|| {
+    budget.take(elements, sets).then(|| {
         let set = |bits: usize| {
             let places = elements.iter().enumerate();
             let chosen = places.filter(|(place, _)| (bits >> place) & 1 == 1);
@@ -89,10 +128,16 @@ fn cube(elements: &[Vec<Expr>]) -> Option<Vec<Vec<Expr>>> {
     })
 }
 
-/// Whether so many grouping sets have few enough expressions.
-fn has_room(elements: &[Vec<Expr>], sets: usize) -> bool {
-    let width: usize = elements.iter().map(|element| element.len().max(1)).sum();
-    sets.saturating_mul(width) <= MAX_EXPRESSIONS
+/// Returns the number of elements, and of their expressions with all parts.
+fn size_of_elements(elements: &[Vec<Expr>]) -> usize {
+    let mut size = elements.len();
+    for element in elements {
+        let ControlFlow::Continue(()) = visit_expressions(element, |_| {
+            size += 1;
+            ControlFlow::<Infallible>::Continue(())
+        });
+    }
+    size
 }
 
 #[cfg(test)]
@@ -149,6 +194,16 @@ mod tests {
         }
         let rollup = format!("ROLLUP ({})", vec!["a"; 200].join(", "));
         assert_eq!(groups(&rollup), rollup);
+        let list = format!("a IN ({})", vec!["1"; 3_000].join(", "));
+        let long = format!("CUBE ({list}, {list})");
+        assert_eq!(groups(&long), long);
+        // Several elements, subqueries and statements share the budget of their text.
+        let cube = format!("CUBE ({})", vec!["a"; 8].join(", "));
+        let several = vec![cube.as_str(); 100].join(", ");
+        assert!(groups(&several).ends_with(&cube));
+        let statements = vec![format!("SELECT 1 FROM t GROUP BY {cube}"); 100].join("; ");
+        let mut parsed = crate::parse_sql(&statements, &GenericDialect {}, 50).unwrap();
+        assert!(parsed.pop_back().unwrap().to_string().ends_with(&cube));
     }
 
     #[tokio::test]

@@ -10,14 +10,12 @@ use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::type_coercion::{is_interval, is_signed_numeric, is_timestamp};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, lit};
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr as SqlExpr, UnaryOperator, Value, ValueWithSpan,
-};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as SqlExpr, UnaryOperator, Value};
 
 /// The name of the operator.
 const NEGATION: &str = "neap_negation";
 
-/// Replaces a negation by the operator. Those of literals stay, because DataFusion plans them as literals.
+/// Replaces a negation by the operator. Those of values stay, because DataFusion plans them as literals, also as `INTERVAL -'1 hour'`.
 pub(crate) fn as_operator(expr: &mut SqlExpr) {
     let SqlExpr::UnaryOp {
         op: UnaryOperator::Minus,
@@ -26,15 +24,7 @@ pub(crate) fn as_operator(expr: &mut SqlExpr) {
     else {
         return;
     };
-    let is_literal = matches!(
-        &**operand,
-        SqlExpr::Interval(_)
-            | SqlExpr::Value(ValueWithSpan {
-                value: Value::Number(..),
-                ..
-            })
-    );
-    if is_literal {
+    if matches!(&**operand, SqlExpr::Interval(_) | SqlExpr::Value(_)) {
         return;
     }
     let right = mem::replace(operand, Box::new(SqlExpr::value(Value::Null)));
@@ -110,14 +100,14 @@ mod tests {
     #[tokio::test]
     async fn other_negations_have_their_usual_types_and_names() {
         let sql = "SELECT -v, -(-v) AS twice, -5 AS literal, -INTERVAL '1 hour' AS hour, -0.0 AS zero, \
-                   arrow_typeof(-v) AS type, -length(arrow_cast('ab', 'Dictionary(Int32, Utf8)')) AS length \
+                   INTERVAL -'90 minutes' AS minutes, arrow_typeof(-v) AS type, -length(arrow_cast('ab', 'Dictionary(Int32, Utf8)')) AS length \
                    FROM units WHERE -v = -2 GROUP BY -v, v ORDER BY -v";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------------+-------+---------+----------+------+-------+--------+
-        | (- units.v) | twice | literal | hour     | zero | type  | length |
-        +-------------+-------+---------+----------+------+-------+--------+
-        | -2          | 2     | -5      | -1 hours | -0.0 | Int64 | -2     |
-        +-------------+-------+---------+----------+------+-------+--------+
+        +-------------+-------+---------+----------+------+-------------+-------+--------+
+        | (- units.v) | twice | literal | hour     | zero | minutes     | type  | length |
+        +-------------+-------+---------+----------+------+-------------+-------+--------+
+        | -2          | 2     | -5      | -1 hours | -0.0 | -90 minutes | Int64 | -2     |
+        +-------------+-------+---------+----------+------+-------------+-------+--------+
         ");
         let refusal = error(&session(), "SELECT -room FROM home").await;
         assert!(refusal.contains("Unary operator '-'"), "{refusal}");

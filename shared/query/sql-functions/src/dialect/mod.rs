@@ -36,7 +36,7 @@ use datafusion::{
 
 use crate::{
     asof_join::syntax::{nest_joins, with_match_conditions},
-    grouping_elements,
+    grouping_elements::{self, ExpansionBudget},
     keyless_tables::mark_tables,
     negation,
     sql_tokens::plain_word,
@@ -88,8 +88,9 @@ pub fn parse_sql(
         }
     }
     if is_extended || is_grouped || has_distinct {
+        let mut rewriter = SelectRewriter::default();
         for statement in &mut statements {
-            rewrite(statement, &mut SelectRewriter)?;
+            rewrite(statement, &mut rewriter)?;
         }
     }
     Ok(statements)
@@ -136,8 +137,11 @@ impl VisitorMut for OperatorRewriter {
     }
 }
 
-/// Rewrites each `SELECT` of a statement.
-struct SelectRewriter;
+/// Rewrites each `SELECT` of the statements of a text.
+#[derive(Default)]
+struct SelectRewriter {
+    budget: ExpansionBudget,
+}
 
 impl VisitorMut for SelectRewriter {
     type Break = DataFusionError;
@@ -147,7 +151,7 @@ impl VisitorMut for SelectRewriter {
         if let Err(error) = sample_by::rewrite(select) {
             return ControlFlow::Break(error);
         }
-        grouping_elements::expand(select);
+        grouping_elements::expand(select, &mut self.budget);
         if let Some(Distinct::On(keys)) = &mut select.distinct {
             let mut known = HashSet::new();
             keys.retain(|key| known.insert(key.clone()));
