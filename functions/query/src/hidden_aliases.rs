@@ -21,13 +21,15 @@ use neap_tables::{QueryContext, SCHEMA};
 
 /// Returns whether a statement names a table with an alias of a column that the statement contains.
 pub(crate) fn names_aliases(context: &QueryContext, tokens: &[Token]) -> bool {
-    let mut words = tokens.iter().filter_map(|token| match token {
+    let words = tokens.iter().filter_map(|token| match token {
         Token::Word(word) => Some(normalized(&word.value, word.quote_style)),
         _ => None,
     });
-    words.any(|word| {
+    // Each table is looked for in the text once, however often the statement names it.
+    let distinct: BTreeSet<String> = words.collect();
+    distinct.iter().any(|word| {
         context.all_databases().any(|database| {
-            let table = database.snapshot.catalog.value.table(&word);
+            let table = database.snapshot.catalog.value.table(word);
             table.is_some_and(|table| !database.named_aliases(table).is_empty())
         })
     })

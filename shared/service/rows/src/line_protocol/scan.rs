@@ -146,8 +146,8 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Skips blanks, blank lines and comments, and byte order marks before lines: that of a file may be anywhere in a stream. Returns the start of the next line with its leading blanks, and the position
-/// of its first other character.
+/// Skips blanks, blank lines and comments, and byte order marks before lines: that of a file may be anywhere in a stream.
+/// Returns the start of the next line with its leading blanks, and the position of its first other character.
 pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usize)> {
     let mut begin = at;
     loop {
