@@ -121,7 +121,7 @@ pub struct CollectionReport {
     pub results: usize,
     /// Objects of the processing engine: claims, logs, checkpoints and code.
     pub engine: usize,
-    /// Settled segments that are kept because a trigger has not seen them or they are damaged.
+    /// Settled segments that are kept because a trigger has not seen them, or they are not shipped, or damaged.
     pub kept: usize,
     /// Deleted segments that a trigger has not seen.
     pub unseen: usize,
@@ -324,14 +324,9 @@ impl GarbageCollector {
             .and_then(|now| Manifest::settled_mark(manifest, now, grace));
         match settled {
             Some(mark) => {
-                let is_damaged = |name| manifest.value.keeps_segment(name);
-                self.delete_segments(
-                    (database, tail),
-                    mark,
-                    TriggerProtection::Enabled,
-                    is_damaged,
-                )
-                .await
+                let is_kept = |name| manifest.value.keeps_segment(name);
+                self.delete_segments((database, tail), mark, TriggerProtection::Enabled, is_kept)
+                    .await
             }
             None => Ok(CollectionReport::default()),
         }

@@ -12,6 +12,7 @@ use neap_manifest::{Manifest, ManifestError, Section};
 use neap_rollup::ViewProgress;
 use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
+use neap_wal::SiteProgress;
 
 use crate::{
     Finding, FindingKind, FsckError, FsckProgress, FsckTotals, Severity,
@@ -128,12 +129,15 @@ impl DatabaseTarget<'_> {
         let views = self.register::<ViewProgress>(key, &mut checked.findings).await?;
         let key = Key::RuleProgress(self.id);
         let rules = self.register::<RuleProgress>(key, &mut checked.findings).await?;
+        let key = Key::SiteProgress(self.id);
+        let sites = self.register::<SiteProgress>(key, &mut checked.findings).await?;
         let missing = self.missing_registers(&DatabaseRegisters {
             manifest: read_manifest.as_ref(),
             catalog: read_catalog.as_ref(),
             documents: documents.as_ref(),
             views: views.as_ref(),
             rules: rules.as_ref(),
+            sites: sites.as_ref(),
             tail: &tail,
             data_objects: own.map_or(0, BTreeMap::len),
         });

@@ -7,7 +7,7 @@ use neap_catalog::{DatabaseCatalog, DatabaseDocuments, RecordedRegister};
 use neap_manifest::Manifest;
 use neap_rollup::ViewProgress;
 use neap_rules::RuleProgress;
-use neap_wal::TriggerCheckpoint;
+use neap_wal::{SiteProgress, TriggerCheckpoint};
 
 use crate::{Finding, FindingKind, FsckError, fsck::DatabaseTarget, messages, tail::TailInventory};
 
@@ -21,6 +21,7 @@ pub(crate) struct DatabaseRegisters<'a> {
     pub(crate) documents: Option<&'a VersionedValue<DatabaseDocuments>>,
     pub(crate) views: Option<&'a VersionedValue<ViewProgress>>,
     pub(crate) rules: Option<&'a VersionedValue<RuleProgress>>,
+    pub(crate) sites: Option<&'a VersionedValue<SiteProgress>>,
     pub(crate) tail: &'a TailInventory,
     /// The number of objects with sections and pages.
     pub(crate) data_objects: usize,
@@ -117,6 +118,15 @@ impl DatabaseTarget<'_> {
             let message = "it does not exist: the alerts of rules begin anew";
             let finding = Finding::note(FindingKind::Missing, message);
             missing.findings.push(finding.at(Key::RuleProgress(self.id)));
+        }
+        let has_sites = read.manifest.is_some_and(|manifest| {
+            let mut imports = manifest.value.imports.iter();
+            imports.any(|known| known.is_permanent)
+        });
+        if is_absent(read.sites) && has_sites {
+            let message = "it does not exist: the sites that ship rows to the database stop";
+            let finding = Finding::note(FindingKind::Missing, message);
+            missing.findings.push(finding.at(Key::SiteProgress(self.id)));
         }
         missing
     }

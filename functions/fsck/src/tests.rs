@@ -199,6 +199,7 @@ impl FsckFixture {
             },
             after: None,
             recorded: DeleteBytes::default(),
+            progress: None,
         };
         self.writer.delete(self.database, request).await.unwrap();
     }

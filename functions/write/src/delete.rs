@@ -10,16 +10,16 @@ use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp, TRACE_TARGET};
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Kind;
-use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_row_delete::{Condition, DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
-use neap_wal::{DeleteRequest, WriteError};
+use neap_wal::{DeleteRequest, ImportProgress, WriteError};
 use tracing::{Instrument, trace_span};
 
 use crate::{
     DeleteFailure, RowSelection, WriteFailure, WriteService,
     freshness::{FreshCatalog, revalidate},
     routes::delete_answer,
-    selection::{check_deletes, resolve_selection},
+    selection::{check_deletes, resolve_named, resolve_selection},
     service::MAX_ROUNDS,
 };
 
@@ -34,6 +34,26 @@ pub struct DeleteOptions {
     /// The only database that rows may be deleted from, even if its name now means another one; `None`: any database of
     /// the name.
     pub only: Option<DatabaseId>,
+}
+
+/// A row delete of a site, which names the table and the tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedDelete {
+    /// The table. A table that does not exist has no rows.
+    pub table: String,
+    /// The condition. No row has a tag that the table does not have.
+    pub condition: Condition,
+}
+
+/// What a row delete is ordered after, and recorded with.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteContext {
+    /// When the request arrived: rule W1 measures from then.
+    pub arrived: ClockReading,
+    /// The delete is ordered after this stamp.
+    pub after: Option<Stamp>,
+    /// The progress of the site that the deletes belong to.
+    pub progress: Option<ImportProgress>,
 }
 
 /// An acknowledged row delete. Every later snapshot includes it.
@@ -70,14 +90,32 @@ impl WriteService {
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| resolve_selection(catalog, selection);
         let database = DatabaseSelector::Name(database, options.only);
-        self.delete_in_rounds(database, arrived, options.after, find).await
+        let context = DeleteContext {
+            arrived,
+            after: options.after,
+            progress: None,
+        };
+        self.delete_in_rounds(database, context, find).await
+    }
+
+    /// Deletes rows of tables that are given by name, as one request.
+    ///
+    /// # Errors
+    /// As [`delete_rows`](Self::delete_rows).
+    pub async fn delete_named(
+        &self,
+        database: DatabaseId,
+        deletes: &[NamedDelete],
+        context: DeleteContext,
+    ) -> Result<AcknowledgedDelete, DeleteFailure> {
+        let find = |catalog: &DatabaseCatalog| resolve_named(catalog, deletes);
+        self.delete_in_rounds(DatabaseSelector::Id(database), context, find).await
     }
 
     async fn delete_in_rounds(
         &self,
         database: DatabaseSelector<'_>,
-        arrived: ClockReading,
-        after: Option<Stamp>,
+        context: DeleteContext,
         deletes: impl Fn(&DatabaseCatalog) -> Result<Vec<RowDelete>, DeleteFailure>,
     ) -> Result<AcknowledgedDelete, DeleteFailure> {
         let mut last = WriteFailure::Contended;
@@ -96,11 +134,12 @@ impl WriteService {
                 return Ok(AcknowledgedDelete { tables, stamp });
             }
             let request = DeleteRequest {
-                arrived,
+                arrived: context.arrived,
                 deletes,
                 proof: fresh_catalog.proof(&fresh_catalog.catalog),
-                after,
+                after: context.after,
                 recorded: fresh_catalog.manifest.value.deletes,
+                progress: context.progress,
             };
             let delete = self.writer.delete(id, request);
             let step = trace_span!(target: TRACE_TARGET, "wal");
@@ -162,7 +201,12 @@ impl RowDeleter for WriteService {
     ) -> Result<Stamp, DeleteRowsError> {
         let find = |catalog: &DatabaseCatalog| check_deletes(catalog, &deletes);
         let database = DatabaseSelector::Id(database);
-        let deleted = self.delete_in_rounds(database, arrived, after, find);
+        let context = DeleteContext {
+            arrived,
+            after,
+            progress: None,
+        };
+        let deleted = self.delete_in_rounds(database, context, find);
         let stamp = deleted.await?.stamp;
         let nothing = WriteFailure::Tail(WriteError::Empty);
         Ok(stamp.ok_or_else(|| DeleteFailure::from(nothing))?)

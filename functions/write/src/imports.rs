@@ -1,4 +1,4 @@
-//! The progress of import jobs in the tail and the manifest of a database.
+//! The progress of import jobs and sites in the tail and the manifest of a database.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use crate::{WriteFailure, WriteService, freshness::revalidate};
 
-/// The number of rows of an import job in segments up to a low-water mark.
+/// The number of rows of an import job, or of the last part of a site, in segments up to a low-water mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettledImport {
     /// The low-water mark.
@@ -20,8 +20,8 @@ pub struct SettledImport {
 }
 
 impl WriteService {
-    /// Returns the rows of an import job at the current low-water mark. They are all of its rows if no segment of the job
-    /// has a stamp above the mark, now or later.
+    /// Returns the rows of an import job, or the last part of a site, at the current low-water mark. They are all of its rows
+    /// if no segment of the job has a stamp above the mark, now or later.
     ///
     /// # Errors
     /// The manifest can't be read.
@@ -42,7 +42,7 @@ impl WriteService {
         })
     }
 
-    /// Writes a segment without rows of an import job, so that the next flush raises the low-water mark above the present
+    /// Writes a segment without rows of an import job or site, so that the next flush raises the low-water mark above the present
     /// time.
     ///
     /// # Errors
@@ -65,7 +65,11 @@ impl WriteService {
             after: None,
             order: WriteOrder::default(),
             depth: 0,
-            progress: Some(ImportProgress { job, rows: 0 }),
+            progress: Some(ImportProgress {
+                job,
+                rows: 0,
+                is_permanent: false,
+            }),
         };
         self.writer.write(database, request).await?;
         Ok(())

@@ -46,7 +46,7 @@ mod settings;
 mod tests;
 mod validation;
 
-pub use delete::{AcknowledgedDelete, DeleteOptions};
+pub use delete::{AcknowledgedDelete, DeleteContext, DeleteOptions, NamedDelete};
 pub use delete_failure::DeleteFailure;
 pub use duplicate_rows::{
     ALLOW_DUPLICATES_HEADER, DuplicateCheck, DuplicateRows, MissingTags, WARNING_HEADER,

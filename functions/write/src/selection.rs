@@ -8,7 +8,7 @@ use std::{
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_row_delete::{Condition, Predicate, PredicateTables, RowDelete};
 
-use crate::DeleteFailure;
+use crate::{DeleteFailure, NamedDelete};
 
 /// The rows of a database to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,22 @@ pub(crate) fn check_deletes(
         delete.condition.check_limits()?;
     }
     Ok(deletes.to_vec())
+}
+
+/// Returns the deletes of tables by name, without deletes that cannot remove any rows.
+///
+/// # Errors
+/// A condition is too large.
+pub(crate) fn resolve_named(
+    catalog: &DatabaseCatalog,
+    deletes: &[NamedDelete],
+) -> Result<Vec<RowDelete>, DeleteFailure> {
+    let mut resolved = Vec::new();
+    for delete in deletes {
+        let table = catalog.table(&delete.table).into_iter().collect();
+        resolved.extend(resolve(table, |_| delete.condition.clone())?);
+    }
+    Ok(resolved)
 }
 
 /// Returns the deletes of tables, without deletes that cannot remove any rows.

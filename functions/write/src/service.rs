@@ -86,7 +86,7 @@ pub struct WriteOptions {
     pub only: Option<DatabaseId>,
     /// The number of chained plugins that led to these lines; 0: a client sent them.
     pub depth: u8,
-    /// The progress of the import job that the rows belong to. Then the write fails with [`WriteError::TooLarge`] if they do
+    /// The progress of the import job or site that the rows belong to. Then the write fails with [`WriteError::TooLarge`] if they do
     /// not fit in one segment.
     pub progress: Option<ImportProgress>,
     /// Whether rows of a table without tags are checked for equal times.

@@ -29,7 +29,7 @@ use neap_rollup::ViewProgress;
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailReaderSettings};
+use neap_wal::{SiteProgress, TailReader, TailReaderSettings};
 use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -468,12 +468,13 @@ impl TestCluster {
         self.engine().parts.shorten_tail(id).await;
     }
 
-    /// Puts an empty register of documents, or of the progress of views or rules.
+    /// Puts an empty register of documents, or of the progress of views, rules or sites.
     pub(crate) async fn put_empty_register(&self, key: &Key) {
         match key {
             Key::Documents(_) => self.put_default::<DatabaseDocuments>(key).await,
             Key::ViewProgress(_) => self.put_default::<ViewProgress>(key).await,
             Key::RuleProgress(_) => self.put_default::<RuleProgress>(key).await,
+            Key::SiteProgress(_) => self.put_default::<SiteProgress>(key).await,
             other => panic!("{other} was not expected"),
         }
     }

@@ -5,10 +5,10 @@ use neap_catalog::{
     DocumentKind, DocumentStore, HardDelete, NewDocument, NewTrigger, NewView, RuleChange,
     TriggerSpecification, ViewLanguage, ViewWindows,
 };
-use neap_manifest::{LoggedRowDelete, RowDeleteLog};
+use neap_manifest::{ImportedRows, LoggedRowDelete, RowDeleteLog};
 use neap_rollup::ViewProgress;
 use neap_rules::{RuleProgress, parse_file};
-use neap_wal::TriggerCheckpoint;
+use neap_wal::{SiteProgress, TriggerCheckpoint};
 use ulid::Ulid;
 
 use super::*;
@@ -69,6 +69,7 @@ impl FsckFixture {
         let rules = RuleChange::Replace(parse_file(file).unwrap());
         stage.catalog.change_rules(id, "n", rules).await.unwrap();
         stage.create::<RuleProgress>(Key::RuleProgress(id)).await;
+        stage.create::<SiteProgress>(Key::SiteProgress(id)).await;
         let document = NewDocument {
             name: "d".to_owned(),
             content: "{}".to_owned(),
@@ -96,12 +97,28 @@ impl FsckFixture {
         stage.write(CPU, &[("z", None, 9, 1.0)]).await;
         stage.flush().await;
         stage.write(CPU, &[("z", None, 10, 1.0)]).await;
+        stage.add_part_of_site().await;
         let registers = Key::one_of_each_kind(id).into_iter().filter(Key::is_register);
         let keys = registers.map(|key| match key {
             Key::Checkpoint(..) => Key::Checkpoint(id, created.id),
             key => key,
         });
         (stage, keys.collect())
+    }
+
+    /// Records in the manifest that a site has shipped a part.
+    async fn add_part_of_site(&self) {
+        let add = |base: &VersionedValue<Manifest>| {
+            let mut next = Manifest::successor(base);
+            next.imports.push(ImportedRows {
+                job: ID,
+                rows: 1,
+                stamp: next.low_water_mark,
+                is_permanent: true,
+            });
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
+        };
+        self.manifests.register(self.database).commit(None, add).await.unwrap();
     }
 
     /// Returns the keys of all objects except registers.
@@ -126,7 +143,7 @@ fn missing<'a>(report: &'a FsckReport, key: &Key) -> Option<&'a Finding> {
 async fn every_lost_register_is_reported_and_no_repair_deletes_data() {
     let (stage, keys) = FsckFixture::with_all_registers().await;
     assert_eq!(lines(&stage.full().await), "");
-    assert_eq!(keys.len(), 10);
+    assert_eq!(keys.len(), 11);
     for key in keys {
         let object = stage.bytes(&key).await;
         let contents = stage.contents().await;

@@ -418,6 +418,7 @@ impl ImportAttempt<'_> {
             progress: Some(ImportProgress {
                 job: self.id,
                 rows: batch.end_row,
+                is_permanent: false,
             }),
             duplicates,
             ..WriteOptions::default()

@@ -85,9 +85,10 @@ impl Key {
             | Self::PluginCode(_)
             | Self::ImportFile(_) => AbsencePolicy::Named,
             // Windows are computed again, rules begin again, segments are delivered again, caches built again, and files
-            // imported again.
+            // imported again. Sites stop.
             Self::ViewProgress(_)
             | Self::RuleProgress(_)
+            | Self::SiteProgress(_)
             | Self::Checkpoint(..)
             | Self::Cache(..)
             | Self::ImportJob(_)

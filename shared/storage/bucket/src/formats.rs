@@ -35,6 +35,9 @@ pub const VIEW_PROGRESS: ObjectFormat =
 /// The progress of the rules of a database.
 pub const RULE_PROGRESS: ObjectFormat = ObjectFormat::new(*b"NRUL", "progress of rules", 1);
 
+/// The progress of the sites that ship rows to a database.
+pub const SITE_PROGRESS: ObjectFormat = ObjectFormat::new(*b"NSIT", "progress of sites", 1);
+
 /// The progress of a trigger.
 pub const CHECKPOINT: ObjectFormat = ObjectFormat::new(*b"NECP", "checkpoint", 1);
 
@@ -76,6 +79,7 @@ impl Key {
             Self::Documents(_) => Encoding::Register(DOCUMENTS),
             Self::ViewProgress(_) => Encoding::Register(VIEW_PROGRESS),
             Self::RuleProgress(_) => Encoding::Register(RULE_PROGRESS),
+            Self::SiteProgress(_) => Encoding::Register(SITE_PROGRESS),
             Self::Checkpoint(..) => Encoding::Register(CHECKPOINT),
             Self::RowDeletes => Encoding::Register(ROW_DELETES),
             Self::ImportJob(_) => Encoding::Register(IMPORT_JOB),

@@ -200,8 +200,8 @@ impl Key {
                 check: Decoded,
             },
             // Views: it is about versions of the manifest, which a restored database does not have. Rules: a restored database
-            // evaluates them anew.
-            Self::ViewProgress(_) | Self::RuleProgress(_) => {
+            // evaluates them anew. Sites: they ship to the database that they know.
+            Self::ViewProgress(_) | Self::RuleProgress(_) | Self::SiteProgress(_) => {
                 KeyPolicy::without_backup(Replaced(CopyStage::Progress), DatabaseRegister, Decoded)
             }
             // A backup flushes them.
@@ -269,11 +269,12 @@ impl Key {
     }
 
     /// Returns the registers of a database in the order in which a purge deletes them. The catalog comes last.
-    pub fn registers_of(database: DatabaseId) -> [Self; 5] {
+    pub fn registers_of(database: DatabaseId) -> [Self; 6] {
         [
             Self::Documents(database),
             Self::ViewProgress(database),
             Self::RuleProgress(database),
+            Self::SiteProgress(database),
             Self::Manifest(database),
             Self::DatabaseCatalog(database),
         ]
@@ -309,6 +310,7 @@ impl Key {
             Self::Documents(database),
             Self::ViewProgress(database),
             Self::RuleProgress(database),
+            Self::SiteProgress(database),
             Self::Segment(database, segment),
             Self::Parquet(database, ulid),
             Self::Bundle(database, ulid),

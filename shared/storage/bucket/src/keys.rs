@@ -7,6 +7,7 @@
 //! db/<id>/manifest                   manifest
 //! db/<id>/documents                  saved queries and dashboards of a database (register)
 //! db/<id>/views                      the progress of the materialized views of a database (register)
+//! db/<id>/sites                      the progress of the sites that ship rows to a database (register)
 //! tail/<id>/<stamp>-<nonce>.wal      segments
 //! data/<id>/<ulid>.parquet           one section, a Parquet file
 //! data/<id>/<ulid>.bundle            bundles: several sections, one after the other
@@ -79,6 +80,8 @@ pub enum Key {
     ViewProgress(DatabaseId),
     /// The register with the progress of the rules of a database.
     RuleProgress(DatabaseId),
+    /// The register with the progress of the sites that ship rows to a database.
+    SiteProgress(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
     /// One section.
@@ -254,6 +257,7 @@ impl Key {
             | Self::Documents(database)
             | Self::ViewProgress(database)
             | Self::RuleProgress(database)
+            | Self::SiteProgress(database)
             | Self::Segment(database, _)
             | Self::Parquet(database, _)
             | Self::Bundle(database, _)
@@ -303,6 +307,7 @@ impl Key {
             Self::Documents(_) => KeyClass::Documents,
             Self::ViewProgress(_) => KeyClass::ViewProgress,
             Self::RuleProgress(_) => KeyClass::RuleProgress,
+            Self::SiteProgress(_) => KeyClass::SiteProgress,
             Self::Segment(..) => KeyClass::Tail,
             Self::Parquet(..) | Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
@@ -340,6 +345,8 @@ pub enum KeyClass {
     ViewProgress,
     /// The progress of rules.
     RuleProgress,
+    /// The progress of sites.
+    SiteProgress,
     /// Segments, and listings of them.
     Tail,
     /// Sections and bundles of them, and listings of data.
@@ -411,6 +418,7 @@ impl fmt::Display for Key {
             Self::Documents(database) => write!(f, "db/{database}/documents"),
             Self::ViewProgress(database) => write!(f, "db/{database}/views"),
             Self::RuleProgress(database) => write!(f, "db/{database}/rules"),
+            Self::SiteProgress(database) => write!(f, "db/{database}/sites"),
             Self::Segment(database, name) => write!(
                 f,
                 "tail/{database}/{:0width$}-{:016x}.wal",
@@ -481,6 +489,7 @@ fn parse(text: &str) -> Option<Key> {
             "documents" => Some(Key::Documents(first.parse().ok()?)),
             "views" => Some(Key::ViewProgress(first.parse().ok()?)),
             "rules" => Some(Key::RuleProgress(first.parse().ok()?)),
+            "sites" => Some(Key::SiteProgress(first.parse().ok()?)),
             _ => None,
         },
         "tail" => {
@@ -592,6 +601,7 @@ mod tests {
             database.clone().prop_map(Key::Documents),
             database.clone().prop_map(Key::ViewProgress),
             database.clone().prop_map(Key::RuleProgress),
+            database.clone().prop_map(Key::SiteProgress),
             "(assets/)?[a-zA-Z0-9_.-]{1,8}[a-z]"
                 .prop_filter("a name begins with no dot", |name| !name.contains("/.")
                     && !name.starts_with('.'))

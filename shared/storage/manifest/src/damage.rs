@@ -93,9 +93,11 @@ impl Manifest {
         versions.map(|one| one.version).max().unwrap_or(0)
     }
 
-    /// Returns whether a collector keeps a segment because it is damaged.
+    /// Returns whether a collector keeps a segment because it is damaged or not yet shipped.
     pub fn keeps_segment(&self, name: SegmentName) -> bool {
+        let shipping = self.shipping.as_ref();
         self.damage_of(DamagedPart::Segment(name)).is_some()
+            || shipping.is_some_and(|hold| name.stamp > hold.shipped)
     }
 
     /// Returns the bundles and pages of this database that are kept because they are damaged.

@@ -70,7 +70,7 @@ fn delete_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeleteByte
 }
 
 impl ManifestHead {
-    /// Returns the number of rows of an import job in segments up to the low-water mark.
+    /// Returns the number of rows of an import job, or of the last part of a site, in segments up to the low-water mark.
     pub fn imported_rows(&self, job: Ulid) -> u64 {
         let mut imports = self.imports.iter();
         let found = imports.find(|known| known.job == job);
@@ -121,6 +121,7 @@ mod tests {
                 job: Ulid(7),
                 rows: 12,
                 stamp: stamp(4),
+                is_permanent: false,
             }],
             tail: Some(TailState {
                 segments: 5,

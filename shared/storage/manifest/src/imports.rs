@@ -1,4 +1,4 @@
-//! The rows of import jobs below the low-water mark.
+//! The rows of import jobs, and the parts of sites, below the low-water mark.
 
 use std::time::Duration;
 
@@ -12,27 +12,30 @@ use crate::{ImportedRows, Manifest};
 pub const IMPORT_RETENTION: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
 impl Manifest {
-    /// Records the progress of import jobs, in the commit that raises the mark over their segments. Removes jobs whose
-    /// retention is over.
+    /// Records the progress of import jobs and sites, in the commit that raises the mark over their segments. Removes jobs
+    /// whose retention is over.
     pub(crate) fn record_imports(&mut self, imports: &[(Stamp, ImportProgress)]) {
         for (stamp, progress) in imports {
             let new = ImportedRows {
                 job: progress.job,
                 rows: progress.rows,
                 stamp: *stamp,
+                is_permanent: progress.is_permanent,
             };
             match self.imports.binary_search_by_key(&new.job, |known| known.job) {
                 Ok(index) => {
                     if let Some(known) = self.imports.get_mut(index) {
                         known.rows = known.rows.max(new.rows);
                         known.stamp = known.stamp.max(new.stamp);
+                        known.is_permanent |= new.is_permanent;
                     }
                 }
                 Err(index) => self.imports.insert(index, new),
             }
         }
         let now = self.low_water_mark.time();
-        self.imports.retain(|known| now.since(known.stamp.time()) < IMPORT_RETENTION);
+        self.imports
+            .retain(|known| known.is_permanent || now.since(known.stamp.time()) < IMPORT_RETENTION);
     }
 }
 
@@ -52,6 +55,7 @@ mod tests {
         ImportProgress {
             job: Ulid(job),
             rows,
+            is_permanent: false,
         }
     }
 
@@ -77,5 +81,20 @@ mod tests {
         manifest.low_water_mark = stamp(4 + IMPORT_RETENTION.as_secs());
         manifest.record_imports(&[]);
         assert_eq!(rows(&manifest), []);
+    }
+
+    #[test]
+    fn the_parts_of_a_site_are_kept_for_ever() {
+        let mut manifest = Manifest::default();
+        let part = ImportProgress {
+            is_permanent: true,
+            ..progress(1, 7)
+        };
+        // A site that waits until the mark passes writes a segment without rows.
+        manifest.record_imports(&[(stamp(1), part), (stamp(2), progress(1, 0))]);
+        manifest.low_water_mark = stamp(3 * IMPORT_RETENTION.as_secs());
+        manifest.record_imports(&[]);
+        assert_eq!(manifest.imports.len(), 1);
+        assert_eq!(manifest.imports[0].rows, 7);
     }
 }

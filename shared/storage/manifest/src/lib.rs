@@ -13,7 +13,8 @@
 //! | [`CacheEntry`] | the object of a table cache, valid at the mark |
 //! | [`DamageRecord`] | a damaged object: the rows that it held, and whether an operator has quarantined it |
 //! | [`CondemnedEntry`] | a dropped item: earlier versions still read it, later its objects are deleted |
-//! | [`ImportedRows`] | the number of rows of an import job up to the mark |
+//! | [`ImportedRows`] | the number of rows of an import job, or of parts of a site, up to the mark |
+//! | [`ShippingHold`] | the segments that are kept until they are shipped to another database |
 //! | [`RowDeleteLog`] | the log of requests to delete rows, with their progress |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them between readers |
 //!
@@ -51,6 +52,7 @@ mod row_delete_log;
 mod row_delete_progress;
 mod section;
 mod section_bounds;
+mod shipping;
 mod snapshot;
 mod snapshot_cache;
 mod spill;
@@ -81,7 +83,7 @@ pub use publications::{
 pub use reader::{SnapshotReader, SnapshotSettings};
 pub use records::{
     CacheEntry, Claim, DamageRecord, DamagedPart, ImportedRows, JobKind, JobRecord, LostRows,
-    MarkRecord, Publication, Quarantine, RecordedDelete, TableExpiry, VersionPin,
+    MarkRecord, Publication, Quarantine, RecordedDelete, ShippingHold, TableExpiry, VersionPin,
 };
 pub use referenced_objects::ReferencedObjects;
 pub use repair::{CorrectionOutcome, Corrections};
@@ -93,6 +95,7 @@ pub use row_delete_log::{
 };
 pub use section::{Section, TagRange, TimeRange, day_of};
 pub use section_bounds::SectionBounds;
+pub use shipping::ShippingRefusal;
 pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions};
 pub use store::{ManifestSettings, ManifestStore};
 pub use table_changes::{ManifestPoint, TableChanges};

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CacheEntry, Claim, CondemnedEntry, DamageRecord, ImportedRows, JobRecord, MarkRecord,
-    ObjectName, PageRef, Publication, RecordedDelete, Section, TableExpiry, VersionPin,
-    condemned::DroppedItem, section::day_of,
+    ObjectName, PageRef, Publication, RecordedDelete, Section, ShippingHold, TableExpiry,
+    VersionPin, condemned::DroppedItem, section::day_of,
 };
 
 /// The register value that lists the sections of a database.
@@ -60,9 +60,12 @@ pub struct Manifest {
     /// The latest committed jobs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobRecord>,
-    /// The rows of import jobs in segments up to the mark, in the order of the jobs.
+    /// The rows of import jobs, and the parts of sites, in segments up to the mark, in the order of their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<ImportedRows>,
+    /// The segments that are kept until they are shipped to another database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<ShippingHold>,
     /// The state of the tail above the mark, as the last flusher published it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailState>,

@@ -39,7 +39,7 @@ pub struct WriteRequest {
     pub order: WriteOrder,
     /// The number of chained plugin runs that produced these rows; 0 if a client sent them.
     pub depth: u8,
-    /// The progress of the import job that the rows belong to. There may be none then.
+    /// The progress of the import job or site that the rows belong to. There may be none then.
     pub progress: Option<ImportProgress>,
 }
 
@@ -57,6 +57,8 @@ pub struct DeleteRequest {
     pub after: Option<Stamp>,
     /// The row deletes in the manifest.
     pub recorded: DeleteBytes,
+    /// The progress of the site that the deletes belong to.
+    pub progress: Option<ImportProgress>,
 }
 
 /// An acknowledged write. Every later snapshot contains it.

@@ -279,7 +279,7 @@ impl SegmentCommitter {
         if let [share] = shares
             && let WritePayload::Deletes(deletes) = &share.load
         {
-            return Segment::encode_deletes(database, name, salt, needs_catalog, deletes);
+            return Segment::encode_deletes(database, name, salt, needs_catalog, deletes, progress);
         }
         let rows: Vec<_> = rows_of(shares).cloned().collect();
         Segment::encode(database, name, salt, needs_catalog, depth, &rows, progress)

@@ -27,7 +27,8 @@
 //! |---|---|
 //! | [`EncodedRows`] | the encoded rows of one request for one table |
 //! | [`Segment`] | one object of the tail: a directory and the row streams that it lists, or row deletes |
-//! | [`ImportProgress`] | the number of stored rows of an import job, in the segments of the job |
+//! | [`ImportProgress`] | the number of stored rows of an import job, or of parts of a site, in their segments |
+//! | [`SiteProgress`] | the progress of the sites that ship their rows to a database |
 //! | [`StampSource`] | issues an instance's stamps, the positions of its writes in the order of all writes |
 //! | [`TailWriter`] | group commit and the commit rules |
 //! | [`TailState`] | the length of the tail, published by flushers for writers |
@@ -45,6 +46,7 @@ mod narrow_columns;
 mod put_budget;
 mod rows;
 mod segment;
+mod site_progress;
 mod stamp_source;
 mod stream_dictionaries;
 mod stream_messages;
@@ -64,6 +66,10 @@ pub use error::{NotAcknowledged, WriteError, WriteErrorKind};
 pub use import_progress::ImportProgress;
 pub use rows::EncodedRows;
 pub use segment::{MAX_SEGMENT_BYTES, Segment, SegmentError, StreamEntry, TableSummary};
+pub use site_progress::{
+    MAX_POSITION_BYTES, MAX_SITES, PartRefusal, SETTLING_TIME, SettledPart, SitePart, SiteProgress,
+    SiteState,
+};
 pub use stamp_source::{StampError, StampSource};
 pub use tail::{
     FetchedSegments, ListedSegment, TailError, TailListing, TailReader, TailReaderSettings,

@@ -12,7 +12,8 @@
 //!
 //! The header of rows of plugins has their depth, the number of chained plugin runs that produced them.
 //!
-//! `progress` is that of import jobs whose rows the segment contains. A segment that only has progress has no streams.
+//! `progress` is that of import jobs and sites whose rows or row deletes the segment contains. A segment that only has progress
+//! has no streams.
 //!
 //! An entry of the directory has the table, the byte range relative to the first stream, the number of rows, their time
 //! range and the CRC-32C of the stream. The checksum of the envelope covers the whole payload.
@@ -43,8 +44,8 @@ const FORMAT: ObjectFormat = formats::SEGMENT;
 /// PUT must end within the acknowledgement limit: 5 s are enough for this size at 13 MB/s.
 pub const MAX_SEGMENT_BYTES: usize = 64 << 20;
 
-/// Maximum size of the envelope and the header without its directory, in bytes. A lane has at most one request with progress,
-/// because a process has one worker of import jobs.
+/// Maximum size of the envelope and the header without its directory, in bytes, if one request has progress. Requests of several
+/// sites share only segments that are much smaller than [`MAX_SEGMENT_BYTES`].
 pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 512;
 
 /// Maximum size of one entry of the directory, in bytes.
@@ -213,14 +214,15 @@ impl Segment {
         Self::build(database, header, &streams)
     }
 
-    /// Encodes a segment of these row deletes, at least one. Returns `None` if the segment would exceed
-    /// [`MAX_SEGMENT_BYTES`].
+    /// Encodes a segment of these row deletes, at least one, and the progress of their site. Returns `None` if the segment
+    /// would exceed [`MAX_SEGMENT_BYTES`].
     pub(crate) fn encode_deletes(
         database: DatabaseId,
         name: SegmentName,
         salt: u16,
         needs_catalog: u64,
         deletes: &[RowDelete],
+        progress: Vec<ImportProgress>,
     ) -> Option<Self> {
         let header = SegmentHeader {
             stamp: name.stamp,
@@ -229,7 +231,7 @@ impl Segment {
             needs_catalog,
             deletes: deletes.to_vec(),
             depth: 0,
-            progress: Vec::new(),
+            progress,
             directory: Vec::new(),
         };
         Self::build(database, header, &[])
@@ -396,7 +398,7 @@ impl Segment {
         self.depth
     }
 
-    /// The progress of the import jobs whose rows the segment contains.
+    /// The progress of the import jobs and sites whose rows or row deletes the segment contains.
     pub fn progress(&self) -> &[ImportProgress] {
         &self.progress
     }

@@ -35,7 +35,7 @@ fn delete(table: u32, host: &str) -> RowDelete {
 
 fn small_deletes() -> Segment {
     let deletes = [delete(1, "a"), delete(2, "b")];
-    Segment::encode_deletes(DATABASE, NAME, 5, 12, &deletes).unwrap()
+    Segment::encode_deletes(DATABASE, NAME, 5, 12, &deletes, Vec::new()).unwrap()
 }
 
 fn small_of_plugins() -> Segment {
@@ -44,10 +44,11 @@ fn small_of_plugins() -> Segment {
 }
 
 #[test]
-fn the_progress_of_import_jobs_round_trips_with_and_without_rows() {
+fn progress_round_trips_with_and_without_rows_and_with_deletes() {
     let progress = vec![ImportProgress {
         job: ulid::Ulid(u128::MAX),
         rows: u64::MAX,
+        is_permanent: true,
     }];
     for rows in [vec![], vec![rows(1, &[1, 2])]] {
         let written = Segment::encode(DATABASE, NAME, 5, 12, 0, &rows, progress.clone()).unwrap();
@@ -57,6 +58,12 @@ fn the_progress_of_import_jobs_round_trips_with_and_without_rows() {
         assert_eq!(read.progress(), progress);
         assert_eq!(read.directory().len(), rows.len());
     }
+    let deletes = [delete(1, "a")];
+    let written =
+        Segment::encode_deletes(DATABASE, NAME, 5, 12, &deletes, progress.clone()).unwrap();
+    let read = Segment::decode(DATABASE, NAME, written.object().clone()).unwrap();
+    assert_eq!(read.progress(), progress);
+    assert_eq!(read.deletes(), deletes);
 }
 
 /// A segment with narrow columns, and others.
@@ -138,6 +145,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         progress: vec![ImportProgress {
             job: ulid::Ulid(u128::MAX),
             rows: u64::MAX,
+            is_permanent: true,
         }],
         stamp: Stamp::from_u64(u64::MAX),
         nonce: u64::MAX,

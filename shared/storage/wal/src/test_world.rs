@@ -452,6 +452,7 @@ impl TestWorld {
             proof: self.proof(),
             after: None,
             recorded: DeleteBytes::default(),
+            progress: None,
         }
     }
 

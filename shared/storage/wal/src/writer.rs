@@ -273,7 +273,7 @@ impl TailWriter {
             proof: request.proof,
             after: request.after,
             order: WriteOrder::Strict,
-            progress: None,
+            progress: request.progress,
         };
         let bytes = request.deletes.iter().map(RowDelete::stored_bytes).sum();
         let size = checked_deletes_size(&request.deletes)?;

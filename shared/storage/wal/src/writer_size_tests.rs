@@ -105,6 +105,7 @@ async fn rows_of_an_import_job_are_in_one_segment_with_its_progress() {
     let progress = ImportProgress {
         job: ulid::Ulid(7),
         rows: 12,
+        is_permanent: false,
     };
     for times in [vec![], vec![1], vec![2, 3]] {
         let rows = times.iter().map(|time| setup.world.request(*time).rows.remove(0));

@@ -9,7 +9,7 @@ use neap_manifest::{Manifest, ManifestHead, ManifestPoint, RowDeleteRequests};
 use neap_rollup::{ViewProgress, ViewState};
 use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
-use neap_wal::TriggerCheckpoint;
+use neap_wal::{SettledPart, SiteProgress, TriggerCheckpoint};
 
 use crate::stored_object::read_register;
 
@@ -103,7 +103,7 @@ pub(crate) fn database_catalog(input: &[u8]) {
     catalog.audit().count();
 }
 
-/// The registers of documents, row deletes, triggers, views and backups.
+/// The registers of documents, row deletes, triggers, views, rules, sites and backups.
 pub(crate) fn others(input: &[u8]) {
     if let Some(documents) = read_stable::<DatabaseDocuments>(Key::Documents(DATABASE), input) {
         documents.value.iter().count();
@@ -120,6 +120,15 @@ pub(crate) fn others(input: &[u8]) {
         let mut progress = RuleProgress::clone(&rules.value);
         progress.limit_series();
         progress.alerts().count();
+    }
+    if let Some(sites) = read_stable::<SiteProgress>(Key::SiteProgress(DATABASE), input) {
+        let settled = SettledPart {
+            mark: Stamp::ZERO,
+            part: 0,
+        };
+        for state in sites.value.sites.values() {
+            state.position(settled);
+        }
     }
     if let Some(backups) = read_stable::<BackupRegister>(Key::Backups, input) {
         for backup in backups.value.backups() {

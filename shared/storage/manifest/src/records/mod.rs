@@ -8,6 +8,7 @@ mod job_record;
 mod mark_record;
 mod publication;
 mod recorded_delete;
+mod shipping_hold;
 mod table_expiry;
 mod version_pin;
 
@@ -19,5 +20,6 @@ pub use job_record::{JobKind, JobRecord};
 pub use mark_record::MarkRecord;
 pub use publication::Publication;
 pub use recorded_delete::RecordedDelete;
+pub use shipping_hold::ShippingHold;
 pub use table_expiry::TableExpiry;
 pub use version_pin::VersionPin;

@@ -1,0 +1,18 @@
+//! The segments that are kept until they are shipped.
+
+use neap_bucket::Stamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// The segments above a stamp are kept until they are shipped to a database of another cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShippingHold {
+    /// The id under which the other database knows this one.
+    pub source: Ulid,
+    /// The other database, as text: a database is shipped to one.
+    pub target: String,
+    /// The segments up to this stamp are older than the hold, and are not shipped.
+    pub since: Stamp,
+    /// All segments up to this stamp are shipped, or are not to be.
+    pub shipped: Stamp,
+}

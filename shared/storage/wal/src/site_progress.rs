@@ -1,0 +1,368 @@
+//! The progress of the sites that ship their rows to a database.
+//!
+//! A site is a database of another cluster. It ships its segments in parts, in the order of its writes. Each part leads from
+//! one position of the site to the next, and positions are texts that only the site understands.
+//!
+//! ```text
+//!   process that stores a part                    register of the database
+//!     |-- commit: part n, from, to, time ------>  |   crash after: nothing is stored
+//!     |-- PUT the segment with progress n         |   crash after: the outcome is in the manifest, once the mark is
+//!     |-- answer                                  |   more than SETTLING_TIME above the time of the commit
+//! ```
+//!
+//! Rule E1: *the next part begins where the last one ended if the site knows that it was stored, because it was answered, or the
+//! mark proves it; or where the last one began if the mark proves that it was not stored and never will be.* The register is
+//! committed for each part, so of two requests only one goes on. A request stores its rows only if it arrived, by rule W1,
+//! shortly after the commit; so its stamp is at most [`SETTLING_TIME`] later, and a segment that appears below the mark is void.
+//! Therefore each part is stored once, however often it is sent.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use neap_bucket::{ObjectFormat, RegisterValue, Stamp, StoreTime, formats};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// Time after the begin of a part from which no segment of it can have a stamp: more than a request may wait before and after
+/// its arrival, and more than stamps may be ahead of the store's clock.
+pub const SETTLING_TIME: Duration = Duration::from_secs(30);
+
+/// Maximum number of sites of a database. The manifest keeps about 100 bytes for each.
+pub const MAX_SITES: usize = 1_000;
+
+/// Maximum bytes of a position.
+pub const MAX_POSITION_BYTES: usize = 200;
+
+/// Maximum bytes of the name of a site.
+pub const MAX_SITE_NAME_BYTES: usize = 64;
+
+/// The progress of a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteState {
+    /// The source of the site. Its parts have it in their segments.
+    pub source: Ulid,
+    /// The tag with the name of the site.
+    pub tag: String,
+    /// The number of the last part that was begun.
+    pub part: u64,
+    /// The position at which that part begins.
+    pub from: String,
+    /// The position at which it ends.
+    pub to: String,
+    /// When it was begun, by the store's clock.
+    pub started_at: StoreTime,
+}
+
+/// The part of a site that a request brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SitePart<'a> {
+    /// The name of the site.
+    pub site: &'a str,
+    /// The source of the site.
+    pub source: Ulid,
+    /// The tag with the name of the site.
+    pub tag: &'a str,
+    /// The position at which the part begins; empty at the very beginning.
+    pub from: &'a str,
+    /// The position at which it ends.
+    pub to: &'a str,
+}
+
+/// The last part of a site that the manifest has, and its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledPart {
+    /// The low-water mark.
+    pub mark: Stamp,
+    /// The number of the part; 0: none.
+    pub part: u64,
+}
+
+/// The reason why a part is not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartRefusal {
+    /// The name, the tag or a position is not valid.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Another database ships under the name of the site.
+    #[error("another database is shipped as site '{0}'")]
+    OtherSource(String),
+    /// The site has another tag.
+    #[error("the rows of the site have its name in tag '{0}'")]
+    OtherTag(String),
+    /// The part does not begin at the position of the site.
+    #[error("the site is at position '{0}'")]
+    OtherPosition(String),
+    /// It is not known yet whether the last part is stored.
+    #[error("it is not known yet whether the last part of the site is stored")]
+    NotSettled,
+    /// There are too many sites.
+    #[error("a database has at most {MAX_SITES} sites")]
+    TooMany,
+}
+
+/// The progress of all sites of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteProgress {
+    /// The sites by name.
+    pub sites: BTreeMap<String, SiteState>,
+}
+
+impl RegisterValue for SiteProgress {
+    const FORMAT: ObjectFormat = formats::SITE_PROGRESS;
+}
+
+impl SiteState {
+    /// Returns the position up to which everything is stored; `None`: it is not known yet. `settled` is read after the
+    /// state.
+    pub fn position(&self, settled: SettledPart) -> Option<&str> {
+        if self.from == self.to || settled.part >= self.part {
+            Some(&self.to)
+        } else if settled.mark.time() > self.started_at.plus(SETTLING_TIME) {
+            Some(&self.from)
+        } else {
+            None
+        }
+    }
+}
+
+impl SiteProgress {
+    /// Returns the position of a site; empty if nothing was shipped.
+    ///
+    /// # Errors
+    /// `OtherSource`, `OtherTag` or `NotSettled`.
+    pub fn position(&self, part: &SitePart<'_>, settled: SettledPart) -> Result<&str, PartRefusal> {
+        match self.known(part)? {
+            Some(state) => state.position(settled).ok_or(PartRefusal::NotSettled),
+            None => Ok(""),
+        }
+    }
+
+    /// Returns the state of the site of a part; `None` if nothing was shipped.
+    fn known(&self, part: &SitePart<'_>) -> Result<Option<&SiteState>, PartRefusal> {
+        part.check()?;
+        let Some(state) = self.sites.get(part.site) else {
+            return Ok(None);
+        };
+        if state.source != part.source {
+            return Err(PartRefusal::OtherSource(part.site.to_owned()));
+        }
+        if state.tag != part.tag {
+            return Err(PartRefusal::OtherTag(state.tag.clone()));
+        }
+        Ok(Some(state))
+    }
+
+    /// Begins a part, and returns its number. (Rule E1)
+    ///
+    /// # Errors
+    /// The reason why the part must not be stored.
+    pub fn begin(
+        &mut self,
+        part: &SitePart<'_>,
+        settled: SettledPart,
+        now: StoreTime,
+    ) -> Result<u64, PartRefusal> {
+        if part.from == part.to {
+            return Err(PartRefusal::Invalid("a part ends after its begin"));
+        }
+        let last = match self.known(part)? {
+            None if !part.from.is_empty() => {
+                return Err(PartRefusal::OtherPosition(String::new()));
+            }
+            None if self.sites.len() >= MAX_SITES => return Err(PartRefusal::TooMany),
+            None => 0,
+            // The site knows from the answer that the last part is stored.
+            Some(state) if state.to == part.from => state.part,
+            Some(state) => match state.position(settled) {
+                Some(position) if position == part.from => state.part,
+                Some(position) => return Err(PartRefusal::OtherPosition(position.to_owned())),
+                None => return Err(PartRefusal::NotSettled),
+            },
+        };
+        let number = last.saturating_add(1);
+        let state = SiteState {
+            source: part.source,
+            tag: part.tag.to_owned(),
+            part: number,
+            from: part.from.to_owned(),
+            to: part.to.to_owned(),
+            started_at: now,
+        };
+        self.sites.insert(part.site.to_owned(), state);
+        Ok(number)
+    }
+
+    /// Takes back a part of which certainly nothing was stored, so that it can be sent again at once. Returns whether it was
+    /// the last one.
+    pub fn cancel(&mut self, site: &str, number: u64) -> bool {
+        match self.sites.get_mut(site) {
+            Some(state) if state.part == number => {
+                state.to.clone_from(&state.from);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl SitePart<'_> {
+    fn check(&self) -> Result<(), PartRefusal> {
+        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if self.site.is_empty()
+            || self.site.len() > MAX_SITE_NAME_BYTES
+            || !self.site.bytes().all(is_name_byte)
+        {
+            return Err(PartRefusal::Invalid(
+                "the name of a site has 1 to 64 letters, digits, '-', '_' or '.'",
+            ));
+        }
+        if self.tag.is_empty() || self.tag.len() > MAX_SITE_NAME_BYTES {
+            return Err(PartRefusal::Invalid("the name of a tag has 1 to 64 bytes"));
+        }
+        if self.from.len().max(self.to.len()) > MAX_POSITION_BYTES {
+            return Err(PartRefusal::Invalid("a position has at most 200 bytes"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: Ulid = Ulid(7);
+
+    fn at(seconds: i64) -> StoreTime {
+        StoreTime::from_micros(seconds * 1_000_000)
+    }
+
+    fn settled(seconds: i64, part: u64) -> SettledPart {
+        SettledPart {
+            mark: Stamp::new(at(seconds), 0),
+            part,
+        }
+    }
+
+    fn part<'a>(from: &'a str, to: &'a str) -> SitePart<'a> {
+        SitePart {
+            site: "plant-1",
+            source: SOURCE,
+            tag: "site",
+            from,
+            to,
+        }
+    }
+
+    fn other_position(position: &str) -> Result<u64, PartRefusal> {
+        Err(PartRefusal::OtherPosition(position.to_owned()))
+    }
+
+    #[test]
+    fn answered_parts_follow_each_other_at_once() {
+        let mut progress = SiteProgress::default();
+        let none = settled(0, 0);
+        assert_eq!(progress.begin(&part("", "a"), none, at(1)), Ok(1));
+        assert_eq!(progress.begin(&part("a", "b"), none, at(2)), Ok(2));
+        assert_eq!(progress.begin(&part("b", "c"), none, at(3)), Ok(3));
+    }
+
+    #[test]
+    fn a_part_is_begun_again_only_if_the_mark_proves_that_it_is_not_stored() {
+        let mut progress = SiteProgress::default();
+        progress.begin(&part("", "a"), settled(0, 0), at(100)).unwrap();
+        let again = |progress: &SiteProgress, settled| {
+            progress.clone().begin(&part("", "a"), settled, at(500))
+        };
+        assert_eq!(
+            again(&progress, settled(130, 0)),
+            Err(PartRefusal::NotSettled)
+        );
+        // The part is stored, and the site learns it.
+        assert_eq!(again(&progress, settled(110, 1)), other_position("a"));
+        let site = part("", "");
+        assert_eq!(progress.position(&site, settled(110, 1)), Ok("a"));
+        // It is not stored, and never will be.
+        assert_eq!(progress.position(&site, settled(131, 0)), Ok(""));
+        assert_eq!(again(&progress, settled(131, 0)), Ok(2));
+        progress.begin(&part("", "a"), settled(131, 0), at(131)).unwrap();
+        // The time of the new attempt counts.
+        assert_eq!(
+            again(&progress, settled(140, 0)),
+            Err(PartRefusal::NotSettled)
+        );
+    }
+
+    #[test]
+    fn a_part_that_was_taken_back_is_begun_again_at_once() {
+        let mut progress = SiteProgress::default();
+        let none = settled(0, 0);
+        progress.begin(&part("", "a"), none, at(1)).unwrap();
+        progress.begin(&part("a", "b"), none, at(2)).unwrap();
+        assert!(!progress.cancel("plant-1", 1), "it is stored");
+        assert!(progress.cancel("plant-1", 2));
+        assert_eq!(progress.position(&part("", ""), none), Ok("a"));
+        assert_eq!(progress.begin(&part("a", "c"), none, at(3)), Ok(3));
+    }
+
+    #[test]
+    fn a_copy_of_a_site_and_a_lost_register_store_nothing() {
+        let mut progress = SiteProgress::default();
+        let none = settled(0, 0);
+        assert_eq!(
+            progress.begin(&part("z", "a"), none, at(1)),
+            other_position("")
+        );
+        progress.begin(&part("", "a"), none, at(1)).unwrap();
+        progress.begin(&part("a", "b"), none, at(2)).unwrap();
+        assert_eq!(
+            progress.begin(&part("", "x"), settled(90, 2), at(3)),
+            other_position("b")
+        );
+        let other = SitePart {
+            source: Ulid(8),
+            ..part("b", "c")
+        };
+        let refused = progress.begin(&other, none, at(3));
+        assert_eq!(refused, Err(PartRefusal::OtherSource("plant-1".to_owned())));
+        let renamed = SitePart {
+            tag: "plant",
+            ..part("b", "c")
+        };
+        let refused = progress.begin(&renamed, none, at(3));
+        assert_eq!(refused, Err(PartRefusal::OtherTag("site".to_owned())));
+    }
+
+    #[test]
+    fn names_and_positions_are_bounded() {
+        let mut progress = SiteProgress::default();
+        let long = "x".repeat(201);
+        for refused in [
+            SitePart {
+                site: "",
+                ..part("", "a")
+            },
+            SitePart {
+                site: "a/b",
+                ..part("", "a")
+            },
+            SitePart {
+                tag: "",
+                ..part("", "a")
+            },
+            part("", &long),
+            part("a", "a"),
+        ] {
+            let begun = progress.begin(&refused, settled(0, 0), at(1));
+            assert!(matches!(begun, Err(PartRefusal::Invalid(_))), "{refused:?}");
+        }
+        let names: Vec<_> = (0..=MAX_SITES).map(|number| format!("s{number}")).collect();
+        let begun = names.iter().map(|site| {
+            let part = SitePart {
+                site: site.as_str(),
+                ..part("", "a")
+            };
+            progress.begin(&part, settled(0, 0), at(1))
+        });
+        let refused: Vec<_> = begun.filter_map(Result::err).collect();
+        assert_eq!(refused, [PartRefusal::TooMany]);
+    }
+}
