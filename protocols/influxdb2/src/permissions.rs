@@ -189,7 +189,7 @@ impl<'a> TokenScope<'a> {
                 let write = actions.iter().any(|action| *action != UserAction::Read);
                 shown(USERS, actions.contains(&UserAction::Read), write)
             }
-            Permission::System { .. } | Permission::Audit => Vec::new(),
+            Permission::System { .. } | Permission::Audit | Permission::Site { .. } => Vec::new(),
         });
         all.collect()
     }

@@ -67,6 +67,13 @@ impl From<WriteFailure> for ApiError {
     }
 }
 
+impl From<DeleteFailure> for ApiError {
+    /// Same error as of `/api/v3/delete_rows`.
+    fn from(failure: DeleteFailure) -> Self {
+        of_delete(failure)
+    }
+}
+
 /// Converts a failure for `/api/v3/delete_rows`.
 pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
     let (stamp, wait) = (failure.stamp(), failure.retry_after());

@@ -134,7 +134,7 @@ async fn invalid_token_requests_are_refused_with_a_message() {
     404 the requested resource was not found: missing
     400 mixed wildcard (*) and resource name
     400 invalid action 'drop' for 'db', expected one of read, write, append, create, describe, delete, *
-    400 invalid resource type 'table', expected one of db, system, token, user, audit, *
+    400 invalid resource type 'table', expected one of db, system, token, user, audit, site, *
     400 invalid resource name 'pprof' for 'system', expected one of health, metrics, ping, ready, *
     ");
     let (status, body) = send(&routes, "POST", TOKEN, Some(json!({}))).await;

@@ -20,7 +20,7 @@ use ulid::Ulid;
 use crate::{
     Catalog, CatalogError, CopyOptions, DatabaseCatalog, DatabaseEntry, Deletion, HardDelete,
     LimitError, Permission, Permissions, PurgeState, RecordedRegister, ResourceSet, RootCatalog,
-    catalog::commit_result, copy::MAX_COPY_TIME,
+    SiteName, catalog::commit_result, copy::MAX_COPY_TIME,
 };
 
 /// Maximum number of databases in all backups, because each one has an entry in the root catalog.
@@ -252,13 +252,24 @@ impl Permissions {
             return;
         };
         for permission in permissions {
-            if let Permission::Database {
-                databases: ResourceSet::Of(ids),
-                ..
-            } = permission
-                && ids.contains(&before)
-            {
-                ids.insert(after);
+            match permission {
+                Permission::Database {
+                    databases: ResourceSet::Of(ids),
+                    ..
+                } if ids.contains(&before) => {
+                    ids.insert(after);
+                }
+                Permission::Site { sites } => {
+                    let of_database = sites.iter().filter(|name| name.database == before);
+                    let new: Vec<_> = of_database
+                        .map(|name| SiteName {
+                            database: after,
+                            ..name.clone()
+                        })
+                        .collect();
+                    sites.extend(new);
+                }
+                _ => {}
             }
         }
     }

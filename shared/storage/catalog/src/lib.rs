@@ -135,8 +135,8 @@ pub use tokens::{
     ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NewClientKey,
     OPERATOR_TOKEN_NAME, Permission, PermissionRequest, PermissionRequestError, Permissions,
-    RegisteredKey, ResourceSet, SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash,
-    TokenHashError, TokenId, UserAction, generate_token,
+    RegisteredKey, ResourceSet, SecretToken, SiteName, SystemEndpoint, TokenAction, TokenEntry,
+    TokenHash, TokenHashError, TokenId, UserAction, generate_token,
 };
 pub use trigger_changes::{
     MAX_TRIGGER_ARGUMENT_BYTES, MAX_TRIGGER_ARGUMENTS, MAX_TRIGGER_NAME_BYTES, MAX_TRIGGERS,

@@ -68,7 +68,7 @@ pub use rows::EncodedRows;
 pub use segment::{MAX_SEGMENT_BYTES, Segment, SegmentError, StreamEntry, TableSummary};
 pub use site_progress::{
     MAX_POSITION_BYTES, MAX_SITES, PartRefusal, SETTLING_TIME, SettledPart, SitePart, SiteProgress,
-    SiteState,
+    SiteState, StartedPart,
 };
 pub use stamp_source::{StampError, StampSource};
 pub use tail::{

@@ -50,6 +50,9 @@ pub struct SiteState {
     pub to: String,
     /// When it was begun, by the store's clock.
     pub started_at: StoreTime,
+    /// The stamp that it is ordered after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Stamp>,
 }
 
 /// The part of a site that a request brings.
@@ -65,6 +68,17 @@ pub struct SitePart<'a> {
     pub from: &'a str,
     /// The position at which it ends.
     pub to: &'a str,
+    /// The stamp of the part before, if the site knows it.
+    pub after: Option<Stamp>,
+}
+
+/// A part that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartedPart {
+    /// The number of the part.
+    pub number: u64,
+    /// The stamp that it must be ordered after.
+    pub after: Option<Stamp>,
 }
 
 /// The last part of a site that the manifest has, and its mark.
@@ -111,8 +125,7 @@ impl RegisterValue for SiteProgress {
 }
 
 impl SiteState {
-    /// Returns the position up to which everything is stored; `None`: it is not known yet. `settled` is read after the
-    /// state.
+    /// Returns the position up to which everything is stored; `None`: it is not known yet.
     pub fn position(&self, settled: SettledPart) -> Option<&str> {
         if self.from == self.to || settled.part >= self.part {
             Some(&self.to)
@@ -151,7 +164,7 @@ impl SiteProgress {
         Ok(Some(state))
     }
 
-    /// Begins a part, and returns its number. (Rule E1)
+    /// Begins a part. (Rule E1)
     ///
     /// # Errors
     /// The reason why the part must not be stored.
@@ -160,35 +173,40 @@ impl SiteProgress {
         part: &SitePart<'_>,
         settled: SettledPart,
         now: StoreTime,
-    ) -> Result<u64, PartRefusal> {
+    ) -> Result<StartedPart, PartRefusal> {
         if part.from == part.to {
             return Err(PartRefusal::Invalid("a part ends after its begin"));
         }
-        let last = match self.known(part)? {
+        let (last, last_after) = match self.known(part)? {
             None if !part.from.is_empty() => {
                 return Err(PartRefusal::OtherPosition(String::new()));
             }
             None if self.sites.len() >= MAX_SITES => return Err(PartRefusal::TooMany),
-            None => 0,
+            None => (0, None),
             // The site knows from the answer that the last part is stored.
-            Some(state) if state.to == part.from => state.part,
+            Some(state) if state.to == part.from => (state.part, state.after),
             Some(state) => match state.position(settled) {
-                Some(position) if position == part.from => state.part,
+                Some(position) if position == part.from => (state.part, state.after),
                 Some(position) => return Err(PartRefusal::OtherPosition(position.to_owned())),
                 None => return Err(PartRefusal::NotSettled),
             },
         };
-        let number = last.saturating_add(1);
+        let started = StartedPart {
+            number: last.saturating_add(1),
+            // A part that was taken back was ordered after the one before it.
+            after: part.after.max(last_after),
+        };
         let state = SiteState {
             source: part.source,
             tag: part.tag.to_owned(),
-            part: number,
+            part: started.number,
             from: part.from.to_owned(),
             to: part.to.to_owned(),
             started_at: now,
+            after: started.after,
         };
         self.sites.insert(part.site.to_owned(), state);
-        Ok(number)
+        Ok(started)
     }
 
     /// Takes back a part of which certainly nothing was stored, so that it can be sent again at once. Returns whether it was
@@ -249,7 +267,17 @@ mod tests {
             tag: "site",
             from,
             to,
+            after: None,
         }
+    }
+
+    fn begin(
+        progress: &mut SiteProgress,
+        part: &SitePart<'_>,
+        settled: SettledPart,
+        now: StoreTime,
+    ) -> Result<u64, PartRefusal> {
+        progress.begin(part, settled, now).map(|started| started.number)
     }
 
     fn other_position(position: &str) -> Result<u64, PartRefusal> {
@@ -260,17 +288,17 @@ mod tests {
     fn answered_parts_follow_each_other_at_once() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        assert_eq!(progress.begin(&part("", "a"), none, at(1)), Ok(1));
-        assert_eq!(progress.begin(&part("a", "b"), none, at(2)), Ok(2));
-        assert_eq!(progress.begin(&part("b", "c"), none, at(3)), Ok(3));
+        assert_eq!(begin(&mut progress, &part("", "a"), none, at(1)), Ok(1));
+        assert_eq!(begin(&mut progress, &part("a", "b"), none, at(2)), Ok(2));
+        assert_eq!(begin(&mut progress, &part("b", "c"), none, at(3)), Ok(3));
     }
 
     #[test]
     fn a_part_is_begun_again_only_if_the_mark_proves_that_it_is_not_stored() {
         let mut progress = SiteProgress::default();
-        progress.begin(&part("", "a"), settled(0, 0), at(100)).unwrap();
+        begin(&mut progress, &part("", "a"), settled(0, 0), at(100)).unwrap();
         let again = |progress: &SiteProgress, settled| {
-            progress.clone().begin(&part("", "a"), settled, at(500))
+            begin(&mut progress.clone(), &part("", "a"), settled, at(500))
         };
         assert_eq!(
             again(&progress, settled(130, 0)),
@@ -283,7 +311,7 @@ mod tests {
         // It is not stored, and never will be.
         assert_eq!(progress.position(&site, settled(131, 0)), Ok(""));
         assert_eq!(again(&progress, settled(131, 0)), Ok(2));
-        progress.begin(&part("", "a"), settled(131, 0), at(131)).unwrap();
+        begin(&mut progress, &part("", "a"), settled(131, 0), at(131)).unwrap();
         // The time of the new attempt counts.
         assert_eq!(
             again(&progress, settled(140, 0)),
@@ -295,12 +323,28 @@ mod tests {
     fn a_part_that_was_taken_back_is_begun_again_at_once() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        progress.begin(&part("", "a"), none, at(1)).unwrap();
-        progress.begin(&part("a", "b"), none, at(2)).unwrap();
+        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        begin(&mut progress, &part("a", "b"), none, at(2)).unwrap();
         assert!(!progress.cancel("plant-1", 1), "it is stored");
         assert!(progress.cancel("plant-1", 2));
         assert_eq!(progress.position(&part("", ""), none), Ok("a"));
-        assert_eq!(progress.begin(&part("a", "c"), none, at(3)), Ok(3));
+        assert_eq!(begin(&mut progress, &part("a", "c"), none, at(3)), Ok(3));
+    }
+
+    #[test]
+    fn a_part_is_ordered_after_the_one_before_even_if_another_attempt_was_taken_back() {
+        let mut progress = SiteProgress::default();
+        let none = settled(0, 0);
+        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        let after = Some(Stamp::new(at(2), 0));
+        let next = SitePart {
+            after,
+            ..part("a", "b")
+        };
+        begin(&mut progress, &next, none, at(3)).unwrap();
+        assert!(progress.cancel("plant-1", 2));
+        let started = progress.begin(&part("a", "b"), none, at(4)).unwrap();
+        assert_eq!(started.after, after);
     }
 
     #[test]
@@ -308,26 +352,26 @@ mod tests {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
         assert_eq!(
-            progress.begin(&part("z", "a"), none, at(1)),
+            begin(&mut progress, &part("z", "a"), none, at(1)),
             other_position("")
         );
-        progress.begin(&part("", "a"), none, at(1)).unwrap();
-        progress.begin(&part("a", "b"), none, at(2)).unwrap();
+        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        begin(&mut progress, &part("a", "b"), none, at(2)).unwrap();
         assert_eq!(
-            progress.begin(&part("", "x"), settled(90, 2), at(3)),
+            begin(&mut progress, &part("", "x"), settled(90, 2), at(3)),
             other_position("b")
         );
         let other = SitePart {
             source: Ulid(8),
             ..part("b", "c")
         };
-        let refused = progress.begin(&other, none, at(3));
+        let refused = begin(&mut progress, &other, none, at(3));
         assert_eq!(refused, Err(PartRefusal::OtherSource("plant-1".to_owned())));
         let renamed = SitePart {
             tag: "plant",
             ..part("b", "c")
         };
-        let refused = progress.begin(&renamed, none, at(3));
+        let refused = begin(&mut progress, &renamed, none, at(3));
         assert_eq!(refused, Err(PartRefusal::OtherTag("site".to_owned())));
     }
 
@@ -351,7 +395,7 @@ mod tests {
             part("", &long),
             part("a", "a"),
         ] {
-            let begun = progress.begin(&refused, settled(0, 0), at(1));
+            let begun = begin(&mut progress, &refused, settled(0, 0), at(1));
             assert!(matches!(begun, Err(PartRefusal::Invalid(_))), "{refused:?}");
         }
         let names: Vec<_> = (0..=MAX_SITES).map(|number| format!("s{number}")).collect();
@@ -360,7 +404,7 @@ mod tests {
                 site: site.as_str(),
                 ..part("", "a")
             };
-            progress.begin(&part, settled(0, 0), at(1))
+            begin(&mut progress, &part, settled(0, 0), at(1))
         });
         let refused: Vec<_> = begun.filter_map(Result::err).collect();
         assert_eq!(refused, [PartRefusal::TooMany]);

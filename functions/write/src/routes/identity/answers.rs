@@ -177,6 +177,6 @@ fn shown(root: &RootCatalog, permission: &Permission) -> Vec<PermissionAnswer> {
             let of_users = PermissionAnswer::without_names("user", actions.clone());
             vec![of_users, PermissionAnswer::without_names("role", actions)]
         }
-        Permission::System { .. } | Permission::Audit => Vec::new(),
+        Permission::System { .. } | Permission::Audit | Permission::Site { .. } => Vec::new(),
     }
 }

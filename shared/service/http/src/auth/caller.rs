@@ -130,6 +130,14 @@ impl Caller {
         allowed(self.may_any(actions, database))
     }
 
+    /// Refuses a caller that may not ship the rows of a site to a database.
+    ///
+    /// # Errors
+    /// Same as [`require`](Self::require).
+    pub fn require_site(&self, database: DatabaseId, site: &str) -> Result<(), ApiError> {
+        allowed(self.permissions().allow_site(database, site))
+    }
+
     /// Refuses a caller that is not an administrator.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //!   token:*:create                tokens, except those of administrators; read create delete
 //!   user:*:read                   users and roles; read create update delete
 //!   audit:*:read                  everything that only administrators may read otherwise; read
+//!   site:mydb/plant-1:write       rows of sites, by database and name; write
 //!   *:*:*                         everything: an administrator
 //! ```
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DatabaseAction, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, Permission, PermissionRequestError,
-    Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
+    Permissions, ResourceSet, SiteName, SystemEndpoint, TokenAction, UserAction,
 };
 use crate::{CatalogError, RootCatalog};
 
@@ -35,7 +36,7 @@ use crate::{CatalogError, RootCatalog};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, derive_more::Display)]
 #[display("{resource_type}:{}:{}", resource_names.join(","), actions.join(","))]
 pub struct PermissionRequest {
-    /// `db`, `system`, `token`, `user`, `audit` or `*`.
+    /// `db`, `system`, `token`, `user`, `audit`, `site` or `*`.
     pub resource_type: String,
     /// Resource names, or `*` alone.
     pub resource_names: Vec<String>,
@@ -68,6 +69,8 @@ impl FromStr for PermissionRequest {
 enum RequestedPermission {
     Admin,
     Databases(Option<Vec<String>>, BTreeSet<DatabaseAction>),
+    /// The names of sites, each with the name of its database.
+    Sites(Vec<(String, String)>),
     Other(Permission),
 }
 
@@ -114,6 +117,10 @@ impl PermissionRequest {
                 self.actions(&["read"], |word| (word == "read").then_some("read"))?;
                 Ok(RequestedPermission::Other(Permission::Audit))
             }
+            "site" => {
+                self.actions(&["write"], |word| (word == "write").then_some("write"))?;
+                Ok(RequestedPermission::Sites(self.sites(names)?))
+            }
             "*" => {
                 self.only_wildcard(names)?;
                 let none: [&str; 0] = [];
@@ -145,6 +152,22 @@ impl PermissionRequest {
             None => Ok(()),
             Some(given) => Err(self.wrong_name(given, "*")),
         }
+    }
+
+    /// Returns the sites that are named. The names of databases may have slashes, those of sites have none.
+    fn sites(
+        &self,
+        names: Option<Vec<String>>,
+    ) -> Result<Vec<(String, String)>, PermissionRequestError> {
+        let expected = "DATABASE/SITE";
+        let names = names.ok_or_else(|| self.wrong_name("*".to_owned(), expected))?;
+        let sites = names.into_iter().map(|name| match name.rsplit_once('/') {
+            Some((database, site)) if !database.is_empty() && !site.is_empty() => {
+                Ok((database.to_owned(), site.to_owned()))
+            }
+            _ => Err(self.wrong_name(name, expected)),
+        });
+        sites.collect()
     }
 
     fn wrong_name(&self, given: String, expected: &str) -> PermissionRequestError {
@@ -214,6 +237,16 @@ impl PermissionRequest {
                     }
                 };
                 Permissions::Of(vec![Permission::Database { databases, actions }])
+            }
+            RequestedPermission::Sites(names) => {
+                let sites = names.into_iter().map(|(name, site)| {
+                    let id = root.database(&name);
+                    let database = id.ok_or_else(|| missing_database(name, own))?;
+                    Ok::<_, CatalogError>(SiteName { database, site })
+                });
+                Permissions::Of(vec![Permission::Site {
+                    sites: sites.collect::<Result<_, _>>()?,
+                }])
             }
         })
     }
@@ -289,6 +322,10 @@ fn merge(all: &mut Vec<Permission>, mut new: Permission) {
         }
         (Permission::User { actions }, Permission::User { actions: more }) => {
             actions.append(more);
+            true
+        }
+        (Permission::Site { sites }, Permission::Site { sites: more }) => {
+            sites.append(more);
             true
         }
         (old, new) => old == new,

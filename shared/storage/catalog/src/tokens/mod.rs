@@ -28,7 +28,8 @@ pub use grammar::PermissionRequest;
 pub use limits::{MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS};
 pub use permission_request_error::PermissionRequestError;
 pub use permissions::{
-    DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
+    DatabaseAction, Permission, Permissions, ResourceSet, SiteName, SystemEndpoint, TokenAction,
+    UserAction,
 };
 pub use secret::{SecretToken, TokenHash, TokenHashError, generate_token};
 pub use token_id::TokenId;

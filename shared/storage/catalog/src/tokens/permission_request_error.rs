@@ -12,7 +12,9 @@ pub enum PermissionRequestError {
         text: String,
     },
     /// The resource type does not exist.
-    #[error("invalid resource type '{given}', expected one of db, system, token, user, audit, *")]
+    #[error(
+        "invalid resource type '{given}', expected one of db, system, token, user, audit, site, *"
+    )]
     ResourceType {
         /// The given type.
         given: String,

@@ -47,6 +47,20 @@ pub enum Permission {
     },
     /// `audit:*:read`: everything that only administrators may read otherwise.
     Audit,
+    /// `site:…:write`: ship the rows of these sites. Permission to write to a database includes all of its sites.
+    Site {
+        /// The sites.
+        sites: BTreeSet<SiteName>,
+    },
+}
+
+/// A site that ships its rows to a database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SiteName {
+    /// The database.
+    pub database: DatabaseId,
+    /// The name of the site.
+    pub site: String,
 }
 
 /// A set of resources of one kind.
@@ -192,6 +206,7 @@ impl Permission {
         match self {
             Self::Database { databases, .. } => databases.len(),
             Self::System { endpoints } => endpoints.len(),
+            Self::Site { sites } => sites.len(),
             Self::Token { .. } | Self::User { .. } | Self::Audit => 0,
         }
     }
@@ -273,6 +288,16 @@ impl Permissions {
         self.any(|permission| matches!(permission, Permission::Audit))
     }
 
+    /// Returns whether the rows of a site may be shipped to a database.
+    pub fn allow_site(&self, database: DatabaseId, site: &str) -> bool {
+        let is_named = |name: &SiteName| name.database == database && name.site == site;
+        self.allow(DatabaseAction::Write, Some(database))
+            || self.any(|permission| match permission {
+                Permission::Site { sites } => sites.iter().any(is_named),
+                _ => false,
+            })
+    }
+
     /// Adds everything that `other` allows.
     pub(crate) fn extend(&mut self, other: &Self) {
         match (&mut *self, other) {
@@ -316,6 +341,9 @@ impl Permissions {
             }
             Permission::User { actions } => actions.iter().all(|action| self.allow_users(*action)),
             Permission::Audit => self.allow_audit(),
+            Permission::Site { sites } => {
+                sites.iter().all(|name| self.allow_site(name.database, &name.site))
+            }
         }
     }
 
@@ -335,6 +363,11 @@ impl Permissions {
             Permission::Token { actions } => format!("token:*:{}", list(actions)),
             Permission::User { actions } => format!("user:*:{}", list(actions)),
             Permission::Audit => "audit:*:read".to_owned(),
+            Permission::Site { sites } => {
+                let sites = sites.iter();
+                let names = sites.map(|one| format!("{}/{}", name_of(one.database), one.site));
+                format!("site:{}:write", names.collect::<Vec<_>>().join(","))
+            }
         });
         shown.collect::<Vec<_>>().join(";")
     }

@@ -449,6 +449,10 @@ fn grammar_errors_name_the_reason() {
         "token:*:write",
         "*:a:*",
         "*:*:read",
+        "site:a/b/plant-1:write",
+        "site:*:write",
+        "site:a:write",
+        "site:a/plant-1:read",
     ];
     let shown: Vec<_> = cases.map(|text| format!("{text} -> {}", error(text))).into();
     insta::assert_snapshot!(shown.join("\n"), @r"
@@ -461,7 +465,7 @@ fn grammar_errors_name_the_reason() {
     db:a -> invalid permission 'db:a', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS
     db:a:read:x -> invalid permission 'db:a:read:x', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS
      -> invalid permission '', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS
-    table:a:read -> invalid resource type 'table', expected one of db, system, token, user, audit, *
+    table:a:read -> invalid resource type 'table', expected one of db, system, token, user, audit, site, *
     db::read -> no resource name provided
     db:a,:read -> no resource name provided
     db:a,*:read -> mixed wildcard (*) and resource name
@@ -474,7 +478,37 @@ fn grammar_errors_name_the_reason() {
     token:*:write -> invalid action 'write' for 'token', expected one of read, create, delete, *
     *:a:* -> invalid resource name 'a' for '*', expected *
     *:*:read -> invalid action 'read' for '*', expected *
+    site:a/b/plant-1:write -> ok site:a/b/plant-1:write
+    site:*:write -> invalid resource name '*' for 'site', expected DATABASE/SITE
+    site:a:write -> invalid resource name 'a' for 'site', expected DATABASE/SITE
+    site:a/plant-1:read -> invalid action 'read' for 'site', expected write or *
     ");
+}
+
+#[tokio::test]
+async fn a_token_of_a_site_ships_this_site_and_does_nothing_else() {
+    let (_, catalog) = stage().await;
+    let names = ["site:one/plant-1:write", "site:one/plant-2:write"];
+    let Actor::Token(id) = holder(&catalog, "plant", &names).await else {
+        panic!("a token was created");
+    };
+    let root = root(&catalog).await;
+    let permissions = &root.tokens()[&id].permissions;
+    assert_eq!(
+        permissions.named(&root),
+        "site:one/plant-1,one/plant-2:write"
+    );
+    let [one, two] = ["one", "two"].map(|name| root.database(name).unwrap());
+    assert!(permissions.allow_site(one, "plant-2"));
+    assert!(!permissions.allow_site(one, "plant-3"));
+    assert!(!permissions.allow_site(two, "plant-2"));
+    assert!(!permissions.allow_any(DatabaseAction::ALL, Some(one)));
+    let writer = Permissions::Of(vec![Permission::Database {
+        databases: ResourceSet::Of([one].into()),
+        actions: [DatabaseAction::Write].into(),
+    }]);
+    assert!(writer.allow_site(one, "plant-3") && writer.cover(permissions));
+    assert!(!permissions.cover(&writer));
 }
 
 #[test]

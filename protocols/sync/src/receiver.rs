@@ -1,0 +1,285 @@
+//! Stores the parts of sites, each of them once. (Rule E1, see [`SiteProgress`])
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::{
+    Bucket, CommitOutcome, Key, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp,
+    VersionedValue,
+};
+use neap_catalog::CatalogError;
+use neap_http::{ApiError, Kind};
+use neap_rows::columnar::ColumnarRows;
+use neap_schema::DatabaseId;
+use neap_wal::{
+    ImportProgress, PartRefusal, SETTLING_TIME, SettledPart, SitePart, SiteProgress, StartedPart,
+};
+use neap_write::{
+    DeleteContext, DeleteFailure, NamedDelete, Precision, RequestMemoryReservation, WriteOptions,
+    WriteService,
+};
+use serde_json::json;
+
+/// Maximum time from before the begin of a part to the arrival of its rows. With the wait that rule W1 allows, and the time that
+/// stamps may be ahead, it is less than [`SETTLING_TIME`].
+const MAX_BEGIN: Duration = Duration::from_secs(10);
+
+/// Time after which a flush has raised the mark above a segment that was just put.
+const FLUSH_WAIT: Duration = Duration::from_secs(10);
+
+/// The database that a site ships to.
+#[derive(Clone, Debug)]
+pub(crate) struct SiteDatabase {
+    pub(crate) name: String,
+    pub(crate) id: DatabaseId,
+}
+
+/// The content of a part.
+#[derive(Debug)]
+pub(crate) enum PartContent {
+    Rows(ColumnarRows, RequestMemoryReservation),
+    Deletes(Vec<NamedDelete>),
+}
+
+/// The reason why a part is not begun.
+#[derive(Debug, thiserror::Error)]
+enum BeginFailure {
+    #[error(transparent)]
+    Refused(#[from] PartRefusal),
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    #[error("the store's time is unknown")]
+    NoStoreTime,
+    #[error("it is unknown whether the part was begun: {0}")]
+    Unknown(String),
+}
+
+/// Stores the parts of sites.
+#[derive(Debug)]
+pub(crate) struct SiteReceiver {
+    pub(crate) service: Arc<WriteService>,
+}
+
+impl SiteReceiver {
+    fn bucket(&self) -> &Bucket {
+        self.service.catalog().bucket()
+    }
+
+    fn register(&self, database: DatabaseId) -> Register<SiteProgress> {
+        let key = Key::SiteProgress(database);
+        Register::new(self.bucket().clone(), key, RECENT_PUT_IDS)
+    }
+
+    /// Returns the last part of a source that the manifest has.
+    async fn settled(
+        &self,
+        database: DatabaseId,
+        part: &SitePart<'_>,
+    ) -> Result<SettledPart, ApiError> {
+        let settled = self.service.imported_rows(database, part.source).await?;
+        Ok(SettledPart {
+            mark: settled.mark,
+            part: settled.rows,
+        })
+    }
+
+    /// Returns the position of a site.
+    ///
+    /// # Errors
+    /// `Unavailable`: it is not known yet. `Conflict`: the site is that of another source.
+    pub(crate) async fn position(
+        &self,
+        database: &SiteDatabase,
+        part: &SitePart<'_>,
+    ) -> Result<String, ApiError> {
+        let settled = self.settled(database.id, part).await?;
+        let read = self.register(database.id).read(None).await;
+        let progress = read.map_err(CatalogError::from)?;
+        match progress.value.position(part, settled) {
+            Ok(position) => Ok(position.to_owned()),
+            Err(refusal) => Err(self.refused(database, part, refusal).await),
+        }
+    }
+
+    /// Stores a part. Returns its stamp; `None` if there was nothing to store.
+    ///
+    /// # Errors
+    /// `Conflict`: the part does not begin at the position of the site. Other errors leave it open whether the part is stored:
+    /// the site asks for its position.
+    pub(crate) async fn store(
+        &self,
+        database: &SiteDatabase,
+        part: &SitePart<'_>,
+        content: PartContent,
+    ) -> Result<Option<Stamp>, ApiError> {
+        let settled = self.settled(database.id, part).await?;
+        let world = self.service.world();
+        let before = world.clock_reading();
+        let started = match self.begin(database.id, part, settled).await {
+            Ok(started) => started,
+            Err(BeginFailure::Refused(refusal)) => {
+                return Err(self.refused(database, part, refusal).await);
+            }
+            Err(BeginFailure::Register(error)) => return Err(CatalogError::from(error).into()),
+            Err(failure) => return Err(ApiError::json(Kind::Unavailable, failure.to_string())),
+        };
+        let context = DeleteContext {
+            arrived: world.clock_reading(),
+            after: started.after,
+            progress: Some(ImportProgress {
+                job: part.source,
+                rows: started.number,
+                is_permanent: true,
+            }),
+        };
+        // A freeze before the arrival would allow stamps after the settling time; rule W1 refuses those after it.
+        if world.elapsed(&before) > MAX_BEGIN {
+            self.cancel(database.id, part.site, started).await;
+            let text = "the part was not begun in time";
+            return Err(ApiError::json(Kind::Unavailable, text));
+        }
+        let stored = match content {
+            PartContent::Rows(rows, memory) => self.write(database, &rows, memory, context).await,
+            PartContent::Deletes(deletes) => self.delete(database.id, &deletes, context).await,
+        };
+        match stored {
+            Ok(stamp) => Ok(stamp),
+            Err(StoreFailure {
+                error,
+                stored_nothing,
+            }) => {
+                if stored_nothing {
+                    self.cancel(database.id, part.site, started).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(
+        &self,
+        database: DatabaseId,
+        part: &SitePart<'_>,
+        settled: SettledPart,
+    ) -> Result<StartedPart, BeginFailure> {
+        let clock = self.bucket().clock();
+        let change = |base: &VersionedValue<SiteProgress>| {
+            let now = base.current_at.or_else(|| clock.now()).ok_or(BeginFailure::NoStoreTime)?;
+            let mut next = SiteProgress::clone(&base.value);
+            let started = next.begin(part, settled, now)?;
+            Ok::<_, BeginFailure>(RegisterChange::Put(next, started))
+        };
+        match self.register(database).commit(None, change).await? {
+            CommitOutcome::Committed { result, .. } => Ok(result),
+            CommitOutcome::Refused(failure) => Err(failure),
+            CommitOutcome::Unknown { reason } => Err(BeginFailure::Unknown(reason)),
+        }
+    }
+
+    /// Takes a part back of which nothing was stored. If that fails, the site waits until the mark proves it.
+    async fn cancel(&self, database: DatabaseId, site: &str, started: StartedPart) {
+        let change = |base: &VersionedValue<SiteProgress>| {
+            let mut next = SiteProgress::clone(&base.value);
+            Ok::<_, BeginFailure>(if next.cancel(site, started.number) {
+                RegisterChange::Put(next, ())
+            } else {
+                RegisterChange::Keep(())
+            })
+        };
+        if let Err(error) = self.register(database).commit(None, change).await {
+            tracing::warn!(%database, site, %error, "a part of a site was not taken back");
+        }
+    }
+
+    async fn write(
+        &self,
+        database: &SiteDatabase,
+        rows: &ColumnarRows,
+        memory: RequestMemoryReservation,
+        context: DeleteContext,
+    ) -> Result<Option<Stamp>, StoreFailure> {
+        let options = WriteOptions {
+            precision: Precision::Nanosecond,
+            accept_partial: false,
+            after: context.after,
+            only: Some(database.id),
+            progress: context.progress,
+            ..WriteOptions::default()
+        };
+        let (arrived, name) = (context.arrived, &database.name);
+        let written = self.service.write_arrived_rows(memory, arrived, name, rows, options);
+        match written.await {
+            Ok(accepted) => Ok(accepted.stamp),
+            Err(failure) => Err(StoreFailure {
+                stored_nothing: failure.stored_nothing(),
+                error: failure.into(),
+            }),
+        }
+    }
+
+    async fn delete(
+        &self,
+        database: DatabaseId,
+        deletes: &[NamedDelete],
+        context: DeleteContext,
+    ) -> Result<Option<Stamp>, StoreFailure> {
+        match self.service.delete_named(database, deletes, context).await {
+            Ok(deleted) => Ok(deleted.stamp),
+            Err(failure) => Err(StoreFailure {
+                stored_nothing: match &failure {
+                    DeleteFailure::Write(failure) => failure.stored_nothing(),
+                    _ => true,
+                },
+                error: failure.into(),
+            }),
+        }
+    }
+
+    /// Returns the answer to a part that is not stored. If the mark must rise first, sees to it that it does.
+    async fn refused(
+        &self,
+        database: &SiteDatabase,
+        part: &SitePart<'_>,
+        refusal: PartRefusal,
+    ) -> ApiError {
+        let text = refusal.to_string();
+        match refusal {
+            PartRefusal::Invalid(_) => ApiError::json(Kind::Invalid, text),
+            PartRefusal::OtherSource(_) | PartRefusal::OtherTag(_) => {
+                ApiError::json(Kind::Conflict, text)
+            }
+            PartRefusal::OtherPosition(position) => {
+                ApiError::with_data(Kind::Conflict, text, json!({ "position": position }))
+            }
+            PartRefusal::TooMany => ApiError::json(Kind::Limit, text),
+            PartRefusal::NotSettled => {
+                let wait = self.raise_mark(database, part).await;
+                ApiError::json(Kind::Unavailable, text).retry_after(Some(wait))
+            }
+        }
+    }
+
+    /// Returns how long a site waits before it asks again. Writes a segment without rows as soon as its flush proves whether
+    /// the last part is stored.
+    async fn raise_mark(&self, database: &SiteDatabase, part: &SitePart<'_>) -> Duration {
+        let progress = self.register(database.id).read(None).await;
+        let state = progress.ok().and_then(|it| it.value.sites.get(part.site).cloned());
+        let (Some(state), Some(now)) = (state, self.bucket().clock().now()) else {
+            return FLUSH_WAIT;
+        };
+        let end = state.started_at.plus(SETTLING_TIME);
+        if now <= end {
+            return end.since(now) + Duration::from_secs(1);
+        }
+        let marked = self.service.mark_import(&database.name, database.id, part.source);
+        if let Err(error) = marked.await {
+            tracing::debug!(database = database.name, %error, "the mark is not raised for a site");
+        }
+        FLUSH_WAIT
+    }
+}
+
+/// A part that was begun is not stored, or not acknowledged.
+struct StoreFailure {
+    error: ApiError,
+    stored_nothing: bool,
+}

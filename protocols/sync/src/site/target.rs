@@ -1,0 +1,161 @@
+//! The requests of a site to the cluster that receives its rows.
+
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use neap_bucket::Stamp;
+use ulid::Ulid;
+
+use super::part::{Part, PartRows};
+use crate::route::{DeletesBody, PositionAnswer};
+
+/// The tag that has the name of the site, unless another one is chosen.
+pub const DEFAULT_TAG: &str = "site";
+
+/// The name under which a site ships, and the database that it ships to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteIdentity {
+    /// The database of the receiving cluster.
+    pub database: String,
+    /// The name of the site.
+    pub site: String,
+    /// The tag that has this name in all rows.
+    pub tag: String,
+}
+
+/// A request to the receiving cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteRequest {
+    /// The method.
+    pub method: Method,
+    /// The path.
+    pub path: &'static str,
+    /// The parameters.
+    pub query: Vec<(&'static str, String)>,
+    /// The type of the body.
+    pub content_type: &'static str,
+    /// The value of the header `x-neap-stamp`.
+    pub stamp: Option<Stamp>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The answer to a successful request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SiteAnswer {
+    /// The value of the header `x-neap-stamp`.
+    pub stamp: Option<Stamp>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The reason why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SiteTargetError {
+    /// The request may succeed later: there is no connection, or the server is busy.
+    #[error("{message}")]
+    Temporary {
+        /// Description for people.
+        message: String,
+        /// The time after which the server asks to repeat it.
+        retry_after: Option<Duration>,
+    },
+    /// The request will not succeed.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The cluster that receives the rows of a site.
+#[async_trait]
+pub trait SiteTarget: Debug + Send + Sync {
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// The request failed. It may have had an effect.
+    async fn send(&self, request: SiteRequest) -> Result<SiteAnswer, SiteTargetError>;
+}
+
+/// The requests of a source.
+pub(crate) struct SiteClient<'a> {
+    pub(crate) target: &'a dyn SiteTarget,
+    pub(crate) identity: &'a SiteIdentity,
+    pub(crate) source: Ulid,
+}
+
+impl SiteClient<'_> {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("db", self.identity.database.clone()),
+            ("site", self.identity.site.clone()),
+            ("tag", self.identity.tag.clone()),
+            ("source", self.source.to_string()),
+        ]
+    }
+
+    /// Returns the position of the site; empty before the first part.
+    ///
+    /// # Errors
+    /// The request failed, or the answer is none of a Neap server.
+    pub(crate) async fn position(&self) -> Result<String, SiteTargetError> {
+        let request = SiteRequest {
+            method: Method::GET,
+            path: "/api/v3/sync/position",
+            query: self.query(),
+            content_type: "application/json",
+            stamp: None,
+            body: Bytes::new(),
+        };
+        let answer = self.target.send(request).await?;
+        let parsed: Result<PositionAnswer, _> = serde_json::from_slice(&answer.body);
+        let unexpected = |error| SiteTargetError::Refused(format!("unexpected answer: {error}"));
+        Ok(parsed.map_err(unexpected)?.position)
+    }
+
+    /// Ships a part that begins at a position. Returns its stamp.
+    ///
+    /// # Errors
+    /// The request failed. The part may be stored.
+    pub(crate) async fn ship(
+        &self,
+        from: &str,
+        part: &Part,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, SiteTargetError> {
+        let mut query = self.query();
+        query.push(("from", from.to_owned()));
+        query.push(("to", part.to.to_string()));
+        let (path, content_type, body) = match &part.rows {
+            PartRows::Rows {
+                body,
+                decoded_bytes,
+                ..
+            } => {
+                query.push(("decoded_bytes", decoded_bytes.to_string()));
+                let path = "/api/v3/sync/rows";
+                (path, "application/octet-stream", body.clone())
+            }
+            PartRows::Deletes(deletes) => {
+                let path = "/api/v3/sync/deletes";
+                (path, "application/json", deletes_body(deletes)?)
+            }
+        };
+        let request = SiteRequest {
+            method: Method::POST,
+            path,
+            query,
+            content_type,
+            stamp: after,
+            body,
+        };
+        Ok(self.target.send(request).await?.stamp)
+    }
+}
+
+fn deletes_body(deletes: &DeletesBody) -> Result<Bytes, SiteTargetError> {
+    match serde_json::to_vec(deletes) {
+        Ok(text) => Ok(text.into()),
+        Err(error) => Err(SiteTargetError::Refused(error.to_string())),
+    }
+}

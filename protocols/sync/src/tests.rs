@@ -1,0 +1,123 @@
+//! A site and a receiving cluster in memory. Processes and connections stop anywhere, and both sides end equal.
+
+mod interruptions;
+mod test_bed;
+
+use neap_bucket::Key;
+use neap_row_delete::Condition;
+use test_bed::{SECOND, Side, shipper_settings};
+
+use crate::{ShipError, ShippedCounts, Shipper, SiteSourceError};
+
+#[tokio::test(start_paused = true)]
+async fn rows_and_deletes_are_shipped_in_order_with_the_name_of_the_site() {
+    let (site, mut central) = Side::pair().await;
+    site.write("m,host=a value=1 1\nm,host=b value=2 2").await;
+    site.delete(Condition::between(2 * SECOND, 2 * SECOND)).await;
+    site.write("m,host=b value=3 2").await;
+    let source = site.source().await;
+    let target = central.target();
+    let settings = shipper_settings();
+    let mut counts = ShippedCounts::default();
+    let shipper = Shipper::new(&source, &target, &settings);
+    shipper.ship_all(&mut counts).await.unwrap();
+    assert_eq!((counts.rows, counts.deletes), (3, 1));
+    central.flush().await;
+    let shipped = central.contents().await;
+    assert_eq!(shipped, site.contents_as_site("plant-1").await);
+    assert_eq!(shipped.len(), 2);
+    // Nothing is shipped twice, whatever asks for it.
+    shipper.ship_all(&mut counts).await.unwrap();
+    assert_eq!(counts.rows, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_of_a_site_leave_the_rows_of_others() {
+    let (site, mut central) = Side::pair().await;
+    central.write("m,host=a,site=other value=1 1\nm,host=a value=2 1").await;
+    site.write("m,host=a value=3 1").await;
+    site.delete(Condition::EVERYTHING).await;
+    let source = site.source().await;
+    let (target, settings) = (central.target(), shipper_settings());
+    let mut counts = ShippedCounts::default();
+    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    central.flush().await;
+    let left = central.contents().await;
+    let sites: Vec<_> = left.keys().map(|key| key.site.as_deref()).collect();
+    assert_eq!(sites, [None, Some("other")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_are_kept_until_they_are_shipped() {
+    let (mut site, central) = Side::pair().await;
+    let source = site.source().await;
+    let settings = shipper_settings();
+    source
+        .hold("https://central database=central site=plant-1", false)
+        .await
+        .unwrap();
+    site.write("m,host=a value=1 1").await;
+    site.flush().await;
+    site.collect_garbage().await;
+    assert_eq!(site.keys(Key::TAIL_PREFIX).await.len(), 1);
+    let mut counts = ShippedCounts::default();
+    let target = central.target();
+    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    assert_eq!(counts.rows, 1);
+    site.collect_garbage().await;
+    assert!(site.keys(Key::TAIL_PREFIX).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_from_before_are_not_left_out_unless_that_is_requested() {
+    let (mut site, central) = Side::pair().await;
+    site.write("m,host=a value=1 1").await;
+    site.flush().await;
+    let source = site.source().await;
+    let target = central.target();
+    let mut settings = shipper_settings();
+    let mut counts = ShippedCounts::default();
+    let refused = Shipper::new(&source, &target, &settings).ship_all(&mut counts).await;
+    assert!(
+        matches!(refused, Err(ShipError::Source(SiteSourceError::Refused(_)))),
+        "{refused:?}"
+    );
+    settings.skips_history = true;
+    site.write("m,host=a value=2 2").await;
+    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    assert_eq!(counts.rows, 1);
+    source.release().await.unwrap();
+    assert!(source.release().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_segments_are_shipped_in_parts() {
+    let (site, mut central) = Side::pair().await;
+    let text = "x".repeat(1_000);
+    let lines: Vec<_> = (0..500)
+        .map(|row| format!("m,host=h{row} value={row},note=\"{text}\" {row}"))
+        .collect();
+    site.write(&lines.join("\n")).await;
+    let source = site.source().await;
+    let target = central.target();
+    let mut settings = shipper_settings();
+    settings.part_bytes = 100 << 10;
+    let mut counts = ShippedCounts::default();
+    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    assert_eq!(counts.rows, 500);
+    assert!(counts.parts > 5, "{counts:?}");
+    central.flush().await;
+    assert_eq!(central.contents().await.len(), 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_with_the_tag_of_the_site_stops_it() {
+    let (site, central) = Side::pair().await;
+    site.write("m,host=a,site=plant-2 value=1 1").await;
+    let source = site.source().await;
+    let (target, settings) = (central.target(), shipper_settings());
+    let mut counts = ShippedCounts::default();
+    let refused = Shipper::new(&source, &target, &settings).ship_all(&mut counts).await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("has a column 'site'"), "{error}");
+}
