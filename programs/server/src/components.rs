@@ -327,6 +327,7 @@ fn write_routes(service: Option<&Arc<WriteService>>, metrics: &Metrics) -> Route
     neap_write::router(Arc::clone(service))
         .merge(neap_write::row_delete_router(Arc::clone(service)))
         .merge(neap_files::router(Arc::clone(service)))
+        .merge(neap_sync::router(Arc::clone(service)))
         .merge(neap_influxdb2::router(Arc::clone(service)))
         .merge(neap_prometheus::remote_write::router(
             Arc::clone(service),

@@ -8,6 +8,7 @@ use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
 use neap_mcp::StdioError;
+use neap_sync::{ShipError, SiteSourceError};
 
 use super::{config::ConfigError, import::SourceError};
 use neap_compact::{CompactError, TimeTravelTooShort};
@@ -213,6 +214,12 @@ pub enum CommandError {
         /// Number of findings that are errors.
         errors: u64,
     },
+    /// Rows are not shipped to another cluster.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// The synchronization of a database can't be begun or ended.
+    #[error(transparent)]
+    SiteSource(#[from] SiteSourceError),
     /// The data directory, or that of the backups, does not exist.
     #[error("there is no directory {0}")]
     MissingDirectory(String),

@@ -53,6 +53,7 @@ mod rows;
 mod rules;
 mod show;
 mod status;
+mod sync;
 mod token;
 mod token_file;
 mod trigger;
@@ -171,6 +172,8 @@ enum CliCommand {
     Restore(Box<restore::RestoreArgs>),
     /// Copy a cluster to another place as a backup, on the store itself. It may be in use.
     Copy(Box<copy::CopyArgs>),
+    /// Ship the rows of a database to a database of another cluster, on the store itself. It may be in use.
+    Sync(Box<sync::SyncArgs>),
     /// Test whether a store supports the operations that Neap needs. Takes about 1,500 requests.
     CheckStore(Box<check_store::CheckStoreArgs>),
     /// Sign in or out as a user, or set another password.
@@ -235,6 +238,7 @@ impl CliCommand {
             Self::Fsck(_) => "Fsck",
             Self::Restore(_) => "Restore",
             Self::Copy(_) => "Copy",
+            Self::Sync(_) => "Sync",
             Self::Auth(_) => "Auth",
             Self::Manage(_) => "Manage",
             Self::User(_) => "User",
@@ -277,6 +281,7 @@ impl CliCommand {
             Self::Fsck(args) => fsck::run(args, console, world).await,
             Self::Restore(args) => restore::run(args, console, world).await,
             Self::Copy(args) => copy::run(args, console, world).await,
+            Self::Sync(args) => sync::run(args, console, world).await,
             Self::Auth(command) => auth::run(command, console, world).await,
             Self::Manage(command) => users::manage(command, console).await,
             Self::User(command) => users::run(command, console).await,

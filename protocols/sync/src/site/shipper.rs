@@ -123,7 +123,7 @@ impl<'a> Shipper<'a> {
             source,
             target,
             settings,
-            world: source.catalog.bucket().world().clone(),
+            world: source.world().clone(),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{ClockDoubt, Key, ProtocolRules, SegmentName, Stamp, StoreTime, VersionedValue};
+use neap_bucket::{
+    ClockDoubt, Key, ProtocolRules, SegmentName, Stamp, StoreTime, VersionedValue, World,
+};
 use neap_catalog::{Catalog, CatalogError, DatabaseCatalog};
 use neap_manifest::{Manifest, ManifestError, ManifestStore, ShippingHold, ShippingRefusal};
 use neap_schema::DatabaseId;
-use neap_wal::{Segment, TailError, TailReader};
+use neap_wal::{Segment, TailError, TailReader, TailReaderSettings};
 use ulid::Ulid;
 
 /// Maximum number of segments that are listed at once.
@@ -41,16 +43,11 @@ pub enum SiteSourceError {
 /// The database of a site.
 #[derive(Clone, Debug)]
 pub struct SiteSource {
-    /// The catalogs of the site's cluster.
-    pub catalog: Arc<Catalog>,
-    /// Its manifests.
-    pub manifests: ManifestStore,
-    /// The reader of its segments.
-    pub tail: TailReader,
-    /// The rules of its storage protocol.
-    pub rules: ProtocolRules,
-    /// The database.
-    pub database: DatabaseId,
+    catalog: Arc<Catalog>,
+    manifests: ManifestStore,
+    tail: TailReader,
+    rules: ProtocolRules,
+    database: DatabaseId,
 }
 
 /// The segments that can be shipped now, in the order of the site, and what is needed to read them.
@@ -64,6 +61,29 @@ pub(crate) struct SettledSegments {
 }
 
 impl SiteSource {
+    /// Opens a database of a cluster.
+    ///
+    /// # Errors
+    /// The root catalog can't be read.
+    pub async fn open(
+        catalog: Arc<Catalog>,
+        manifests: ManifestStore,
+        database: DatabaseId,
+    ) -> Result<Self, CatalogError> {
+        Ok(Self {
+            rules: catalog.rules().await?,
+            tail: TailReader::new(catalog.bucket().clone(), TailReaderSettings::default()),
+            catalog,
+            manifests,
+            database,
+        })
+    }
+
+    /// The clock, timers and randomness of the site.
+    pub(crate) fn world(&self) -> &World {
+        self.catalog.bucket().world()
+    }
+
     /// Keeps the segments of the database until they are shipped to a target. Returns the existing hold, or a new one.
     ///
     /// # Errors

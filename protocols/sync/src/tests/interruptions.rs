@@ -107,7 +107,8 @@ impl SiteTarget for NetworkTarget {
             message: "the connection is cut".to_owned(),
             retry_after: None,
         });
-        let process = &self.processes[number % 2];
+        // A site sends two requests before it needs another answer of the same process.
+        let process = &self.processes[number / 3 % 2];
         match self.faults.get(number).unwrap_or(&NetworkFault::None) {
             NetworkFault::None => process.send(request).await,
             NetworkFault::LostRequest => lost,

@@ -70,7 +70,7 @@ pub(super) struct Side {
 /// Returns a write function over a store.
 pub(super) fn write_service(store: Arc<dyn Store>, world: World) -> Arc<WriteService> {
     let bucket = Bucket::new(store, world).trusting_store_clock(true);
-    let catalog = Arc::new(Catalog::for_sole_process(bucket));
+    let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
     let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
     Arc::new(WriteService::new(WriteServiceParts::local(&catalog, rules)))
 }
@@ -139,14 +139,8 @@ impl Side {
 
     pub(super) async fn source(&self) -> SiteSource {
         let catalog = Arc::clone(self.service.catalog());
-        let bucket = catalog.bucket().clone();
-        SiteSource {
-            rules: ProtocolRules::new(ProtocolMargins::LOCAL),
-            manifests: self.manifests.clone(),
-            tail: TailReader::new(bucket, TailReaderSettings::default()),
-            database: self.database,
-            catalog,
-        }
+        let opened = SiteSource::open(catalog, self.manifests.clone(), self.database);
+        opened.await.unwrap()
     }
 
     pub(super) fn target(&self) -> RouterTarget {

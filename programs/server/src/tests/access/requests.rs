@@ -147,6 +147,16 @@ pub(super) fn writing() -> Vec<AccessCase> {
             AllEither("write", "delete"),
             404,
         ),
+        ("GET", "/api/v3/sync/position?db=own&site=a&tag=site&source=01ARZ3NDEKTSV4RRFFQ69G5FAV", "", Own("write"), 200),
+        ("GET", "/api/v3/sync/position?db=missing&site=a&tag=site&source=01ARZ3NDEKTSV4RRFFQ69G5FAV", "", All("write"), 404),
+        ("POST", "/api/v3/sync/rows?db=own&site=a&tag=site&source=01ARZ3NDEKTSV4RRFFQ69G5FAV", "", Own("write"), 400),
+        (
+            "POST",
+            "/api/v3/sync/deletes?db=own&site=a&tag=site&source=01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            r#"{"deletes":[]}"#,
+            Own("write"),
+            400,
+        ),
         ("GET", "/api/v3/enterprise/import", "", Databases, 200),
         ("POST", "/api/v3/enterprise/import", "", Somewhere("append"), 400),
     ]

@@ -1,0 +1,144 @@
+//! `neap sync`: ships the rows of a database to a database of another cluster.
+
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
+use neap_bucket::{StoreConfig, World};
+use neap_server::console::Console;
+use neap_sync::{DEFAULT_TAG, ShippedCounts, Shipper, ShipperSettings, SiteIdentity, SiteSource};
+use reqwest::Url;
+
+use super::{
+    CommandError,
+    open_cluster::OpenCluster,
+    options::{DatabaseArgs, parse_url},
+};
+use crate::client::{Client, ClientSettings, SyncTarget, Token};
+
+/// The options of `neap sync`.
+#[derive(Debug, Args)]
+pub(super) struct SyncArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The address of the server that receives the rows.
+    #[arg(long, value_name = "URL", value_parser = parse_url, required_unless_present = "stop")]
+    to: Option<Url>,
+
+    /// The database there; by default, it has the same name. It must exist.
+    #[arg(long, value_name = "NAME")]
+    to_database: Option<String>,
+
+    /// The name of this site: letters, digits, '-', '_' and '.'. It is the value of a tag of all rows there.
+    #[arg(long, value_name = "NAME", required_unless_present = "stop")]
+    site: Option<String>,
+
+    /// The tag with the name of the site.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TAG)]
+    tag: String,
+
+    /// Go on with new rows until the command is interrupted.
+    #[arg(long)]
+    follow: bool,
+
+    /// How often to look for new rows.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_nonzero_duration, requires = "follow")]
+    interval: Duration,
+
+    /// Leave out the rows that were flushed before the first start. Export and import them.
+    #[arg(long)]
+    skip_history: bool,
+
+    /// The most bytes that are sent in a second, such as 64KiB.
+    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
+    max_rate: Option<NonZeroU64>,
+
+    /// End the synchronization of the database for ever: its new rows are no longer kept for it.
+    #[arg(long, conflicts_with_all = ["to", "site", "follow", "skip_history"])]
+    stop: bool,
+
+    /// The access token for the server.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<Token>,
+
+    /// A PEM file of certificate authorities to trust beside those of the system.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+
+    /// Accept any certificate, for tests only.
+    #[arg(long)]
+    tls_no_verify: bool,
+
+    #[command(flatten)]
+    store: StoreConfig,
+}
+
+fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = parse_bytes(text).map_err(|error| error.to_string())?;
+    let rate = u64::try_from(bytes).ok().and_then(NonZeroU64::new);
+    rate.ok_or_else(|| "it is zero".to_owned())
+}
+
+/// Ships the rows of a database, which may be in use.
+///
+/// # Errors
+///
+/// The store can't be used, or the server refuses the rows.
+pub(super) async fn run(
+    args: &SyncArgs,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    let cluster = OpenCluster::open(&args.store, &world).await?;
+    let database = cluster.database(&args.database.database).await?;
+    let source = SiteSource::open(cluster.catalog, cluster.manifests, database).await?;
+    let (Some(to), Some(site)) = (&args.to, &args.site) else {
+        return Ok(source.release().await?);
+    };
+    let client = Client::new(&ClientSettings {
+        url: to.clone(),
+        token: args.token.clone(),
+        credentials: None,
+        tls_ca: args.tls_ca.clone(),
+        tls_no_verify: args.tls_no_verify,
+    })?;
+    let settings = settings(args, to, site);
+    let target = SyncTarget::new(client);
+    let shipper = Shipper::new(&source, &target, &settings);
+    let mut counts = ShippedCounts::default();
+    let shipped = if args.follow {
+        shipper.follow(&mut counts).await
+    } else {
+        shipper.ship_all(&mut counts).await
+    };
+    let ShippedCounts {
+        parts,
+        rows,
+        deletes,
+        bytes,
+    } = counts;
+    let text = format!(
+        "{rows} rows and {deletes} deletes shipped in {parts} parts with {}",
+        HumanBytes(bytes)
+    );
+    console.print(text).map_err(CommandError::Output)?;
+    Ok(shipped?)
+}
+
+fn settings(args: &SyncArgs, to: &Url, site: &str) -> ShipperSettings {
+    let database = args.to_database.as_ref().unwrap_or(&args.database.database);
+    ShipperSettings {
+        identity: SiteIdentity {
+            database: database.clone(),
+            site: site.to_owned(),
+            tag: args.tag.clone(),
+        },
+        target: to.to_string(),
+        skips_history: args.skip_history,
+        part_bytes: ShipperSettings::PART_BYTES,
+        bytes_per_second: args.max_rate.map(NonZeroU64::get),
+        interval: args.interval,
+    }
+}
