@@ -10,9 +10,7 @@ use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
 use neap_rows::columnar::ColumnarRows;
 use neap_schema::DatabaseId;
-use neap_wal::{
-    ImportProgress, PartRefusal, SETTLING_TIME, SettledPart, SitePart, SiteProgress, StartedPart,
-};
+use neap_wal::{ImportProgress, PartRefusal, SettledPart, SitePart, SiteProgress, StartedPart};
 use neap_write::{
     DeleteContext, DeleteFailure, NamedDelete, Precision, RequestMemoryReservation, WriteOptions,
     WriteService,
@@ -20,10 +18,10 @@ use neap_write::{
 use serde_json::json;
 
 /// Maximum time from before the begin of a part to the arrival of its rows. With the wait that rule W1 allows, and the time that
-/// stamps may be ahead, it is less than [`SETTLING_TIME`].
+/// stamps may be ahead, it is less than [`neap_wal::SETTLING_TIME`].
 const MAX_BEGIN: Duration = Duration::from_secs(10);
 
-/// Time after which a flush has raised the mark above a segment that was just put.
+/// Time after which a site that waits for a flush asks again.
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
 
 /// The database that a site ships to.
@@ -252,29 +250,19 @@ impl SiteReceiver {
             }
             PartRefusal::TooMany => ApiError::json(Kind::Limit, text),
             PartRefusal::NotSettled => {
-                let wait = self.raise_mark(database, part).await;
-                ApiError::json(Kind::Unavailable, text).retry_after(Some(wait))
+                self.raise_mark(database, part).await;
+                ApiError::json(Kind::Unavailable, text).retry_after(Some(FLUSH_WAIT))
             }
         }
     }
 
-    /// Returns how long a site waits before it asks again. Writes a segment without rows as soon as its flush proves whether
-    /// the last part is stored.
-    async fn raise_mark(&self, database: &SiteDatabase, part: &SitePart<'_>) -> Duration {
-        let progress = self.register(database.id).read(None).await;
-        let state = progress.ok().and_then(|it| it.value.sites.get(part.site).cloned());
-        let (Some(state), Some(now)) = (state, self.bucket().clock().now()) else {
-            return FLUSH_WAIT;
-        };
-        let end = state.started_at.plus(SETTLING_TIME);
-        if now <= end {
-            return end.since(now) + Duration::from_secs(1);
-        }
+    /// Writes a segment without rows, so that the next flush raises the mark, which proves whether the last part is stored. A
+    /// part that is not stored is proven some time after it was begun, so a site may ask several times.
+    async fn raise_mark(&self, database: &SiteDatabase, part: &SitePart<'_>) {
         let marked = self.service.mark_import(&database.name, database.id, part.source);
         if let Err(error) = marked.await {
             tracing::debug!(database = database.name, %error, "the mark is not raised for a site");
         }
-        FLUSH_WAIT
     }
 }
 

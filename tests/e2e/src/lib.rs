@@ -47,6 +47,7 @@
 //! | `influxdb2` | resources of InfluxDB 2, as its tools request them |
 //! | `influxdb2_queries` | queries in Flux, as the clients of InfluxDB 2 send them |
 //! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
+//! | `edge_sync` | sites that ship their rows to a central cluster |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
 //! | `promql` | PromQL, as Grafana and the command line send it |
@@ -99,6 +100,8 @@ mod data_lifecycle;
 mod distributed;
 #[cfg(test)]
 mod earlier_states;
+#[cfg(test)]
+mod edge_sync;
 #[cfg(test)]
 mod endless_queries;
 #[cfg(test)]
