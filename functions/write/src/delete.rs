@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp, TRACE_TARGET};
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Kind;
-use neap_row_delete::{Condition, DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{DeleteRequest, ImportProgress, WriteError};
 use tracing::{Instrument, trace_span};
 
 use crate::{
-    DeleteFailure, RowSelection, WriteFailure, WriteService,
+    DeleteFailure, NamedDelete, RowSelection, WriteFailure, WriteService,
     freshness::{FreshCatalog, revalidate},
     routes::delete_answer,
     selection::{check_deletes, resolve_named, resolve_selection},
@@ -34,15 +34,6 @@ pub struct DeleteOptions {
     /// The only database that rows may be deleted from, even if its name now means another one; `None`: any database of
     /// the name.
     pub only: Option<DatabaseId>,
-}
-
-/// A row delete of a site, which names the table and the tags.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedDelete {
-    /// The table. A table that does not exist has no rows.
-    pub table: String,
-    /// The condition. No row has a tag that the table does not have.
-    pub condition: Condition,
 }
 
 /// What a row delete is ordered after, and recorded with.

@@ -46,7 +46,7 @@ mod settings;
 mod tests;
 mod validation;
 
-pub use delete::{AcknowledgedDelete, DeleteContext, DeleteOptions, NamedDelete};
+pub use delete::{AcknowledgedDelete, DeleteContext, DeleteOptions};
 pub use delete_failure::DeleteFailure;
 pub use duplicate_rows::{
     ALLOW_DUPLICATES_HEADER, DuplicateCheck, DuplicateRows, MissingTags, WARNING_HEADER,
@@ -59,6 +59,6 @@ pub use neap_rows::line_protocol::{Dialect, LineError, LineErrorKind, Precision}
 pub use neap_wal::ImportProgress;
 pub use request_memory::RequestMemoryReservation;
 pub use routes::{authorize_write, recovery_router, router, row_delete_router, table_exists};
-pub use selection::RowSelection;
+pub use selection::{NamedDelete, RowSelection};
 pub use service::{AcceptedWrite, WriteOptions, WriteService, WriteServiceParts};
 pub use settings::{LegacyWrites, LegacyWritesError, WriteSettings};

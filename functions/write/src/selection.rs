@@ -8,7 +8,7 @@ use std::{
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_row_delete::{Condition, Predicate, PredicateTables, RowDelete};
 
-use crate::{DeleteFailure, NamedDelete};
+use crate::DeleteFailure;
 
 /// The rows of a database to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub struct RowSelection {
     pub min_time: i64,
     /// The latest time of a row, in nanoseconds since the Unix epoch.
     pub max_time: i64,
+}
+
+/// A row delete of a site, which names the table and the tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedDelete {
+    /// The table. A table that does not exist has no rows.
+    pub table: String,
+    /// The condition. No row has a tag that the table does not have.
+    pub condition: Condition,
 }
 
 /// Returns the deletes for the tables that can have matching rows.

@@ -85,9 +85,9 @@ pub enum ShipError {
     /// The receiving cluster has another position than a site can have.
     #[error("the receiving cluster has an unknown position of the site: '{0}'")]
     Position(String),
-    /// The receiving cluster has forgotten the site.
+    /// The receiving cluster has forgotten rows of the site, as one that is restored from an older copy.
     #[error(
-        "the receiving cluster does not know the site any more, but the segments that it has received are deleted here"
+        "the receiving cluster is at an earlier position than before, and the rows in between are no longer kept for it here"
     )]
     Forgotten,
 }
@@ -183,7 +183,7 @@ impl<'a> Shipper<'a> {
             source: hold.source,
         };
         let position = client.position().await?;
-        if position.is_empty() && hold.shipped > hold.since {
+        if parse(&position)? < parse(&hold.position)? {
             return Err(ShipError::Forgotten);
         }
         let mut session = ShippingSession {
@@ -199,7 +199,8 @@ impl<'a> Shipper<'a> {
             self.ship_settled(&mut session, &settled).await?;
             // Before the first part, the receiving cluster does not know the site.
             if !session.position.is_empty() && !settled.names.is_empty() {
-                self.source.record_shipped(session.hold.source, settled.upto).await?;
+                let (source, position) = (session.hold.source, &session.position);
+                self.source.record_shipped(source, settled.upto, position).await?;
             }
             session.hold.shipped = settled.upto;
             if goal.is_some_and(|goal| settled.upto.time() >= goal) {

@@ -121,8 +121,9 @@ impl SiteSource {
         &self,
         source: Ulid,
         shipped: Stamp,
+        position: &str,
     ) -> Result<(), SiteSourceError> {
-        let recorded = self.manifests.record_shipped(self.database, source, shipped);
+        let recorded = self.manifests.record_shipped(self.database, source, shipped, position);
         Ok(recorded.await??)
     }
 

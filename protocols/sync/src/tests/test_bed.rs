@@ -270,8 +270,8 @@ fn points(batch: &RecordBatch) -> Vec<(PointKey, String)> {
         let texts = column.downcast_dict::<StringArray>().unwrap();
         (!column.is_null(row)).then(|| texts.into_iter().nth(row).flatten().unwrap().to_owned())
     };
-    let times = batch.column_by_name("time").unwrap();
-    let times = times.as_primitive::<TimestampNanosecondType>();
+    let time = batch.column_by_name("time").unwrap();
+    let times = time.as_primitive::<TimestampNanosecondType>();
     let values = batch.column_by_name("value").unwrap().as_primitive::<Float64Type>();
     (0..batch.num_rows())
         .map(|row| {

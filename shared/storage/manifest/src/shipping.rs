@@ -51,8 +51,8 @@ impl Manifest {
         Ok(ShippingHold {
             source,
             target: target.to_owned(),
-            since: self.low_water_mark,
             shipped: self.low_water_mark,
+            position: String::new(),
         })
     }
 }
@@ -83,7 +83,7 @@ impl ManifestStore {
         decided(self.register(database).commit(Some(base), change).await?)
     }
 
-    /// Records that all segments up to a stamp are shipped, so that they are no longer kept.
+    /// Records that all segments up to a stamp are shipped, so that they are no longer kept, and the position of the target.
     ///
     /// # Errors
     /// As [`Self::hold_segments`].
@@ -92,6 +92,7 @@ impl ManifestStore {
         database: DatabaseId,
         source: Ulid,
         shipped: Stamp,
+        position: &str,
     ) -> Result<Result<(), ShippingRefusal>, ManifestError> {
         let change = |base: &VersionedValue<Manifest>| {
             let held = base.value.shipping.as_ref().filter(|hold| hold.source == source);
@@ -102,6 +103,7 @@ impl ManifestStore {
             let mut next = Manifest::successor(base);
             next.shipping = Some(ShippingHold {
                 shipped,
+                position: position.to_owned(),
                 ..hold.clone()
             });
             Ok(RegisterChange::Put(next, ()))
@@ -166,7 +168,7 @@ mod tests {
         };
         assert!(!manifest.keeps_segment(segment(9)));
         let mut hold = manifest.hold_for("central", SOURCE, false).unwrap();
-        assert_eq!((hold.since, hold.shipped), (stamp(10), stamp(10)));
+        assert_eq!(hold.shipped, stamp(10));
         hold.shipped = stamp(12);
         manifest.shipping = Some(hold);
         assert!(!manifest.keeps_segment(segment(12)));

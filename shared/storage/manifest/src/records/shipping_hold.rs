@@ -11,8 +11,9 @@ pub struct ShippingHold {
     pub source: Ulid,
     /// The other database, as text: a database is shipped to one.
     pub target: String,
-    /// The segments up to this stamp are older than the hold, and are not shipped.
-    pub since: Stamp,
-    /// All segments up to this stamp are shipped, or are not to be.
+    /// All segments up to this stamp are shipped, or are older than the hold.
     pub shipped: Stamp,
+    /// The position that the other database had then; empty before the first part. An earlier one would leave rows out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub position: String,
 }
