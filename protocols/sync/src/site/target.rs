@@ -109,7 +109,9 @@ impl SiteClient<'_> {
         };
         let answer = self.target.send(request).await?;
         let parsed: Result<PositionAnswer, _> = serde_json::from_slice(&answer.body);
-        let unexpected = |error| SiteTargetError::Refused(format!("unexpected answer: {error}"));
+        let unexpected = |error: serde_json::Error| {
+            SiteTargetError::Refused(format!("unexpected answer: {error}"))
+        };
         Ok(parsed.map_err(unexpected)?.position)
     }
 

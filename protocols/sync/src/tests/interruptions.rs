@@ -232,20 +232,21 @@ async fn check(run: &Run) {
         }
     }
     let shipper = Shipper::new(&source, &target, &settings);
-    let flushes = async {
-        loop {
-            central.sleep(5).await;
-            central.flush_now().await;
-        }
-    };
     tokio::select! {
         shipped = shipper.ship_all(&mut counts) => shipped.unwrap(),
-        () = flushes => unreachable!("it does not end"),
+        () = flush_for_ever(&mut central) => unreachable!("it does not end"),
     }
     gate.thaw();
     central.sleep(200).await;
     central.flush_now().await;
     check_central(&central, &written).await;
+}
+
+async fn flush_for_ever(central: &mut Side) {
+    loop {
+        central.sleep(5).await;
+        central.flush_now().await;
+    }
 }
 
 async fn check_central(central: &Side, written: &Written) {
