@@ -47,6 +47,7 @@ use super::{
     rule_evaluation::{RuleEvaluationTask, RuleStats},
     scrub::ScrubTask,
     server_context::ServerContext,
+    sync::SyncTask,
     traces::TraceExport,
     version::{REVISION, VERSION},
     view_refresh::{ViewRefreshTask, ViewStats},
@@ -93,6 +94,8 @@ pub(super) struct ServerComponents {
     pub(super) cluster: Option<ClusterMember>,
     /// Import jobs, if this process accepts writes.
     pub(super) imports: Option<Arc<ImportWorker>>,
+    /// The synchronization with another cluster.
+    pub(super) sync: Option<SyncTask>,
 }
 
 /// The process of the functions.
@@ -140,6 +143,7 @@ impl ServerComponents {
         }
         let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
         damage.register(&base.metrics);
+        let sync = SyncTask::new(&args.sync, &base)?;
         let scrub = ScrubTask::new(args, &base, backups.as_ref(), &damage);
         let routes = functions.routes;
         let access = args.access.access(&base.catalog, &base.metrics);
@@ -193,6 +197,7 @@ impl ServerComponents {
             watching,
             cluster: functions.cluster,
             imports: functions.imports,
+            sync,
         })
     }
 }

@@ -49,6 +49,12 @@ pub enum ServeError {
         /// The option that is not.
         missing: &'static str,
     },
+    /// An option that `--sync-to` needs is not set.
+    #[error("--sync-to is set, but {0} is not")]
+    IncompleteSync(&'static str),
+    /// Rows can't be shipped to another cluster.
+    #[error("{0}")]
+    Sync(String),
     /// Users can't sign in as the options say.
     #[error(transparent)]
     Users(#[from] neap_identity::SettingsError),

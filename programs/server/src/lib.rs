@@ -66,6 +66,7 @@ mod server_context;
 mod startup_message;
 mod stop_signals;
 mod sweep_schedule;
+mod sync;
 pub mod terminal;
 mod this_machine;
 mod tls;
@@ -321,6 +322,10 @@ async fn serve(
         let stop = stop.clone();
         tokio::spawn(async move { imports::run(&worker, &stop).await });
     }
+    if let Some(sync) = app.sync {
+        let stop = stop.clone();
+        background.spawn(async move { sync.run(&stop).await });
+    }
     let beats = tokio::spawn({
         let stop = stop.clone();
         async move { heartbeat.run(&stop).await }
@@ -429,6 +434,7 @@ pub fn mistakes(args: &ServeArgs, variables: &impl Variables, world: &World) -> 
         args.access.users.settings().err().map(Into::into),
         args.notify.notifier().err().map(Into::into),
         args.assistant.assistant().err(),
+        args.sync.check().err(),
     ];
     let mistakes = checks.iter().flatten();
     mistakes.map(ToString::to_string).collect()

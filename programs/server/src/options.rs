@@ -26,6 +26,7 @@ use super::{
     mcp::McpArgs,
     memory::{MemoryAmount, parse_limit},
     notify_options::NotifyArgs,
+    sync::SyncArgs,
     tls::TlsVersion,
     traces::TraceArgs,
     unitless_sizes::UnitlessSizes,
@@ -187,6 +188,9 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     pub(super) backups: BackupArgs,
+
+    #[command(flatten)]
+    pub(super) sync: SyncArgs,
 
     #[command(flatten)]
     pub(super) publish: PublishArgs,

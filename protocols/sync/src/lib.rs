@@ -17,7 +17,7 @@
 //! |---|---|
 //! | [`router`] | the endpoints that receive parts |
 //! | [`SiteSource`] | the segments of a site that are not shipped yet |
-//! | [`Shipper`] | ships them to a [`SiteTarget`] |
+//! | [`Shipper`] | ships them to a [`SiteTarget`], which is a server ([`HttpTarget`]) |
 
 mod receiver;
 mod route;
@@ -28,6 +28,7 @@ mod tests;
 
 pub use route::router;
 pub use site::{
-    DEFAULT_TAG, PartError, ShipError, ShippedCounts, Shipper, ShipperSettings, SiteAnswer,
-    SiteIdentity, SiteRequest, SiteSource, SiteSourceError, SiteTarget, SiteTargetError,
+    DEFAULT_TAG, HttpTarget, HttpTargetError, HttpTargetSettings, PartError, ShipError,
+    ShippedCounts, Shipper, ShipperSettings, SiteAnswer, SiteIdentity, SiteRequest, SiteSource,
+    SiteSourceError, SiteTarget, SiteTargetError,
 };

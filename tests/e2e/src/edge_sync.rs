@@ -7,8 +7,11 @@ use tempfile::TempDir;
 
 use crate::harness::{
     CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, neap_binary, pause,
-    program,
+    program, wait_for,
 };
+
+/// Maximum time until rows are shipped, which may include a flush at both sides.
+const ARRIVAL: Duration = Duration::from_secs(120);
 
 /// The number of times that a process is killed.
 const KILLS: u64 = 6;
@@ -187,4 +190,34 @@ fn rows_that_were_flushed_before_are_left_out_only_on_request() {
     let stop = ["sync", "-d", "line", "--stop"].map(str::to_owned);
     let stopped = neap(&[&stop[..], &site.place.flags[..]].concat());
     assert_eq!(stopped.status, Some(0), "{}", stopped.err);
+}
+
+#[test]
+fn a_server_ships_its_rows_itself_also_after_it_was_killed() {
+    let place = StoreFixture::neap_s3_server();
+    let central = NeapProcess::serve(&place);
+    central.write("plants", "notes text=\"kept\" 1");
+    let site = StoreFixture::directory();
+    let serve = |central: &ServerClient| {
+        let to = ["--sync-to", central.url(), "--sync-site", "plant-1"];
+        let what = ["--sync-databases", "line=plants", "--sync-interval", "1s"];
+        NeapProcess::serve_with(&site, &[to, what].concat())
+    };
+    let first = serve(&central);
+    first.write("line", "oven,unit=a celsius=1 1");
+    wait_for_rows(&central, 1);
+    first.kill();
+    let second = serve(&central);
+    second.write("line", "oven,unit=a celsius=2 2");
+    wait_for_rows(&central, 2);
+    assert!(second.stop().success());
+}
+
+fn wait_for_rows(central: &ServerClient, expected: u64) {
+    let sql = "SELECT count(*) AS rows FROM information_schema.tables WHERE table_name = 'oven'";
+    wait_for("rows of the site", ARRIVAL, || {
+        let has_table = central.query("plants", sql)[0]["rows"] == 1;
+        let count = "SELECT count(*) AS rows FROM oven WHERE site = 'plant-1'";
+        (has_table && central.query("plants", count)[0]["rows"] == expected).then_some(())
+    });
 }

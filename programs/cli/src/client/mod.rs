@@ -6,7 +6,6 @@
 //! | [`CredentialsFile`] | the sessions of `neap auth login` |
 //! | [`LineSplitter`] | splits line protocol of any length into bodies of bounded length |
 //! | [`FileRows`] | reads the rows of CSV, JSON lines, Parquet and Arrow files as line protocol |
-//! | [`SyncTarget`] | the requests of `neap sync` |
 //! | [`Uploader`] | sends many such bodies concurrently, with retries, and collects refused lines |
 
 mod api;
@@ -16,7 +15,6 @@ mod file_rows;
 mod line_splitter;
 mod refused_lines;
 mod retry;
-mod sync_target;
 mod upload;
 mod upload_progress;
 
@@ -29,6 +27,5 @@ pub(crate) use line_splitter::line_length;
 pub use line_splitter::{LineBatch, LineSplitter, SplitError};
 pub use refused_lines::{LinePositions, RefusedLine, RefusedLines};
 pub use retry::Backoff;
-pub use sync_target::SyncTarget;
 pub use upload::{InputSource, UploadError, UploadSettings, UploadSource, UploadStats, Uploader};
 pub use upload_progress::RowPosition;

@@ -77,7 +77,7 @@ impl Backoff {
 }
 
 /// Returns whether a retry may succeed after this status.
-pub(super) fn is_retryable(status: StatusCode) -> bool {
+fn is_retryable(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::TOO_MANY_REQUESTS

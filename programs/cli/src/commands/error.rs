@@ -8,7 +8,7 @@ use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
 use neap_mcp::StdioError;
-use neap_sync::{ShipError, SiteSourceError};
+use neap_sync::{HttpTargetError, ShipError, SiteSourceError};
 
 use super::{config::ConfigError, import::SourceError};
 use neap_compact::{CompactError, TimeTravelTooShort};
@@ -214,6 +214,9 @@ pub enum CommandError {
         /// Number of findings that are errors.
         errors: u64,
     },
+    /// The connection to another cluster can't be set up.
+    #[error(transparent)]
+    SyncTarget(#[from] HttpTargetError),
     /// Rows are not shipped to another cluster.
     #[error(transparent)]
     Ship(#[from] ShipError),

@@ -5,9 +5,12 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 use clap::Args;
 use indicatif::HumanBytes;
 use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
-use neap_bucket::{StoreConfig, World};
-use neap_server::console::Console;
-use neap_sync::{DEFAULT_TAG, ShippedCounts, Shipper, ShipperSettings, SiteIdentity, SiteSource};
+use neap_bucket::{Secret, StoreConfig, World};
+use neap_server::{console::Console, is_this_machine};
+use neap_sync::{
+    DEFAULT_TAG, HttpTarget, HttpTargetSettings, ShippedCounts, Shipper, ShipperSettings,
+    SiteIdentity, SiteSource,
+};
 use reqwest::Url;
 
 use super::{
@@ -15,7 +18,6 @@ use super::{
     open_cluster::OpenCluster,
     options::{DatabaseArgs, parse_url},
 };
-use crate::client::{Client, ClientSettings, SyncTarget, Token};
 
 /// The options of `neap sync`.
 #[derive(Debug, Args)]
@@ -61,7 +63,7 @@ pub(super) struct SyncArgs {
 
     /// The access token for the server.
     #[arg(long, value_name = "TOKEN")]
-    token: Option<Token>,
+    token: Option<Secret>,
 
     /// A PEM file of certificate authorities to trust beside those of the system.
     #[arg(long, value_name = "FILE")]
@@ -97,15 +99,14 @@ pub(super) async fn run(
     let (Some(to), Some(site)) = (&args.to, &args.site) else {
         return Ok(source.release().await?);
     };
-    let client = Client::new(&ClientSettings {
-        url: to.clone(),
-        token: args.token.clone(),
-        credentials: None,
-        tls_ca: args.tls_ca.clone(),
+    let connection = HttpTargetSettings {
+        url: to,
+        tls_ca: args.tls_ca.as_deref(),
         tls_no_verify: args.tls_no_verify,
-    })?;
+        bypasses_proxy: is_this_machine(to),
+    };
+    let target = HttpTarget::new(connection, args.token.as_ref().map(Secret::reveal))?;
     let settings = settings(args, to, site);
-    let target = SyncTarget::new(client);
     let shipper = Shipper::new(&source, &target, &settings);
     let mut counts = ShippedCounts::default();
     let shipped = if args.follow {

@@ -1,0 +1,276 @@
+//! A server that receives the rows of a site, over HTTP.
+
+use std::{fmt, path::Path, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use neap_bucket::Stamp;
+use neap_http::STAMP_HEADER;
+use reqwest::{
+    Certificate, Client, Response, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+};
+
+use super::target::{SiteAnswer, SiteRequest, SiteTarget, SiteTargetError};
+
+/// Timeout for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Timeout for the next bytes of an answer, longer than a server lets a write wait.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Maximum size of an answer, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// The connection to a server.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpTargetSettings<'a> {
+    /// The address of the server.
+    pub url: &'a Url,
+    /// A PEM file with certificate authorities to trust beside those of the system.
+    pub tls_ca: Option<&'a Path>,
+    /// Whether any certificate is accepted.
+    pub tls_no_verify: bool,
+    /// Whether the proxy of the environment is left out.
+    pub bypasses_proxy: bool,
+}
+
+/// A target can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpTargetError {
+    /// The token has characters that a header can't have.
+    #[error("the token has characters that a header can't hold")]
+    Token,
+    /// The certificates can't be read.
+    #[error("cannot read the certificates in '{path}': {reason}")]
+    Certificates {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The client of HTTP can't be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A server that receives the rows of a site.
+pub struct HttpTarget {
+    client: Client,
+    url: Url,
+}
+
+impl fmt::Debug for HttpTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client has the token.
+        f.debug_struct("HttpTarget")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpTarget {
+    /// Creates a target without connecting.
+    ///
+    /// # Errors
+    /// The certificates can't be read, or the token can't be sent.
+    pub fn new(
+        settings: HttpTargetSettings<'_>,
+        token: Option<&str>,
+    ) -> Result<Self, HttpTargetError> {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| HttpTargetError::Token)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
+            .danger_accept_invalid_certs(settings.tls_no_verify)
+            .default_headers(headers);
+        if let Some(path) = settings.tls_ca {
+            for certificate in read_certificates(path)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        if settings.bypasses_proxy {
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            client: builder.build()?,
+            url: settings.url.clone(),
+        })
+    }
+
+    async fn exchange(&self, request: SiteRequest) -> Result<HttpAnswer, reqwest::Error> {
+        let SiteRequest {
+            method,
+            path,
+            query,
+            content_type,
+            stamp,
+            body,
+        } = request;
+        let mut url = self.url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        let mut builder = self.client.request(method, url).query(&query);
+        builder = builder.header(CONTENT_TYPE, content_type);
+        if let Some(stamp) = stamp {
+            builder = builder.header(STAMP_HEADER, stamp.as_u64());
+        }
+        let mut response = builder.body(body).send().await?;
+        Ok(HttpAnswer {
+            status: response.status(),
+            stamp: number(&response, STAMP_HEADER.as_str()).map(Stamp::from_u64),
+            retry_after: number(&response, RETRY_AFTER.as_str()).map(Duration::from_secs),
+            body: read(&mut response).await?,
+        })
+    }
+}
+
+/// The answer of a server.
+struct HttpAnswer {
+    status: StatusCode,
+    stamp: Option<Stamp>,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl HttpAnswer {
+    fn result(self) -> Result<SiteAnswer, SiteTargetError> {
+        if self.status.is_success() {
+            return Ok(SiteAnswer {
+                stamp: self.stamp,
+                body: self.body,
+            });
+        }
+        let text = String::from_utf8_lossy(&self.body);
+        let message = format!(
+            "server responded with error [{}]: {}",
+            self.status,
+            text.trim_end()
+        );
+        let is_temporary = matches!(
+            self.status,
+            StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+        );
+        Err(if is_temporary {
+            SiteTargetError::Temporary {
+                message,
+                retry_after: self.retry_after,
+            }
+        } else {
+            SiteTargetError::Refused(message)
+        })
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, HttpTargetError> {
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let certificates =
+        read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+    certificates.map_err(|reason| HttpTargetError::Certificates {
+        path: path.display().to_string(),
+        reason,
+    })
+}
+
+fn number(response: &Response, header: &str) -> Option<u64> {
+    response.headers().get(header)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads a body, or its first part if it is too long.
+async fn read(response: &mut Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(body.freeze())
+}
+
+/// Returns an error of the HTTP library with its causes.
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[async_trait]
+impl SiteTarget for HttpTarget {
+    async fn send(&self, request: SiteRequest) -> Result<SiteAnswer, SiteTargetError> {
+        let path = request.path;
+        match self.exchange(request).await {
+            Ok(answer) => answer.result(),
+            Err(error) => Err(SiteTargetError::Temporary {
+                message: format!("{path}: {}", with_causes(&error.without_url())),
+                retry_after: None,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<u64>) -> HttpAnswer {
+        HttpAnswer {
+            status: StatusCode::from_u16(status).unwrap(),
+            stamp: Some(Stamp::from_u64(7)),
+            retry_after: retry_after.map(Duration::from_secs),
+            body: Bytes::from_static(b"busy\n"),
+        }
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again_and_a_refusal_is_final() {
+        assert_eq!(
+            answer(204, None).result().unwrap().stamp,
+            Some(Stamp::from_u64(7))
+        );
+        assert_eq!(
+            answer(503, Some(5)).result(),
+            Err(SiteTargetError::Temporary {
+                message: "server responded with error [503 Service Unavailable]: busy".to_owned(),
+                retry_after: Some(Duration::from_secs(5)),
+            })
+        );
+        for status in [400, 401, 403, 404, 409, 413, 500] {
+            let refused = answer(status, None).result();
+            assert!(
+                matches!(refused, Err(SiteTargetError::Refused(_))),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let url = "http://127.0.0.1:1".parse().unwrap();
+        let settings = HttpTargetSettings {
+            url: &url,
+            tls_ca: None,
+            tls_no_verify: false,
+            bypasses_proxy: true,
+        };
+        let target = HttpTarget::new(settings, Some("secret")).unwrap();
+        assert!(!format!("{target:?}").contains("secret"));
+        let refused = HttpTarget::new(settings, Some("line\nbreak"));
+        assert!(matches!(refused, Err(HttpTargetError::Token)));
+    }
+}
