@@ -67,6 +67,7 @@ mod startup_message;
 mod stop_signals;
 mod sweep_schedule;
 mod sync;
+mod sync_options;
 pub mod terminal;
 mod this_machine;
 mod tls;

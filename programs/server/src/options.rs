@@ -26,7 +26,7 @@ use super::{
     mcp::McpArgs,
     memory::{MemoryAmount, parse_limit},
     notify_options::NotifyArgs,
-    sync::SyncArgs,
+    sync_options::SyncArgs,
     tls::TlsVersion,
     traces::TraceArgs,
     unitless_sizes::UnitlessSizes,
