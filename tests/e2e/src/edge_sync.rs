@@ -153,13 +153,10 @@ fn a_sync_that_is_killed_goes_on_where_it_was() {
         child.wait().unwrap();
     }
     site.sync(&central, None);
-    let sql = "SELECT count(*) AS rows, sum(round) AS sum FROM oven WHERE site = 'plant-1'";
-    let expected = site.server.query(
-        "line",
-        "SELECT count(*) AS rows, sum(round) AS sum FROM oven",
-    );
+    let sql = "SELECT count(*) AS n, sum(round) AS sum FROM oven WHERE site = 'plant-1'";
+    let expected = site.server.query("line", "SELECT count(*) AS n, sum(round) AS sum FROM oven");
     assert_eq!(central.query("plants", sql), expected);
-    assert_eq!(expected[0]["rows"], 50 * KILLS);
+    assert_eq!(expected[0]["n"], 50 * KILLS);
 }
 
 fn follow(site: &Site, central: &str) -> Child {
@@ -214,10 +211,10 @@ fn a_server_ships_its_rows_itself_also_after_it_was_killed() {
 }
 
 fn wait_for_rows(central: &ServerClient, expected: u64) {
-    let sql = "SELECT count(*) AS rows FROM information_schema.tables WHERE table_name = 'oven'";
+    let sql = "SELECT count(*) AS n FROM information_schema.tables WHERE table_name = 'oven'";
     wait_for("rows of the site", ARRIVAL, || {
-        let has_table = central.query("plants", sql)[0]["rows"] == 1;
-        let count = "SELECT count(*) AS rows FROM oven WHERE site = 'plant-1'";
-        (has_table && central.query("plants", count)[0]["rows"] == expected).then_some(())
+        let has_table = central.query("plants", sql)[0]["n"] == 1;
+        let count = "SELECT count(*) AS n FROM oven WHERE site = 'plant-1'";
+        (has_table && central.query("plants", count)[0]["n"] == expected).then_some(())
     });
 }

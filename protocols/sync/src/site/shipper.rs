@@ -25,13 +25,14 @@ use super::{
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
+/// Maximum number of errors in a row after which [`Shipper::ship_all`] gives up: with the pauses, about a quarter of an hour.
+const MAX_FAILURES: usize = 20;
+
 /// The settings of a shipper.
 #[derive(Clone, Debug)]
 pub struct ShipperSettings {
     /// The name of the site, and the database that it ships to.
     pub identity: SiteIdentity,
-    /// The receiving cluster, as text that stays the same.
-    pub target: String,
     /// Whether rows that were flushed before the first start are left out.
     pub skips_history: bool,
     /// The memory of the rows of a part, in bytes.
@@ -46,14 +47,14 @@ impl ShipperSettings {
     /// The default of `part_bytes`: 8 MiB, about 1 MiB when they are compressed.
     pub const PART_BYTES: usize = 8 << 20;
 
-    /// Returns the text by which the hold knows the target.
-    fn held_for(&self) -> String {
+    /// Returns the text by which the hold knows the target. Its address may change.
+    pub(crate) fn held_for(&self) -> String {
         let SiteIdentity {
             database,
             site,
             tag,
         } = &self.identity;
-        format!("{} database={database} {tag}={site}", self.target)
+        format!("{database} with {tag}={site}")
     }
 }
 
@@ -92,6 +93,28 @@ pub enum ShipError {
     Forgotten,
 }
 
+impl ShipError {
+    /// Returns whether the error may pass by itself.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Target(error) => matches!(error, SiteTargetError::Temporary { .. }),
+            Self::Source(error) => !matches!(
+                error,
+                SiteSourceError::Refused(_) | SiteSourceError::Gone(_)
+            ),
+            Self::Part(_) | Self::Position(_) | Self::Forgotten => false,
+        }
+    }
+
+    /// Returns the time that the receiving cluster asks to wait.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Target(SiteTargetError::Temporary { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
 /// Ships the segments of a site.
 #[derive(Debug)]
 pub struct Shipper<'a> {
@@ -127,19 +150,19 @@ impl<'a> Shipper<'a> {
         }
     }
 
-    /// Ships everything that was acknowledged before this call, and counts it. Waits while the receiving cluster can't answer.
+    /// Ships everything that was acknowledged before this call, and counts it.
     ///
     /// # Errors
-    /// The site can't be read, or a part is refused.
+    /// The site can't be read, a part is refused, or the receiving cluster can't be reached for a while.
     pub async fn ship_all(&self, counts: &mut ShippedCounts) -> Result<(), ShipError> {
         let goal = self.source.end_of_writes().await?;
         self.ship_until(Some(goal), counts).await
     }
 
-    /// Ships everything, now and later, until an error occurs that does not pass by itself.
+    /// Ships everything, now and later, however long the receiving cluster can't be reached.
     ///
     /// # Errors
-    /// As [`Self::ship_all`].
+    /// A part is refused, or the segments are no longer there.
     pub async fn follow(&self, counts: &mut ShippedCounts) -> Result<(), ShipError> {
         self.ship_until(None, counts).await
     }
@@ -150,20 +173,22 @@ impl<'a> Shipper<'a> {
         counts: &mut ShippedCounts,
     ) -> Result<(), ShipError> {
         let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         loop {
             let parts_before = counts.parts;
             let error = match self.ship_session(goal, counts).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let ShipError::Target(SiteTargetError::Temporary { retry_after, .. }) = &error else {
-                return Err(error);
-            };
             if counts.parts > parts_before {
-                pause = FIRST_PAUSE;
+                (pause, failures) = (FIRST_PAUSE, 0);
+            }
+            failures += 1;
+            if !error.passes() || goal.is_some() && failures >= MAX_FAILURES {
+                return Err(error);
             }
             tracing::warn!(%error, "shipping is interrupted");
-            let wait = retry_after.unwrap_or(pause).min(MAX_PAUSE);
+            let wait = error.retry_after().unwrap_or(pause).min(MAX_PAUSE);
             self.world.clock.sleep(wait + self.world.entropy.below(FIRST_PAUSE)).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }

@@ -87,7 +87,6 @@ pub(super) fn shipper_settings() -> ShipperSettings {
             site: "plant-1".to_owned(),
             tag: DEFAULT_TAG.to_owned(),
         },
-        target: "https://central".to_owned(),
         skips_history: false,
         part_bytes: ShipperSettings::PART_BYTES,
         bytes_per_second: None,
