@@ -126,7 +126,6 @@ impl SyncArgs {
                     site: site.clone(),
                     tag: self.sync_tag.clone(),
                 },
-                target: url.to_string(),
                 skips_history: self.sync_skip_history,
                 part_bytes: ShipperSettings::PART_BYTES,
                 bytes_per_second: self.sync_max_rate.map(NonZeroU64::get),

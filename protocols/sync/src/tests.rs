@@ -52,10 +52,7 @@ async fn segments_are_kept_until_they_are_shipped() {
     let (mut site, central) = Side::pair().await;
     let source = site.source().await;
     let settings = shipper_settings();
-    source
-        .hold("https://central database=central site=plant-1", false)
-        .await
-        .unwrap();
+    source.hold(&settings.held_for(), false).await.unwrap();
     site.write("m,host=a value=1 1").await;
     site.flush().await;
     site.collect_garbage().await;

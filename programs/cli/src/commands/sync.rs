@@ -106,7 +106,7 @@ pub(super) async fn run(
         bypasses_proxy: is_this_machine(to),
     };
     let target = HttpTarget::new(connection, args.token.as_ref().map(Secret::reveal))?;
-    let settings = settings(args, to, site);
+    let settings = settings(args, site);
     let shipper = Shipper::new(&source, &target, &settings);
     let mut counts = ShippedCounts::default();
     let shipped = if args.follow {
@@ -128,7 +128,7 @@ pub(super) async fn run(
     Ok(shipped?)
 }
 
-fn settings(args: &SyncArgs, to: &Url, site: &str) -> ShipperSettings {
+fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {
     let database = args.to_database.as_ref().unwrap_or(&args.database.database);
     ShipperSettings {
         identity: SiteIdentity {
@@ -136,7 +136,6 @@ fn settings(args: &SyncArgs, to: &Url, site: &str) -> ShipperSettings {
             site: site.to_owned(),
             tag: args.tag.clone(),
         },
-        target: to.to_string(),
         skips_history: args.skip_history,
         part_bytes: ShipperSettings::PART_BYTES,
         bytes_per_second: args.max_rate.map(NonZeroU64::get),

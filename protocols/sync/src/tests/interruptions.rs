@@ -232,9 +232,13 @@ async fn check(run: &Run) {
         }
     }
     let shipper = Shipper::new(&source, &target, &settings);
-    tokio::select! {
-        shipped = shipper.ship_all(&mut counts) => shipped.unwrap(),
-        () = flush_for_ever(&mut central) => unreachable!("it does not end"),
+    let mut is_shipped = false;
+    while !is_shipped {
+        // It gives up while a process is stopped.
+        tokio::select! {
+            shipped = shipper.ship_all(&mut counts) => is_shipped = shipped.is_ok(),
+            () = flush_for_ever(&mut central) => unreachable!("it does not end"),
+        }
     }
     gate.thaw();
     central.sleep(200).await;
