@@ -98,6 +98,7 @@ pages! {
     page_configuration: "configuration",
     page_console: "console",
     page_deployment: "deployment",
+    page_edge: "edge",
     page_embedded: "embedded",
     page_export: "export",
     page_files: "files",
