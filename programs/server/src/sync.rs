@@ -84,7 +84,7 @@ impl SyncTask {
         let (catalog, manifests) = (Arc::clone(&self.catalog), self.manifests.clone());
         let source = SiteSource::open(catalog, manifests, database).await?;
         let mut counts = ShippedCounts::default();
-        let shipper = Shipper::new(&source, &self.target, settings);
-        Ok(shipper.follow(&mut counts).await?)
+        let shipper = Shipper::new(&source, settings);
+        Ok(shipper.follow(&self.target, &mut counts).await?)
     }
 }

@@ -1,5 +1,6 @@
 //! A site and a receiving cluster in memory. Processes and connections stop anywhere, and both sides end equal.
 
+mod folders;
 mod interruptions;
 mod test_bed;
 
@@ -19,15 +20,15 @@ async fn rows_and_deletes_are_shipped_in_order_with_the_name_of_the_site() {
     let target = central.target();
     let settings = shipper_settings();
     let mut counts = ShippedCounts::default();
-    let shipper = Shipper::new(&source, &target, &settings);
-    shipper.ship_all(&mut counts).await.unwrap();
+    let shipper = Shipper::new(&source, &settings);
+    shipper.ship_all(&target, &mut counts).await.unwrap();
     assert_eq!((counts.rows, counts.deletes), (3, 1));
     central.flush().await;
     let shipped = central.contents().await;
     assert_eq!(shipped, site.contents_as_site("plant-1").await);
     assert_eq!(shipped.len(), 2);
     // Nothing is shipped twice, whatever asks for it.
-    shipper.ship_all(&mut counts).await.unwrap();
+    shipper.ship_all(&target, &mut counts).await.unwrap();
     assert_eq!(counts.rows, 3);
 }
 
@@ -40,7 +41,7 @@ async fn deletes_of_a_site_leave_the_rows_of_others() {
     let source = site.source().await;
     let (target, settings) = (central.target(), shipper_settings());
     let mut counts = ShippedCounts::default();
-    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
     central.flush().await;
     let left = central.contents().await;
     let sites: Vec<_> = left.keys().map(|key| key.site.as_deref()).collect();
@@ -59,7 +60,7 @@ async fn segments_are_kept_until_they_are_shipped() {
     assert_eq!(site.keys(Key::TAIL_PREFIX).await.len(), 1);
     let mut counts = ShippedCounts::default();
     let target = central.target();
-    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
     assert_eq!(counts.rows, 1);
     site.collect_garbage().await;
     assert!(site.keys(Key::TAIL_PREFIX).await.is_empty());
@@ -74,14 +75,14 @@ async fn rows_from_before_are_not_left_out_unless_that_is_requested() {
     let target = central.target();
     let mut settings = shipper_settings();
     let mut counts = ShippedCounts::default();
-    let refused = Shipper::new(&source, &target, &settings).ship_all(&mut counts).await;
+    let refused = Shipper::new(&source, &settings).ship_all(&target, &mut counts).await;
     assert!(
         matches!(refused, Err(ShipError::Source(SiteSourceError::Refused(_)))),
         "{refused:?}"
     );
     settings.skips_history = true;
     site.write("m,host=a value=2 2").await;
-    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
     assert_eq!(counts.rows, 1);
     source.release().await.unwrap();
     assert!(source.release().await.is_err());
@@ -100,7 +101,7 @@ async fn large_segments_are_shipped_in_parts() {
     let mut settings = shipper_settings();
     settings.part_bytes = 100 << 10;
     let mut counts = ShippedCounts::default();
-    Shipper::new(&source, &target, &settings).ship_all(&mut counts).await.unwrap();
+    Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
     assert_eq!(counts.rows, 500);
     assert!(counts.parts > 5, "{counts:?}");
     central.flush().await;
@@ -114,7 +115,7 @@ async fn a_row_with_the_tag_of_the_site_stops_it() {
     let source = site.source().await;
     let (target, settings) = (central.target(), shipper_settings());
     let mut counts = ShippedCounts::default();
-    let refused = Shipper::new(&source, &target, &settings).ship_all(&mut counts).await;
+    let refused = Shipper::new(&source, &settings).ship_all(&target, &mut counts).await;
     let error = refused.unwrap_err().to_string();
     assert!(error.contains("has a column 'site'"), "{error}");
 }

@@ -2,14 +2,14 @@
 
 use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
 use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
 use neap_bucket::{Secret, StoreConfig, World};
 use neap_server::{console::Console, is_this_machine};
 use neap_sync::{
-    DEFAULT_TAG, HttpTarget, HttpTargetSettings, ShippedCounts, Shipper, ShipperSettings,
-    SiteIdentity, SiteSource,
+    DEFAULT_TAG, HttpTarget, HttpTargetSettings, PartFolder, Receipt, ShippedCounts, Shipper,
+    ShipperSettings, SiteIdentity, SiteSource,
 };
 use reqwest::Url;
 
@@ -21,12 +21,13 @@ use super::{
 
 /// The options of `neap sync`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("work").required(true))]
 pub(super) struct SyncArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
     /// The address of the server that receives the rows.
-    #[arg(long, value_name = "URL", value_parser = parse_url, required_unless_present = "stop")]
+    #[arg(long, value_name = "URL", value_parser = parse_url, group = "work")]
     to: Option<Url>,
 
     /// The database there; by default, it has the same name. It must exist.
@@ -34,15 +35,23 @@ pub(super) struct SyncArgs {
     to_database: Option<String>,
 
     /// The name of this site: letters, digits, '-', '_' and '.'. It is the value of a tag of all rows there.
-    #[arg(long, value_name = "NAME", required_unless_present = "stop")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["stop", "receipt"])]
     site: Option<String>,
 
     /// The tag with the name of the site.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TAG)]
     tag: String,
 
+    /// Write into this folder, instead of to a server, for `neap import site`.
+    #[arg(long, value_name = "DIR", group = "work")]
+    export: Option<PathBuf>,
+
+    /// Confirm an export by the receipt that `neap import site` has put into this folder.
+    #[arg(long, value_name = "DIR", group = "work")]
+    receipt: Option<PathBuf>,
+
     /// Go on with new rows until the command is interrupted.
-    #[arg(long)]
+    #[arg(long, requires = "to")]
     follow: bool,
 
     /// How often to look for new rows.
@@ -58,7 +67,7 @@ pub(super) struct SyncArgs {
     max_rate: Option<NonZeroU64>,
 
     /// End the synchronization of the database for ever: its new rows are no longer kept for it.
-    #[arg(long, conflicts_with_all = ["to", "site", "follow", "skip_history"])]
+    #[arg(long, group = "work")]
     stop: bool,
 
     /// The access token for the server.
@@ -96,8 +105,31 @@ pub(super) async fn run(
     let cluster = OpenCluster::open(&args.store, &world).await?;
     let database = cluster.database(&args.database.database).await?;
     let source = SiteSource::open(cluster.catalog, cluster.manifests, database).await?;
-    let (Some(to), Some(site)) = (&args.to, &args.site) else {
+    if let Some(folder) = &args.receipt {
+        return Ok(source.confirm(&Receipt::read(folder)?).await?);
+    }
+    let Some(site) = args.site.as_ref().filter(|_| !args.stop) else {
         return Ok(source.release().await?);
+    };
+    let settings = settings(args, site);
+    let shipper = Shipper::new(&source, &settings);
+    let mut counts = ShippedCounts::default();
+    let shipped = ship(args, &shipper, &mut counts).await;
+    console.print(shown(&counts)).map_err(CommandError::Output)?;
+    shipped
+}
+
+async fn ship(
+    args: &SyncArgs,
+    shipper: &Shipper<'_>,
+    counts: &mut ShippedCounts,
+) -> Result<(), CommandError> {
+    if let Some(folder) = &args.export {
+        let mut folder = PartFolder::create(folder)?;
+        return Ok(shipper.export_all(&mut folder, counts).await?);
+    }
+    let Some(to) = &args.to else {
+        return Ok(());
     };
     let connection = HttpTargetSettings {
         url: to,
@@ -106,26 +138,24 @@ pub(super) async fn run(
         bypasses_proxy: is_this_machine(to),
     };
     let target = HttpTarget::new(connection, args.token.as_ref().map(Secret::reveal))?;
-    let settings = settings(args, site);
-    let shipper = Shipper::new(&source, &target, &settings);
-    let mut counts = ShippedCounts::default();
-    let shipped = if args.follow {
-        shipper.follow(&mut counts).await
+    if args.follow {
+        shipper.follow(&target, counts).await?;
     } else {
-        shipper.ship_all(&mut counts).await
-    };
+        shipper.ship_all(&target, counts).await?;
+    }
+    Ok(())
+}
+
+/// Returns a line about what was shipped.
+pub(super) fn shown(counts: &ShippedCounts) -> String {
     let ShippedCounts {
         parts,
         rows,
         deletes,
         bytes,
     } = counts;
-    let text = format!(
-        "{rows} rows and {deletes} deletes shipped in {parts} parts with {}",
-        HumanBytes(bytes)
-    );
-    console.print(text).map_err(CommandError::Output)?;
-    Ok(shipped?)
+    let bytes = HumanBytes(*bytes);
+    format!("{rows} rows and {deletes} deletes shipped in {parts} parts with {bytes}")
 }
 
 fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {

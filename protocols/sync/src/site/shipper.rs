@@ -13,20 +13,21 @@ use std::time::Duration;
 
 use neap_bucket::{Stamp, StoreTime, World};
 use neap_manifest::ShippingHold;
+use ulid::Ulid;
 
 use super::{
-    part::{Part, PartBuilder, PartError, PartRows},
+    error::ShipError,
+    part::{Part, PartBuilder, PartRows},
+    part_folder::PartFolder,
     position::SitePosition,
-    source::{SettledSegments, SiteSource, SiteSourceError},
-    target::{SiteClient, SiteIdentity, SiteTarget, SiteTargetError},
+    retries::{MAX_FAILURES, Retries},
+    source::{SettledSegments, SiteSource},
+    target::{SiteClient, SiteIdentity, SiteTarget},
 };
 
-/// The pauses after errors, and between two listings if nothing was to be shipped.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause between two listings of work that ends.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-
-/// Maximum number of errors in a row after which [`Shipper::ship_all`] gives up: with the pauses, about a quarter of an hour.
-const MAX_FAILURES: usize = 20;
 
 /// The settings of a shipper.
 #[derive(Clone, Debug)]
@@ -71,47 +72,22 @@ pub struct ShippedCounts {
     pub bytes: u64,
 }
 
-/// The reason why shipping stops.
-#[derive(Debug, thiserror::Error)]
-pub enum ShipError {
-    /// The site can't be read.
-    #[error(transparent)]
-    Source(#[from] SiteSourceError),
-    /// Rows can't be read.
-    #[error(transparent)]
-    Part(#[from] PartError),
-    /// The receiving cluster does not answer, or refuses a part.
-    #[error("{0}")]
-    Target(#[from] SiteTargetError),
-    /// The receiving cluster has another position than a site can have.
-    #[error("the receiving cluster has an unknown position of the site: '{0}'")]
-    Position(String),
-    /// The receiving cluster has forgotten rows of the site, as one that is restored from an older copy.
-    #[error(
-        "the receiving cluster is at an earlier position than before, and the rows in between are no longer kept for it here"
-    )]
-    Forgotten,
-}
-
-impl ShipError {
-    /// Returns whether the error may pass by itself.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Target(error) => matches!(error, SiteTargetError::Temporary { .. }),
-            Self::Source(error) => !matches!(
-                error,
-                SiteSourceError::Refused(_) | SiteSourceError::Gone(_)
-            ),
-            Self::Part(_) | Self::Position(_) | Self::Forgotten => false,
-        }
-    }
-
-    /// Returns the time that the receiving cluster asks to wait.
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Target(SiteTargetError::Temporary { retry_after, .. }) => *retry_after,
-            _ => None,
-        }
+impl ShippedCounts {
+    /// Counts a part, and returns its bytes.
+    pub(super) fn add(&mut self, part: &Part) -> u64 {
+        self.parts += 1;
+        let bytes = match &part.rows {
+            PartRows::Rows { body, rows, .. } => {
+                self.rows += rows;
+                u64::try_from(body.len()).unwrap_or(u64::MAX)
+            }
+            PartRows::Deletes(deletes) => {
+                self.deletes += deletes.deletes.len();
+                0
+            }
+        };
+        self.bytes = self.bytes.saturating_add(bytes);
+        bytes
     }
 }
 
@@ -119,16 +95,41 @@ impl ShipError {
 #[derive(Debug)]
 pub struct Shipper<'a> {
     source: &'a SiteSource,
-    target: &'a dyn SiteTarget,
     settings: &'a ShipperSettings,
     world: World,
 }
 
+/// Where parts go.
+enum PartSink<'a> {
+    Server(SiteClient<'a>),
+    Folder(&'a mut PartFolder, &'a SiteIdentity, Ulid),
+}
+
+impl PartSink<'_> {
+    /// Ships a part that begins at a position. Returns its stamp, if it has one.
+    async fn ship(
+        &mut self,
+        from: &str,
+        part: &Part,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, ShipError> {
+        match self {
+            Self::Server(client) => Ok(client.ship(from, part, after).await?),
+            Self::Folder(folder, identity, source) => {
+                folder.add(identity, *source, from, part)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
 /// The state of a shipper between two errors.
 struct ShippingSession<'a> {
-    client: SiteClient<'a>,
+    sink: PartSink<'a>,
     hold: ShippingHold,
-    /// The position that the receiving cluster has; empty before the first part.
+    /// The positions at which a part must end.
+    cuts: Vec<Option<SitePosition>>,
+    /// The position up to which everything is shipped; empty before the first part.
     position: String,
     /// The stamp of the last part.
     stamp: Option<Stamp>,
@@ -137,14 +138,9 @@ struct ShippingSession<'a> {
 
 impl<'a> Shipper<'a> {
     /// Creates a shipper.
-    pub fn new(
-        source: &'a SiteSource,
-        target: &'a dyn SiteTarget,
-        settings: &'a ShipperSettings,
-    ) -> Self {
+    pub fn new(source: &'a SiteSource, settings: &'a ShipperSettings) -> Self {
         Self {
             source,
-            target,
             settings,
             world: source.world().clone(),
         }
@@ -154,56 +150,82 @@ impl<'a> Shipper<'a> {
     ///
     /// # Errors
     /// The site can't be read, a part is refused, or the receiving cluster can't be reached for a while.
-    pub async fn ship_all(&self, counts: &mut ShippedCounts) -> Result<(), ShipError> {
+    pub async fn ship_all(
+        &self,
+        target: &dyn SiteTarget,
+        counts: &mut ShippedCounts,
+    ) -> Result<(), ShipError> {
         let goal = self.source.end_of_writes().await?;
-        self.ship_until(Some(goal), counts).await
+        self.ship_until(target, Some(goal), counts).await
     }
 
     /// Ships everything, now and later, however long the receiving cluster can't be reached.
     ///
     /// # Errors
     /// A part is refused, or the segments are no longer there.
-    pub async fn follow(&self, counts: &mut ShippedCounts) -> Result<(), ShipError> {
-        self.ship_until(None, counts).await
+    pub async fn follow(
+        &self,
+        target: &dyn SiteTarget,
+        counts: &mut ShippedCounts,
+    ) -> Result<(), ShipError> {
+        self.ship_until(target, None, counts).await
     }
 
     async fn ship_until(
         &self,
+        target: &dyn SiteTarget,
         goal: Option<StoreTime>,
         counts: &mut ShippedCounts,
     ) -> Result<(), ShipError> {
-        let mut pause = FIRST_PAUSE;
-        let mut failures = 0;
+        let mut retries = Retries::new(goal.map(|_| MAX_FAILURES));
         loop {
             let parts_before = counts.parts;
-            let error = match self.ship_session(goal, counts).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = self.ship_session(target, goal, counts).await else {
+                return Ok(());
             };
-            if counts.parts > parts_before {
-                (pause, failures) = (FIRST_PAUSE, 0);
-            }
-            failures += 1;
-            if !error.passes() || goal.is_some() && failures >= MAX_FAILURES {
-                return Err(error);
-            }
-            tracing::warn!(%error, "shipping is interrupted");
-            let wait = error.retry_after().unwrap_or(pause).min(MAX_PAUSE);
-            self.world.clock.sleep(wait + self.world.entropy.below(FIRST_PAUSE)).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            let has_progressed = counts.parts > parts_before;
+            retries.wait_after(error, has_progressed, &self.world).await?;
         }
+    }
+
+    /// Writes everything into a folder that was acknowledged before this call, from the position on that the receiving cluster
+    /// had at the last receipt, or that the folder has. The segments are kept until a receipt confirms them.
+    ///
+    /// # Errors
+    /// The site can't be read, or the folder can't be written.
+    pub async fn export_all(
+        &self,
+        folder: &mut PartFolder,
+        counts: &mut ShippedCounts,
+    ) -> Result<(), ShipError> {
+        let goal = self.source.end_of_writes().await?;
+        let settings = self.settings;
+        let hold = self.source.hold(&settings.held_for(), settings.skips_history).await?;
+        let source = hold.source;
+        let mut session = ShippingSession {
+            cuts: hold.exported.iter().map(|text| parse(text)).collect::<Result<_, _>>()?,
+            position: folder.end().unwrap_or(&hold.position).to_owned(),
+            sink: PartSink::Folder(folder, &settings.identity, source),
+            hold,
+            stamp: None,
+            counts,
+        };
+        self.ship_listings(&mut session, Some(goal)).await?;
+        self.source.record_export(source, &session.position).await?;
+        Ok(())
     }
 
     /// Ships until the goal is reached, or until an error.
     async fn ship_session(
         &self,
+        target: &dyn SiteTarget,
         goal: Option<StoreTime>,
         counts: &mut ShippedCounts,
     ) -> Result<(), ShipError> {
         let settings = self.settings;
         let hold = self.source.hold(&settings.held_for(), settings.skips_history).await?;
         let client = SiteClient {
-            target: self.target,
+            target,
             identity: &settings.identity,
             source: hold.source,
         };
@@ -212,18 +234,29 @@ impl<'a> Shipper<'a> {
             return Err(ShipError::Forgotten);
         }
         let mut session = ShippingSession {
-            client,
+            sink: PartSink::Server(client),
+            cuts: Vec::new(),
             hold,
             position,
             stamp: None,
             counts,
         };
+        self.ship_listings(&mut session, goal).await
+    }
+
+    /// Lists and ships until the goal is reached, or until an error.
+    async fn ship_listings(
+        &self,
+        session: &mut ShippingSession<'_>,
+        goal: Option<StoreTime>,
+    ) -> Result<(), ShipError> {
         loop {
             let above = session.hold.shipped;
             let settled = self.source.settled_segments(above).await?;
-            self.ship_settled(&mut session, &settled).await?;
+            self.ship_settled(session, &settled).await?;
+            let is_received = matches!(session.sink, PartSink::Server(_));
             // Before the first part, the receiving cluster does not know the site.
-            if !session.position.is_empty() && !settled.names.is_empty() {
+            if is_received && !session.position.is_empty() && !settled.names.is_empty() {
                 let (source, position) = (session.hold.source, &session.position);
                 self.source.record_shipped(source, settled.upto, position).await?;
             }
@@ -240,7 +273,7 @@ impl<'a> Shipper<'a> {
     /// Returns the time until the next listing.
     fn pause(&self, goal: Option<StoreTime>, upto: Stamp) -> Duration {
         match goal {
-            Some(goal) => goal.since(upto.time()).clamp(FIRST_PAUSE, MAX_PAUSE),
+            Some(goal) => goal.since(upto.time()).clamp(MIN_PAUSE, MAX_PAUSE),
             None => self.settings.interval,
         }
     }
@@ -269,6 +302,11 @@ impl<'a> Shipper<'a> {
                     self.ship(session, &part).await?;
                 }
             }
+            if session.cuts.contains(&Some(SitePosition::behind(&segment)))
+                && let Some(part) = builder.finish()
+            {
+                self.ship(session, &part).await?;
+            }
         }
         if let Some(part) = builder.finish() {
             self.ship(session, &part).await?;
@@ -277,22 +315,10 @@ impl<'a> Shipper<'a> {
     }
 
     async fn ship(&self, session: &mut ShippingSession<'_>, part: &Part) -> Result<(), ShipError> {
-        let shipped = session.client.ship(&session.position, part, session.stamp).await?;
+        let shipped = session.sink.ship(&session.position, part, session.stamp).await?;
         session.position = part.to.to_string();
         session.stamp = shipped.max(session.stamp);
-        let counts = &mut session.counts;
-        counts.parts += 1;
-        let bytes = match &part.rows {
-            PartRows::Rows { body, rows, .. } => {
-                counts.rows += rows;
-                u64::try_from(body.len()).unwrap_or(u64::MAX)
-            }
-            PartRows::Deletes(deletes) => {
-                counts.deletes += deletes.deletes.len();
-                0
-            }
-        };
-        counts.bytes = counts.bytes.saturating_add(bytes);
+        let bytes = session.counts.add(part);
         if let Some(limit) = self.settings.bytes_per_second {
             let millis = bytes.saturating_mul(1_000) / limit.max(1);
             self.world.clock.sleep(Duration::from_millis(millis)).await;
@@ -301,7 +327,8 @@ impl<'a> Shipper<'a> {
     }
 }
 
-fn parse(position: &str) -> Result<Option<SitePosition>, ShipError> {
+/// Parses a position; `None` before the first part.
+pub(super) fn parse(position: &str) -> Result<Option<SitePosition>, ShipError> {
     if position.is_empty() {
         return Ok(None);
     }

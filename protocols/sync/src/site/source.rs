@@ -11,6 +11,8 @@ use neap_schema::DatabaseId;
 use neap_wal::{Segment, TailError, TailReader, TailReaderSettings};
 use ulid::Ulid;
 
+use super::{part_folder::Receipt, position::SitePosition};
+
 /// Maximum number of segments that are listed at once.
 const LISTED_SEGMENTS: usize = 1_000;
 
@@ -125,6 +127,29 @@ impl SiteSource {
     ) -> Result<(), SiteSourceError> {
         let recorded = self.manifests.record_shipped(self.database, source, shipped, position);
         Ok(recorded.await??)
+    }
+
+    /// Records that everything up to a position is exported.
+    pub(crate) async fn record_export(
+        &self,
+        source: Ulid,
+        position: &str,
+    ) -> Result<(), SiteSourceError> {
+        Ok(self.manifests.record_export(self.database, source, position).await??)
+    }
+
+    /// Records that the receiving cluster has everything up to the position of a receipt, so that it is no longer kept.
+    ///
+    /// # Errors
+    /// The receipt is not of this database, or the manifest can't be changed.
+    pub async fn confirm(&self, receipt: &Receipt) -> Result<(), SiteSourceError> {
+        let Receipt { source, position } = receipt;
+        let Ok(parsed) = position.parse::<SitePosition>() else {
+            return Err(ShippingRefusal::NotHeld.into());
+        };
+        // The segment itself is kept, because another one may have the same stamp.
+        let before = parsed.segment.stamp.as_u64().saturating_sub(1);
+        self.record_shipped(*source, Stamp::from_u64(before), position).await
     }
 
     /// Returns a time of the site's store above the stamps of all writes that are acknowledged.

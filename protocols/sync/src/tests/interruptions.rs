@@ -210,16 +210,16 @@ async fn check(run: &Run) {
     let mut counts = ShippedCounts::default();
     let mut written = Written::default();
     // The segments of the site are held from the beginning.
-    let first = Shipper::new(&source, &target, &settings);
+    let first = Shipper::new(&source, &settings);
     tokio::select! {
-        shipped = first.follow(&mut counts) => panic!("{shipped:?}"),
+        shipped = first.follow(&target, &mut counts) => panic!("{shipped:?}"),
         () = central.sleep(1) => {}
     }
     for (pause, action) in &run.actions {
         // The process of the site ends after the pause, wherever it is.
-        let shipper = Shipper::new(&source, &target, &settings);
+        let shipper = Shipper::new(&source, &settings);
         tokio::select! {
-            shipped = shipper.follow(&mut counts) => panic!("{shipped:?}"),
+            shipped = shipper.follow(&target, &mut counts) => panic!("{shipped:?}"),
             () = central.sleep(*pause) => {}
         }
         match *action {
@@ -231,26 +231,19 @@ async fn check(run: &Run) {
             Action::Wake => gate.thaw(),
         }
     }
-    let shipper = Shipper::new(&source, &target, &settings);
+    let shipper = Shipper::new(&source, &settings);
     let mut is_shipped = false;
     while !is_shipped {
         // It gives up while a process is stopped.
         tokio::select! {
-            shipped = shipper.ship_all(&mut counts) => is_shipped = shipped.is_ok(),
-            () = flush_for_ever(&mut central) => unreachable!("it does not end"),
+            shipped = shipper.ship_all(&target, &mut counts) => is_shipped = shipped.is_ok(),
+            () = central.flush_for_ever() => unreachable!("it does not end"),
         }
     }
     gate.thaw();
     central.sleep(200).await;
     central.flush_now().await;
     check_central(&central, &written).await;
-}
-
-async fn flush_for_ever(central: &mut Side) {
-    loop {
-        central.sleep(5).await;
-        central.flush_now().await;
-    }
 }
 
 async fn check_central(central: &Side, written: &Written) {

@@ -205,6 +205,14 @@ impl Side {
         self.flushed.extend(taken);
     }
 
+    /// Flushes again and again.
+    pub(super) async fn flush_for_ever(&mut self) {
+        loop {
+            self.sleep(5).await;
+            self.flush_now().await;
+        }
+    }
+
     /// Deletes the segments that nothing needs any more.
     pub(super) async fn collect_garbage(&self) {
         self.sleep(300).await;

@@ -1,0 +1,61 @@
+//! The errors of shipping.
+
+use std::time::Duration;
+
+use super::{
+    part::PartError, part_folder::PartFolderError, source::SiteSourceError, target::SiteTargetError,
+};
+
+/// The reason why shipping stops.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// The site can't be read.
+    #[error(transparent)]
+    Source(#[from] SiteSourceError),
+    /// Rows can't be read.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The receiving cluster does not answer, or refuses a part.
+    #[error("{0}")]
+    Target(#[from] SiteTargetError),
+    /// A folder with parts can't be read or written.
+    #[error(transparent)]
+    Folder(#[from] PartFolderError),
+    /// A folder lacks the parts that the receiving cluster needs next.
+    #[error("the receiving cluster is at position '{0}', at which no part of the folder begins")]
+    Gap(String),
+    /// The receiving cluster has another position than a site can have.
+    #[error("the receiving cluster has an unknown position of the site: '{0}'")]
+    Position(String),
+    /// The receiving cluster has forgotten rows of the site, as one that is restored from an older copy.
+    #[error(
+        "the receiving cluster is at an earlier position than before, and the rows in between are no longer kept for it here"
+    )]
+    Forgotten,
+}
+
+impl ShipError {
+    /// Returns whether the error may pass by itself.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Target(error) => matches!(error, SiteTargetError::Temporary { .. }),
+            Self::Source(error) => !matches!(
+                error,
+                SiteSourceError::Refused(_) | SiteSourceError::Gone(_)
+            ),
+            Self::Part(_)
+            | Self::Folder(_)
+            | Self::Gap(_)
+            | Self::Position(_)
+            | Self::Forgotten => false,
+        }
+    }
+
+    /// Returns the time that the receiving cluster asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Target(SiteTargetError::Temporary { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
