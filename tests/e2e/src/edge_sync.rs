@@ -218,3 +218,43 @@ fn wait_for_rows(central: &ServerClient, expected: u64) {
         (has_table && central.query("plants", count)[0]["n"] == expected).then_some(())
     });
 }
+
+#[test]
+fn rows_travel_in_a_folder_and_a_receipt_confirms_them() {
+    let central = NeapProcess::serve(&StoreFixture::neap_s3_server());
+    central.write("plants", "notes text=\"kept\" 1");
+    let site = Site::start("plant-1");
+    site.server.write("line", "oven,unit=a celsius=1 1");
+    let stick = TempDir::new().unwrap();
+    let folder = stick.path().to_str().unwrap();
+    let of_site = |arguments: &[&str]| {
+        let all: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let output = neap(&[&all[..], &site.place.flags[..]].concat());
+        assert_eq!(output.status, Some(0), "{}", output.err);
+        output.out
+    };
+    let export = [
+        "sync",
+        "-d",
+        "line",
+        "--to-database",
+        "plants",
+        "--site",
+        "plant-1",
+        "--export",
+    ];
+    let exported = of_site(&[&export[..], &[folder][..]].concat());
+    assert!(exported.starts_with("1 rows"), "{exported}");
+    for expected in ["1 rows", "0 rows"] {
+        let imported = neap(&["import", "site", folder, "--host", central.url()]);
+        assert_eq!(imported.status, Some(0), "{}", imported.err);
+        assert!(imported.out.starts_with(expected), "{}", imported.out);
+    }
+    let rows = central.query("plants", "SELECT site, celsius FROM oven");
+    assert_eq!(rows, [json!({ "site": "plant-1", "celsius": 1.0 })]);
+    of_site(&["sync", "-d", "line", "--receipt", folder]);
+    site.server.write("line", "oven,unit=a celsius=2 2");
+    let next = TempDir::new().unwrap();
+    let again = of_site(&[&export[..], &[next.path().to_str().unwrap()][..]].concat());
+    assert!(again.starts_with("1 rows"), "{again}");
+}

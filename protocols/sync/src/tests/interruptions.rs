@@ -20,7 +20,9 @@ use proptest::prelude::*;
 use super::test_bed::{
     Contents, PointKey, RouterTarget, SECOND, Side, receiver, shipper_settings, write_service,
 };
-use crate::{ShippedCounts, Shipper, SiteAnswer, SiteRequest, SiteTarget, SiteTargetError};
+use crate::{
+    ShipError, ShippedCounts, Shipper, SiteAnswer, SiteRequest, SiteTarget, SiteTargetError,
+};
 
 /// What the network does with a request.
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +238,11 @@ async fn check(run: &Run) {
     while !is_shipped {
         // It gives up while a process is stopped.
         tokio::select! {
-            shipped = shipper.ship_all(&target, &mut counts) => is_shipped = shipped.is_ok(),
+            shipped = shipper.ship_all(&target, &mut counts) => match shipped {
+                Ok(()) => is_shipped = true,
+                Err(ShipError::Target(SiteTargetError::Temporary { .. })) => {}
+                Err(error) => panic!("{error}"),
+            },
             () = central.flush_for_ever() => unreachable!("it does not end"),
         }
     }
