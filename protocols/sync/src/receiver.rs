@@ -139,18 +139,10 @@ impl SiteReceiver {
             PartContent::Rows(rows, memory) => self.write(database, &rows, memory, context).await,
             PartContent::Deletes(deletes) => self.delete(database.id, &deletes, context).await,
         };
-        match stored {
-            Ok(stamp) => Ok(stamp),
-            Err(StoreFailure {
-                error,
-                stored_nothing,
-            }) => {
-                if stored_nothing {
-                    self.cancel(database.id, part.site, started).await;
-                }
-                Err(error)
-            }
+        if stored.is_nothing {
+            self.cancel(database.id, part.site, started).await;
         }
+        stored.result
     }
 
     async fn begin(
@@ -194,7 +186,7 @@ impl SiteReceiver {
         rows: &ColumnarRows,
         memory: RequestMemoryReservation,
         context: DeleteContext,
-    ) -> Result<Option<Stamp>, StoreFailure> {
+    ) -> StoreOutcome {
         let options = WriteOptions {
             precision: Precision::Nanosecond,
             accept_partial: false,
@@ -206,11 +198,11 @@ impl SiteReceiver {
         let (arrived, name) = (context.arrived, &database.name);
         let written = self.service.write_arrived_rows(memory, arrived, name, rows, options);
         match written.await {
-            Ok(accepted) => Ok(accepted.stamp),
-            Err(failure) => Err(StoreFailure {
-                stored_nothing: failure.stored_nothing(),
-                error: failure.into(),
-            }),
+            Ok(accepted) => StoreOutcome::stored(accepted.stamp),
+            Err(failure) => StoreOutcome {
+                is_nothing: failure.stored_nothing(),
+                result: Err(failure.into()),
+            },
         }
     }
 
@@ -219,16 +211,16 @@ impl SiteReceiver {
         database: DatabaseId,
         deletes: &[NamedDelete],
         context: DeleteContext,
-    ) -> Result<Option<Stamp>, StoreFailure> {
+    ) -> StoreOutcome {
         match self.service.delete_named(database, deletes, context).await {
-            Ok(deleted) => Ok(deleted.stamp),
-            Err(failure) => Err(StoreFailure {
-                stored_nothing: match &failure {
+            Ok(deleted) => StoreOutcome::stored(deleted.stamp),
+            Err(failure) => StoreOutcome {
+                is_nothing: match &failure {
                     DeleteFailure::Write(failure) => failure.stored_nothing(),
                     _ => true,
                 },
-                error: failure.into(),
-            }),
+                result: Err(failure.into()),
+            },
         }
     }
 
@@ -266,8 +258,18 @@ impl SiteReceiver {
     }
 }
 
-/// A part that was begun is not stored, or not acknowledged.
-struct StoreFailure {
-    error: ApiError,
-    stored_nothing: bool,
+/// The outcome of storing a part that was begun.
+struct StoreOutcome {
+    result: Result<Option<Stamp>, ApiError>,
+    /// Whether it is certain that nothing was stored although there was something to store.
+    is_nothing: bool,
+}
+
+impl StoreOutcome {
+    fn stored(stamp: Option<Stamp>) -> Self {
+        Self {
+            result: Ok(stamp),
+            is_nothing: false,
+        }
+    }
 }
