@@ -89,6 +89,29 @@ async fn rows_from_before_are_not_left_out_unless_that_is_requested() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_of_a_site_does_not_go_on_where_the_other_one_is() {
+    let (site, mut central) = Side::pair().await;
+    let (_, copy) = Side::pair().await;
+    let settings = shipper_settings();
+    let target = central.target();
+    let source = site.source().await;
+    let hold = source.hold(&settings.held_for(), false).await.unwrap();
+    copy.set_hold(hold).await;
+    let mut counts = ShippedCounts::default();
+    site.write("m,host=a value=1 1").await;
+    Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
+    central.flush().await;
+    copy.write("m,host=b value=2 2").await;
+    let other = copy.source().await;
+    let refused = Shipper::new(&other, &settings).ship_all(&target, &mut counts).await;
+    assert!(
+        matches!(refused, Err(ShipError::Position(_))),
+        "{refused:?}"
+    );
+    assert_eq!(counts.rows, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn large_segments_are_shipped_in_parts() {
     let (site, mut central) = Side::pair().await;
     let text = "x".repeat(1_000);

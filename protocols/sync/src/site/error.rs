@@ -24,8 +24,11 @@ pub enum ShipError {
     /// A folder lacks the parts that the receiving cluster needs next.
     #[error("the receiving cluster is at position '{0}', at which no part of the folder begins")]
     Gap(String),
-    /// The receiving cluster has another position than a site can have.
-    #[error("the receiving cluster has an unknown position of the site: '{0}'")]
+    /// The receiving cluster has a position that the site has never had.
+    #[error(
+        "the receiving cluster is at position '{0}', which this database has never had: it is a copy, or was restored from one; \
+         ship it under another name"
+    )]
     Position(String),
     /// The receiving cluster has forgotten rows of the site, as one that is restored from an older copy.
     #[error(

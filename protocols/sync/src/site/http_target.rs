@@ -148,28 +148,11 @@ impl HttpAnswer {
                 body: self.body,
             });
         }
-        let text = String::from_utf8_lossy(&self.body);
-        let message = format!(
-            "server responded with error [{}]: {}",
+        Err(SiteTargetError::from_answer(
             self.status,
-            text.trim_end()
-        );
-        let is_temporary = matches!(
-            self.status,
-            StatusCode::REQUEST_TIMEOUT
-                | StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::BAD_GATEWAY
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::GATEWAY_TIMEOUT
-        );
-        Err(if is_temporary {
-            SiteTargetError::Temporary {
-                message,
-                retry_after: self.retry_after,
-            }
-        } else {
-            SiteTargetError::Refused(message)
-        })
+            &self.body,
+            self.retry_after,
+        ))
     }
 }
 
@@ -249,6 +232,15 @@ mod tests {
                 message: "server responded with error [503 Service Unavailable]: busy".to_owned(),
                 retry_after: Some(Duration::from_secs(5)),
             })
+        );
+        let overtaken = HttpAnswer {
+            body: Bytes::from_static(br#"{"error":"x","data":{"position":"1-0/1/0"}}"#),
+            ..answer(409, None)
+        };
+        let error = overtaken.result().unwrap_err();
+        assert!(
+            matches!(error, SiteTargetError::Temporary { .. }),
+            "{error}"
         );
         for status in [400, 401, 403, 404, 409, 413, 500] {
             let refused = answer(status, None).result();

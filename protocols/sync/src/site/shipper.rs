@@ -45,8 +45,8 @@ pub struct ShipperSettings {
 }
 
 impl ShipperSettings {
-    /// The default of `part_bytes`: 8 MiB, about 1 MiB when they are compressed.
-    pub const PART_BYTES: usize = 8 << 20;
+    /// The default of `part_bytes`: 4 MiB, about 500 KiB when they are compressed.
+    pub const PART_BYTES: usize = 4 << 20;
 
     /// Returns the text by which the hold knows the target. Its address may change.
     pub(crate) fn held_for(&self) -> String {
@@ -230,9 +230,7 @@ impl<'a> Shipper<'a> {
             source: hold.source,
         };
         let position = client.position().await?;
-        if parse(&position)? < parse(&hold.position)? {
-            return Err(ShipError::Forgotten);
-        }
+        self.check_position(&position, &hold).await?;
         let mut session = ShippingSession {
             sink: PartSink::Server(client),
             cuts: Vec::new(),
@@ -242,6 +240,24 @@ impl<'a> Shipper<'a> {
             counts,
         };
         self.ship_listings(&mut session, goal).await
+    }
+
+    /// Checks that the position of the receiving cluster is one of this site: the recorded one, or a later one, whose segment is
+    /// kept. A copy of the site would leave out rows of the other one.
+    async fn check_position(&self, position: &str, hold: &ShippingHold) -> Result<(), ShipError> {
+        let (current, recorded) = (parse(position)?, parse(&hold.position)?);
+        if current < recorded {
+            return Err(ShipError::Forgotten);
+        }
+        let is_known = match current.filter(|_| current != recorded) {
+            Some(later) => self.source.has_segment(later.segment).await?,
+            None => true,
+        };
+        if is_known {
+            Ok(())
+        } else {
+            Err(ShipError::Position(position.to_owned()))
+        }
     }
 
     /// Lists and ships until the goal is reached, or until an error.

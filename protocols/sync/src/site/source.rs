@@ -129,6 +129,12 @@ impl SiteSource {
         Ok(recorded.await??)
     }
 
+    /// Returns whether a segment exists.
+    pub(crate) async fn has_segment(&self, name: SegmentName) -> Result<bool, SiteSourceError> {
+        let fetched = self.tail.fetch_readable(self.database, &[name]).await?;
+        Ok(fetched.missing.is_empty())
+    }
+
     /// Records that everything up to a position is exported.
     pub(crate) async fn record_export(
         &self,

@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use neap_bucket::Stamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -66,6 +66,43 @@ pub enum SiteTargetError {
     /// The request will not succeed.
     #[error("{0}")]
     Refused(String),
+}
+
+impl SiteTargetError {
+    /// Returns the error of an answer with this status. A part that begins at another position than that of the site is one of a
+    /// session that was overtaken, so a new session goes on.
+    pub(crate) fn from_answer(
+        status: StatusCode,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let message = format!(
+            "server responded with error [{status}]: {}",
+            text.trim_end()
+        );
+        let is_overtaken = || {
+            let answer: Result<serde_json::Value, _> = serde_json::from_slice(body);
+            answer.is_ok_and(|answer| answer.pointer("/data/position").is_some())
+        };
+        let passes = match status {
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => true,
+            StatusCode::CONFLICT => is_overtaken(),
+            _ => false,
+        };
+        if passes {
+            Self::Temporary {
+                message,
+                retry_after,
+            }
+        } else {
+            Self::Refused(message)
+        }
+    }
 }
 
 /// The cluster that receives the rows of a site.

@@ -17,12 +17,12 @@ use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, Get, GetOptions, Key, ListRequest, MemoryStore, PausedClock, ProtocolMargins,
-    ProtocolRules, SegmentName, Stamp, Store, World,
+    ProtocolRules, RegisterChange, SegmentName, Stamp, Store, VersionedValue, World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{FlushLimits, Flusher, GarbageCollector, GarbageCollectorSettings};
 use neap_http::{Caller, STAMP_HEADER};
-use neap_manifest::{ManifestSettings, ManifestStore};
+use neap_manifest::{Manifest, ManifestSettings, ManifestStore, ShippingHold};
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{Segment, TailReader, TailReaderSettings};
@@ -140,6 +140,16 @@ impl Side {
         let catalog = Arc::clone(self.service.catalog());
         let opened = SiteSource::open(catalog, self.manifests.clone(), self.database);
         opened.await.unwrap()
+    }
+
+    /// Gives the database the hold of another one, as a copy has it.
+    pub(super) async fn set_hold(&self, hold: ShippingHold) {
+        let set = |base: &VersionedValue<Manifest>| {
+            let mut next = Manifest::successor(base);
+            next.shipping = Some(hold.clone());
+            Ok::<_, ()>(RegisterChange::Put(next, ()))
+        };
+        self.manifests.register(self.database).commit(None, set).await.unwrap();
     }
 
     pub(super) fn target(&self) -> RouterTarget {
@@ -349,14 +359,11 @@ impl SiteTarget for RouterTarget {
                 body,
             });
         }
-        let message = String::from_utf8_lossy(&body).into_owned();
-        Err(if head.status == 503 {
-            SiteTargetError::Temporary {
-                message,
-                retry_after: number("retry-after").map(Duration::from_secs),
-            }
-        } else {
-            SiteTargetError::Refused(message)
-        })
+        let retry_after = number("retry-after").map(Duration::from_secs);
+        Err(SiteTargetError::from_answer(
+            head.status,
+            &body,
+            retry_after,
+        ))
     }
 }
