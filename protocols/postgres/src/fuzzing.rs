@@ -57,10 +57,10 @@ fn copy_rows(rows: &[u8]) {
 }
 
 fn parsed_rows(layout: CopyLayout, parts: &[&[u8]]) -> Result<Option<Vec<ArrayRef>>, SqlError> {
-    let mut parser = CopyParser::new(CopyOptions::new(layout), 2, MAX_ROW_BYTES);
+    let mut parser = CopyParser::new(CopyOptions::new(layout), "t", 2, MAX_ROW_BYTES);
     for part in parts {
         parser.push(part)?;
     }
     parser.finish()?;
-    Ok(parser.take())
+    Ok(parser.take().map(|copied| copied.columns))
 }
