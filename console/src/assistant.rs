@@ -30,13 +30,9 @@ mod word_set;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Json, Router, extract::State, routing::post};
 use neap_catalog::{Catalog, DatabaseAction};
-use neap_http::{ApiError, BodyLimits, Caller, Kind, read_json};
+use neap_http::{ApiError, BodyLimits, Call, Kind, read_json};
 
 pub use self::model::{AssistantError, ModelSettings};
 use self::{
@@ -83,9 +79,7 @@ pub fn assistant_routes(catalog: Arc<Catalog>, assistant: Option<Assistant>) -> 
 }
 
 async fn answer(
-    State(state): State<Arc<AssistantState>>,
-    caller: Caller,
-    request: Request,
+    (State(state), caller, request): Call<Arc<AssistantState>>,
 ) -> Result<Json<AssistantAnswer>, ApiError> {
     let AssistantState { catalog, assistant } = &*state;
     let read = DatabaseAction::Read;
@@ -93,10 +87,7 @@ async fn answer(
     let off = || ApiError::json(Kind::NotAllowed, "the server has no --assistant-url");
     let Assistant { model, limit } = assistant.as_ref().ok_or_else(off)?;
     let world = catalog.bucket().world();
-    let limits = BodyLimits {
-        max_bytes: MAX_BODY_BYTES,
-        ..BodyLimits::default()
-    };
+    let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     let (head, body) = request.into_parts();
     let question: Question = read_json(&head.headers, body, &limits, world).await?;
     if let Some(field) = question.missing_field() {

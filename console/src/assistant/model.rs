@@ -1,6 +1,6 @@
 //! A model behind the interface of OpenAI's chat completions, which many servers of models have.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use http::{
     HeaderValue, StatusCode,
@@ -71,6 +71,8 @@ pub struct ModelSettings {
 }
 
 /// A model that answers questions.
+#[derive(derive_more::Debug)]
+#[debug("Model {{ name: {name:?}, .. }}")]
 pub(super) struct Model {
     client: Client,
     url: Url,
@@ -160,12 +162,6 @@ fn content(body: &[u8]) -> Option<String> {
     let completion: Completion = serde_json::from_slice(body).ok()?;
     let first = completion.choices.into_iter().next()?;
     first.message.content.filter(|text| !text.trim().is_empty())
-}
-
-impl fmt::Debug for Model {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

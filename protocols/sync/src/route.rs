@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, Uri};
 use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
 use neap_http::{
-    ApiError, Caller, Kind, STAMP_HEADER, expected_bytes, parse_query, read_body, read_json,
+    ApiError, Call, Caller, Kind, STAMP_HEADER, expected_bytes, parse_query, read_body, read_json,
     requested_stamp,
 };
 use neap_row_delete::Condition;
@@ -32,7 +32,7 @@ const MAX_DECODED_FACTOR: usize = 8;
 /// The share of the memory of all requests that the decoded rows of a part may have.
 const MAX_DECODED_SHARE: usize = 4;
 
-type ReceiverState = State<Arc<SiteReceiver>>;
+type ReceiverCall = Call<Arc<SiteReceiver>>;
 
 /// Returns the routes that receive the parts of sites.
 pub fn router(service: Arc<WriteService>) -> Router {
@@ -91,7 +91,7 @@ pub(crate) struct DeleteOfTable {
     pub(crate) condition: Condition,
 }
 
-async fn position(State(receiver): ReceiverState, caller: Caller, request: Request) -> Response {
+async fn position((State(receiver), caller, request): ReceiverCall) -> Response {
     answer(find_position(&receiver, &caller, request.uri()).await.map(Json))
 }
 
@@ -106,7 +106,7 @@ async fn find_position(
     Ok(PositionAnswer { position })
 }
 
-async fn rows(State(receiver): ReceiverState, caller: Caller, request: Request) -> Response {
+async fn rows((State(receiver), caller, request): ReceiverCall) -> Response {
     answer(store_rows(&receiver, &caller, request).await)
 }
 
@@ -149,7 +149,7 @@ async fn store_rows(
     Ok(stored_answer(stored.await?))
 }
 
-async fn deletes(State(receiver): ReceiverState, caller: Caller, request: Request) -> Response {
+async fn deletes((State(receiver), caller, request): ReceiverCall) -> Response {
     answer(store_deletes(&receiver, &caller, request).await)
 }
 

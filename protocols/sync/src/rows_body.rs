@@ -84,10 +84,7 @@ pub(crate) fn read_rows(
         let table = String::from_utf8(name.to_vec()).map_err(|_| RowsBodyError::CutOff)?;
         let options = ReadOptions {
             format: Some(Format::Arrow),
-            mapping: ColumnMapping {
-                table,
-                ..ColumnMapping::default()
-            },
+            mapping: ColumnMapping::for_table(table),
             max_decoded_bytes: Some(free_bytes),
             ..ReadOptions::default()
         };

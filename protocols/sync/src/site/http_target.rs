@@ -1,6 +1,6 @@
 //! A server that receives the rows of a site, over HTTP.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -55,18 +55,12 @@ pub enum HttpTargetError {
 }
 
 /// A server that receives the rows of a site.
+#[derive(derive_more::Debug)]
+#[debug("HttpTarget {{ url: {:?}, .. }}", self.url.as_str())]
 pub struct HttpTarget {
+    /// It has the token.
     client: Client,
     url: Url,
-}
-
-impl fmt::Debug for HttpTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The client has the token.
-        f.debug_struct("HttpTarget")
-            .field("url", &self.url.as_str())
-            .finish_non_exhaustive()
-    }
 }
 
 impl HttpTarget {

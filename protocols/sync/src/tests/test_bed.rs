@@ -161,10 +161,7 @@ impl Side {
 
     /// Writes lines with times in seconds.
     pub(super) async fn write(&self, lines: &str) {
-        let options = WriteOptions {
-            precision: Precision::Second,
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions::with_precision(Precision::Second);
         let written = self.service.write(NAME, lines.to_owned().into(), options);
         written.await.unwrap();
     }

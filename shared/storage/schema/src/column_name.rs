@@ -1,26 +1,13 @@
 //! The rule for the names of columns, however a name enters.
 
-use std::fmt;
-
 /// The error of a column whose name contains NUL. Many programs end a text there, and so does PostgreSQL's protocol with the names of
 /// columns. Other control characters are allowed, as in InfluxDB 3.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the name of the column '{}' contains a NUL character", .name.escape_debug())]
 pub struct NulInColumnName {
     /// The name.
     pub name: String,
 }
-
-impl fmt::Display for NulInColumnName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.name.escape_debug();
-        write!(
-            f,
-            "the name of the column '{shown}' contains a NUL character"
-        )
-    }
-}
-
-impl std::error::Error for NulInColumnName {}
 
 /// Checks the characters of the name of a new column.
 ///

@@ -42,16 +42,9 @@ impl fmt::Display for OnDuplicate {
 }
 
 /// Error for text that names no setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`replace` or `keep` is expected")]
 pub struct UnknownOnDuplicate;
-
-impl fmt::Display for UnknownOnDuplicate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`replace` or `keep` is expected")
-    }
-}
-
-impl std::error::Error for UnknownOnDuplicate {}
 
 impl FromStr for OnDuplicate {
     type Err = UnknownOnDuplicate;
