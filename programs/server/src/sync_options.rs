@@ -1,6 +1,6 @@
 //! The options of the synchronization with another cluster.
 
-use std::{num::NonZeroU64, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
@@ -43,8 +43,8 @@ pub(super) struct SyncArgs {
     sync_interval: Duration,
 
     /// The most bytes of each database that are sent in a second, such as 64KiB.
-    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
-    sync_max_rate: Option<NonZeroU64>,
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    sync_max_rate: Option<usize>,
 
     /// Leave out the rows that were flushed before the first start.
     #[arg(long)]
@@ -68,12 +68,6 @@ impl FromStr for ShippedDatabase {
             target: target.to_owned(),
         })
     }
-}
-
-fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
-    let bytes = parse_bytes(text).map_err(|error| error.to_string())?;
-    let rate = u64::try_from(bytes).ok().and_then(NonZeroU64::new);
-    rate.ok_or_else(|| "it is zero".to_owned())
 }
 
 /// A target, and what is shipped to it.
@@ -128,7 +122,7 @@ impl SyncArgs {
                 },
                 skips_history: self.sync_skip_history,
                 part_bytes: ShipperSettings::PART_BYTES,
-                bytes_per_second: self.sync_max_rate.map(NonZeroU64::get),
+                bytes_per_second: self.sync_max_rate.and_then(|rate| u64::try_from(rate).ok()),
                 interval: self.sync_interval,
             };
             (database.name.clone(), settings)

@@ -1,6 +1,6 @@
 //! `neap sync`: ships the rows of a database to a database of another cluster.
 
-use std::{num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
@@ -63,8 +63,8 @@ pub(super) struct SyncArgs {
     skip_history: bool,
 
     /// The most bytes that are sent in a second, such as 64KiB.
-    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
-    max_rate: Option<NonZeroU64>,
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    max_rate: Option<usize>,
 
     /// End the synchronization of the database for ever: its new rows are no longer kept for it.
     #[arg(long, group = "work")]
@@ -84,12 +84,6 @@ pub(super) struct SyncArgs {
 
     #[command(flatten)]
     store: StoreConfig,
-}
-
-fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
-    let bytes = parse_bytes(text).map_err(|error| error.to_string())?;
-    let rate = u64::try_from(bytes).ok().and_then(NonZeroU64::new);
-    rate.ok_or_else(|| "it is zero".to_owned())
 }
 
 /// Ships the rows of a database, which may be in use.
@@ -168,7 +162,7 @@ fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {
         },
         skips_history: args.skip_history,
         part_bytes: ShipperSettings::PART_BYTES,
-        bytes_per_second: args.max_rate.map(NonZeroU64::get),
+        bytes_per_second: args.max_rate.and_then(|rate| u64::try_from(rate).ok()),
         interval: args.interval,
     }
 }
