@@ -6,7 +6,6 @@ use neap_bucket::{
     Bucket, CommitOutcome, Key, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp,
     VersionedValue,
 };
-use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
 use neap_rows::columnar::ColumnarRows;
 use neap_schema::DatabaseId;
@@ -38,7 +37,7 @@ pub(crate) enum PartContent {
     Deletes(Vec<NamedDelete>),
 }
 
-/// The reason why a part is not begun.
+/// The reason why a part is not begun or ended.
 #[derive(Debug, thiserror::Error)]
 enum BeginFailure {
     #[error(transparent)]
@@ -47,8 +46,17 @@ enum BeginFailure {
     Register(#[from] RegisterError),
     #[error("the store's time is unknown")]
     NoStoreTime,
-    #[error("it is unknown whether the part was begun: {0}")]
+    #[error("it is unknown whether the part was begun or ended: {0}")]
     Unknown(String),
+}
+
+impl From<BeginFailure> for ApiError {
+    fn from(failure: BeginFailure) -> Self {
+        match failure {
+            BeginFailure::Register(error) => error.into(),
+            other => Self::json(Kind::Unavailable, other.to_string()),
+        }
+    }
 }
 
 /// Stores the parts of sites.
@@ -90,8 +98,7 @@ impl SiteReceiver {
         part: &SitePart<'_>,
     ) -> Result<String, ApiError> {
         let settled = self.settled(database.id, part).await?;
-        let read = self.register(database.id).read(None).await;
-        let progress = read.map_err(CatalogError::from)?;
+        let progress = self.register(database.id).read(None).await?;
         match progress.value.position(part, settled) {
             Ok(position) => Ok(position.to_owned()),
             Err(refusal) => Err(self.refused(database, part, refusal).await),
@@ -117,8 +124,7 @@ impl SiteReceiver {
             Err(BeginFailure::Refused(refusal)) => {
                 return Err(self.refused(database, part, refusal).await);
             }
-            Err(BeginFailure::Register(error)) => return Err(CatalogError::from(error).into()),
-            Err(failure) => return Err(ApiError::json(Kind::Unavailable, failure.to_string())),
+            Err(failure) => return Err(failure.into()),
         };
         let context = DeleteContext {
             arrived: world.clock_reading(),
@@ -142,7 +148,12 @@ impl SiteReceiver {
         if stored.is_nothing {
             self.cancel(database.id, part.site, started).await;
         }
-        stored.result
+        let stamp = stored.result?;
+        if stamp.is_none() {
+            // No segment has the number, so that the mark would prove that the part is to be sent again.
+            self.end(database.id, part.site, started, SiteProgress::skip).await?;
+        }
+        Ok(stamp)
     }
 
     async fn begin(
@@ -156,27 +167,49 @@ impl SiteReceiver {
             let now = base.current_at.or_else(|| clock.now()).ok_or(BeginFailure::NoStoreTime)?;
             let mut next = SiteProgress::clone(&base.value);
             let started = next.begin(part, settled, now)?;
-            Ok::<_, BeginFailure>(RegisterChange::Put(next, started))
+            Ok(RegisterChange::Put(next, started))
         };
-        match self.register(database).commit(None, change).await? {
-            CommitOutcome::Committed { result, .. } => Ok(result),
-            CommitOutcome::Refused(failure) => Err(failure),
-            CommitOutcome::Unknown { reason } => Err(BeginFailure::Unknown(reason)),
-        }
+        self.commit(database, change).await
     }
 
     /// Takes a part back of which nothing was stored. If that fails, the site waits until the mark proves it.
     async fn cancel(&self, database: DatabaseId, site: &str, started: StartedPart) {
+        if let Err(error) = self.end(database, site, started, SiteProgress::cancel).await {
+            tracing::warn!(%database, site, %error, "a part of a site was not taken back");
+        }
+    }
+
+    /// Ends a part without a segment, by [`SiteProgress::cancel`] or [`SiteProgress::skip`].
+    async fn end(
+        &self,
+        database: DatabaseId,
+        site: &str,
+        started: StartedPart,
+        end: fn(&mut SiteProgress, &str, u64) -> bool,
+    ) -> Result<(), BeginFailure> {
         let change = |base: &VersionedValue<SiteProgress>| {
             let mut next = SiteProgress::clone(&base.value);
-            Ok::<_, BeginFailure>(if next.cancel(site, started.number) {
+            Ok(if end(&mut next, site, started.number) {
                 RegisterChange::Put(next, ())
             } else {
                 RegisterChange::Keep(())
             })
         };
-        if let Err(error) = self.register(database).commit(None, change).await {
-            tracing::warn!(%database, site, %error, "a part of a site was not taken back");
+        self.commit(database, change).await
+    }
+
+    async fn commit<R: Send>(
+        &self,
+        database: DatabaseId,
+        change: impl FnMut(
+            &VersionedValue<SiteProgress>,
+        ) -> Result<RegisterChange<SiteProgress, R>, BeginFailure>
+        + Send,
+    ) -> Result<R, BeginFailure> {
+        match self.register(database).commit(None, change).await? {
+            CommitOutcome::Committed { result, .. } => Ok(result),
+            CommitOutcome::Refused(failure) => Err(failure),
+            CommitOutcome::Unknown { reason } => Err(BeginFailure::Unknown(reason)),
         }
     }
 
@@ -234,7 +267,7 @@ impl SiteReceiver {
         let text = refusal.to_string();
         match refusal {
             PartRefusal::Invalid(_) => ApiError::json(Kind::Invalid, text),
-            PartRefusal::OtherSource(_) | PartRefusal::OtherTag(_) => {
+            PartRefusal::OtherSource(_) | PartRefusal::OtherTag(_) | PartRefusal::UnknownRows => {
                 ApiError::json(Kind::Conflict, text)
             }
             PartRefusal::OtherPosition(position) => {

@@ -49,6 +49,30 @@ async fn deletes_of_a_site_leave_the_rows_of_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delete_in_a_table_that_never_arrived_is_shipped_once() {
+    let (mut site, mut central) = Side::pair().await;
+    site.write("m,host=a value=1 1").await;
+    site.flush().await;
+    let source = site.source().await;
+    let target = central.target();
+    let mut settings = shipper_settings();
+    settings.skips_history = true;
+    source.hold(&settings.held_for(), true).await.unwrap();
+    site.delete(Condition::EVERYTHING).await;
+    let mut counts = ShippedCounts::default();
+    let shipper = Shipper::new(&source, &settings);
+    shipper.ship_all(&target, &mut counts).await.unwrap();
+    assert_eq!((counts.parts, counts.deletes), (1, 1));
+    // The mark proves that the manifest never gets the number of the part.
+    central.sleep(60).await;
+    central.write("m,host=b value=2 2").await;
+    central.flush().await;
+    shipper.ship_all(&target, &mut counts).await.unwrap();
+    assert_eq!(counts.parts, 1);
+    assert_eq!(central.contents().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn segments_are_kept_until_they_are_shipped() {
     let (mut site, central) = Side::pair().await;
     let source = site.source().await;

@@ -108,6 +108,12 @@ pub enum PartRefusal {
     /// It is not known yet whether the last part is stored.
     #[error("it is not known yet whether the last part of the site is stored")]
     NotSettled,
+    /// The manifest has parts of the source that the progress does not know, as in a copy of the database, or under the name
+    /// of another site.
+    #[error(
+        "the database has rows of this source that the progress of the site does not know: ship it under another name"
+    )]
+    UnknownRows,
     /// There are too many sites.
     #[error("a database has at most {MAX_SITES} sites")]
     TooMany,
@@ -141,25 +147,38 @@ impl SiteProgress {
     /// Returns the position of a site; empty if nothing was shipped.
     ///
     /// # Errors
-    /// `OtherSource`, `OtherTag` or `NotSettled`.
+    /// `OtherSource`, `OtherTag`, `UnknownRows` or `NotSettled`.
     pub fn position(&self, part: &SitePart<'_>, settled: SettledPart) -> Result<&str, PartRefusal> {
-        match self.known(part)? {
+        match self.known(part, settled)? {
             Some(state) => state.position(settled).ok_or(PartRefusal::NotSettled),
             None => Ok(""),
         }
     }
 
     /// Returns the state of the site of a part; `None` if nothing was shipped.
-    fn known(&self, part: &SitePart<'_>) -> Result<Option<&SiteState>, PartRefusal> {
+    fn known(
+        &self,
+        part: &SitePart<'_>,
+        settled: SettledPart,
+    ) -> Result<Option<&SiteState>, PartRefusal> {
         part.check()?;
         let Some(state) = self.sites.get(part.site) else {
-            return Ok(None);
+            let has_source = self.sites.values().any(|other| other.source == part.source);
+            return if has_source || settled.part > 0 {
+                Err(PartRefusal::UnknownRows)
+            } else {
+                Ok(None)
+            };
         };
         if state.source != part.source {
             return Err(PartRefusal::OtherSource(part.site.to_owned()));
         }
         if state.tag != part.tag {
             return Err(PartRefusal::OtherTag(state.tag.clone()));
+        }
+        // The manifest is read before the progress, so it cannot have a later part.
+        if settled.part > state.part {
+            return Err(PartRefusal::UnknownRows);
         }
         Ok(Some(state))
     }
@@ -177,7 +196,7 @@ impl SiteProgress {
         if part.from == part.to {
             return Err(PartRefusal::Invalid("a part ends after its begin"));
         }
-        let (last, last_after) = match self.known(part)? {
+        let (last, last_after) = match self.known(part, settled)? {
             None if !part.from.is_empty() => {
                 return Err(PartRefusal::OtherPosition(String::new()));
             }
@@ -212,9 +231,18 @@ impl SiteProgress {
     /// Takes back a part of which certainly nothing was stored, so that it can be sent again at once. Returns whether it was
     /// the last one.
     pub fn cancel(&mut self, site: &str, number: u64) -> bool {
+        self.end(site, number, |state| state.to.clone_from(&state.from))
+    }
+
+    /// Ends a part that has nothing to store, whose number the manifest will never have. Returns whether it was the last one.
+    pub fn skip(&mut self, site: &str, number: u64) -> bool {
+        self.end(site, number, |state| state.from.clone_from(&state.to))
+    }
+
+    fn end(&mut self, site: &str, number: u64, change: impl FnOnce(&mut SiteState)) -> bool {
         match self.sites.get_mut(site) {
             Some(state) if state.part == number => {
-                state.to.clone_from(&state.from);
+                change(state);
                 true
             }
             _ => false,
@@ -332,6 +360,45 @@ mod tests {
     }
 
     #[test]
+    fn a_part_with_nothing_to_store_is_behind_the_site_for_ever() {
+        let mut progress = SiteProgress::default();
+        let none = settled(0, 0);
+        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        assert!(progress.skip("plant-1", 1));
+        for mark in [none, settled(90, 0)] {
+            assert_eq!(progress.position(&part("", ""), mark), Ok("a"));
+        }
+        assert_eq!(begin(&mut progress, &part("a", "b"), none, at(2)), Ok(2));
+        assert!(!progress.skip("plant-1", 1), "it is not the last one");
+    }
+
+    #[test]
+    fn a_site_stops_if_the_manifest_has_parts_that_the_progress_does_not_know() {
+        let mut progress = SiteProgress::default();
+        let unknown = Err(PartRefusal::UnknownRows);
+        // The register is lost.
+        assert_eq!(
+            begin(&mut progress, &part("", "a"), settled(90, 3), at(1)),
+            unknown
+        );
+        // It is an older copy.
+        begin(&mut progress, &part("", "a"), settled(0, 0), at(1)).unwrap();
+        assert_eq!(
+            begin(&mut progress, &part("a", "b"), settled(90, 3), at(2)),
+            unknown
+        );
+        // Parts of a source count for one site only.
+        let renamed = SitePart {
+            site: "plant-2",
+            ..part("", "a")
+        };
+        assert_eq!(
+            begin(&mut progress, &renamed, settled(0, 0), at(2)),
+            unknown
+        );
+    }
+
+    #[test]
     fn a_part_is_ordered_after_the_one_before_even_if_another_attempt_was_taken_back() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
@@ -398,10 +465,14 @@ mod tests {
             let begun = begin(&mut progress, &refused, settled(0, 0), at(1));
             assert!(matches!(begun, Err(PartRefusal::Invalid(_))), "{refused:?}");
         }
-        let names: Vec<_> = (0..=MAX_SITES).map(|number| format!("s{number}")).collect();
-        let begun = names.iter().map(|site| {
+        let names: Vec<_> = (0_u32..)
+            .take(MAX_SITES + 1)
+            .map(|number| (number, format!("s{number}")))
+            .collect();
+        let begun = names.iter().map(|(number, site)| {
             let part = SitePart {
                 site: site.as_str(),
+                source: Ulid(u128::from(*number)),
                 ..part("", "a")
             };
             begin(&mut progress, &part, settled(0, 0), at(1))
