@@ -17,7 +17,6 @@
 //! |---|---|
 //! | [`router`] | the endpoints that receive parts |
 //! | [`SiteSource`] | the segments of a site that are not shipped yet |
-//! | [`PartFolder`], [`ship_folder`] | parts that travel as files |
 //! | [`Shipper`] | ships them to a [`SiteTarget`], which is a server ([`HttpTarget`]) |
 
 mod receiver;
@@ -29,8 +28,7 @@ mod tests;
 
 pub use route::router;
 pub use site::{
-    DEFAULT_TAG, HttpTarget, HttpTargetError, HttpTargetSettings, PartError, PartFolder,
-    PartFolderError, Receipt, ShipError, ShippedCounts, Shipper, ShipperSettings, SiteAnswer,
-    SiteIdentity, SiteRequest, SiteSource, SiteSourceError, SiteTarget, SiteTargetError,
-    ship_folder,
+    DEFAULT_TAG, HttpTarget, HttpTargetError, HttpTargetSettings, PartError, ShipError,
+    ShippedCounts, Shipper, ShipperSettings, SiteAnswer, SiteIdentity, SiteRequest, SiteSource,
+    SiteSourceError, SiteTarget, SiteTargetError,
 };

@@ -1,6 +1,5 @@
 //! A site and a receiving cluster in memory. Processes and connections stop anywhere, and both sides end equal.
 
-mod folders;
 mod interruptions;
 mod test_bed;
 

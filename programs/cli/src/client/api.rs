@@ -28,13 +28,6 @@ const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 #[debug("Token(…)")]
 pub struct Token(String);
 
-impl Token {
-    /// Returns the text.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for Token {
     type Err = std::convert::Infallible;
 

@@ -8,7 +8,7 @@ use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
 use neap_mcp::StdioError;
-use neap_sync::{HttpTargetError, PartFolderError, ShipError, SiteSourceError};
+use neap_sync::{HttpTargetError, ShipError, SiteSourceError};
 
 use super::{config::ConfigError, import::SourceError};
 use neap_compact::{CompactError, TimeTravelTooShort};
@@ -217,9 +217,6 @@ pub enum CommandError {
     /// The connection to another cluster can't be set up.
     #[error(transparent)]
     SyncTarget(#[from] HttpTargetError),
-    /// A folder with parts of a site can't be used.
-    #[error(transparent)]
-    PartFolder(#[from] PartFolderError),
     /// Rows are not shipped to another cluster.
     #[error(transparent)]
     Ship(#[from] ShipError),

@@ -2,7 +2,6 @@
 
 mod files;
 mod influxdb;
-mod site;
 mod sources;
 
 use clap::Subcommand;
@@ -19,8 +18,6 @@ pub(super) enum ImportCommand {
     Influxdb(Box<influxdb::InfluxdbArgs>),
     /// Upload Parquet files, which the server then imports into a table.
     Upload(Box<files::UploadArgs>),
-    /// Import the rows of a site that `neap sync --export` has written into a folder.
-    Site(Box<site::SiteArgs>),
     /// List the jobs of uploaded files.
     List(Box<files::ListArgs>),
 }
@@ -39,7 +36,6 @@ pub(super) async fn run(
     match command {
         ImportCommand::Influxdb(args) => influxdb::run(args, console, world).await,
         ImportCommand::Upload(args) => files::upload(args, environment, console, &world).await,
-        ImportCommand::Site(args) => site::run(args, console, &world).await,
         ImportCommand::List(args) => files::list(args, console).await,
     }
 }

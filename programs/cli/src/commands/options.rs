@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use neap_server::is_this_machine;
-use neap_sync::{HttpTarget, HttpTargetError, HttpTargetSettings};
 use reqwest::Url;
 
 use crate::client::{Client, ClientError, ClientSettings, CredentialsFile, Token};
@@ -64,21 +62,6 @@ impl ConnectionArgs {
             tls_ca: self.tls_ca.clone(),
             tls_no_verify: self.tls_no_verify,
         })
-    }
-
-    /// Creates the target for the rows of a site, which does not use sessions.
-    ///
-    /// # Errors
-    ///
-    /// The token or the certificates can't be used.
-    pub(super) fn sync_target(&self) -> Result<HttpTarget, HttpTargetError> {
-        let settings = HttpTargetSettings {
-            url: &self.host,
-            tls_ca: self.tls_ca.as_deref(),
-            tls_no_verify: self.tls_no_verify,
-            bypasses_proxy: is_this_machine(&self.host),
-        };
-        HttpTarget::new(settings, self.token.as_ref().map(Token::reveal))
     }
 
     /// Returns the file with the sessions.

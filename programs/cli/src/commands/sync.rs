@@ -8,8 +8,8 @@ use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
 use neap_bucket::{Secret, StoreConfig, World};
 use neap_server::{console::Console, is_this_machine};
 use neap_sync::{
-    DEFAULT_TAG, HttpTarget, HttpTargetSettings, PartFolder, Receipt, ShippedCounts, Shipper,
-    ShipperSettings, SiteIdentity, SiteSource,
+    DEFAULT_TAG, HttpTarget, HttpTargetSettings, ShippedCounts, Shipper, ShipperSettings,
+    SiteIdentity, SiteSource,
 };
 use reqwest::Url;
 
@@ -35,20 +35,16 @@ pub(super) struct SyncArgs {
     to_database: Option<String>,
 
     /// The name of this site: letters, digits, '-', '_' and '.'. It is the value of a tag of all rows there.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["stop", "receipt"])]
+    #[arg(long, value_name = "NAME", required_unless_present = "stop")]
     site: Option<String>,
 
     /// The tag with the name of the site.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TAG)]
     tag: String,
 
-    /// Write into this folder, instead of to a server, for `neap import site`.
-    #[arg(long, value_name = "DIR", group = "work")]
-    export: Option<PathBuf>,
-
-    /// Confirm an export by the receipt that `neap import site` has put into this folder.
-    #[arg(long, value_name = "DIR", group = "work")]
-    receipt: Option<PathBuf>,
+    /// Keep new rows for a later start, and ship nothing.
+    #[arg(long, group = "work")]
+    hold: bool,
 
     /// Go on with new rows until the command is interrupted.
     #[arg(long, requires = "to")]
@@ -99,32 +95,26 @@ pub(super) async fn run(
     let cluster = OpenCluster::open(&args.store, &world).await?;
     let database = cluster.database(&args.database.database).await?;
     let source = SiteSource::open(cluster.catalog, cluster.manifests, database).await?;
-    if let Some(folder) = &args.receipt {
-        return Ok(source.confirm(&Receipt::read(folder)?).await?);
-    }
     let Some(site) = args.site.as_ref().filter(|_| !args.stop) else {
         return Ok(source.release().await?);
     };
     let settings = settings(args, site);
     let shipper = Shipper::new(&source, &settings);
+    let Some(to) = &args.to else {
+        return Ok(shipper.hold().await?);
+    };
     let mut counts = ShippedCounts::default();
-    let shipped = ship(args, &shipper, &mut counts).await;
+    let shipped = ship(args, to, &shipper, &mut counts).await;
     console.print(shown(&counts)).map_err(CommandError::Output)?;
     shipped
 }
 
 async fn ship(
     args: &SyncArgs,
+    to: &Url,
     shipper: &Shipper<'_>,
     counts: &mut ShippedCounts,
 ) -> Result<(), CommandError> {
-    if let Some(folder) = &args.export {
-        let mut folder = PartFolder::create(folder)?;
-        return Ok(shipper.export_all(&mut folder, counts).await?);
-    }
-    let Some(to) = &args.to else {
-        return Ok(());
-    };
     let connection = HttpTargetSettings {
         url: to,
         tls_ca: args.tls_ca.as_deref(),
@@ -141,7 +131,7 @@ async fn ship(
 }
 
 /// Returns a line about what was shipped.
-pub(super) fn shown(counts: &ShippedCounts) -> String {
+fn shown(counts: &ShippedCounts) -> String {
     let ShippedCounts {
         parts,
         rows,

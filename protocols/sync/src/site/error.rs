@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    part::PartError, part_folder::PartFolderError, source::SiteSourceError, target::SiteTargetError,
-};
+use super::{part::PartError, source::SiteSourceError, target::SiteTargetError};
 
 /// The reason why shipping stops.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +16,6 @@ pub enum ShipError {
     /// The receiving cluster does not answer, or refuses a part.
     #[error("{0}")]
     Target(#[from] SiteTargetError),
-    /// A folder with parts can't be read or written.
-    #[error(transparent)]
-    Folder(#[from] PartFolderError),
-    /// A folder lacks the parts that the receiving cluster needs next.
-    #[error("the receiving cluster is at position '{0}', at which no part of the folder begins")]
-    Gap(String),
     /// The receiving cluster has a position that the site has never had.
     #[error(
         "the receiving cluster is at position '{0}', which this database has never had: it is a copy, or was restored from one; \
@@ -46,11 +38,7 @@ impl ShipError {
                 error,
                 SiteSourceError::Refused(_) | SiteSourceError::Gone(_)
             ),
-            Self::Part(_)
-            | Self::Folder(_)
-            | Self::Gap(_)
-            | Self::Position(_)
-            | Self::Forgotten => false,
+            Self::Part(_) | Self::Position(_) | Self::Forgotten => false,
         }
     }
 

@@ -1,10 +1,8 @@
 //! The side of a site: reads its segments, and ships them in parts.
 
 mod error;
-mod folder_import;
 mod http_target;
 mod part;
-mod part_folder;
 mod position;
 mod retries;
 mod shipper;
@@ -12,10 +10,8 @@ mod source;
 mod target;
 
 pub use error::ShipError;
-pub use folder_import::ship_folder;
 pub use http_target::{HttpTarget, HttpTargetError, HttpTargetSettings};
 pub use part::PartError;
-pub use part_folder::{PartFolder, PartFolderError, Receipt};
 pub use shipper::{ShippedCounts, Shipper, ShipperSettings};
 pub use source::{SiteSource, SiteSourceError};
 pub use target::{DEFAULT_TAG, SiteAnswer, SiteIdentity, SiteRequest, SiteTarget, SiteTargetError};

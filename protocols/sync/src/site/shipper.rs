@@ -13,15 +13,13 @@ use std::time::Duration;
 
 use neap_bucket::{Stamp, StoreTime, World};
 use neap_manifest::ShippingHold;
-use ulid::Ulid;
 
 use super::{
     error::ShipError,
     part::{Part, PartBuilder, PartRows},
-    part_folder::PartFolder,
     position::SitePosition,
     retries::{MAX_FAILURES, Retries},
-    source::{SettledSegments, SiteSource},
+    source::{SettledSegments, SiteSource, SiteSourceError},
     target::{SiteClient, SiteIdentity, SiteTarget},
 };
 
@@ -74,7 +72,7 @@ pub struct ShippedCounts {
 
 impl ShippedCounts {
     /// Counts a part, and returns its bytes.
-    pub(super) fn add(&mut self, part: &Part) -> u64 {
+    fn add(&mut self, part: &Part) -> u64 {
         self.parts += 1;
         let bytes = match &part.rows {
             PartRows::Rows { body, rows, .. } => {
@@ -99,36 +97,10 @@ pub struct Shipper<'a> {
     world: World,
 }
 
-/// Where parts go.
-enum PartSink<'a> {
-    Server(SiteClient<'a>),
-    Folder(&'a mut PartFolder, &'a SiteIdentity, Ulid),
-}
-
-impl PartSink<'_> {
-    /// Ships a part that begins at a position. Returns its stamp, if it has one.
-    async fn ship(
-        &mut self,
-        from: &str,
-        part: &Part,
-        after: Option<Stamp>,
-    ) -> Result<Option<Stamp>, ShipError> {
-        match self {
-            Self::Server(client) => Ok(client.ship(from, part, after).await?),
-            Self::Folder(folder, identity, source) => {
-                folder.add(identity, *source, from, part)?;
-                Ok(None)
-            }
-        }
-    }
-}
-
 /// The state of a shipper between two errors.
 struct ShippingSession<'a> {
-    sink: PartSink<'a>,
+    client: SiteClient<'a>,
     hold: ShippingHold,
-    /// The positions at which a part must end.
-    cuts: Vec<Option<SitePosition>>,
     /// The position up to which everything is shipped; empty before the first part.
     position: String,
     /// The stamp of the last part.
@@ -144,6 +116,15 @@ impl<'a> Shipper<'a> {
             settings,
             world: source.world().clone(),
         }
+    }
+
+    /// Keeps the segments of the site from now on, and ships nothing.
+    ///
+    /// # Errors
+    /// The site has rows from before, or another target.
+    pub async fn hold(&self) -> Result<(), SiteSourceError> {
+        let settings = self.settings;
+        self.source.hold(&settings.held_for(), settings.skips_history).await.map(drop)
     }
 
     /// Ships everything that was acknowledged before this call, and counts it.
@@ -188,33 +169,6 @@ impl<'a> Shipper<'a> {
         }
     }
 
-    /// Writes everything into a folder that was acknowledged before this call, from the position on that the receiving cluster
-    /// had at the last receipt, or that the folder has. The segments are kept until a receipt confirms them.
-    ///
-    /// # Errors
-    /// The site can't be read, or the folder can't be written.
-    pub async fn export_all(
-        &self,
-        folder: &mut PartFolder,
-        counts: &mut ShippedCounts,
-    ) -> Result<(), ShipError> {
-        let goal = self.source.end_of_writes().await?;
-        let settings = self.settings;
-        let hold = self.source.hold(&settings.held_for(), settings.skips_history).await?;
-        let source = hold.source;
-        let mut session = ShippingSession {
-            cuts: hold.exported.iter().map(|text| parse(text)).collect::<Result<_, _>>()?,
-            position: folder.end().unwrap_or(&hold.position).to_owned(),
-            sink: PartSink::Folder(folder, &settings.identity, source),
-            hold,
-            stamp: None,
-            counts,
-        };
-        self.ship_listings(&mut session, Some(goal)).await?;
-        self.source.record_export(source, &session.position).await?;
-        Ok(())
-    }
-
     /// Ships until the goal is reached, or until an error.
     async fn ship_session(
         &self,
@@ -232,8 +186,7 @@ impl<'a> Shipper<'a> {
         let position = client.position().await?;
         self.check_position(&position, &hold).await?;
         let mut session = ShippingSession {
-            sink: PartSink::Server(client),
-            cuts: Vec::new(),
+            client,
             hold,
             position,
             stamp: None,
@@ -270,9 +223,8 @@ impl<'a> Shipper<'a> {
             let above = session.hold.shipped;
             let settled = self.source.settled_segments(above).await?;
             self.ship_settled(session, &settled).await?;
-            let is_received = matches!(session.sink, PartSink::Server(_));
             // Before the first part, the receiving cluster does not know the site.
-            if is_received && !session.position.is_empty() && !settled.names.is_empty() {
+            if !session.position.is_empty() && !settled.names.is_empty() {
                 let (source, position) = (session.hold.source, &session.position);
                 self.source.record_shipped(source, settled.upto, position).await?;
             }
@@ -318,11 +270,6 @@ impl<'a> Shipper<'a> {
                     self.ship(session, &part).await?;
                 }
             }
-            if session.cuts.contains(&Some(SitePosition::behind(&segment)))
-                && let Some(part) = builder.finish()
-            {
-                self.ship(session, &part).await?;
-            }
         }
         if let Some(part) = builder.finish() {
             self.ship(session, &part).await?;
@@ -331,7 +278,7 @@ impl<'a> Shipper<'a> {
     }
 
     async fn ship(&self, session: &mut ShippingSession<'_>, part: &Part) -> Result<(), ShipError> {
-        let shipped = session.sink.ship(&session.position, part, session.stamp).await?;
+        let shipped = session.client.ship(&session.position, part, session.stamp).await?;
         session.position = part.to.to_string();
         session.stamp = shipped.max(session.stamp);
         let bytes = session.counts.add(part);
@@ -344,7 +291,7 @@ impl<'a> Shipper<'a> {
 }
 
 /// Parses a position; `None` before the first part.
-pub(super) fn parse(position: &str) -> Result<Option<SitePosition>, ShipError> {
+fn parse(position: &str) -> Result<Option<SitePosition>, ShipError> {
     if position.is_empty() {
         return Ok(None);
     }

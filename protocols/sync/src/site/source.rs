@@ -11,8 +11,6 @@ use neap_schema::DatabaseId;
 use neap_wal::{Segment, TailError, TailReader, TailReaderSettings};
 use ulid::Ulid;
 
-use super::{part_folder::Receipt, position::SitePosition};
-
 /// Maximum number of segments that are listed at once.
 const LISTED_SEGMENTS: usize = 1_000;
 
@@ -133,29 +131,6 @@ impl SiteSource {
     pub(crate) async fn has_segment(&self, name: SegmentName) -> Result<bool, SiteSourceError> {
         let fetched = self.tail.fetch_readable(self.database, &[name]).await?;
         Ok(fetched.missing.is_empty())
-    }
-
-    /// Records that everything up to a position is exported.
-    pub(crate) async fn record_export(
-        &self,
-        source: Ulid,
-        position: &str,
-    ) -> Result<(), SiteSourceError> {
-        Ok(self.manifests.record_export(self.database, source, position).await??)
-    }
-
-    /// Records that the receiving cluster has everything up to the position of a receipt, so that it is no longer kept.
-    ///
-    /// # Errors
-    /// The receipt is not of this database, or the manifest can't be changed.
-    pub async fn confirm(&self, receipt: &Receipt) -> Result<(), SiteSourceError> {
-        let Receipt { source, position } = receipt;
-        let Ok(parsed) = position.parse::<SitePosition>() else {
-            return Err(ShippingRefusal::NotHeld.into());
-        };
-        // The segment itself is kept, because another one may have the same stamp.
-        let before = parsed.segment.stamp.as_u64().saturating_sub(1);
-        self.record_shipped(*source, Stamp::from_u64(before), position).await
     }
 
     /// Returns a time of the site's store above the stamps of all writes that are acknowledged.

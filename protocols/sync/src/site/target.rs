@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use neap_bucket::Stamp;
-use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::part::{Part, PartRows};
@@ -16,7 +15,7 @@ use crate::route::{DeletesBody, PositionAnswer};
 pub const DEFAULT_TAG: &str = "site";
 
 /// The name under which a site ships, and the database that it ships to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteIdentity {
     /// The database of the receiving cluster.
     pub database: String,

@@ -13,9 +13,6 @@ use ulid::Ulid;
 
 use crate::{Manifest, ManifestError, ManifestStore, ShippingHold};
 
-/// Maximum number of exports without a receipt. Each position takes up to 200 bytes.
-const MAX_EXPORTS: usize = 100;
-
 /// The reason why segments are not held.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShippingRefusal {
@@ -27,9 +24,6 @@ pub enum ShippingRefusal {
         "the database has {0} sections with rows from before: export and import them, and skip them here"
     )]
     History(u64),
-    /// There are too many exports without a receipt.
-    #[error("{MAX_EXPORTS} exports are not confirmed: confirm one with its receipt")]
-    TooManyExports,
     /// The segments are not held, or for another source.
     #[error("the segments are no longer kept for shipping")]
     NotHeld,
@@ -59,7 +53,6 @@ impl Manifest {
             target: target.to_owned(),
             shipped: self.low_water_mark,
             position: String::new(),
-            exported: Vec::new(),
         })
     }
 }
@@ -107,48 +100,12 @@ impl ManifestStore {
             if hold.shipped >= shipped {
                 return Ok(RegisterChange::Keep(()));
             }
-            let mut exported = hold.exported.clone();
-            if let Some(index) = exported.iter().position(|known| known == position) {
-                exported.drain(..=index);
-            }
             let mut next = Manifest::successor(base);
             next.shipping = Some(ShippingHold {
                 shipped,
                 position: position.to_owned(),
-                exported,
                 ..hold.clone()
             });
-            Ok(RegisterChange::Put(next, ()))
-        };
-        decided(self.register(database).commit(None, change).await?)
-    }
-
-    /// Records that everything up to a position is exported, so that later exports have a part that ends there, too.
-    ///
-    /// # Errors
-    /// As [`Self::hold_segments`].
-    pub async fn record_export(
-        &self,
-        database: DatabaseId,
-        source: Ulid,
-        position: &str,
-    ) -> Result<Result<(), ShippingRefusal>, ManifestError> {
-        let change = |base: &VersionedValue<Manifest>| {
-            let held = base.value.shipping.as_ref().filter(|hold| hold.source == source);
-            let hold = held.ok_or(ShippingRefusal::NotHeld)?;
-            let is_new = !position.is_empty()
-                && hold.position != position
-                && !hold.exported.iter().any(|known| known == position);
-            if !is_new {
-                return Ok(RegisterChange::Keep(()));
-            }
-            if hold.exported.len() >= MAX_EXPORTS {
-                return Err(ShippingRefusal::TooManyExports);
-            }
-            let mut held_on = hold.clone();
-            held_on.exported.push(position.to_owned());
-            let mut next = Manifest::successor(base);
-            next.shipping = Some(held_on);
             Ok(RegisterChange::Put(next, ()))
         };
         decided(self.register(database).commit(None, change).await?)

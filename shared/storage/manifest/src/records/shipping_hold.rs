@@ -16,7 +16,4 @@ pub struct ShippingHold {
     /// The position that the other database had then; empty before the first part. An earlier one would leave rows out.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub position: String,
-    /// The positions at which exports end that are not confirmed, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exported: Vec<String>,
 }
