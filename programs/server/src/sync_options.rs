@@ -4,9 +4,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
-use neap_sync::{
-    DEFAULT_TAG, HttpTarget, HttpTargetError, HttpTargetSettings, ShipperSettings, SiteIdentity,
-};
+use neap_sync::{HttpTarget, HttpTargetError, HttpTargetSettings, ShipperSettings, SiteIdentity};
 use url::Url;
 
 use super::{error::ServeError, this_machine::is_this_machine};
@@ -25,10 +23,6 @@ pub(super) struct SyncArgs {
     /// The name of this site: letters, digits, '-', '_' and '.'.
     #[arg(long, value_name = "NAME")]
     sync_site: Option<String>,
-
-    /// The tag that has the name of the site in all rows there.
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_TAG)]
-    sync_tag: String,
 
     /// The file with the access token for the server.
     #[arg(long, value_name = "FILE")]
@@ -118,7 +112,6 @@ impl SyncArgs {
                 identity: SiteIdentity {
                     database: database.target.clone(),
                     site: site.clone(),
-                    tag: self.sync_tag.clone(),
                 },
                 skips_history: self.sync_skip_history,
                 part_bytes: ShipperSettings::PART_BYTES,

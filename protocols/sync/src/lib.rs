@@ -28,7 +28,7 @@ mod tests;
 
 pub use route::router;
 pub use site::{
-    DEFAULT_TAG, HttpTarget, HttpTargetError, HttpTargetSettings, PartError, ShipError,
-    ShippedCounts, Shipper, ShipperSettings, SiteAnswer, SiteIdentity, SiteRequest, SiteSource,
-    SiteSourceError, SiteTarget, SiteTargetError,
+    HttpTarget, HttpTargetError, HttpTargetSettings, PartError, ShipError, ShippedCounts, Shipper,
+    ShipperSettings, SiteAnswer, SiteIdentity, SiteRequest, SiteSource, SiteSourceError,
+    SiteTarget, SiteTargetError,
 };

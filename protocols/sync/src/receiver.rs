@@ -267,7 +267,7 @@ impl SiteReceiver {
         let text = refusal.to_string();
         match refusal {
             PartRefusal::Invalid(_) => ApiError::json(Kind::Invalid, text),
-            PartRefusal::OtherSource(_) | PartRefusal::OtherTag(_) | PartRefusal::UnknownRows => {
+            PartRefusal::OtherSource(_) | PartRefusal::UnknownRows => {
                 ApiError::json(Kind::Conflict, text)
             }
             PartRefusal::OtherPosition(position) => {

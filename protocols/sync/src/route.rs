@@ -23,7 +23,7 @@ use ulid::Ulid;
 
 use crate::{
     receiver::{PartContent, SiteDatabase, SiteReceiver},
-    rows_body::{RowsBodyError, SiteTag, read_rows},
+    rows_body::{RowsBodyError, SITE_TAG, read_rows},
 };
 
 /// The decoded size that the rows of a part may have, as a multiple of the largest body.
@@ -47,7 +47,6 @@ pub fn router(service: Arc<WriteService>) -> Router {
 pub(crate) struct SiteParams {
     db: String,
     site: String,
-    tag: String,
     source: Ulid,
     #[serde(default)]
     from: String,
@@ -63,7 +62,6 @@ impl SiteParams {
         SitePart {
             site: &self.site,
             source: self.source,
-            tag: &self.tag,
             from: &self.from,
             to: &self.to,
             after,
@@ -134,12 +132,9 @@ async fn store_rows(
     // Columns and encoded rows take as much again.
     let held = params.decoded_bytes.saturating_mul(2).saturating_add(body.len());
     service.grow_reservation(&mut memory, held).await?;
-    let tag = SiteTag {
-        name: params.tag.clone(),
-        value: params.site.clone(),
-    };
     let max_bytes = u64::try_from(params.decoded_bytes).unwrap_or(u64::MAX);
-    let decoded = tokio::task::spawn_blocking(move || read_rows(body, &tag, max_bytes));
+    let site = params.site.clone();
+    let decoded = tokio::task::spawn_blocking(move || read_rows(body, &site, max_bytes));
     let unreadable = |text: String| ApiError::json(Kind::Invalid, text);
     let rows = decoded
         .await
@@ -168,7 +163,7 @@ async fn store_deletes(
     let _memory = service.reserve_exactly(expected).await?;
     let body: DeletesBody = read_json(&head.headers, body, &limits, service.world()).await?;
     let of_site = || Condition::Tag {
-        name: params.tag.clone(),
+        name: SITE_TAG.to_owned(),
         value: Some(params.site.clone()),
     };
     let deletes = body.deletes.into_iter().map(|delete| NamedDelete {

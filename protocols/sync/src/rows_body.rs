@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, cast::AsArray,
+};
 use arrow_ipc::{
     CompressionType,
     writer::{IpcWriteOptions, StreamWriter},
@@ -27,8 +29,12 @@ use neap_schema::ColumnType;
 pub(crate) enum RowsBodyError {
     #[error("the body is cut off")]
     CutOff,
-    #[error("table '{table}' has a column '{tag}', which is the tag with the name of the site")]
-    OwnTag { table: String, tag: String },
+    #[error("the rows take more memory than stated")]
+    TooLarge,
+    #[error(
+        "table '{0}' has a column '{SITE_TAG}', which is the tag with the name of the site: rename it"
+    )]
+    OwnTag(String),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -37,11 +43,24 @@ pub(crate) enum RowsBodyError {
     Mapping(#[from] MappingError),
 }
 
-/// The tag that all rows of a site get.
-#[derive(Clone, Debug)]
-pub(crate) struct SiteTag {
-    pub(crate) name: String,
-    pub(crate) value: String,
+/// The tag that has the name of the site in all of its rows. All sites have the same tag, because the rows of a site with
+/// another one could have the name of a foreign site in this one.
+pub(crate) const SITE_TAG: &str = "site";
+
+/// Memory of a decoded column beside its values, in bytes: the ends of its buffers.
+const COLUMN_BYTES: usize = 256;
+
+/// Returns the memory of decoded rows in bytes, with their whole dictionaries.
+pub(crate) fn decoded_bytes(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter();
+    let dictionaries = columns.filter_map(|column| {
+        let values = column.as_any_dictionary_opt()?.values();
+        let bytes = values.to_data().get_slice_memory_size();
+        Some(bytes.unwrap_or_else(|_| values.get_array_memory_size()))
+    });
+    batch_bytes(batch)
+        .saturating_add(dictionaries.sum())
+        .saturating_add(COLUMN_BYTES.saturating_mul(batch.num_columns()))
 }
 
 /// Adds the rows of a table to a body.
@@ -74,7 +93,7 @@ fn push(body: &mut Vec<u8>, bytes: &[u8]) -> Result<(), ArrowError> {
 /// The body is malformed or too large, or a table has the tag already.
 pub(crate) fn read_rows(
     mut body: Bytes,
-    tag: &SiteTag,
+    site: &str,
     max_bytes: u64,
 ) -> Result<ColumnarRows, RowsBodyError> {
     let mut parts = Vec::new();
@@ -90,9 +109,10 @@ pub(crate) fn read_rows(
         };
         let mut reader = FileReader::open(FileInput::Bytes(take(&mut body)?), options)?;
         while let Some(part) = reader.next_part()? {
-            let bytes: usize = part.batches.iter().map(|one| batch_bytes(&one.batch)).sum();
-            free_bytes = free_bytes.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
-            parts.push(with_tag(part, tag)?);
+            let bytes: usize = part.batches.iter().map(|one| decoded_bytes(&one.batch)).sum();
+            let free = free_bytes.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
+            free_bytes = free.ok_or(RowsBodyError::TooLarge)?;
+            parts.push(with_tag(part, site)?);
         }
     }
     Ok(ColumnarRows::from_parts(parts)?)
@@ -108,17 +128,14 @@ fn take(body: &mut Bytes) -> Result<Bytes, RowsBodyError> {
     Ok(body.split_to(length))
 }
 
-fn with_tag(part: TablePart, tag: &SiteTag) -> Result<TablePart, RowsBodyError> {
+fn with_tag(part: TablePart, site: &str) -> Result<TablePart, RowsBodyError> {
     let TablePart { mapping, batches } = part;
     let tagged = batches.into_iter().map(|numbered| {
-        if numbered.batch.schema_ref().column_with_name(&tag.name).is_some() {
-            return Err(RowsBodyError::OwnTag {
-                table: mapping.table.clone(),
-                tag: tag.name.clone(),
-            });
+        if numbered.batch.schema_ref().column_with_name(SITE_TAG).is_some() {
+            return Err(RowsBodyError::OwnTag(mapping.table.clone()));
         }
         Ok(NumberedBatch {
-            batch: with_column(&numbered.batch, tag)?,
+            batch: with_column(&numbered.batch, site)?,
             ..numbered
         })
     });
@@ -129,12 +146,12 @@ fn with_tag(part: TablePart, tag: &SiteTag) -> Result<TablePart, RowsBodyError> 
     })
 }
 
-fn with_column(batch: &RecordBatch, tag: &SiteTag) -> Result<RecordBatch, ArrowError> {
+fn with_column(batch: &RecordBatch, site: &str) -> Result<RecordBatch, ArrowError> {
     let keys = Int32Array::from(vec![0; batch.num_rows()]);
-    let values = StringArray::from(vec![tag.value.as_str()]);
+    let values = StringArray::from(vec![site]);
     let column: ArrayRef = Arc::new(DictionaryArray::try_new(keys, Arc::new(values))?);
     let mut fields: Vec<FieldRef> = batch.schema_ref().fields().iter().cloned().collect();
-    fields.push(ColumnType::Tag.arrow_field(&tag.name));
+    fields.push(ColumnType::Tag.arrow_field(SITE_TAG));
     let mut columns = batch.columns().to_vec();
     columns.push(column);
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
@@ -147,12 +164,7 @@ mod tests {
 
     use super::*;
 
-    fn tag() -> SiteTag {
-        SiteTag {
-            name: "site".to_owned(),
-            value: "plant-1".to_owned(),
-        }
-    }
+    const SITE: &str = "plant-1";
 
     fn batch(rows: usize) -> RecordBatch {
         let fields = vec![
@@ -176,7 +188,7 @@ mod tests {
 
     #[test]
     fn tables_keep_their_order_and_get_the_tag() {
-        let rows = read_rows(body().into(), &tag(), 1 << 20).unwrap();
+        let rows = read_rows(body().into(), SITE, 1 << 20).unwrap();
         let debug = format!("{rows:?}");
         assert!(debug.contains("parts: 3"), "{debug}");
         assert!(rows.size_bytes() > 0);
@@ -188,7 +200,7 @@ mod tests {
         // Between two tables, the rest is a shorter body, whose length the transfer protects.
         for length in [1, 5, whole.len() - 1] {
             let cut = Bytes::copy_from_slice(&whole[..length]);
-            assert!(read_rows(cut, &tag(), 1 << 20).is_err(), "{length}");
+            assert!(read_rows(cut, SITE, 1 << 20).is_err(), "{length}");
         }
     }
 
@@ -196,7 +208,7 @@ mod tests {
     fn rows_that_are_larger_than_stated_are_refused() {
         let mut body = Vec::new();
         push_table(&mut body, "cpu", &batch(10_000)).unwrap();
-        let refused = read_rows(body.into(), &tag(), 10_000).unwrap_err();
+        let refused = read_rows(body.into(), SITE, 10_000).unwrap_err();
         assert!(
             matches!(refused, RowsBodyError::Read(ReadError::TooLarge { .. })),
             "{refused}"
@@ -204,12 +216,30 @@ mod tests {
     }
 
     #[test]
+    fn dictionaries_count_although_no_row_has_their_values() {
+        let long = "x".repeat(100_000);
+        let values = StringArray::from(vec![long.as_str(), "y"]);
+        let unit = DictionaryArray::try_new(Int32Array::from(vec![1]), Arc::new(values)).unwrap();
+        let of_time = batch(1);
+        let mut fields: Vec<FieldRef> = of_time.schema_ref().fields().iter().cloned().collect();
+        fields.push(ColumnType::Tag.arrow_field("unit"));
+        let mut columns = of_time.columns().to_vec();
+        columns.push(Arc::new(unit));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let mut body = Vec::new();
+        for _ in 0..10 {
+            push_table(&mut body, "cpu", &rows).unwrap();
+        }
+        assert!(read_rows(body.clone().into(), SITE, 2 << 20).is_ok());
+        assert!(read_rows(body.into(), SITE, 400_000).is_err());
+    }
+
+    #[test]
     fn a_table_with_the_tag_of_the_site_is_refused() {
-        let tag = SiteTag {
-            name: "load".to_owned(),
-            ..tag()
-        };
-        let refused = read_rows(body().into(), &tag, 1 << 20).unwrap_err();
-        assert!(matches!(refused, RowsBodyError::OwnTag { .. }), "{refused}");
+        let tagged = with_column(&batch(1), "plant-2").unwrap();
+        let mut body = Vec::new();
+        push_table(&mut body, "cpu", &tagged).unwrap();
+        let refused = read_rows(body.into(), SITE, 1 << 20).unwrap_err();
+        assert!(matches!(refused, RowsBodyError::OwnTag(_)), "{refused}");
     }
 }

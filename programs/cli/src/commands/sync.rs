@@ -8,8 +8,8 @@ use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
 use neap_bucket::{Secret, StoreConfig, World};
 use neap_server::{console::Console, is_this_machine};
 use neap_sync::{
-    DEFAULT_TAG, HttpTarget, HttpTargetSettings, ShippedCounts, Shipper, ShipperSettings,
-    SiteIdentity, SiteSource,
+    HttpTarget, HttpTargetSettings, ShippedCounts, Shipper, ShipperSettings, SiteIdentity,
+    SiteSource,
 };
 use reqwest::Url;
 
@@ -34,13 +34,9 @@ pub(super) struct SyncArgs {
     #[arg(long, value_name = "NAME")]
     to_database: Option<String>,
 
-    /// The name of this site: letters, digits, '-', '_' and '.'. It is the value of a tag of all rows there.
+    /// The name of this site: letters, digits, '-', '_' and '.'. It is the tag `site` of all rows there.
     #[arg(long, value_name = "NAME", required_unless_present = "stop")]
     site: Option<String>,
-
-    /// The tag with the name of the site.
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_TAG)]
-    tag: String,
 
     /// Keep new rows for a later start, and ship nothing.
     #[arg(long, group = "work")]
@@ -148,7 +144,6 @@ fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {
         identity: SiteIdentity {
             database: database.clone(),
             site: site.to_owned(),
-            tag: args.tag.clone(),
         },
         skips_history: args.skip_history,
         part_bytes: ShipperSettings::PART_BYTES,

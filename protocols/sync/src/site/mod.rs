@@ -14,4 +14,4 @@ pub use http_target::{HttpTarget, HttpTargetError, HttpTargetSettings};
 pub use part::PartError;
 pub use shipper::{ShippedCounts, Shipper, ShipperSettings};
 pub use source::{SiteSource, SiteSourceError};
-pub use target::{DEFAULT_TAG, SiteAnswer, SiteIdentity, SiteRequest, SiteTarget, SiteTargetError};
+pub use target::{SiteAnswer, SiteIdentity, SiteRequest, SiteTarget, SiteTargetError};

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, RecordBatch, cast::AsArray};
+use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 use neap_catalog::{DatabaseCatalog, Table};
@@ -19,11 +19,8 @@ use neap_wal::{Segment, SegmentError};
 use super::position::SitePosition;
 use crate::{
     route::{DeleteOfTable, DeletesBody},
-    rows_body::push_table,
+    rows_body::{decoded_bytes, push_table},
 };
-
-/// Memory of a decoded column beside its values, in bytes: the ends of its buffers.
-const COLUMN_BYTES: usize = 512;
 
 /// What a part ships.
 #[derive(Debug)]
@@ -152,7 +149,9 @@ impl<'a> PartBuilder<'a> {
                 let rows = self.rows_that_fit(&batch).min(batch.num_rows() - row);
                 let slice = batch.slice(row, rows);
                 push_table(&mut self.body, table.name(), &slice)?;
-                self.decoded_bytes = self.decoded_bytes.saturating_add(decoded_bytes(&slice));
+                // The receiver may count other buffers, such as those of missing values.
+                let bytes = decoded_bytes(&slice).saturating_mul(2);
+                self.decoded_bytes = self.decoded_bytes.saturating_add(bytes);
                 self.rows += rows;
                 row += rows;
                 self.position = Some(SitePosition {
@@ -233,20 +232,6 @@ impl<'a> DecodedStreams<'a> {
 fn live_table(catalog: &DatabaseCatalog, id: TableId) -> Option<&Table> {
     let table = catalog.table_by_id(id)?;
     table.deletion().is_none().then_some(&**table)
-}
-
-/// Returns the maximum memory of rows that are decoded from a part, in bytes.
-fn decoded_bytes(batch: &RecordBatch) -> usize {
-    let columns = batch.columns().iter();
-    // A part of a batch has its whole dictionaries.
-    let dictionaries = columns.filter_map(|column| {
-        let dictionary = column.as_any_dictionary_opt()?;
-        Some(dictionary.values().get_array_memory_size())
-    });
-    batch_bytes(batch)
-        .saturating_mul(2)
-        .saturating_add(dictionaries.sum())
-        .saturating_add(COLUMN_BYTES.saturating_mul(batch.num_columns()))
 }
 
 /// Returns a segment without its damaged streams, whose rows the site has lost, too.

@@ -48,12 +48,8 @@ impl ShipperSettings {
 
     /// Returns the text by which the hold knows the target. Its address may change.
     pub(crate) fn held_for(&self) -> String {
-        let SiteIdentity {
-            database,
-            site,
-            tag,
-        } = &self.identity;
-        format!("{database} with {tag}={site}")
+        let SiteIdentity { database, site } = &self.identity;
+        format!("{database} as {site}")
     }
 }
 

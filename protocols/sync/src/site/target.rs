@@ -11,9 +11,6 @@ use ulid::Ulid;
 use super::part::{Part, PartRows};
 use crate::route::{DeletesBody, PositionAnswer};
 
-/// The tag that has the name of the site, unless another one is chosen.
-pub const DEFAULT_TAG: &str = "site";
-
 /// The name under which a site ships, and the database that it ships to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteIdentity {
@@ -21,8 +18,6 @@ pub struct SiteIdentity {
     pub database: String,
     /// The name of the site.
     pub site: String,
-    /// The tag that has this name in all rows.
-    pub tag: String,
 }
 
 /// A request to the receiving cluster.
@@ -126,7 +121,6 @@ impl SiteClient<'_> {
         vec![
             ("db", self.identity.database.clone()),
             ("site", self.identity.site.clone()),
-            ("tag", self.identity.tag.clone()),
             ("source", self.source.to_string()),
         ]
     }

@@ -29,7 +29,7 @@ use neap_wal::{Segment, TailReader, TailReaderSettings};
 use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts};
 
 use crate::{
-    DEFAULT_TAG, ShipperSettings, SiteAnswer, SiteIdentity, SiteRequest, SiteSource, SiteTarget,
+    ShipperSettings, SiteAnswer, SiteIdentity, SiteRequest, SiteSource, SiteTarget,
     SiteTargetError, router,
 };
 
@@ -85,7 +85,6 @@ pub(super) fn shipper_settings() -> ShipperSettings {
         identity: SiteIdentity {
             database: NAME.to_owned(),
             site: "plant-1".to_owned(),
-            tag: DEFAULT_TAG.to_owned(),
         },
         skips_history: false,
         part_bytes: ShipperSettings::PART_BYTES,

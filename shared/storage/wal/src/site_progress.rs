@@ -40,8 +40,6 @@ pub const MAX_SITE_NAME_BYTES: usize = 64;
 pub struct SiteState {
     /// The source of the site. Its parts have it in their segments.
     pub source: Ulid,
-    /// The tag with the name of the site.
-    pub tag: String,
     /// The number of the last part that was begun.
     pub part: u64,
     /// The position at which that part begins.
@@ -62,8 +60,6 @@ pub struct SitePart<'a> {
     pub site: &'a str,
     /// The source of the site.
     pub source: Ulid,
-    /// The tag with the name of the site.
-    pub tag: &'a str,
     /// The position at which the part begins; empty at the very beginning.
     pub from: &'a str,
     /// The position at which it ends.
@@ -93,15 +89,12 @@ pub struct SettledPart {
 /// The reason why a part is not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartRefusal {
-    /// The name, the tag or a position is not valid.
+    /// The name or a position is not valid.
     #[error("{0}")]
     Invalid(&'static str),
     /// Another database ships under the name of the site.
     #[error("another database is shipped as site '{0}'")]
     OtherSource(String),
-    /// The site has another tag.
-    #[error("the rows of the site have its name in tag '{0}'")]
-    OtherTag(String),
     /// The part does not begin at the position of the site.
     #[error("the site is at position '{0}'")]
     OtherPosition(String),
@@ -147,7 +140,7 @@ impl SiteProgress {
     /// Returns the position of a site; empty if nothing was shipped.
     ///
     /// # Errors
-    /// `OtherSource`, `OtherTag`, `UnknownRows` or `NotSettled`.
+    /// `OtherSource`, `UnknownRows` or `NotSettled`.
     pub fn position(&self, part: &SitePart<'_>, settled: SettledPart) -> Result<&str, PartRefusal> {
         match self.known(part, settled)? {
             Some(state) => state.position(settled).ok_or(PartRefusal::NotSettled),
@@ -172,9 +165,6 @@ impl SiteProgress {
         };
         if state.source != part.source {
             return Err(PartRefusal::OtherSource(part.site.to_owned()));
-        }
-        if state.tag != part.tag {
-            return Err(PartRefusal::OtherTag(state.tag.clone()));
         }
         // The manifest is read before the progress, so it cannot have a later part.
         if settled.part > state.part {
@@ -217,7 +207,6 @@ impl SiteProgress {
         };
         let state = SiteState {
             source: part.source,
-            tag: part.tag.to_owned(),
             part: started.number,
             from: part.from.to_owned(),
             to: part.to.to_owned(),
@@ -261,9 +250,6 @@ impl SitePart<'_> {
                 "the name of a site has 1 to 64 letters, digits, '-', '_' or '.'",
             ));
         }
-        if self.tag.is_empty() || self.tag.len() > MAX_SITE_NAME_BYTES {
-            return Err(PartRefusal::Invalid("the name of a tag has 1 to 64 bytes"));
-        }
         if self.from.len().max(self.to.len()) > MAX_POSITION_BYTES {
             return Err(PartRefusal::Invalid("a position has at most 200 bytes"));
         }
@@ -292,7 +278,6 @@ mod tests {
         SitePart {
             site: "plant-1",
             source: SOURCE,
-            tag: "site",
             from,
             to,
             after: None,
@@ -434,12 +419,6 @@ mod tests {
         };
         let refused = begin(&mut progress, &other, none, at(3));
         assert_eq!(refused, Err(PartRefusal::OtherSource("plant-1".to_owned())));
-        let renamed = SitePart {
-            tag: "plant",
-            ..part("b", "c")
-        };
-        let refused = begin(&mut progress, &renamed, none, at(3));
-        assert_eq!(refused, Err(PartRefusal::OtherTag("site".to_owned())));
     }
 
     #[test]
@@ -453,10 +432,6 @@ mod tests {
             },
             SitePart {
                 site: "a/b",
-                ..part("", "a")
-            },
-            SitePart {
-                tag: "",
                 ..part("", "a")
             },
             part("", &long),

@@ -288,9 +288,11 @@ impl Permissions {
         self.any(|permission| matches!(permission, Permission::Audit))
     }
 
-    /// Returns whether the rows of a site may be shipped to a database.
+    /// Returns whether the rows of a site may be shipped to a database; to `_internal`, only administrators may.
     pub fn allow_site(&self, database: DatabaseId, site: &str) -> bool {
-        let is_named = |name: &SiteName| name.database == database && name.site == site;
+        let is_named = |name: &SiteName| {
+            name.database == database && name.site == site && name.database != INTERNAL_DATABASE_ID
+        };
         self.allow(DatabaseAction::Write, Some(database))
             || self.any(|permission| match permission {
                 Permission::Site { sites } => sites.iter().any(is_named),

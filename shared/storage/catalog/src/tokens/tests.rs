@@ -521,6 +521,16 @@ fn only_administrators_access_the_internal_database() {
     assert!(!all.allow_any(DatabaseAction::ALL, internal));
     assert!(all.allow(DatabaseAction::Read, Some(DatabaseId::new(1))));
     assert!(Permissions::Admin.allow(DatabaseAction::Read, internal));
+    let database = crate::INTERNAL_DATABASE_ID;
+    let name = SiteName {
+        database,
+        site: "plant-1".to_owned(),
+    };
+    let of_site = Permissions::Of(vec![Permission::Site {
+        sites: [name].into(),
+    }]);
+    assert!(!of_site.allow_site(database, "plant-1"));
+    assert!(Permissions::Admin.allow_site(database, "plant-1"));
 }
 
 fn permission() -> impl Strategy<Value = Permission> {
