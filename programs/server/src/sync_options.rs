@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
-use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
+use neap_assembly::options::parse_nonzero_duration;
 use neap_sync::{HttpTarget, HttpTargetError, HttpTargetSettings, ShipperSettings, SiteIdentity};
 use url::Url;
 
@@ -35,10 +35,6 @@ pub(super) struct SyncArgs {
     /// How often to look for new rows.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "10s")]
     sync_interval: Duration,
-
-    /// The most bytes of each database that are sent in a second, such as 64KiB.
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
-    sync_max_rate: Option<usize>,
 
     /// Leave out the rows that were flushed before the first start.
     #[arg(long)]
@@ -103,7 +99,6 @@ impl SyncArgs {
         let connection = HttpTargetSettings {
             url,
             tls_ca: self.sync_tls_ca.as_deref(),
-            tls_no_verify: false,
             bypasses_proxy: is_this_machine(url),
         };
         let target = HttpTarget::new(connection, token.as_deref().map(str::trim))?;
@@ -115,7 +110,6 @@ impl SyncArgs {
                 },
                 skips_history: self.sync_skip_history,
                 part_bytes: ShipperSettings::PART_BYTES,
-                bytes_per_second: self.sync_max_rate.and_then(|rate| u64::try_from(rate).ok()),
                 interval: self.sync_interval,
             };
             (database.name.clone(), settings)

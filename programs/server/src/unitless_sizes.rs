@@ -6,7 +6,7 @@
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 
 /// The options of `neap serve` that are sizes.
-const SIZES: [&str; 9] = [
+const SIZES: [&str; 8] = [
     "distributed-bytes-per-worker",
     "exec-mem-pool-bytes",
     "exec-mem-pool-size",
@@ -15,7 +15,6 @@ const SIZES: [&str; 9] = [
     "memory-limit",
     "plugin-memory-limit",
     "plugin-output-limit",
-    "sync-max-rate",
 ];
 
 /// The options whose values are sizes without a unit, from any source.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
-use neap_assembly::options::{parse_bytes, parse_nonzero_duration};
+use neap_assembly::options::parse_nonzero_duration;
 use neap_bucket::{Secret, StoreConfig, World};
 use neap_server::{console::Console, is_this_machine};
 use neap_sync::{
@@ -54,10 +54,6 @@ pub(super) struct SyncArgs {
     #[arg(long)]
     skip_history: bool,
 
-    /// The most bytes that are sent in a second, such as 64KiB.
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
-    max_rate: Option<usize>,
-
     /// End the synchronization of the database for ever: its new rows are no longer kept for it.
     #[arg(long, group = "work")]
     stop: bool,
@@ -69,10 +65,6 @@ pub(super) struct SyncArgs {
     /// A PEM file of certificate authorities to trust beside those of the system.
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-
-    /// Accept any certificate, for tests only.
-    #[arg(long)]
-    tls_no_verify: bool,
 
     #[command(flatten)]
     store: StoreConfig,
@@ -114,7 +106,6 @@ async fn ship(
     let connection = HttpTargetSettings {
         url: to,
         tls_ca: args.tls_ca.as_deref(),
-        tls_no_verify: args.tls_no_verify,
         bypasses_proxy: is_this_machine(to),
     };
     let target = HttpTarget::new(connection, args.token.as_ref().map(Secret::reveal))?;
@@ -134,8 +125,8 @@ fn shown(counts: &ShippedCounts) -> String {
         deletes,
         bytes,
     } = counts;
-    let bytes = HumanBytes(*bytes);
-    format!("{rows} rows and {deletes} deletes shipped in {parts} parts with {bytes}")
+    let size = HumanBytes(u64::try_from(*bytes).unwrap_or(u64::MAX));
+    format!("{rows} rows and {deletes} deletes shipped in {parts} parts with {size}")
 }
 
 fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {
@@ -147,7 +138,6 @@ fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {
         },
         skips_history: args.skip_history,
         part_bytes: ShipperSettings::PART_BYTES,
-        bytes_per_second: args.max_rate.and_then(|rate| u64::try_from(rate).ok()),
         interval: args.interval,
     }
 }

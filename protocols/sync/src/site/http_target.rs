@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use neap_bucket::Stamp;
 use neap_http::STAMP_HEADER;
 use reqwest::{
-    Certificate, Client, Response, StatusCode, Url,
+    Certificate, Client, Response, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 
@@ -29,8 +29,6 @@ pub struct HttpTargetSettings<'a> {
     pub url: &'a Url,
     /// A PEM file with certificate authorities to trust beside those of the system.
     pub tls_ca: Option<&'a Path>,
-    /// Whether any certificate is accepted.
-    pub tls_no_verify: bool,
     /// Whether the proxy of the environment is left out.
     pub bypasses_proxy: bool,
 }
@@ -83,7 +81,6 @@ impl HttpTarget {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
-            .danger_accept_invalid_certs(settings.tls_no_verify)
             .default_headers(headers);
         if let Some(path) = settings.tls_ca {
             for certificate in read_certificates(path)? {
@@ -99,7 +96,7 @@ impl HttpTarget {
         })
     }
 
-    async fn exchange(&self, request: SiteRequest) -> Result<HttpAnswer, reqwest::Error> {
+    async fn exchange(&self, request: SiteRequest) -> Result<SiteAnswer, reqwest::Error> {
         let SiteRequest {
             method,
             path,
@@ -117,36 +114,12 @@ impl HttpTarget {
             builder = builder.header(STAMP_HEADER, stamp.as_u64());
         }
         let mut response = builder.body(body).send().await?;
-        Ok(HttpAnswer {
+        Ok(SiteAnswer {
             status: response.status(),
             stamp: number(&response, STAMP_HEADER.as_str()).map(Stamp::from_u64),
             retry_after: number(&response, RETRY_AFTER.as_str()).map(Duration::from_secs),
             body: read(&mut response).await?,
         })
-    }
-}
-
-/// The answer of a server.
-struct HttpAnswer {
-    status: StatusCode,
-    stamp: Option<Stamp>,
-    retry_after: Option<Duration>,
-    body: Bytes,
-}
-
-impl HttpAnswer {
-    fn result(self) -> Result<SiteAnswer, SiteTargetError> {
-        if self.status.is_success() {
-            return Ok(SiteAnswer {
-                stamp: self.stamp,
-                body: self.body,
-            });
-        }
-        Err(SiteTargetError::from_answer(
-            self.status,
-            &self.body,
-            self.retry_after,
-        ))
     }
 }
 
@@ -191,13 +164,11 @@ fn with_causes(error: &reqwest::Error) -> String {
 impl SiteTarget for HttpTarget {
     async fn send(&self, request: SiteRequest) -> Result<SiteAnswer, SiteTargetError> {
         let path = request.path;
-        match self.exchange(request).await {
-            Ok(answer) => answer.result(),
-            Err(error) => Err(SiteTargetError::Temporary {
-                message: format!("{path}: {}", with_causes(&error.without_url())),
-                retry_after: None,
-            }),
-        }
+        let answer = self.exchange(request).await;
+        answer.map_err(|error| SiteTargetError::Temporary {
+            message: format!("{path}: {}", with_causes(&error.without_url())),
+            retry_after: None,
+        })
     }
 }
 
@@ -205,53 +176,12 @@ impl SiteTarget for HttpTarget {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, retry_after: Option<u64>) -> HttpAnswer {
-        HttpAnswer {
-            status: StatusCode::from_u16(status).unwrap(),
-            stamp: Some(Stamp::from_u64(7)),
-            retry_after: retry_after.map(Duration::from_secs),
-            body: Bytes::from_static(b"busy\n"),
-        }
-    }
-
-    #[test]
-    fn a_busy_server_is_asked_again_and_a_refusal_is_final() {
-        assert_eq!(
-            answer(204, None).result().unwrap().stamp,
-            Some(Stamp::from_u64(7))
-        );
-        assert_eq!(
-            answer(503, Some(5)).result(),
-            Err(SiteTargetError::Temporary {
-                message: "server responded with error [503 Service Unavailable]: busy".to_owned(),
-                retry_after: Some(Duration::from_secs(5)),
-            })
-        );
-        let overtaken = HttpAnswer {
-            body: Bytes::from_static(br#"{"error":"x","data":{"position":"1-0/1/0"}}"#),
-            ..answer(409, None)
-        };
-        let error = overtaken.result().unwrap_err();
-        assert!(
-            matches!(error, SiteTargetError::Temporary { .. }),
-            "{error}"
-        );
-        for status in [400, 401, 403, 404, 409, 413, 500] {
-            let refused = answer(status, None).result();
-            assert!(
-                matches!(refused, Err(SiteTargetError::Refused(_))),
-                "{status}"
-            );
-        }
-    }
-
     #[test]
     fn a_token_is_not_shown() {
         let url = "http://127.0.0.1:1".parse().unwrap();
         let settings = HttpTargetSettings {
             url: &url,
             tls_ca: None,
-            tls_no_verify: false,
             bypasses_proxy: true,
         };
         let target = HttpTarget::new(settings, Some("secret")).unwrap();

@@ -36,8 +36,6 @@ pub struct ShipperSettings {
     pub skips_history: bool,
     /// The memory of the rows of a part, in bytes.
     pub part_bytes: usize,
-    /// Maximum bytes that are sent in a second; `None`: no limit.
-    pub bytes_per_second: Option<u64>,
     /// The pause between two listings.
     pub interval: Duration,
 }
@@ -62,26 +60,20 @@ pub struct ShippedCounts {
     pub rows: usize,
     /// The row deletes.
     pub deletes: usize,
-    /// The sent bytes.
-    pub bytes: u64,
+    /// The bytes of the rows, as they were sent.
+    pub bytes: usize,
 }
 
 impl ShippedCounts {
-    /// Counts a part, and returns its bytes.
-    fn add(&mut self, part: &Part) -> u64 {
+    fn add(&mut self, part: &Part) {
         self.parts += 1;
-        let bytes = match &part.rows {
+        match &part.rows {
             PartRows::Rows { body, rows, .. } => {
                 self.rows += rows;
-                u64::try_from(body.len()).unwrap_or(u64::MAX)
+                self.bytes += body.len();
             }
-            PartRows::Deletes(deletes) => {
-                self.deletes += deletes.deletes.len();
-                0
-            }
-        };
-        self.bytes = self.bytes.saturating_add(bytes);
-        bytes
+            PartRows::Deletes(deletes) => self.deletes += deletes.deletes.len(),
+        }
     }
 }
 
@@ -277,11 +269,7 @@ impl<'a> Shipper<'a> {
         let shipped = session.client.ship(&session.position, part, session.stamp).await?;
         session.position = part.to.to_string();
         session.stamp = shipped.max(session.stamp);
-        let bytes = session.counts.add(part);
-        if let Some(limit) = self.settings.bytes_per_second {
-            let millis = bytes.saturating_mul(1_000) / limit.max(1);
-            self.world.clock.sleep(Duration::from_millis(millis)).await;
-        }
+        session.counts.add(part);
         Ok(())
     }
 }

@@ -37,16 +37,20 @@ pub struct SiteRequest {
     pub body: Bytes,
 }
 
-/// The answer to a successful request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteAnswer {
+    /// The status.
+    pub status: StatusCode,
     /// The value of the header `x-neap-stamp`.
     pub stamp: Option<Stamp>,
+    /// The value of the header `retry-after`.
+    pub retry_after: Option<Duration>,
     /// The body.
     pub body: Bytes,
 }
 
-/// The reason why a request has no answer.
+/// The reason why a request has no successful answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SiteTargetError {
     /// The request may succeed later: there is no connection, or the server is busy.
@@ -62,14 +66,19 @@ pub enum SiteTargetError {
     Refused(String),
 }
 
-impl SiteTargetError {
-    /// Returns the error of an answer with this status. A part that begins at another position than that of the site is one of a
+impl SiteAnswer {
+    /// Returns the answer if it is a successful one. A part that begins at another position than that of the site is one of a
     /// session that was overtaken, so a new session goes on.
-    pub(crate) fn from_answer(
-        status: StatusCode,
-        body: &[u8],
-        retry_after: Option<Duration>,
-    ) -> Self {
+    fn successful(self) -> Result<Self, SiteTargetError> {
+        let Self {
+            status,
+            retry_after,
+            body,
+            ..
+        } = &self;
+        if status.is_success() {
+            return Ok(self);
+        }
         let text = String::from_utf8_lossy(body);
         let message = format!(
             "server responded with error [{status}]: {}",
@@ -79,7 +88,7 @@ impl SiteTargetError {
             let answer: Result<serde_json::Value, _> = serde_json::from_slice(body);
             answer.is_ok_and(|answer| answer.pointer("/data/position").is_some())
         };
-        let passes = match status {
+        let passes = match *status {
             StatusCode::REQUEST_TIMEOUT
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -88,14 +97,14 @@ impl SiteTargetError {
             StatusCode::CONFLICT => is_overtaken(),
             _ => false,
         };
-        if passes {
-            Self::Temporary {
+        Err(if passes {
+            SiteTargetError::Temporary {
                 message,
-                retry_after,
+                retry_after: *retry_after,
             }
         } else {
-            Self::Refused(message)
-        }
+            SiteTargetError::Refused(message)
+        })
     }
 }
 
@@ -105,7 +114,7 @@ pub trait SiteTarget: Debug + Send + Sync {
     /// Sends a request.
     ///
     /// # Errors
-    /// The request failed. It may have had an effect.
+    /// There is no answer. The request may have had an effect.
     async fn send(&self, request: SiteRequest) -> Result<SiteAnswer, SiteTargetError>;
 }
 
@@ -138,7 +147,7 @@ impl SiteClient<'_> {
             stamp: None,
             body: Bytes::new(),
         };
-        let answer = self.target.send(request).await?;
+        let answer = self.target.send(request).await?.successful()?;
         let parsed: Result<PositionAnswer, _> = serde_json::from_slice(&answer.body);
         let unexpected = |error: serde_json::Error| {
             SiteTargetError::Refused(format!("unexpected answer: {error}"))
@@ -182,7 +191,7 @@ impl SiteClient<'_> {
             stamp: after,
             body,
         };
-        Ok(self.target.send(request).await?.stamp)
+        Ok(self.target.send(request).await?.successful()?.stamp)
     }
 }
 
@@ -190,5 +199,44 @@ fn deletes_body(deletes: &DeletesBody) -> Result<Bytes, SiteTargetError> {
     match serde_json::to_vec(deletes) {
         Ok(text) => Ok(text.into()),
         Err(error) => Err(SiteTargetError::Refused(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &'static str) -> SiteAnswer {
+        SiteAnswer {
+            status: StatusCode::from_u16(status).unwrap(),
+            stamp: Some(Stamp::from_u64(7)),
+            retry_after: Some(Duration::from_secs(5)),
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again_and_a_refusal_is_final() {
+        assert_eq!(answer(204, "").successful(), Ok(answer(204, "")));
+        assert_eq!(
+            answer(503, "busy\n").successful(),
+            Err(SiteTargetError::Temporary {
+                message: "server responded with error [503 Service Unavailable]: busy".to_owned(),
+                retry_after: Some(Duration::from_secs(5)),
+            })
+        );
+        let overtaken = answer(409, r#"{"error":"x","data":{"position":"1-0/1/0"}}"#);
+        let error = overtaken.successful().unwrap_err();
+        assert!(
+            matches!(error, SiteTargetError::Temporary { .. }),
+            "{error}"
+        );
+        for status in [400, 401, 403, 404, 409, 413, 500] {
+            let refused = answer(status, "no").successful();
+            assert!(
+                matches!(refused, Err(SiteTargetError::Refused(_))),
+                "{status}"
+            );
+        }
     }
 }

@@ -88,7 +88,6 @@ pub(super) fn shipper_settings() -> ShipperSettings {
         },
         skips_history: false,
         part_bytes: ShipperSettings::PART_BYTES,
-        bytes_per_second: None,
         interval: Duration::from_secs(5),
     }
 }
@@ -349,17 +348,11 @@ impl SiteTarget for RouterTarget {
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let number = |name: &str| head.headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
-        if head.status.is_success() {
-            return Ok(SiteAnswer {
-                stamp: number("x-neap-stamp").map(Stamp::from_u64),
-                body,
-            });
-        }
-        let retry_after = number("retry-after").map(Duration::from_secs);
-        Err(SiteTargetError::from_answer(
-            head.status,
-            &body,
-            retry_after,
-        ))
+        Ok(SiteAnswer {
+            status: head.status,
+            stamp: number("x-neap-stamp").map(Stamp::from_u64),
+            retry_after: number("retry-after").map(Duration::from_secs),
+            body,
+        })
     }
 }
