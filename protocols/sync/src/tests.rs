@@ -3,11 +3,35 @@
 mod interruptions;
 mod test_bed;
 
+use async_trait::async_trait;
 use neap_bucket::Key;
 use neap_row_delete::Condition;
-use test_bed::{SECOND, Side, shipper_settings};
+use test_bed::{RouterTarget, SECOND, Side, shipper_settings};
 
-use crate::{ShipError, ShippedCounts, Shipper, SiteSourceError};
+use crate::{
+    ShipError, ShippedCounts, Shipper, SiteAnswer, SiteRequest, SiteSourceError, SiteTarget,
+    SiteTargetError,
+};
+
+/// A link over which no large body arrives in time.
+#[derive(Debug)]
+struct SlowLink {
+    target: RouterTarget,
+    max_bytes: usize,
+}
+
+#[async_trait]
+impl SiteTarget for SlowLink {
+    async fn send(&self, request: SiteRequest) -> Result<SiteAnswer, SiteTargetError> {
+        if request.body.len() > self.max_bytes {
+            return Err(SiteTargetError::Temporary {
+                message: "the body does not arrive in time".to_owned(),
+                retry_after: None,
+            });
+        }
+        self.target.send(request).await
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn rows_and_deletes_are_shipped_in_order_with_the_name_of_the_site() {
@@ -150,6 +174,30 @@ async fn large_segments_are_shipped_in_parts() {
     Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
     assert_eq!(counts.rows, 500);
     assert!(counts.parts > 5, "{counts:?}");
+    central.flush().await;
+    assert_eq!(central.contents().await.len(), 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_become_smaller_until_they_arrive_over_a_slow_link() {
+    let (site, mut central) = Side::pair().await;
+    // Texts that do not compress well.
+    let digits = |row: u64, index: u64| (row * 20 + index).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let text = |row| -> String { (0..20).map(|at| format!("{:016x}", digits(row, at))).collect() };
+    let lines: Vec<_> = (0..500)
+        .map(|row| format!("m,host=h{row} value={row},note=\"{}\" {row}", text(row)))
+        .collect();
+    site.write(&lines.join("\n")).await;
+    let source = site.source().await;
+    let target = SlowLink {
+        target: central.target(),
+        max_bytes: 20_000,
+    };
+    let settings = shipper_settings();
+    let mut counts = ShippedCounts::default();
+    Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();
+    assert_eq!(counts.rows, 500);
+    assert!(counts.parts > 4, "{counts:?}");
     central.flush().await;
     assert_eq!(central.contents().await.len(), 500);
 }

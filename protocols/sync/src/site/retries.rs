@@ -31,6 +31,11 @@ impl Retries {
         }
     }
 
+    /// The number of errors in a row.
+    pub(super) fn failures(&self) -> usize {
+        self.failures
+    }
+
     /// Waits after an error. `has_progressed`: something was shipped since the last error.
     ///
     /// # Errors

@@ -27,6 +27,9 @@ use super::{
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
+/// The number of errors in a row, each of which halves the size of parts: down to 16 KiB.
+const MAX_HALVINGS: usize = 8;
+
 /// The settings of a shipper.
 #[derive(Clone, Debug)]
 pub struct ShipperSettings {
@@ -93,6 +96,9 @@ struct ShippingSession<'a> {
     position: String,
     /// The stamp of the last part.
     stamp: Option<Stamp>,
+    /// The memory of the rows of a part, in bytes. Parts are smaller after errors, because a body must arrive in a limited
+    /// time, however slow the link is.
+    part_bytes: usize,
     counts: &'a mut ShippedCounts,
 }
 
@@ -149,7 +155,8 @@ impl<'a> Shipper<'a> {
         let mut retries = Retries::new(goal.map(|_| MAX_FAILURES));
         loop {
             let parts_before = counts.parts;
-            let Err(error) = self.ship_session(target, goal, counts).await else {
+            let part_bytes = self.settings.part_bytes >> retries.failures().min(MAX_HALVINGS);
+            let Err(error) = self.ship_session(target, goal, part_bytes, counts).await else {
                 return Ok(());
             };
             let has_progressed = counts.parts > parts_before;
@@ -162,6 +169,7 @@ impl<'a> Shipper<'a> {
         &self,
         target: &dyn SiteTarget,
         goal: Option<StoreTime>,
+        part_bytes: usize,
         counts: &mut ShippedCounts,
     ) -> Result<(), ShipError> {
         let settings = self.settings;
@@ -178,6 +186,7 @@ impl<'a> Shipper<'a> {
             hold,
             position,
             stamp: None,
+            part_bytes,
             counts,
         };
         self.ship_listings(&mut session, goal).await
@@ -211,6 +220,7 @@ impl<'a> Shipper<'a> {
             let above = session.hold.shipped;
             let settled = self.source.settled_segments(above).await?;
             self.ship_settled(session, &settled).await?;
+            session.part_bytes = session.part_bytes.saturating_mul(2).min(self.settings.part_bytes);
             // Before the first part, the receiving cluster does not know the site.
             if !session.position.is_empty() && !settled.names.is_empty() {
                 let (source, position) = (session.hold.source, &session.position);
@@ -243,7 +253,7 @@ impl<'a> Shipper<'a> {
         let mut builder = PartBuilder::new(
             &settled.catalog.value,
             &settled.manifest.value,
-            self.settings.part_bytes,
+            session.part_bytes,
             position,
         );
         for name in &settled.names {
