@@ -167,7 +167,7 @@ impl SiteReceiver {
             let now = base.current_at.or_else(|| clock.now()).ok_or(BeginFailure::NoStoreTime)?;
             let mut next = SiteProgress::clone(&base.value);
             let started = next.begin(part, settled, now)?;
-            Ok(RegisterChange::Put(next, started))
+            Ok::<_, BeginFailure>(RegisterChange::Put(next, started))
         };
         self.commit(database, change).await
     }
@@ -189,7 +189,7 @@ impl SiteReceiver {
     ) -> Result<(), BeginFailure> {
         let change = |base: &VersionedValue<SiteProgress>| {
             let mut next = SiteProgress::clone(&base.value);
-            Ok(if end(&mut next, site, started.number) {
+            Ok::<_, BeginFailure>(if end(&mut next, site, started.number) {
                 RegisterChange::Put(next, ())
             } else {
                 RegisterChange::Keep(())
@@ -303,6 +303,23 @@ impl StoreOutcome {
         Self {
             result: Ok(stamp),
             is_nothing: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_bucket::{ProtocolMargins, ProtocolRules};
+    use neap_wal::SETTLING_TIME;
+
+    use super::*;
+
+    #[test]
+    fn no_segment_of_a_part_has_a_stamp_after_the_settling_time() {
+        for margins in [ProtocolMargins::NETWORK, ProtocolMargins::LOCAL] {
+            let rules = ProtocolRules::new(margins);
+            let longest = MAX_BEGIN + rules.wait_limit + rules.acknowledgement_limit;
+            assert!(longest < SETTLING_TIME, "{margins:?}");
         }
     }
 }
