@@ -100,7 +100,7 @@ async fn segments_are_kept_until_they_are_shipped() {
     let (mut site, central) = Side::pair().await;
     let source = site.source().await;
     let settings = shipper_settings();
-    source.hold(&settings.held_for(), false).await.unwrap();
+    Shipper::new(&source, &settings).hold().await.unwrap();
     site.write("m,host=a value=1 1").await;
     site.flush().await;
     site.collect_garbage().await;
