@@ -435,7 +435,7 @@ pub fn mistakes(args: &ServeArgs, variables: &impl Variables, world: &World) -> 
         args.access.users.settings().err().map(Into::into),
         args.notify.notifier().err().map(Into::into),
         args.assistant.assistant().err(),
-        args.sync.check().err(),
+        args.sync.target().err(),
     ];
     let mistakes = checks.iter().flatten();
     mistakes.map(ToString::to_string).collect()

@@ -1,6 +1,6 @@
 //! The options of the synchronization with another cluster.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use neap_assembly::options::parse_nonzero_duration;
@@ -18,7 +18,7 @@ pub(super) struct SyncArgs {
 
     /// The databases that are shipped, separated by commas. NAME=OTHER ships to the database OTHER there.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    sync_databases: Vec<ShippedDatabase>,
+    sync_databases: Vec<String>,
 
     /// The name of this site: letters, digits, '-', '_' and '.'.
     #[arg(long, value_name = "NAME")]
@@ -41,25 +41,6 @@ pub(super) struct SyncArgs {
     sync_skip_history: bool,
 }
 
-/// A database, and the one that it is shipped to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ShippedDatabase {
-    name: String,
-    target: String,
-}
-
-impl FromStr for ShippedDatabase {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, target) = text.split_once('=').unwrap_or((text, text));
-        Ok(Self {
-            name: name.to_owned(),
-            target: target.to_owned(),
-        })
-    }
-}
-
 /// A target, and what is shipped to it.
 #[derive(Debug)]
 pub(super) struct SyncPlan {
@@ -69,19 +50,11 @@ pub(super) struct SyncPlan {
 }
 
 impl SyncArgs {
-    /// Checks that the options that belong together are set. An option may come from the environment, which the command-line
-    /// parser does not see.
+    /// Returns the target, and what is shipped to it; `None` if nothing is. An option may come from the environment, which the
+    /// command-line parser does not see, so the options that belong together are checked here.
     ///
     /// # Errors
-    /// One is missing, or the token or the certificates can't be read.
-    pub(super) fn check(&self) -> Result<(), ServeError> {
-        self.target().map(drop)
-    }
-
-    /// Returns the target, and what is shipped to it; `None` if nothing is.
-    ///
-    /// # Errors
-    /// As [`Self::check`].
+    /// An option is missing, or the token or the certificates can't be read.
     pub(super) fn target(&self) -> Result<Option<SyncPlan>, ServeError> {
         let Some(url) = &self.sync_to else {
             return Ok(None);
@@ -102,17 +75,18 @@ impl SyncArgs {
             bypasses_proxy: is_this_machine(url),
         };
         let target = HttpTarget::new(connection, token.as_deref().map(str::trim))?;
-        let databases = self.sync_databases.iter().map(|database| {
+        let databases = self.sync_databases.iter().map(String::as_str).map(|text| {
+            let (name, database) = text.split_once('=').unwrap_or((text, text));
             let settings = ShipperSettings {
                 identity: SiteIdentity {
-                    database: database.target.clone(),
+                    database: database.to_owned(),
                     site: site.clone(),
                 },
                 skips_history: self.sync_skip_history,
                 part_bytes: ShipperSettings::PART_BYTES,
                 interval: self.sync_interval,
             };
-            (database.name.clone(), settings)
+            (name.to_owned(), settings)
         });
         Ok(Some(SyncPlan {
             target,
@@ -139,10 +113,13 @@ mod tests {
         sync: SyncArgs,
     }
 
-    fn check(arguments: &[&str]) -> Result<(), String> {
+    fn plan(arguments: &[&str]) -> Result<Option<SyncPlan>, ServeError> {
         let all = ["neap"].iter().chain(arguments);
-        let parsed = CommandLine::try_parse_from(all).unwrap();
-        parsed.sync.check().map_err(|error| error.to_string())
+        CommandLine::try_parse_from(all).unwrap().sync.target()
+    }
+
+    fn check(arguments: &[&str]) -> Result<(), String> {
+        plan(arguments).map(drop).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -166,12 +143,18 @@ mod tests {
 
     #[test]
     fn a_database_is_shipped_to_one_of_the_same_name_unless_another_is_named() {
-        let parse = |text: &str| text.parse::<ShippedDatabase>().unwrap();
-        assert_eq!(parse("line").target, "line");
-        let other = parse("power=plants");
-        assert_eq!(
-            (other.name.as_str(), other.target.as_str()),
-            ("power", "plants")
-        );
+        let planned = plan(&[
+            "--sync-to",
+            "http://127.0.0.1:1",
+            "--sync-site",
+            "plant-1",
+            "--sync-databases",
+            "line,power=plants",
+        ]);
+        let databases = planned.unwrap().unwrap().databases.into_iter();
+        let names = databases.map(|(name, settings)| (name, settings.identity.database));
+        let expected = [("line", "line"), ("power", "plants")];
+        let owned = expected.map(|(name, target)| (name.to_owned(), target.to_owned()));
+        assert_eq!(names.collect::<Vec<_>>(), owned);
     }
 }
