@@ -14,7 +14,11 @@
 //! mark proves it; or where the last one began if the mark proves that it was not stored and never will be.* The register is
 //! committed for each part, so of two requests only one goes on. A request stores its rows only if it arrived, by rule W1,
 //! shortly after the commit; so its stamp is at most [`SETTLING_TIME`] later, and a segment that appears below the mark is void.
-//! Therefore each part is stored once, however often it is sent.
+//! Therefore each part is stored once, however often it is sent. A part that certainly has no segment is ended in the register:
+//! at its begin if it failed, at its end if it had nothing to store.
+//!
+//! The manifest is read before the register. If it has a later part nevertheless, the register is lost or an older copy, and the
+//! site stops, because later parts would be taken for those that are stored.
 
 use std::{collections::BTreeMap, time::Duration};
 
