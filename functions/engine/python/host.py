@@ -104,13 +104,18 @@ class Host:
         self.plugins = Plugins()
         self.held = {}
         self.last_held = 0
-        self.running = False
+        # That of the run in progress.
+        self.api = None
         self.stopping = False
         self.forked = False
         self.broken = False
         self.marker = MARKER + b"=" + os.environb.get(MARKER, b"")
         self.cpu_seconds = 0
         self.printed = (Printed(self, b"i", 1), Printed(self, b"w", 2))
+
+    @property
+    def running(self):
+        return self.api is not None
 
     def ask(self, kind, header, *parts, on_rows=None):
         """Sends a request to the database. Returns the payload of the value in the answer, or None."""
@@ -230,7 +235,7 @@ class Host:
         self.prepare()
         api = InfluxDB3Local(self, run)
         reserve = bytearray(1 << 20)
-        self.running = True
+        self.api = api
         try:
             answer = self.call(run, api)
             if os.getpid() != self.frames.owner:
@@ -240,7 +245,7 @@ class Host:
             with self.frames.exchange:
                 self.end_printed()
                 api._end()
-                self.running = False
+                self.api = None
         except BaseException as error:
             if os.getpid() != self.frames.owner:
                 os._exit(1)
@@ -261,13 +266,13 @@ class Host:
         header = self.state()
         try:
             self.end_printed()
-            self.running = False
+            self.api = None
             header["memory"] = isinstance(error, MemoryError)
             header["text"] = text_of(error)
             header["traceback"] = traceback_of(error)
             self.frames.send_failure(b"E"[0], header)
         except MemoryError:
-            self.running = False
+            self.api = None
             forget_frames(error)
             header.update(memory=True, text="MemoryError: ", traceback=None)
             self.frames.send_failure(b"E"[0], header)

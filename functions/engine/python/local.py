@@ -11,6 +11,7 @@ from neap_host.frames import split
 QUEUE_BYTES = 256 << 10
 
 STOPPED = "influxdb3 is shutting down; aborting plugin execution"
+ENDED = "the run that this influxdb3_local belongs to has ended"
 
 
 class QueryError(Exception):
@@ -21,7 +22,11 @@ QueryError.__module__ = "influxdb3_py_api"
 
 
 class InfluxDB3Local:
-    """The access of one run to the database."""
+    """The access of one run to the database.
+
+    Plugins keep it in objects that they cache, such as connections, and use it in later runs. It then serves the run in
+    progress.
+    """
 
     def __init__(self, host, run):
         self._host = host
@@ -50,7 +55,12 @@ class InfluxDB3Local:
 
     def write_to_db(self, db_name, line_builder):
         line = self._line(db_name, line_builder)
+        self._in_progress()._queue_line(db_name, line)
+
+    def _queue_line(self, db_name, line):
         with self._queue_lock:
+            if self._ended:
+                raise RuntimeError(ENDED)
             lines = self._queue.get(db_name)
             if lines is None:
                 lines = self._queue[db_name] = []
@@ -105,8 +115,14 @@ class InfluxDB3Local:
     def _check(self):
         if self._host.stopping:
             raise KeyboardInterrupt(STOPPED)
-        if self._ended:
-            raise RuntimeError("the run that this influxdb3_local belongs to has ended")
+        self._in_progress()
+
+    def _in_progress(self):
+        """Returns the object of the run in progress. Only dry runs may have another database than earlier runs."""
+        run = self._host.api
+        if run is None or run._database != self._database:
+            raise RuntimeError(ENDED)
+        return run
 
     def _send_queue(self):
         queue, self._queue, self._queued_bytes = self._queue, {}, 0
@@ -116,7 +132,7 @@ class InfluxDB3Local:
             self._host.frames.send_header(b"L"[0], header, lengths, b"".join(lines))
 
     def _end(self):
-        """Sends the rest of the queue. Threads that outlive the run get an exception from now on."""
+        """Sends the rest of the queue. Threads that outlive the run get an exception until the next run."""
         with self._queue_lock:
             self._ended = True
             self._send_queue()

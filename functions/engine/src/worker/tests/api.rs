@@ -285,13 +285,41 @@ with ThreadPoolExecutor(8) as pool:
 }
 
 #[tokio::test]
-async fn an_api_object_is_unusable_after_its_run() {
+async fn a_cached_api_object_of_an_earlier_run_serves_the_run_in_progress() {
     let stage = WorkerFixture::of_body(
+        r#"
+class Connection:
+    def __init__(self, local):
+        self.local = local
+connection = local.cache.get("connection")
+if connection is None:
+    local.cache.put("connection", Connection(local))
+    return "first"
+kept = connection.local
+kept.info("again")
+kept.write(LineBuilder("m").int64_field("f", 1))
+kept.write_sync(LineBuilder("m").int64_field("f", 2), no_sync=True)
+kept.cache.put("n", 3)
+return [len(kept.query("SELECT 1")), local.cache.get("n")]
+"#,
+    );
+    assert_eq!(stage.text().await, "first");
+    *stage.recorder.answer.lock().unwrap() = vec![home()];
+    let finished = stage.run().await.unwrap();
+    assert_eq!(&*finished.response.unwrap().body, b"[2, 3]");
+    assert_eq!(finished.queued["home"], ["m f=1i"]);
+    assert_eq!(stage.recorder.log(), ["INFO: again"]);
+    let written = ("home".to_owned(), "m f=2i".to_owned(), true);
+    assert_eq!(*stage.recorder.written.lock().unwrap(), [written]);
+}
+
+#[tokio::test]
+async fn an_api_object_is_unusable_in_a_run_for_another_database() {
+    let mut stage = WorkerFixture::of_body(
         r#"
 kept = local.cache.get("kept")
 if kept is None:
     local.cache.put("kept", local)
-    local.cache.put("cache", local.cache)
     return "first"
 errors = []
 for call in (
@@ -307,6 +335,7 @@ return errors
 "#,
     );
     assert_eq!(stage.text().await, "first");
+    stage.run.database_name = "elsewhere".into();
     let errors: Vec<String> = serde_json::from_str(&stage.text().await).unwrap();
     assert_eq!(
         errors,
