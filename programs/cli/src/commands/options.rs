@@ -1,9 +1,10 @@
 //! Options shared by several commands.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 use reqwest::Url;
+use serde::de::IgnoredAny;
 
 use crate::client::{Client, ClientError, ClientSettings, CredentialsFile, Token};
 
@@ -142,13 +143,67 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     }
 }
 
+/// The arguments of a plugin, in their order.
+#[derive(Clone, Debug)]
+pub(super) struct PluginArguments(Vec<(String, String)>);
+
+impl PluginArguments {
+    /// Returns the values by key, unless the option was not given. Of repeated keys the last one counts.
+    pub(super) fn by_key(given: &[Self]) -> Option<BTreeMap<&str, &str>> {
+        let pairs = given.iter().flat_map(|Self(pairs)| pairs);
+        let by_key = pairs.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        (!given.is_empty()).then_some(by_key)
+    }
+}
+
+impl FromStr for PluginArguments {
+    type Err = String;
+
+    /// Parses keys and their values: `threshold=90,tags={"room":"a","floor":"1"}`. A value in JSON may have commas.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut pairs = Vec::new();
+        let mut rest = Some(text);
+        while let Some(unread) = rest {
+            let (pair, others) = first_pair(unread);
+            pairs.push(parse_pair(pair)?);
+            rest = others;
+        }
+        Ok(Self(pairs))
+    }
+}
+
+/// Splits the first pair off the others.
+fn first_pair(text: &str) -> (&str, Option<&str>) {
+    let of_json = length_of_json_pair(text).and_then(|length| text.split_at_checked(length));
+    if let Some((pair, others)) = of_json {
+        (pair, others.strip_prefix(','))
+    } else if let Some((pair, others)) = text.split_once(',') {
+        (pair, Some(others))
+    } else {
+        (text, None)
+    }
+}
+
+/// Returns the length of the first pair if its value is an array or an object in JSON.
+fn length_of_json_pair(text: &str) -> Option<usize> {
+    let (key, value) = text.split_once('=')?;
+    if key.contains(',') || !value.starts_with(['[', '{']) {
+        return None;
+    }
+    let mut values = serde_json::Deserializer::from_str(value).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    let (json, others) = value.split_at_checked(values.byte_offset())?;
+    let is_whole = others.is_empty() || others.starts_with(',');
+    is_whole.then_some(key.len() + '='.len_utf8() + json.len())
+}
+
 /// Parses a key and its value: `threshold=90`.
-pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
+fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.to_owned()))
         }
-        _ => Err("it is written as key=value".to_owned()),
+        _ => Err(format!("'{text}' is not written as key=value")),
     }
 }
 
@@ -167,12 +222,45 @@ mod tests {
         assert!(parse_url("http://").is_err());
     }
 
+    fn arguments(text: &str) -> Result<Vec<(String, String)>, String> {
+        let PluginArguments(pairs) = text.parse::<PluginArguments>()?;
+        Ok(pairs)
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Ok(expected.iter().map(owned).collect())
+    }
+
     #[test]
     fn a_value_may_have_equals_signs() {
-        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
-        assert_eq!(parse_pair("a=/x?b=c"), pair("a", "/x?b=c"));
-        assert_eq!(parse_pair("a="), pair("a", ""));
-        assert!(parse_pair("a").is_err());
-        assert!(parse_pair("=a").is_err());
+        assert_eq!(arguments("a=/x?b=c"), pairs(&[("a", "/x?b=c")]));
+        assert_eq!(arguments("a=,b=1"), pairs(&[("a", ""), ("b", "1")]));
+        assert!(arguments("").is_err());
+        assert!(arguments("=a").is_err());
+        assert_eq!(
+            arguments("a=1,b"),
+            Err("'b' is not written as key=value".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_value_in_json_may_have_commas() {
+        assert_eq!(
+            arguments(r#"waves=[{"type":"sine"},{"type":"noise"}],tags={"a":"b, c"},n=1"#),
+            pairs(&[
+                ("waves", r#"[{"type":"sine"},{"type":"noise"}]"#),
+                ("tags", r#"{"a":"b, c"}"#),
+                ("n", "1"),
+            ])
+        );
+        assert_eq!(
+            arguments("text=[$level] alert,n=1"),
+            pairs(&[("text", "[$level] alert"), ("n", "1")])
+        );
+        assert_eq!(
+            arguments("text=[1] to [2],n={"),
+            pairs(&[("text", "[1] to [2]"), ("n", "{")])
+        );
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     CommandError,
     input_text::InputText,
-    options::{ConnectionArgs, DatabaseArgs, parse_pair},
+    options::{ConnectionArgs, DatabaseArgs, PluginArguments},
 };
 
 const TEST_WAL: &str = "/api/v3/plugin_test/wal";
@@ -53,8 +53,8 @@ struct PluginArgs {
     database: DatabaseArgs,
 
     /// Arguments of the plugin: `key=value,…`.
-    #[arg(long, value_name = "PAIRS", value_delimiter = ',', value_parser = parse_pair)]
-    input_arguments: Option<Vec<(String, String)>>,
+    #[arg(long, value_name = "PAIRS")]
+    input_arguments: Vec<PluginArguments>,
 
     /// The name of the cache that the plugin has in its memory.
     #[arg(long, value_name = "NAME")]
@@ -62,13 +62,6 @@ struct PluginArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-impl PluginArgs {
-    fn arguments(&self) -> Option<BTreeMap<&str, &str>> {
-        let pairs = self.input_arguments.as_ref()?.iter();
-        Some(pairs.map(|(key, value)| (key.as_str(), value.as_str())).collect())
-    }
 }
 
 /// The options of `neap test wal_plugin`.
@@ -235,7 +228,7 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result
                 database: &args.plugin.database.database,
                 input_lp: &lines,
                 cache_name: args.plugin.cache_name.as_deref(),
-                input_arguments: args.plugin.arguments(),
+                input_arguments: PluginArguments::by_key(&args.plugin.input_arguments),
             };
             let client = args.plugin.connection.client(None)?;
             client.ask_json(TEST_WAL, &body).await?
@@ -246,7 +239,7 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result
                 database: &args.plugin.database.database,
                 schedule: args.schedule.as_deref(),
                 cache_name: args.plugin.cache_name.as_deref(),
-                input_arguments: args.plugin.arguments(),
+                input_arguments: PluginArguments::by_key(&args.plugin.input_arguments),
             };
             let client = args.plugin.connection.client(None)?;
             client.ask_json(TEST_SCHEDULE, &body).await?

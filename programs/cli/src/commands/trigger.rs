@@ -13,7 +13,7 @@ use super::{
     CommandError,
     confirm::DeletionConfirmation,
     name_argument::{NameArgument, TriggerName},
-    options::{ConnectionArgs, DatabaseArgs, parse_pair},
+    options::{ConnectionArgs, DatabaseArgs, PluginArguments},
     plugin_files::{LocalPlugin, PluginFile},
 };
 use crate::client::Client;
@@ -55,8 +55,8 @@ pub(super) struct CreateTriggerArgs {
     specification: String,
 
     /// Arguments of the plugin: `key=value,…`.
-    #[arg(long = "trigger-arguments", value_name = "PAIRS", value_delimiter = ',', value_parser = parse_pair)]
-    arguments: Option<Vec<(String, String)>>,
+    #[arg(long = "trigger-arguments", value_name = "PAIRS")]
+    arguments: Vec<PluginArguments>,
 
     /// Don't let it run before `neap enable trigger`.
     #[arg(long)]
@@ -229,10 +229,6 @@ pub(super) async fn create(
     } else {
         None
     };
-    let arguments = args.arguments.as_ref().map(|pairs| {
-        let pairs = pairs.iter();
-        pairs.map(|(key, value)| (key.as_str(), value.as_str())).collect()
-    });
     let body = NewTrigger {
         db: &args.database.database,
         plugin_filename: uploaded.as_deref().unwrap_or(&args.path),
@@ -243,7 +239,7 @@ pub(super) async fn create(
             cancel_on_disconnect: args.cancel_on_disconnect,
         },
         trigger_specification: &args.specification,
-        trigger_arguments: arguments,
+        trigger_arguments: PluginArguments::by_key(&args.arguments),
         disabled: args.disabled,
         node_spec: args.node_spec.as_deref(),
     };
