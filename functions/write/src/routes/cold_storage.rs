@@ -9,11 +9,13 @@ use axum::{
 };
 use http::StatusCode;
 use neap_bucket::StorageClass;
-use neap_catalog::{CatalogError, ColdStorage};
+use neap_catalog::ColdStorage;
 use neap_http::{ApiError, Caller, Kind, parse_query};
 use serde::Deserialize;
 
-use super::configure::{find, json, no_table, parse_period, require_existing};
+use super::configure::{
+    ServiceState, StatusResult, find, json, no_table, parse_period, require_existing, table_error,
+};
 use crate::WriteService;
 
 /// Returns the route of this module, which is specific to Neap.
@@ -32,10 +34,10 @@ struct SetColdStorageBody {
 
 /// `POST /api/v3/configure/cold_storage`: the setting of a table takes precedence over that of its database.
 async fn set_cold_storage(
-    State(service): State<Arc<WriteService>>,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Result<StatusCode, ApiError> {
+) -> StatusResult {
     caller.require_admin()?;
     let body: SetColdStorageBody = json(&service, request).await?;
     let class = body
@@ -55,10 +57,10 @@ struct ClearColdStorageParams {
 /// `DELETE /api/v3/configure/cold_storage`: no rows of a database become cold, or the setting of the database applies to a
 /// table again.
 async fn clear_cold_storage(
-    State(service): State<Arc<WriteService>>,
+    State(service): ServiceState,
     caller: Caller,
     request: Request,
-) -> Result<StatusCode, ApiError> {
+) -> StatusResult {
     caller.require_admin()?;
     let params: ClearColdStorageParams = parse_query(request.uri())?;
     change(&service, &params.db, params.table.as_deref(), None).await
@@ -69,7 +71,7 @@ async fn change(
     db: &str,
     table: Option<&str>,
     cold: Option<ColdStorage>,
-) -> Result<StatusCode, ApiError> {
+) -> StatusResult {
     let database = require_existing(db, find(service, db).await?)?;
     let id = match table {
         None => None,
@@ -79,10 +81,10 @@ async fn change(
             Some(found.ok_or_else(|| no_table(db, name))?.id())
         }
     };
-    let set = service.catalog.set_cold_storage(database, id, cold);
-    match (set.await, table) {
-        (Ok(()), _) => Ok(StatusCode::NO_CONTENT),
-        (Err(CatalogError::NotFound { .. }), Some(name)) => Err(no_table(db, name)),
-        (Err(error), _) => Err(error.into()),
-    }
+    let set = service.catalog.set_cold_storage(database, id, cold).await;
+    set.map_err(|error| match table {
+        Some(name) => table_error(error, db, name),
+        None => error.into(),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
 }
