@@ -74,7 +74,7 @@ impl Catalog {
         &self,
         configured: &TailLocations,
     ) -> Result<VersionedValue<RootCatalog>, CatalogError> {
-        // Another process may have ended or begun a move since the catalog was read.
+        // Another process may have started or ended a move since the catalog was read.
         let current = self.root.get(Duration::ZERO).await?;
         self.change_known_root(current, |root| {
             if root.tail.verify(configured).is_ok() {
