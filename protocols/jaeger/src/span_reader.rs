@@ -113,4 +113,19 @@ impl SpanReader {
         }
         Ok(())
     }
+
+    /// Executes a statement, and returns the texts of a column. Nulls are left out.
+    ///
+    /// # Errors
+    /// Those of the statement.
+    pub(crate) async fn texts(&self, text: String, column: &str) -> Result<Vec<String>, ApiError> {
+        let mut texts = Vec::new();
+        let read = self.read(text, |batch| {
+            let found = (0..batch.rows()).filter_map(|row| batch.text(column, row));
+            texts.extend(found.map(str::to_owned));
+            Ok(())
+        });
+        read.await?;
+        Ok(texts)
+    }
 }
