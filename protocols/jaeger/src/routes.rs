@@ -8,7 +8,7 @@ use axum::{
     routing::get,
 };
 use neap_http::{ApiError, Kind, parse_query};
-use neap_query::{QueryEngine, promql::TimeRange};
+use neap_query::{DatabaseReader, QueryEngine, promql::TimeRange};
 use serde_json::{Value, json};
 
 use crate::{
@@ -66,8 +66,9 @@ impl StoreRequest {
         let params: Vec<(String, String)> = parse_query(&head.uri)?;
         let database = parameter(&params, "db");
         let default = store.default_database.as_deref();
+        let reader = DatabaseReader::from_head(&store.engine, &head, database, default)?;
         Ok(Self {
-            reader: SpanReader::new(&store.engine, &head, database, default)?,
+            reader: SpanReader(reader),
             now_ms: store.engine.world().clock.wall_micros().div_euclid(1_000),
             params,
         })
