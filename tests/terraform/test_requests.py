@@ -75,7 +75,7 @@ class Strangers(unittest.TestCase):
             for applied_example in (applied, *REQUESTS.values()):
                 self.assertNotIn("NEAP_ALLOW_FIRST_TOKEN", applied_example.environment(name))
 
-    def test_somebody_is_told_of_requests_that_are_turned_away(self):
+    def test_refused_requests_raise_an_alarm(self):
         applied = REQUESTS["small"]
         (filtered,) = [
             it
