@@ -61,9 +61,7 @@ export async function deleteGroup(database: string, { file, name }: RuleGroup): 
 }
 
 /** When an alert fires: at a limit of the last value, at a change, or if a series has ended. */
-export const ALERT_KINDS = ["above", "below", "change", "missing"] as const;
-
-export type AlertKind = (typeof ALERT_KINDS)[number];
+export type AlertKind = "above" | "below" | "change" | "missing";
 
 /** An alert that is made from a query. */
 export interface AlertDraft {
