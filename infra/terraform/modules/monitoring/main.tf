@@ -134,7 +134,7 @@ resource "aws_cloudwatch_log_metric_filter" "turned_away" {
 
 resource "aws_cloudwatch_metric_alarm" "turned_away" {
   alarm_name          = "${var.name}-api-turned-away"
-  alarm_description   = "The API answers with 429: somebody sends more than `throttling` allows, or it is too low. See the access log."
+  alarm_description   = "The API answers with 429: a client sends more than `throttling` allows, or it is too low. See the access log."
   namespace           = local.namespace
   metric_name         = "TurnedAway"
   statistic           = "Sum"
@@ -149,7 +149,7 @@ resource "aws_cloudwatch_metric_alarm" "turned_away" {
   depends_on = [aws_cloudwatch_log_metric_filter.turned_away]
 }
 
-# Of the account: the costs of a deployment are told apart only by tags that somebody has turned on for billing.
+# Of the account: the costs of a deployment are told apart only by tags that are turned on for billing.
 resource "aws_budgets_budget" "main" {
   count = var.budget_usd == null ? 0 : 1
 
