@@ -94,7 +94,7 @@ locals {
     } : name => value if value != null
   }
 
-  # Whoever answers first installs the first token. The function that is asked for one refuses to make it for strangers.
+  # The function that answers the first request installs the token of the operator. None creates a first token for clients.
   access_environment = var.admin_token_hash == null ? {} : { NEAP_ADMIN_TOKEN_HASH = var.admin_token_hash }
 
   function_environment = {

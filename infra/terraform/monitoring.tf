@@ -8,7 +8,7 @@ module "monitoring" {
   access_log_group_name = module.api.log_group_name
   budget_usd            = var.alarms.budget_usd
   # Lambda keeps what the scheduler has started in a queue of its own.
-  asynchronous_functions = { for name in distinct([for it in values(local.schedules) : it.function if it.function != null]) : name => module.function[name].name }
+  asynchronous_functions = { for name in local.scheduled_functions : name => module.function[name].name }
   notify                 = var.alarms.notify
   url_functions          = { for name, it in module.function : name => it.name if contains(keys(local.urls), name) }
   service                = one(module.service[*].metric_dimensions)

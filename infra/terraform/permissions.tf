@@ -75,7 +75,7 @@ locals {
         Action   = ["s3:ListBucket"]
         Resource = [local.bucket_arn]
       }],
-      # S3 tries a session that writes for whoever asks for no mode, and then one that reads.
+      # For a request without a mode, S3 tries a session that writes, and then one that reads.
       local.tail_in_express ? [merge(
         {
           Sid      = "Tail"

@@ -42,6 +42,9 @@ locals {
       }
     } : {},
   )
+
+  # The others go through a queue.
+  scheduled_functions = toset([for it in values(local.schedules) : it.function if it.function != null])
 }
 
 resource "aws_scheduler_schedule_group" "main" {
@@ -76,7 +79,7 @@ resource "aws_iam_role_policy" "scheduler" {
           Sid      = "Start"
           Effect   = "Allow"
           Action   = "lambda:InvokeFunction"
-          Resource = distinct([for it in values(local.schedules) : module.function[it.function].arn if it.function != null])
+          Resource = [for name in local.scheduled_functions : module.function[name].arn]
         },
         {
           Sid      = "QueueAndNotStarted"

@@ -31,7 +31,7 @@ variable "admin_token_hash" {
   description = <<-EOT
     The SHA-512 of the operator token in hexadecimal, which the cluster gets if it has no administrator token: the output
     of `neap create token --admin --offline --output-file F`, then of `sha512sum` over the token without a newline. It is
-    no secret. Without it, functions create no first token for whoever asks, so that nobody gets in.
+    no secret. Without it, the functions refuse every request, because they create no first token for clients.
   EOT
   type        = string
   default     = null
@@ -436,10 +436,10 @@ variable "permissions_boundary_arn" {
 
 variable "alarms" {
   description = <<-EOT
-    Whom alarms are told to (topics of SNS), and when they go off: failed and throttled invocations in 5 minutes, the age
+    The topics of SNS that alarms notify, and when they go off: failed and throttled invocations in 5 minutes, the age
     of a message in a queue, requests that the API turned away and orders of the scheduler that Lambda gave up in 5
     minutes, bytes and age of the tail, bytes of sections that wait to be merged. With `budget_usd`, a budget of the
-    account tells when the costs of a month reach four fifths of it, or are forecast to exceed it; the topics must allow
+    account notifies them when the costs of a month reach four fifths of it, or are forecast to exceed it; the topics must allow
     budgets.amazonaws.com to publish.
   EOT
   type = object({

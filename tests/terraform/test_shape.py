@@ -153,7 +153,7 @@ class Shape(unittest.TestCase):
             started = {function for name, (function, _) in applied.schedules().items() if name != "backup"}
             self.assertEqual(watched, started)
 
-    def test_production_has_a_budget_that_tells_somebody(self):
+    def test_the_budget_of_production_sends_notifications(self):
         (budget,) = EXAMPLES["production"].of_kind("aws_budgets_budget").values()
         topics = {it["arn"] for it in EXAMPLES["production"].of_kind("aws_sns_topic").values()}
         for notification in budget["notification"]:

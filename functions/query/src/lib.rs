@@ -20,6 +20,7 @@ mod client_query;
 mod client_statement;
 mod concurrency_limit;
 mod copy;
+mod database_reader;
 mod databases;
 mod delete;
 mod dialect;
@@ -67,6 +68,7 @@ pub use client_query::ClientQueryError;
 pub use client_statement::{ClientQuery, StatementDescription};
 pub use concurrency_limit::concurrency_limit_router;
 pub use copy::CopyError;
+pub use database_reader::DatabaseReader;
 pub use distribution::{
     DistributedPlan, Distribution, DistributionAttempt, DistributionStats, PlanDistributor,
     WorkerFailure,

@@ -55,31 +55,31 @@ impl WriteMetrics {
 }
 
 fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
-    let puts = metrics.read_from(writer.clone());
-    puts.counter("neap_tail_puts_total", "Segment puts started.", |writer| {
+    let shown = metrics.read_from(writer.clone());
+    shown.counter("neap_tail_puts_total", "Segment puts started.", |writer| {
         writer.stats().puts
     });
-    puts.counter(
+    shown.counter(
         "neap_tail_burst_batches_total",
         "Group commits put before the flush interval ended, by the burst.",
         |writer| writer.stats().burst_batches,
     );
-    puts.counter(
+    shown.counter(
         "neap_tail_bytes_total",
         "Bytes of segments acknowledged by the store.",
         |writer| writer.stats().bytes,
     );
-    puts.counter(
+    shown.counter(
         "neap_tail_refused_total",
         "Requests that were not acknowledged after they joined a group commit.",
         |writer| writer.stats().refused,
     );
-    puts.counter(
+    shown.counter(
         "neap_tail_unknown_total",
         "Segment puts with an unknown outcome.",
         |writer| writer.stats().unknown,
     );
-    puts.gauge(
+    shown.gauge(
         "neap_tail_in_flight_bytes",
         "Bytes of encoded rows queued or in flight.",
         |writer| writer.stats().in_flight_bytes,

@@ -16,13 +16,12 @@ impl S3Bucket {
         let mut pages = list.into_paginator().send();
         let mut restored = 0;
         while let Some(page) = self.send("ListBucket", pages.try_next()).await? {
-            let is_archived = |class: Option<&ObjectStorageClass>| {
+            let archived = page.contents().iter().filter(|object| {
                 matches!(
-                    class,
+                    object.storage_class(),
                     Some(ObjectStorageClass::DeepArchive | ObjectStorageClass::Glacier)
                 )
-            };
-            let archived = page.contents().iter().filter(|it| is_archived(it.storage_class()));
+            });
             for object in archived {
                 let request = self
                     .client

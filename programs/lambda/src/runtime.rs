@@ -144,7 +144,7 @@ pub trait Program {
 
 /// Stack of a thread in bytes. It is large because the planner recurses for long statements. Unused stack takes no
 /// memory.
-const THREAD_STACK_BYTES: usize = 128 << 20;
+pub(crate) const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// Runs a binary until Lambda ends the process.
 pub fn run<P: Program>() -> ExitCode {

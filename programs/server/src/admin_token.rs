@@ -1,4 +1,4 @@
-//! Installs the admin token of a new cluster from a file, so that no request to a server is needed to create it.
+//! Installs the admin token of a new cluster, from a file or by its hash, so that no request to a server is needed to create it.
 
 use std::{fs, path::Path};
 

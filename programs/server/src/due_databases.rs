@@ -22,16 +22,8 @@ impl DueDatabases {
 
     /// Removes and returns the databases that are due.
     pub(super) fn take_due(&mut self, now: Duration) -> Vec<DatabaseId> {
-        let due: Vec<DatabaseId> = self
-            .0
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(database, _)| *database)
-            .collect();
-        for database in &due {
-            self.0.remove(database);
-        }
-        due
+        let due = self.0.extract_if(.., |_, at| *at <= now);
+        due.map(|(database, _)| database).collect()
     }
 }
 

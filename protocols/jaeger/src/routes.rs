@@ -8,12 +8,12 @@ use axum::{
     routing::get,
 };
 use neap_http::{ApiError, Kind, last_parameter, parse_query};
-use neap_query::{QueryEngine, promql::TimeRange};
+use neap_query::{DatabaseReader, QueryEngine, promql::TimeRange};
 use serde_json::{Value, json};
 
 use crate::{
     search::{TraceSearch, trace_id},
-    span_reader::SpanReader,
+    span_reader::{SpanReader, TraceTables},
     statements,
     trace_set::TraceSet,
 };
@@ -66,8 +66,9 @@ impl StoreRequest {
         let params: Vec<(String, String)> = parse_query(&head.uri)?;
         let database = last_parameter(&params, "db");
         let default = store.default_database.as_deref();
+        let reader = DatabaseReader::from_head(&store.engine, &head, database, default)?;
         Ok(Self {
-            reader: SpanReader::new(&store.engine, &head, database, default)?,
+            reader: SpanReader(reader),
             now_ms: store.engine.world().clock.wall_micros().div_euclid(1_000),
             params,
         })
@@ -103,8 +104,12 @@ impl StoreRequest {
     }
 
     /// Returns traces, in the order of their ids in the list. Those without spans are left out.
-    async fn traces(&self, ids: &[String], range: TimeRange) -> Result<Vec<Value>, ApiError> {
-        let tables = self.reader.tables().await?;
+    async fn traces(
+        &self,
+        tables: &TraceTables,
+        ids: &[String],
+        range: TimeRange,
+    ) -> Result<Vec<Value>, ApiError> {
         if tables.spans.is_none() || ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -116,22 +121,6 @@ impl StoreRequest {
         let text = statements::spans(ids, range);
         self.reader.read(text, |batch| traces.add_spans(&batch)).await?;
         Ok(traces.into_values(ids))
-    }
-
-    /// Returns the ids of the traces that match a search, newest first.
-    async fn search(&self, search: &TraceSearch) -> Result<Vec<String>, ApiError> {
-        let Some(columns) = self.reader.tables().await?.spans else {
-            return Ok(Vec::new());
-        };
-        let mut ids = Vec::new();
-        let read = self.reader.read(statements::search(search, &columns), |batch| {
-            ids.extend(
-                (0..batch.rows()).filter_map(|row| batch.text("trace_id", row).map(str::to_owned)),
-            );
-            Ok(())
-        });
-        read.await?;
-        Ok(ids)
     }
 }
 
@@ -152,17 +141,11 @@ async fn services(State(store): StoreState, request: Request) -> Answer {
     let request = StoreRequest::new(&store, request)?;
     let columns = request.reader.tables().await?.spans;
     let text = columns.and_then(|columns| statements::services(&columns, request.listed_range()));
-    let mut names = Vec::new();
-    if let Some(text) = text {
-        let read = request.reader.read(text, |batch| {
-            names.extend(
-                (0..batch.rows()).filter_map(|row| batch.text("name", row).map(Value::from)),
-            );
-            Ok(())
-        });
-        read.await?;
-    }
-    Ok(answer(names))
+    let names = match text {
+        Some(text) => request.reader.texts(text, "name").await?,
+        None => Vec::new(),
+    };
+    Ok(answer(names.into_iter().map(Value::from).collect()))
 }
 
 /// `GET /api/services/{service}/operations`
@@ -195,21 +178,29 @@ async fn traces(State(store): StoreState, request: Request) -> Answer {
     let named = request.params.iter().filter(|(name, _)| name == "traceID");
     let ids = named.map(|(_, id)| trace_id(id)).collect::<Result<Vec<_>, _>>()?;
     if !ids.is_empty() {
-        return Ok(answer(request.traces(&ids, TimeRange::ALL).await?));
+        let tables = request.reader.tables().await?;
+        return Ok(answer(request.traces(&tables, &ids, TimeRange::ALL).await?));
     }
     let search = TraceSearch::parse(&request.params, request.now_ms)?;
-    let found = request.search(&search).await?;
+    let tables = request.reader.tables().await?;
+    let Some(columns) = &tables.spans else {
+        return Ok(answer(Vec::new()));
+    };
+    let text = statements::search(&search, columns);
+    let found = request.reader.texts(text, "trace_id").await?;
     let range = TimeRange {
         start_ms: search.range.start_ms.saturating_sub(MARGIN_MS),
         end_ms: search.range.end_ms.saturating_add(MARGIN_MS),
     };
-    Ok(answer(request.traces(&found, range).await?))
+    Ok(answer(request.traces(&tables, &found, range).await?))
 }
 
 /// `GET /api/traces/{trace}`
 async fn trace(State(store): StoreState, Path(id): Path<String>, request: Request) -> Answer {
     let request = StoreRequest::new(&store, request)?;
-    let found = request.traces(&[trace_id(&id)?], TimeRange::ALL).await?;
+    let ids = [trace_id(&id)?];
+    let tables = request.reader.tables().await?;
+    let found = request.traces(&tables, &ids, TimeRange::ALL).await?;
     if found.is_empty() {
         return Err(ApiError::text(Kind::NotFound, "trace not found"));
     }

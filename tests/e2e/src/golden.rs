@@ -58,15 +58,11 @@ fn compare_with(suite: &str, further: &[&str], flags: &str) {
          --http-bind 127.0.0.1:{{port}} {flags} {{noauth}}",
         neap_binary().display()
     );
-    compare_answers(suite, further, &["--spawn", &server]);
+    compare_on(suite, further, &["--spawn", &server]);
 }
 
 /// Compares the answers of a server that `capture.py` starts or finds by these arguments, with further lists of differences.
 pub(crate) fn compare_on(suite: &str, further: &[&str], server: &[&str]) {
-    compare_answers(suite, further, server);
-}
-
-fn compare_answers(suite: &str, further: &[&str], server: &[&str]) {
     let golden = repository().join("../shared/golden");
     if !golden.is_dir() {
         skip(InputOrigin::External, "shared/golden: no recorded answers");

@@ -76,7 +76,7 @@ fn rules_record_results_and_tell_a_webhook_of_alerts() {
         (rows == json!([{"job": "api", "value": 1.0}])).then_some(())
     });
 
-    // A restarted process knows who was told.
+    // A restarted process knows which targets have been notified.
     drop(server);
     let restarted = NeapProcess::serve_with(&store, &["--notify-target", &target]);
     restarted.write("prom", "up,job=api,instance=b value=1");

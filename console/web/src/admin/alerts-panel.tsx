@@ -209,24 +209,22 @@ interface CreateAlertDialogProps {
 }
 
 function CreateAlertDialog({ database, query, language, onCreated, onClose }: CreateAlertDialogProps): JSX.Element {
-  const [draft, setDraft] = useState<AlertDraft>({
+  const [draft, setDraft] = useState<Omit<AlertDraft, "limit">>({
     name: "",
     language,
     query,
     kind: "above",
-    limit: Number.NaN,
     window: "10m",
     hold: "",
     summary: "",
     severity: "",
   });
   const [limit, setLimit] = useState("");
-  const change = (part: Partial<AlertDraft>) => setDraft({ ...draft, ...part });
+  const change = (part: Partial<typeof draft>) => setDraft({ ...draft, ...part });
   const windowError = durationError(draft.window);
   const holdError = draft.hold === "" ? undefined : durationError(draft.hold);
   const hasLimit = draft.kind === "missing" || (limit.trim() !== "" && Number.isFinite(Number(limit)));
-  const isReady =
-    draft.name.trim() !== "" && draft.query.trim() !== "" && hasLimit && !windowError && holdError === undefined;
+  const isReady = draft.name.trim() !== "" && draft.query.trim() !== "" && hasLimit && !windowError && !holdError;
   const create = async () => {
     const name = draft.name.trim();
     const count = await createAlert(database, { ...draft, name, limit: Number(limit) });

@@ -61,9 +61,7 @@ export async function deleteGroup(database: string, { file, name }: RuleGroup): 
 }
 
 /** When an alert fires: at a limit of the last value, at a change, or if a series has ended. */
-export const ALERT_KINDS = ["above", "below", "change", "missing"] as const;
-
-export type AlertKind = (typeof ALERT_KINDS)[number];
+export type AlertKind = "above" | "below" | "change" | "missing";
 
 /** An alert that is made from a query. */
 export interface AlertDraft {
@@ -83,6 +81,9 @@ export interface AlertDraft {
 /** How far back a series is known that may be missing, in seconds. */
 const KNOWN_S = 86_400;
 
+/** How much of a result is read to know its columns, in bytes. */
+const COLUMNS_BYTES = 1024 * 1024;
+
 /**
  * Creates an alert. Returns the number of series for which its expression is true now.
  *
@@ -91,8 +92,9 @@ const KNOWN_S = 86_400;
 export async function createAlert(database: string, draft: AlertDraft): Promise<number> {
   const { name, language, hold, summary, severity } = draft;
   const text = windowQuery(draft);
-  const result = language === "promql" ? undefined : await runQuery({ database, text, language, isReadOnly: true });
-  const expr = alertExpression(draft, text, result?.columns ?? []);
+  const query = { database, text, language, isReadOnly: true, maxBytes: COLUMNS_BYTES };
+  const columns = language === "promql" ? [] : (await runQuery(query)).columns;
+  const expr = alertExpression(draft, text, columns);
   const count = await countResults(database, expr, language);
   const rule = {
     alert: name,

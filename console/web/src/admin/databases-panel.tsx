@@ -12,14 +12,14 @@ import { AdminTable } from "./admin-table";
 import { CreateDatabaseDialog } from "./create-dialogs";
 import { DropDialog, RetentionDialog, UndeleteDialog } from "./drop-dialogs";
 import { formatDurationNs } from "./durations";
-import { LockDialog, RenameDialog } from "./schema-dialogs";
+import { AutoCreateDialog, RenameDialog } from "./schema-dialogs";
 import { type DatabaseEntry, listAllDatabases, listVisibleDatabases } from "./server";
 import { TablesPanel } from "./tables-panel";
 
 type OpenDialog =
   | { kind: "create" }
   | { kind: "retention"; database: DatabaseEntry }
-  | { kind: "lock"; database: DatabaseEntry }
+  | { kind: "autoCreate"; database: DatabaseEntry }
   | { kind: "rename"; database: string }
   | { kind: "drop"; database: string }
   | { kind: "undelete"; database: DatabaseEntry };
@@ -106,7 +106,7 @@ function DatabaseMenu({ database, onOpen }: { database: DatabaseEntry; onOpen: L
   const items: MenuItem[] = [];
   if (isAdmin.value) {
     items.push({ label: "Set retention", icon: "time", onSelect: () => onOpen({ kind: "retention", database }) });
-    items.push({ label: "What writes create", icon: "key", onSelect: () => onOpen({ kind: "lock", database }) });
+    items.push({ label: "What writes create", icon: "key", onSelect: () => onOpen({ kind: "autoCreate", database }) });
   }
   if (may("delete", database.name)) {
     items.push({ label: "Rename", icon: "edit", onSelect: () => onOpen({ kind: "rename", database: database.name }) });
@@ -172,9 +172,9 @@ function OpenedDialog({ dialog, onChanged, onClose }: OpenedDialogProps): JSX.El
           onClose={onClose}
         />
       );
-    case "lock":
+    case "autoCreate":
       return (
-        <LockDialog
+        <AutoCreateDialog
           database={dialog.database.name}
           present={dialog.database.autoCreate ?? "all"}
           onChanged={onChanged}

@@ -254,7 +254,7 @@ const AUTO_CREATE: readonly { value: AutoCreate; label: string }[] = [
   { value: "none", label: "Nothing" },
 ];
 
-interface LockDialogProps {
+interface AutoCreateDialogProps {
   database: string;
   present: AutoCreate;
   onChanged(): void;
@@ -262,7 +262,7 @@ interface LockDialogProps {
 }
 
 /** Sets what writes create. */
-export function LockDialog({ database, present, onChanged, onClose }: LockDialogProps): JSX.Element {
+export function AutoCreateDialog({ database, present, onChanged, onClose }: AutoCreateDialogProps): JSX.Element {
   const [chosen, setChosen] = useState(present);
   return (
     <ChangeDialog

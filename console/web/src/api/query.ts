@@ -3,7 +3,6 @@
 import type { Column } from "@uwdata/flechette";
 import { type ArrowMessage, MessageSplitter } from "./arrow-stream";
 import { ApiError, connectionError, getJson, type RequestOptions, request } from "./client";
-
 import { fillInfluxql } from "./influxql";
 
 export { formatDuration, formatTime, formatValue } from "./format-value";
@@ -135,10 +134,15 @@ export async function queryRows<T>(
   return getJson<T[]>(queryPath(language), { json: { db: database, q: text, format: "json", params }, ...options });
 }
 
+/** Returns the text of a query as the server gets it. */
+export function sentText(query: Pick<QueryRequest, "text" | "language" | "parameters">): string {
+  const { text, language, parameters = {} } = query;
+  return language === "influxql" ? fillInfluxql(text, parameters) : text;
+}
+
 /** Returns the content of a request. The server refuses changes of data in a GET, because clients may repeat it. */
 function queryContent({ database, text, language, parameters = {}, isReadOnly }: QueryRequest): RequestOptions {
-  const q = language === "influxql" ? fillInfluxql(text, parameters) : text;
-  const content = { db: database, q, format: "arrow" };
+  const content = { db: database, q: sentText({ text, language, parameters }), format: "arrow" };
   return isReadOnly
     ? { method: "GET", query: { ...content, params: JSON.stringify(parameters) } }
     : { json: { ...content, params: parameters } };

@@ -35,6 +35,16 @@ test("a_query_in_promql_becomes_a_command_of_curl_for_the_same_range_and_state",
   `);
 });
 
+test("the_interval_of_windows_in_influxql_is_filled_for_every_tool", () => {
+  const text = "SELECT mean(v) FROM m WHERE time >= $from GROUP BY time($interval)";
+  const parameters = { from: "2026-01-31T11:00:00Z", interval: "5 minutes" };
+  for (const form of [toCurl, toNeap, toPython]) {
+    const copied = form({ ...QUERY, language: "influxql", text, parameters });
+    expect(copied).toContain("GROUP BY time(5m)");
+    expect(copied).not.toContain("$interval");
+  }
+});
+
 test("a_query_becomes_a_program_in_python", () => {
   expect(toPython(QUERY)).toMatchInlineSnapshot(`
     "import os

@@ -2,7 +2,7 @@
 
 import { promqlRequest } from "../api/promql";
 import type { QueryLanguage } from "../api/query";
-import { queryPath } from "../api/query";
+import { queryPath, sentText } from "../api/query";
 import { formatMoment } from "../time/range";
 import { inlineParameters } from "./parameters";
 
@@ -42,7 +42,7 @@ function curlContent(query: CopiedQuery): string[] {
     const { parameters } = promqlRequest(query, Date.now());
     return Object.entries(parameters).map(([name, value]) => `--data-urlencode ${quoteShell(`${name}=${value}`)}`);
   }
-  const body: Record<string, unknown> = { db: query.database, q: query.text, format: "csv" };
+  const body: Record<string, unknown> = { db: query.database, q: sentText(query), format: "csv" };
   if (Object.keys(query.parameters).length > 0) {
     body.params = query.parameters;
   }
@@ -63,7 +63,7 @@ export function toNeap(query: CopiedQuery): string {
     const [start, end] = [promql.start, promql.end].map((at) => formatMoment(Number(at) * 1000));
     lines.push(`--language promql --start ${start} --end ${end} --step ${promql.step}s`);
   }
-  const text = promql?.query ?? inlineParameters(query.text, query.language, query.parameters);
+  const text = promql?.query ?? inlineParameters(sentText(query), query.language, query.parameters);
   lines.push(text.startsWith("-") ? `-- ${quoteShell(text)}` : quoteShell(text));
   const command = lines.join(" \\\n  ");
   return query.needsToken ? `# Reads the token from the environment variable NEAP_AUTH_TOKEN.\n${command}` : command;
@@ -76,7 +76,7 @@ export function toPython(query: CopiedQuery): string {
     ...(query.needsToken ? ["import os", ""] : []),
     "from influxdb_client_3 import InfluxDBClient3",
     "",
-    `query = ${quotePython(query.text)}`,
+    `query = ${quotePython(sentText(query))}`,
     `with InfluxDBClient3(host=${quotePython(query.origin)}, token=${token}, database=${quotePython(query.database)}) as client:`,
     "    table = client.query(",
     "        query,",

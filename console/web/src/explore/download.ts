@@ -1,7 +1,7 @@
 /** Downloads a result as a file. */
 
 import { ApiError, connectionError, request } from "../api/client";
-import { type QueryRequest, queryHeaders, queryPath } from "../api/query";
+import { type QueryRequest, queryHeaders, queryPath, sentText } from "../api/query";
 import { formatWall, zone } from "../time/zone";
 import type { CsvRewriter } from "./csv-form";
 
@@ -25,7 +25,7 @@ const MEDIA_TYPES: Record<FileFormat, string> = {
  */
 export async function downloadResult(query: QueryRequest, format: FileFormat, rewriter?: CsvRewriter): Promise<void> {
   const response = await request(queryPath(query.language), {
-    json: { db: query.database, q: query.text, format, params: query.parameters ?? {} },
+    json: { db: query.database, q: sentText(query), format, params: query.parameters ?? {} },
     headers: queryHeaders(query.asOf),
     signal: query.signal,
     timeoutMs: TIMEOUT_MS,

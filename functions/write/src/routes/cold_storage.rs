@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use neap_bucket::StorageClass;
-use neap_catalog::{CatalogError, ColdStorage};
+use neap_catalog::ColdStorage;
 use neap_http::{ApiError, Kind, parse_query};
 use serde::Deserialize;
 
-use super::configure::{ServiceCall, find, json, no_table, parse_period, require_existing};
+use super::configure::{
+    ServiceCall, StatusResult, find, json, no_table, parse_period, require_existing, table_error,
+};
 use crate::WriteService;
 
 /// Returns the route of this module, which is specific to Neap.
@@ -27,9 +29,7 @@ struct SetColdStorageBody {
 }
 
 /// `POST /api/v3/configure/cold_storage`: the setting of a table takes precedence over that of its database.
-async fn set_cold_storage(
-    (State(service), caller, request): ServiceCall,
-) -> Result<StatusCode, ApiError> {
+async fn set_cold_storage((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let body: SetColdStorageBody = json(&service, request).await?;
     let class = body
@@ -48,9 +48,7 @@ struct ClearColdStorageParams {
 
 /// `DELETE /api/v3/configure/cold_storage`: no rows of a database become cold, or the setting of the database applies to a
 /// table again.
-async fn clear_cold_storage(
-    (State(service), caller, request): ServiceCall,
-) -> Result<StatusCode, ApiError> {
+async fn clear_cold_storage((State(service), caller, request): ServiceCall) -> StatusResult {
     caller.require_admin()?;
     let params: ClearColdStorageParams = parse_query(request.uri())?;
     change(&service, &params.db, params.table.as_deref(), None).await
@@ -61,7 +59,7 @@ async fn change(
     db: &str,
     table: Option<&str>,
     cold: Option<ColdStorage>,
-) -> Result<StatusCode, ApiError> {
+) -> StatusResult {
     let database = require_existing(db, find(service, db).await?)?;
     let id = match table {
         None => None,
@@ -71,10 +69,10 @@ async fn change(
             Some(found.ok_or_else(|| no_table(db, name))?.id())
         }
     };
-    let set = service.catalog.set_cold_storage(database, id, cold);
-    match (set.await, table) {
-        (Ok(()), _) => Ok(StatusCode::NO_CONTENT),
-        (Err(CatalogError::NotFound { .. }), Some(name)) => Err(no_table(db, name)),
-        (Err(error), _) => Err(error.into()),
-    }
+    let set = service.catalog.set_cold_storage(database, id, cold).await;
+    set.map_err(|error| match table {
+        Some(name) => table_error(error, db, name),
+        None => error.into(),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -25,6 +25,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use super::database_settings::DatabaseSettings;
 use crate::WriteService;
 
+/// The service that answers.
+pub(super) type ServiceState = State<Arc<WriteService>>;
 pub(super) type StatusResult = Result<StatusCode, ApiError>;
 pub(super) type ServiceCall = Call<Arc<WriteService>>;
 

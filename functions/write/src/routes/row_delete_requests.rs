@@ -26,13 +26,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    configure::{ServiceCall, find_for, json, no_table},
+    configure::{ServiceCall, ServiceState, find_for, json, no_table},
     delete::{DELETE_ACTIONS, nanoseconds},
     error_response,
 };
 use crate::{DeleteOptions, RowSelection, WriteService};
-
-type ServiceState = State<Arc<WriteService>>;
 
 /// The permissions that allow seeing requests, whose predicates contain values of tags.
 const SHOW_ACTIONS: [DatabaseAction; 3] = [

@@ -31,15 +31,13 @@ use neap_http::{ApiError, Caller, Kind, PeerAddress, RequestId, parse_query, ref
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 
-use super::configure::{ServiceCall, json};
+use super::configure::{ServiceCall, ServiceState, json};
 use crate::WriteService;
 
 /// The content type of the answer with a new token, the same as InfluxDB 3's.
 const JSON: HeaderValue = HeaderValue::from_static("json");
 
 const REGENERATE: &str = "/api/v3/configure/token/admin/regenerate";
-
-type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {

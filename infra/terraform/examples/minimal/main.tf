@@ -24,7 +24,7 @@ variable "packages" {
 }
 
 variable "admin_token_hash" {
-  description = "The SHA-512 of the operator token (docs/deployment.md). Without it, nobody gets in."
+  description = "The SHA-512 of the operator token (docs/deployment.md). Without it, the functions refuse every request."
   type        = string
   default     = null
 }

@@ -1,6 +1,6 @@
 # A deployment as one would run it for others: a name of its own, a key of its own, a network without a way out, new data
 # in S3 Express, containers for those who want warm caches, backups that are not lost with the bucket, and alarms and a
-# budget that reach somebody.
+# budget that notify by e-mail.
 
 terraform {
   required_version = ">= 1.9"

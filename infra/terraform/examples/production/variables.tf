@@ -31,7 +31,7 @@ variable "backup_bucket" {
 }
 
 variable "budget_usd" {
-  description = "What the account may cost in a month before somebody is told."
+  description = "What the account may cost in a month without a notification."
   type        = number
   default     = 1000
 }

@@ -29,6 +29,40 @@ locals {
       about = "Merges don't keep up: allow more of them at once, or more memory."
     }
   }
+
+  # What Lambda counts of functions, and how much of it in 5 minutes is too much.
+  function_metrics = {
+    errors = {
+      functions = var.functions
+      metric    = "Errors"
+      limit     = var.limits.errors
+      about     = "Invocations of %s fail or run out of time. Answers with an error of a client don't count."
+    }
+    throttles = {
+      functions = var.functions
+      metric    = "Throttles"
+      limit     = var.limits.throttles
+      about     = "Lambda turns invocations of %s away: its reserved concurrency, or that of the account, is used up."
+    }
+    dropped = {
+      functions = var.asynchronous_functions
+      metric    = "AsyncEventsDropped"
+      limit     = var.limits.dropped
+      about     = "Lambda gave up runs of %s that the scheduler had started: they failed, or waited too long for an instance."
+    }
+    url-errors = {
+      functions = var.url_functions
+      metric    = "Url5xxCount"
+      limit     = var.limits.errors
+      about     = "The URL of %s answers with 5xx."
+    }
+  }
+
+  function_alarms = merge([
+    for name, it in local.function_metrics : {
+      for key, function in it.functions : "${key}-${name}" => merge(it, { function = function })
+    }
+  ]...)
 }
 
 resource "aws_cloudwatch_log_metric_filter" "state" {
@@ -66,35 +100,17 @@ resource "aws_cloudwatch_metric_alarm" "state" {
   depends_on = [aws_cloudwatch_log_metric_filter.state]
 }
 
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  for_each = var.functions
+resource "aws_cloudwatch_metric_alarm" "function" {
+  for_each = local.function_alarms
 
-  alarm_name          = "${var.name}-${each.key}-errors"
-  alarm_description   = "Invocations of ${each.value} fail or run out of time. Answers with an error of a client don't count."
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = format(each.value.about, each.value.function)
   namespace           = "AWS/Lambda"
-  metric_name         = "Errors"
-  dimensions          = { FunctionName = each.value }
+  metric_name         = each.value.metric
+  dimensions          = { FunctionName = each.value.function }
   statistic           = "Sum"
   comparison_operator = "GreaterThanThreshold"
-  threshold           = var.limits.errors
-  period              = 300
-  evaluation_periods  = 1
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = var.notify
-  ok_actions          = var.notify
-}
-
-resource "aws_cloudwatch_metric_alarm" "throttles" {
-  for_each = var.functions
-
-  alarm_name          = "${var.name}-${each.key}-throttles"
-  alarm_description   = "Lambda turns invocations of ${each.value} away: its reserved concurrency, or that of the account, is used up."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Throttles"
-  dimensions          = { FunctionName = each.value }
-  statistic           = "Sum"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = var.limits.throttles
+  threshold           = each.value.limit
   period              = 300
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"
@@ -118,7 +134,7 @@ resource "aws_cloudwatch_log_metric_filter" "turned_away" {
 
 resource "aws_cloudwatch_metric_alarm" "turned_away" {
   alarm_name          = "${var.name}-api-turned-away"
-  alarm_description   = "The API answers with 429: somebody sends more than `throttling` allows, or it is too low. See the access log."
+  alarm_description   = "The API answers with 429: a client sends more than `throttling` allows, or it is too low. See the access log."
   namespace           = local.namespace
   metric_name         = "TurnedAway"
   statistic           = "Sum"
@@ -133,25 +149,7 @@ resource "aws_cloudwatch_metric_alarm" "turned_away" {
   depends_on = [aws_cloudwatch_log_metric_filter.turned_away]
 }
 
-resource "aws_cloudwatch_metric_alarm" "dropped" {
-  for_each = var.asynchronous_functions
-
-  alarm_name          = "${var.name}-${each.key}-dropped"
-  alarm_description   = "Lambda gave up runs of ${each.value} that the scheduler had started: they failed, or waited too long for an instance."
-  namespace           = "AWS/Lambda"
-  metric_name         = "AsyncEventsDropped"
-  dimensions          = { FunctionName = each.value }
-  statistic           = "Sum"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = var.limits.dropped
-  period              = 300
-  evaluation_periods  = 1
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = var.notify
-  ok_actions          = var.notify
-}
-
-# Of the account: the costs of a deployment are told apart only by tags that somebody has turned on for billing.
+# Of the account: the costs of a deployment are told apart only by tags that are turned on for billing.
 resource "aws_budgets_budget" "main" {
   count = var.budget_usd == null ? 0 : 1
 
@@ -180,24 +178,6 @@ resource "aws_cloudwatch_metric_alarm" "server_errors" {
   namespace           = "AWS/ApiGateway"
   metric_name         = "5xx"
   dimensions          = { ApiId = var.api_id }
-  statistic           = "Sum"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = var.limits.errors
-  period              = 300
-  evaluation_periods  = 1
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = var.notify
-  ok_actions          = var.notify
-}
-
-resource "aws_cloudwatch_metric_alarm" "url_errors" {
-  for_each = var.url_functions
-
-  alarm_name          = "${var.name}-${each.key}-url-errors"
-  alarm_description   = "The URL of ${each.value} answers with 5xx."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Url5xxCount"
-  dimensions          = { FunctionName = each.value }
   statistic           = "Sum"
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.limits.errors

@@ -49,7 +49,7 @@ variable "access_log_group_name" {
 }
 
 variable "budget_usd" {
-  description = "What the account may cost in a month before somebody is told, or null."
+  description = "What the account may cost in a month without a notification, or null."
   type        = number
 }
 

@@ -1,5 +1,5 @@
-//! `neap update`: changes the retention and the cold storage of databases and tables, other settings of databases, the types of columns, and the
-//! plugins of triggers.
+//! `neap update`: changes the retention and the cold storage of databases and tables, other settings of databases, the types of
+//! columns, and the plugins of triggers.
 
 use clap::{Args, Subcommand};
 use neap_assembly::options::{OptionValueError, parse_duration};

@@ -16,9 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::worker_version::version_of_workers;
-
-/// The stack of a thread, as that of a query thread. Unused stack takes no memory.
-const THREAD_STACK_BYTES: usize = 128 << 20;
+use crate::runtime::THREAD_STACK_BYTES;
 
 /// Time before the deadline of an invocation at which a task ends.
 const RESERVE: Duration = Duration::from_millis(500);

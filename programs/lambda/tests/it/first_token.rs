@@ -74,7 +74,7 @@ async fn whichever_function_is_asked_first_installs_the_token_of_the_operator() 
         } else {
             (place.open::<QueryProgram>(&flags), query())
         };
-        let unknown = authorized(event, "apiv3_of-somebody-else-000000000000");
+        let unknown = authorized(event, "apiv3_unknown-0000000000000000000000");
         assert_eq!(status(&function, &unknown).await, 401);
         let writes = place.open::<WriteProgram>(&flags);
         assert_eq!(status(&writes, &create_token()).await, 409);

@@ -3,16 +3,11 @@
 use std::sync::Arc;
 
 use neap_backup::{BackupEngine, BackupMetrics, LastBackup};
+use neap_bucket::StoreTime;
 use neap_http::{
     MetricKind::{self, Counter, Gauge},
     Metrics,
 };
-
-/// Converts a count to a sample, exact up to 9e15.
-#[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
-fn number(count: impl TryInto<u64>) -> f64 {
-    count.try_into().map_or(f64::NAN, |count: u64| count as f64)
-}
 
 /// Registers the metrics of a process that runs backups. Backups of the cluster are those that the process knows: it
 /// reads their register at least every ten minutes, and every minute if there are backups.
@@ -63,22 +58,22 @@ pub(crate) fn register(metrics: &Metrics, engine: &Arc<BackupEngine>) {
 
 /// Registers the metrics of the newest completed backup, which have no samples without one.
 fn register_last(metrics: &Metrics, engine: &Arc<BackupEngine>) {
-    type Read = fn(&LastBackup) -> f64;
+    type Read = fn(&LastBackup) -> String;
     let shown: [(&'static str, &'static str, Read); 3] = [
         (
             "neap_backup_last_success_timestamp_seconds",
             "Time of the request of the newest completed backup, in seconds since 1970.",
-            |last| number(last.requested.micros()) / 1e6,
+            |last| last.requested.since(StoreTime::from_micros(0)).as_secs_f64().to_string(),
         ),
         (
             "neap_backup_last_duration_seconds",
             "Time from the request of the newest completed backup to its completion.",
-            |last| last.duration.as_secs_f64(),
+            |last| last.duration.as_secs_f64().to_string(),
         ),
         (
             "neap_backup_last_bytes",
             "Bytes of the objects of the newest completed backup.",
-            |last| number(last.bytes),
+            |last| last.bytes.to_string(),
         ),
     ];
     for (name, help, read) in shown {

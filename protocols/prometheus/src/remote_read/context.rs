@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use axum::http::request::Parts;
 use futures::TryStreamExt;
-use neap_catalog::{ChangeOrigin, RuleChange, origin};
-use neap_http::{ApiError, Caller, Kind, named_database};
+use neap_catalog::{RuleChange, origin};
+use neap_http::ApiError;
 use neap_query::{
-    ClientQuery, Language, QueryEngine, QueryRequest, Rows, RuleList,
+    DatabaseReader, QueryEngine, QueryRequest, Rows, RuleList,
     promql::{Metric, PromqlAnswer, PromqlQuery},
-    query_request,
 };
 
 use crate::{
@@ -26,11 +25,7 @@ use crate::{
 /// The sender of a request, and the database that it reads.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadContext {
-    engine: Arc<QueryEngine>,
-    caller: Caller,
-    origin: ChangeOrigin,
-    database: String,
-    options: QueryRequest,
+    reader: DatabaseReader,
 }
 
 /// The tables of a database that concern Prometheus.
@@ -61,25 +56,8 @@ impl ReadContext {
         database: Option<&str>,
         default: Option<&str>,
     ) -> Result<Self, ApiError> {
-        let named = named_database(&head.headers, database)?;
-        let Some(database) = named.or(default) else {
-            let text =
-                "missing query parameter 'db': add it to the URL, or send the header 'database'";
-            return Err(ApiError::text(Kind::Invalid, text));
-        };
-        let options = query_request(&head.headers, &head.extensions)?;
-        let now = engine.world().clock.monotonic();
-        let ends = earlier(options.ends, now.saturating_add(engine.settings().timeout));
-        Ok(Self {
-            engine: Arc::clone(engine),
-            caller: Caller::from_head(head)?,
-            origin: origin::current(),
-            database: database.to_owned(),
-            options: QueryRequest {
-                ends: Some(ends),
-                ..options
-            },
-        })
+        let reader = DatabaseReader::from_head(engine, head, database, default)?;
+        Ok(Self { reader })
     }
 
     /// Checks the permission, before the body of the request is read.
@@ -87,8 +65,7 @@ impl ReadContext {
     /// # Errors
     /// The caller may not read the database, it does not exist, or its state can't be read.
     pub(crate) async fn authorize(&self) -> Result<(), ReadFailure> {
-        let database = self.engine.resolve_for_read(&self.caller, &self.database);
-        database.await?;
+        self.reader.authorize().await?;
         Ok(())
     }
 
@@ -97,9 +74,12 @@ impl ReadContext {
     /// # Errors
     /// `Busy`: other reads use all memory.
     pub(crate) async fn permit(&self, permits: &ReadPermits) -> Result<ReadPermit, ReadFailure> {
-        let world = self.engine.world();
-        let timeout = self.engine.settings().timeout;
-        let left = self.options.ends.map(|ends| ends.saturating_sub(world.clock.monotonic()));
+        let DatabaseReader {
+            engine, options, ..
+        } = &self.reader;
+        let world = engine.world();
+        let timeout = engine.settings().timeout;
+        let left = options.ends.map(|ends| ends.saturating_sub(world.clock.monotonic()));
         let wait = left.map_or(timeout, |left| left.min(timeout));
         permits.acquire(world, wait).await
     }
@@ -109,15 +89,12 @@ impl ReadContext {
     /// # Errors
     /// The caller may not read the database, it does not exist, or its state can't be read.
     pub(crate) async fn metrics(&self) -> Result<MetricTables, ReadFailure> {
-        let database = self.engine.resolve_for_read(&self.caller, &self.database);
-        let listed = self.engine.list_tables(database.await?, &self.options, true).await?;
-        let [own_schema, ..] = QueryEngine::SCHEMAS;
-        let own = listed.iter().filter(|table| table.schema == own_schema);
-        let named = own.clone().filter_map(|table| {
+        let tables = self.reader.tables().await?;
+        let named = tables.iter().filter_map(|table| {
             let columns = table.columns.as_deref()?;
             Some((table.name.as_str(), columns))
         });
-        let aliased = own.clone().flat_map(|table| {
+        let aliased = tables.iter().flat_map(|table| {
             let columns = table.columns.as_deref();
             let aliases = table.aliases.iter();
             aliases.filter_map(move |alias| Some((alias.as_str(), columns?)))
@@ -126,8 +103,8 @@ impl ReadContext {
         metrics.extend(Metric::of_aliases(aliased, &[]));
         Ok(MetricTables {
             metrics,
-            has_metadata: own.clone().any(|table| table.name == METADATA_TABLE),
-            has_exemplars: own.into_iter().any(|table| table.name == EXEMPLARS_TABLE),
+            has_metadata: tables.iter().any(|table| table.name == METADATA_TABLE),
+            has_exemplars: tables.iter().any(|table| table.name == EXEMPLARS_TABLE),
         })
     }
 
@@ -136,17 +113,24 @@ impl ReadContext {
     /// # Errors
     /// See [`QueryEngine::query_promql`].
     pub(crate) async fn evaluate(&self, params: &QueryParams) -> Result<PromqlAnswer, ReadFailure> {
-        let world = self.engine.world().clone();
+        let DatabaseReader {
+            engine,
+            caller,
+            database,
+            options,
+            ..
+        } = &self.reader;
+        let world = engine.world().clone();
         let started_at = world.clock.monotonic();
         let wanted = params.timeout.map(|timeout| started_at.saturating_add(timeout));
-        let ends = wanted.map(|wanted| earlier(self.options.ends, wanted));
+        let ends = wanted.map(|wanted| earlier(options.ends, wanted));
         let query = PromqlQuery {
-            caller: self.caller.clone(),
-            database: self.database.clone(),
+            caller: caller.clone(),
+            database: database.clone(),
             request: QueryRequest {
                 text: params.expression.clone(),
-                ends: ends.or(self.options.ends),
-                ..self.options.clone()
+                ends: ends.or(options.ends),
+                ..options.clone()
             },
             evaluation: params.evaluation,
             format: Arc::new(ResultJson {
@@ -156,7 +140,7 @@ impl ReadContext {
                 started_at,
             }),
         };
-        Ok(self.engine.query_promql(query).await?)
+        Ok(engine.query_promql(query).await?)
     }
 
     /// Returns the rules of the database and their progress.
@@ -164,7 +148,13 @@ impl ReadContext {
     /// # Errors
     /// See [`QueryEngine::list_rules`].
     pub(crate) async fn rules(&self) -> Result<RuleList, ReadFailure> {
-        Ok(self.engine.list_rules(&self.caller, &self.database).await?)
+        let DatabaseReader {
+            engine,
+            caller,
+            database,
+            ..
+        } = &self.reader;
+        Ok(engine.list_rules(caller, database).await?)
     }
 
     /// Changes the rules of a namespace.
@@ -176,8 +166,10 @@ impl ReadContext {
         namespace: &str,
         change: RuleChange,
     ) -> Result<(), ReadFailure> {
-        let changed = self.engine.change_rules(&self.caller, &self.database, namespace, change);
-        Ok(origin::scope(self.origin.clone(), changed).await?)
+        let reader = &self.reader;
+        let changed =
+            reader.engine.change_rules(&reader.caller, &reader.database, namespace, change);
+        Ok(origin::scope(reader.origin.clone(), changed).await?)
     }
 
     /// Executes a statement.
@@ -185,17 +177,7 @@ impl ReadContext {
     /// # Errors
     /// See [`QueryEngine::query_as`].
     pub(crate) async fn query(&self, text: String) -> Result<Rows, ReadFailure> {
-        let query = ClientQuery {
-            caller: self.caller.clone(),
-            origin: self.origin.clone(),
-            database: Some(self.database.clone()),
-            language: Language::Sql,
-            request: QueryRequest {
-                text,
-                ..self.options.clone()
-            },
-        };
-        Ok(self.engine.query_as(query).await?)
+        Ok(self.reader.query(text).await?)
     }
 
     /// Executes a statement, and passes each batch of its rows to a function.

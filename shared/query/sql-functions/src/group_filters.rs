@@ -46,14 +46,10 @@ fn has_total(groups: &[Expr]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rows, session};
+    use crate::testing::{row_count, session};
 
     async fn count(sql: &str) -> usize {
-        rows(&session(), sql)
-            .await
-            .iter()
-            .map(arrow::array::RecordBatch::num_rows)
-            .sum()
+        row_count(&session(), sql).await
     }
 
     #[tokio::test]

@@ -73,16 +73,12 @@ fn literal_last(mut expr: Expr) -> Transformed<Expr> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rows, session};
+    use crate::testing::{row_count, session};
 
     /// Returns the number of rows of `home` that meet a condition.
     async fn count(relation: &str, condition: &str) -> usize {
         let sql = format!("SELECT temp FROM {relation} WHERE {condition}");
-        rows(&session(), &sql)
-            .await
-            .iter()
-            .map(arrow::array::RecordBatch::num_rows)
-            .sum()
+        row_count(&session(), &sql).await
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ pub(crate) fn distinguishes_nulls(plan: &LogicalPlan) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rows, session};
+    use crate::testing::{row_count, session};
 
     const TABLES: &str =
         "WITH a(id, v) AS (VALUES (1, 10), (2, NULL)), b(id, v) AS (VALUES (1, 10), (2, NULL)) ";
@@ -75,9 +75,7 @@ mod tests {
             ),
         ] {
             let sql = format!("{TABLES} SELECT a.id FROM {joins}");
-            let found = rows(&session(), &sql).await;
-            let number: usize = found.iter().map(arrow::array::RecordBatch::num_rows).sum();
-            assert_eq!(number, expected, "{sql}");
+            assert_eq!(row_count(&session(), &sql).await, expected, "{sql}");
         }
     }
 }

@@ -173,6 +173,11 @@ pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch
     frame.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
+/// Returns the number of rows of a query.
+pub(crate) async fn row_count(session: &SessionContext, sql: &str) -> usize {
+    rows(session, sql).await.iter().map(RecordBatch::num_rows).sum()
+}
+
 /// Returns the rows of a query, formatted as a table.
 pub(crate) async fn table(session: &SessionContext, sql: &str) -> String {
     pretty_format_batches(&rows(session, sql).await).unwrap().to_string()

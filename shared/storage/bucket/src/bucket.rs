@@ -293,11 +293,11 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemoryStore, TailLocation};
+    use crate::{PrefixListing, TailLocation};
 
     const KEYS: [&str; 3] = ["tail/1/a", "tail/1/b", "tail/1/c"];
 
-    /// A bucket whose tail is moved from `former`, with one segment in each, and a third one in either.
+    /// A bucket whose tail is moved, with one segment in each location, and a third one in both.
     async fn moving() -> (Bucket, [Arc<dyn Store>; 2]) {
         let world = World::system();
         let [main, tail] = [(); 2].map(|()| {
@@ -322,20 +322,12 @@ mod tests {
     }
 
     async fn listed(bucket: &Bucket) -> Vec<String> {
-        let (mut keys, mut page_token) = (Vec::new(), None);
-        loop {
-            let request = ListRequest {
-                prefix: Key::TAIL_PREFIX,
-                start_after: None,
-                page_token,
-            };
-            let page = bucket.list(request).await.unwrap().value;
-            keys.extend(page.entries.into_iter().map(|entry| entry.key));
-            page_token = page.next_page_token;
-            if page_token.is_none() {
-                return keys;
-            }
+        let mut keys = Vec::new();
+        let mut listing = PrefixListing::new(bucket, Key::TAIL_PREFIX);
+        while let Some(page) = listing.next().await.unwrap() {
+            keys.extend(page.value.into_iter().map(|entry| entry.key));
         }
+        keys
     }
 
     #[tokio::test]

@@ -18,11 +18,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    FormatError, Key, RegisterChange, StoreTime, TailLocation, TailLocations, VersionedValue,
-    rewrite_register,
+    FormatError, Key, StoreTime, TailLocation, TailLocations, VersionedValue, rewrite_register,
 };
 
-use crate::{Catalog, CatalogError, RootCatalog, TailRecord, audit, catalog::commit_result};
+use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog, TailRecord};
 
 /// Time after a move, by the store's clock, during which a process that learns of the move waits for the settling time.
 /// It is much longer than the settling time, because the store's clock may be wrong.
@@ -75,30 +74,21 @@ impl Catalog {
         &self,
         configured: &TailLocations,
     ) -> Result<VersionedValue<RootCatalog>, CatalogError> {
-        // Another process may have ended or begun a move since the catalog was read.
+        // Another process may have started or ended a move since the catalog was read.
         let current = self.root.get(Duration::ZERO).await?;
-        let mut noted = None;
-        let change = |base: &VersionedValue<RootCatalog>| {
-            let record = &base.value.tail;
-            if record.verify(configured).is_ok() {
-                return Ok(RegisterChange::Keep(()));
+        self.change_known_root(current, |root| {
+            if root.tail.verify(configured).is_ok() {
+                return Ok((false, ()));
             }
             let now = self.now()?;
-            let mut next = RootCatalog::clone(&base.value);
-            next.tail = record.moved(configured, now)?;
-            let detail = Some(format!("from {}", record.location));
-            next.note(
-                now,
-                "move new data",
-                &configured.current.to_string(),
-                detail,
-            );
-            noted = next.audit.new_entry_since(&base.value.audit);
-            Ok::<_, CatalogError>(RegisterChange::Put(next, ()))
-        };
-        let (root, ()) = commit_result(self.root.commit(Some(current), change).await?)?;
-        audit::log_change(noted, None);
-        Ok(root)
+            let detail = Some(format!("from {}", root.tail.location));
+            root.tail = root.tail.moved(configured, now)?;
+            let target = configured.current.to_string();
+            root.note(now, "move new data", &target, detail);
+            Ok((true, ()))
+        })
+        .await?;
+        Ok(self.root.get(ANY_AGE).await?)
     }
 
     /// Waits until no process uses a root catalog from before a move of the tail.

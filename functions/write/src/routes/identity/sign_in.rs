@@ -23,9 +23,7 @@ use super::{
     errors::invalid,
     requests::{enabled, json},
 };
-use crate::WriteService;
-
-type ServiceState = State<Arc<WriteService>>;
+use crate::{WriteService, routes::configure::ServiceState};
 
 /// Answers with tokens must not be stored.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

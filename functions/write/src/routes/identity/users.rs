@@ -20,9 +20,10 @@ use super::{
     errors::{invalid, not_found},
     requests::{ItemCall, enabled, json, root},
 };
-use crate::{WriteService, routes::configure::ServiceCall};
-
-type ServiceState = State<Arc<WriteService>>;
+use crate::{
+    WriteService,
+    routes::configure::{ServiceCall, ServiceState},
+};
 
 pub(super) fn routes() -> Router<Arc<WriteService>> {
     Router::new()
