@@ -200,11 +200,11 @@ fn a_server_ships_its_rows_itself_also_after_it_was_killed() {
         let what = ["--sync-databases", "line=plants", "--sync-interval", "1s"];
         NeapProcess::serve_with(&site, &[to, what].concat())
     };
-    let first = serve(&*central);
+    let first = serve(&central);
     first.write("line", "oven,unit=a celsius=1 1");
     wait_for_rows(&central, 1);
     first.kill();
-    let second = serve(&*central);
+    let second = serve(&central);
     second.write("line", "oven,unit=a celsius=2 2");
     wait_for_rows(&central, 2);
     assert!(second.stop().success());

@@ -37,7 +37,7 @@ pub const MAX_SITES: usize = 1_000;
 pub const MAX_POSITION_BYTES: usize = 200;
 
 /// Maximum bytes of the name of a site.
-pub const MAX_SITE_NAME_BYTES: usize = 64;
+const MAX_SITE_NAME_BYTES: usize = 64;
 
 /// The progress of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
