@@ -442,7 +442,7 @@ impl QueryEngine {
         });
         let answer = async {
             tokio::select! {
-                answer = self.begin(Arc::clone(&pending), &tracker) => answer,
+                answer = Box::pin(self.begin(Arc::clone(&pending), &tracker)) => answer,
                 error = tracker.killed() => Err(error),
             }
         };
