@@ -54,9 +54,10 @@ impl QueryEngine {
     /// `Forbidden` if the caller lacks a permission, even if the database does not exist. The statement is invalid, or
     /// it can't be executed.
     pub async fn query_as(self: &Arc<Self>, query: ClientQuery) -> Result<Rows, ClientQueryError> {
+        // Callers hold one of these futures in each of theirs, which would be as large.
         match query.language {
-            Language::Sql => self.query_sql_as(query).await,
-            Language::InfluxQl => Ok(InfluxqlSession::run_single(self, query).await?),
+            Language::Sql => Box::pin(self.query_sql_as(query)).await,
+            Language::InfluxQl => Ok(Box::pin(InfluxqlSession::run_single(self, query)).await?),
         }
     }
 
@@ -84,7 +85,7 @@ impl QueryEngine {
             if !query.request.may_delete {
                 return Err(QueryError::ReadOnlyDefinition.into());
             }
-            let change = self.change_view(&query.caller, database, statement);
+            let change = Box::pin(self.change_view(&query.caller, database, statement));
             origin::scope(query.origin, change).await?;
             return Ok(no_rows());
         }
@@ -93,7 +94,7 @@ impl QueryEngine {
             if !query.request.may_delete {
                 return Err(QueryError::ReadOnlyDefinition.into());
             }
-            let change = self.alter(&query.caller, database, statement);
+            let change = Box::pin(self.alter(&query.caller, database, statement));
             origin::scope(query.origin, change).await?;
             return Ok(no_rows());
         }

@@ -425,6 +425,10 @@ impl QueryEngine {
         let database = databases.first;
         let started_at = self.world().clock_reading();
         let timeout = self.request_timeout(&request);
+        // An answer that is ready at once would win over the clock.
+        if timeout.is_zero() {
+            return Err(QueryError::Timeout(timeout));
+        }
         let deadline = self.world().clock.monotonic().saturating_add(timeout);
         let running = self.log.begin(databases.ids(), planner.language(), &request);
         let tracker = Arc::clone(running.tracker());
@@ -438,7 +442,7 @@ impl QueryEngine {
         });
         let answer = async {
             tokio::select! {
-                answer = self.begin(Arc::clone(&pending), &tracker) => answer,
+                answer = Box::pin(self.begin(Arc::clone(&pending), &tracker)) => answer,
                 error = tracker.killed() => Err(error),
             }
         };

@@ -86,7 +86,8 @@ impl QueryTask {
     ) -> (QueryTaskHandle, StartedReceiver, mpsc::Receiver<RowMessage>) {
         let (sender, started, receiver) = row_channel();
         let permit = Arc::clone(&self.permit);
-        (executor.spawn(&permit, self.run(sender)), started, receiver)
+        let work = Box::pin(self.run(sender));
+        (executor.spawn(&permit, work), started, receiver)
     }
 
     /// Plans, executes and sends rows.

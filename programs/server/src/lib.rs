@@ -108,6 +108,9 @@ pub use self::{
 };
 use crate::console::Console;
 
+/// Maximum time for a running evaluation of rules to end.
+const RULE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Maximum time for plugins to end, and for their last input to be saved.
 const PLUGIN_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time of the last flush.
@@ -315,10 +318,10 @@ async fn serve(
         let stop = stop.clone();
         tokio::spawn(async move { views.run(&stop).await });
     }
-    if let Some(rules) = app.rules {
+    let rules = app.rules.map(|rules| {
         let stop = stop.clone();
-        tokio::spawn(async move { rules.run(&stop).await });
-    }
+        tokio::spawn(async move { rules.run(&stop).await })
+    });
     if let Some(worker) = app.imports {
         let stop = stop.clone();
         tokio::spawn(async move { imports::run(&worker, &stop).await });
@@ -351,6 +354,10 @@ async fn serve(
         let plugins = OptionFuture::from(plugins);
         if world.timeout(PLUGIN_STOP_TIMEOUT, plugins).await.is_none() {
             tracing::warn!("plugins did not end in time");
+        }
+        let rules = OptionFuture::from(rules);
+        if world.timeout(RULE_STOP_TIMEOUT, rules).await.is_none() {
+            tracing::warn!("rules did not end in time; another process goes on after their claim");
         }
         let last = async {
             if let Some(Ok(flushing)) = OptionFuture::from(flushing).await {

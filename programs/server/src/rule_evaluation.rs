@@ -54,20 +54,17 @@ pub(super) struct RuleEvaluationTask {
 }
 
 impl RuleEvaluationTask {
-    /// Evaluates until `stop`. An interrupted evaluation is repeated by a process that takes over its claim.
+    /// Evaluates until `stop`. A running evaluation is completed: no other process may evaluate before the claim of an
+    /// interrupted one has expired.
     pub(super) async fn run(&self, stop: &CancellationToken) {
-        tokio::select! {
-            () = self.rounds() => {}
-            () = stop.cancelled() => {}
-        }
-    }
-
-    async fn rounds(&self) {
         let mut queue = DueDatabases::default();
         let mut versions = BTreeMap::new();
         let mut next_sweep = self.world.clock.monotonic();
         loop {
-            self.world.clock.sleep(CHECK_INTERVAL).await;
+            tokio::select! {
+                () = self.world.clock.sleep(CHECK_INTERVAL) => {}
+                () = stop.cancelled() => return,
+            }
             let now = self.world.clock.monotonic();
             if now >= next_sweep {
                 next_sweep = now + SWEEP_INTERVAL;
@@ -81,6 +78,9 @@ impl RuleEvaluationTask {
                 }
             }
             for database in queue.take_due(now) {
+                if stop.is_cancelled() {
+                    return;
+                }
                 if let Some(wait) = self.evaluate(database).await {
                     queue.add(database, self.world.clock.monotonic() + wait);
                 }

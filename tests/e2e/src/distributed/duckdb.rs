@@ -2,14 +2,16 @@
 //!
 //! | variable | value |
 //! |---|---|
-//! | `NEAP_SQL_STATEMENTS` | how many statements are compared; 2,000 if not set |
+//! | `NEAP_SQL_STATEMENTS` | how many statements are compared; 2,000 in a whole run if not set |
 //! | `NEAP_SQL_SEED` | the first seed; 0 if not set |
 
-use neap_test_inputs::number;
+use neap_test_inputs::{cases, number};
 
 use super::fixture::WorkerCluster;
 use crate::{clients::TestProgram, harness::neap_binary};
 
+/// The number of statements of a whole run of the tests.
+const STATEMENTS: u32 = 2_000;
 /// The number of statements of a seed.
 const STATEMENTS_OF_SEED: u64 = 500;
 
@@ -24,7 +26,7 @@ fn sql_is_answered_as_duckdb_does() {
     let compact = [&[neap.to_str().unwrap()], compact.as_slice()].concat();
     let compact = serde_json::json!(compact).to_string();
     let mut seed = number("NEAP_SQL_SEED").unwrap_or(0);
-    let mut remaining = number("NEAP_SQL_STATEMENTS").unwrap_or(2_000);
+    let mut remaining = number("NEAP_SQL_STATEMENTS").unwrap_or_else(|| cases(STATEMENTS).into());
     while remaining > 0 {
         let part = remaining.min(STATEMENTS_OF_SEED);
         let program = TestProgram::python_program("compare_sql.py", &[]).unwrap();

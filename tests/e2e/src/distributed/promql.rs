@@ -4,12 +4,12 @@
 //! | variable | value |
 //! |---|---|
 //! | `NEAP_PROMETHEUS` | the program `prometheus` of Debian's package |
-//! | `NEAP_PROMQL_EXPRESSIONS` | how many expressions are compared; 2,000 if not set |
+//! | `NEAP_PROMQL_EXPRESSIONS` | how many expressions are compared; 2,000 in a whole run if not set |
 //! | `NEAP_PROMQL_SEED` | the first seed; 0 if not set |
 
 use std::time::Duration;
 
-use neap_test_inputs::number;
+use neap_test_inputs::{cases, number};
 
 use super::fixture::WorkerCluster;
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
     harness::neap_binary,
 };
 
+/// The number of expressions of a whole run of the tests.
+const EXPRESSIONS: u32 = 2_000;
 /// The number of expressions of a program, and of their seeds.
 const EXPRESSIONS_OF_PROGRAM: u64 = 2_000;
 const SEEDS_OF_PROGRAM: u64 = 8;
@@ -37,7 +39,8 @@ fn expressions_are_answered_as_prometheus_does() {
     let command = [&[neap.to_str().unwrap()], compact.as_slice()].concat();
     let flush = serde_json::json!(command).to_string();
     let mut seed = number("NEAP_PROMQL_SEED").unwrap_or(0);
-    let mut remaining = number("NEAP_PROMQL_EXPRESSIONS").unwrap_or(EXPRESSIONS_OF_PROGRAM);
+    let mut remaining =
+        number("NEAP_PROMQL_EXPRESSIONS").unwrap_or_else(|| cases(EXPRESSIONS).into());
     while remaining > 0 {
         let part = remaining.min(EXPRESSIONS_OF_PROGRAM);
         let arguments = ["--prometheus".as_ref(), prometheus.as_os_str()];
