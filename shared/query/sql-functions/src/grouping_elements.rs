@@ -221,10 +221,8 @@ mod tests {
         |             |             | 1 | 26 |
         +-------------+-------------+---+----+
         ");
-        let refusal = error(
-            &session(),
-            "SELECT room FROM home GROUP BY ROLLUP ((room, co), missing)",
-        );
-        assert!(refusal.await.contains("missing"));
+        let sql = "SELECT room FROM home GROUP BY ROLLUP ((room, co), missing)";
+        let refusal = error(&session(), sql).await;
+        assert!(refusal.contains("missing"));
     }
 }
