@@ -198,7 +198,7 @@ mod tests {
         let long = format!("CUBE ({list}, {list})");
         assert_eq!(groups(&long), long);
         // Several elements, subqueries and statements share the budget of their text.
-        let cube = format!("CUBE ({})", vec!["a"; 8].join(", "));
+        let cube = format!("CUBE ({})", ["a"; 8].join(", "));
         let several = vec![cube.as_str(); 100].join(", ");
         assert!(groups(&several).ends_with(&cube));
         let statements = vec![format!("SELECT 1 FROM t GROUP BY {cube}"); 100].join("; ");
