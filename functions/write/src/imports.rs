@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Stamp, WriteOrder};
-use neap_catalog::CatalogError;
+use neap_bucket::{
+    CommitOutcome, Key, RECENT_PUT_IDS, Register, RegisterChange, Stamp, VersionedValue, WriteOrder,
+};
+use neap_catalog::{CatalogError, DatabaseCatalog};
 use neap_schema::DatabaseId;
 use neap_wal::{ImportProgress, WriteRequest};
 use ulid::Ulid;
@@ -54,7 +56,11 @@ impl WriteService {
         job: Ulid,
     ) -> Result<(), WriteFailure> {
         let (arrived, _) = self.arrival();
-        let current = revalidate(&self.catalog, &self.marks, database, self.max_age).await?;
+        let mut current = revalidate(&self.catalog, &self.marks, database, self.max_age).await?;
+        if current.catalog.version == 0 && current.root.value.database(name) == Some(database) {
+            self.create_catalog(database).await?;
+            current = revalidate(&self.catalog, &self.marks, database, Duration::ZERO).await?;
+        }
         if current.root.value.database(name) != Some(database) {
             return Err(CatalogError::Forbidden.into());
         }
@@ -73,5 +79,25 @@ impl WriteService {
         };
         self.writer.write(database, request).await?;
         Ok(())
+    }
+
+    /// Creates the catalog of a database that has no table yet. With a segment and without a catalog, it would count as lost.
+    async fn create_catalog(&self, database: DatabaseId) -> Result<(), CatalogError> {
+        if self.catalog.verified_database(database, Duration::ZERO).await?.version > 0 {
+            return Ok(());
+        }
+        let bucket = self.catalog.bucket().clone();
+        let register = Register::new(bucket, Key::DatabaseCatalog(database), RECENT_PUT_IDS);
+        let create = |base: &VersionedValue<DatabaseCatalog>| {
+            Ok::<_, CatalogError>(match base.version {
+                0 => RegisterChange::Put(DatabaseCatalog::default(), ()),
+                _ => RegisterChange::Keep(()),
+            })
+        };
+        match register.commit(None, create).await? {
+            CommitOutcome::Committed { .. } => Ok(()),
+            CommitOutcome::Refused(error) => Err(error),
+            CommitOutcome::Unknown { reason } => Err(CatalogError::Unknown { reason }),
+        }
     }
 }

@@ -23,10 +23,15 @@ struct CommandFixture {
 
 impl CommandFixture {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with these options.
+    fn with(options: &[&str]) -> Self {
         let place = StoreFixture::directory();
         let files = TempDir::new().unwrap();
         Self {
-            server: NeapProcess::serve(&place),
+            server: NeapProcess::serve_with(&place, options),
             place,
             files,
         }
@@ -405,7 +410,8 @@ fn stores_are_checked_and_flushed_without_a_server() {
         );
         assert!(last.ends_with(" can be used"), "{out}");
     }
-    let stage = CommandFixture::new();
+    // Only the command flushes.
+    let stage = CommandFixture::with(&["--mode", "ingest,query"]);
     let empty = neap(&stage.place.after(&["compact"])).succeeded();
     let folder = stage.place.folder().display();
     assert_eq!(empty, format!("no databases in directory {folder}\n"));

@@ -82,7 +82,11 @@ async fn a_function_for_writes_alone_refuses_all_other_paths() {
     }
     for (method, path, body) in [
         ("POST", "/api/v3/configure/database", r#"{"db": "e"}"#),
-        ("POST", "/api/v3/configure/token/admin", ""),
+        (
+            "POST",
+            "/api/v3/configure/table",
+            r#"{"db": "e", "table": "t", "tags": ["a"]}"#,
+        ),
         ("GET", "/api/v2/setup", ""),
     ] {
         let [usual, restricted] = statuses(method, path, body).await;

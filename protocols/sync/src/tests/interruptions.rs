@@ -297,6 +297,18 @@ fn a_part_whose_process_stops_at_any_call_is_stored_once() {
     }
 }
 
+/// The mark rises by a segment that has no rows, while the database has no table.
+#[test]
+fn a_first_part_that_is_lost_is_sent_again() {
+    check_paused(&Run {
+        stop: (12, CallPhase::Before),
+        lost_reply: 0.1,
+        late_landing: 0.0,
+        network: vec![NetworkFault::None, NetworkFault::LostRequest],
+        actions: vec![(2, Action::Write { start: 0, rows: 1 })],
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
