@@ -296,6 +296,9 @@ async fn serve(
     world: World,
     background: &Handle,
 ) {
+    if let Some(sync) = &app.sync {
+        sync.hold().await;
+    }
     let (watching, watched) = (app.watching, stop.clone());
     tokio::spawn(async move { watching.run(&watched).await });
     if let Some(maintenance) = app.maintenance {

@@ -6,7 +6,9 @@ use futures::future::join_all;
 use neap_bucket::World;
 use neap_catalog::{Catalog, CatalogError};
 use neap_manifest::ManifestStore;
-use neap_sync::{HttpTarget, ShipError, ShippedCounts, Shipper, ShipperSettings, SiteSource};
+use neap_sync::{
+    HttpTarget, ShipError, ShippedCounts, Shipper, ShipperSettings, SiteSource, SiteSourceError,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,7 +17,7 @@ use super::{
     sync_options::{SyncArgs, SyncPlan},
 };
 
-/// The pause before a database is looked for again, and after an error that does not pass by itself.
+/// The pause after an error that does not pass by itself.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Ships databases to another cluster.
@@ -34,6 +36,8 @@ enum SyncError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
+    Hold(#[from] SiteSourceError),
+    #[error(transparent)]
     Ship(#[from] ShipError),
 }
 
@@ -50,6 +54,17 @@ impl SyncTask {
             manifests: base.manifests.clone(),
             world: base.world.clone(),
         }))
+    }
+
+    /// Creates the databases and holds their segments, before this process flushes any: rows that were flushed before are not
+    /// shipped. What fails here is tried again by [`run`](Self::run).
+    pub(super) async fn hold(&self) {
+        let holds = self.databases.iter().map(|(name, settings)| async move {
+            if let Err(error) = self.try_hold(name, settings).await {
+                tracing::error!(database = name, %error, "a database is not held");
+            }
+        });
+        join_all(holds).await;
     }
 
     /// Ships until `stop`, which may interrupt a part: the next start asks where it was.
@@ -71,20 +86,23 @@ impl SyncTask {
         }
     }
 
-    /// Ships a database, if it exists, until an error that does not pass by itself.
+    async fn try_hold(&self, name: &str, settings: &ShipperSettings) -> Result<(), SyncError> {
+        let source = self.source(name).await?;
+        Ok(Shipper::new(&source, settings).hold().await?)
+    }
+
+    /// Ships a database until an error that does not pass by itself.
     async fn try_ship(&self, name: &str, settings: &ShipperSettings) -> Result<(), SyncError> {
-        let max_age = self.catalog.max_age();
-        let Some(database) = self.catalog.database_by_name(name, max_age).await? else {
-            tracing::debug!(
-                database = name,
-                "a database that is to be shipped does not exist"
-            );
-            return Ok(());
-        };
-        let (catalog, manifests) = (Arc::clone(&self.catalog), self.manifests.clone());
-        let source = SiteSource::open(catalog, manifests, database).await?;
+        let source = self.source(name).await?;
         let mut counts = ShippedCounts::default();
         let shipper = Shipper::new(&source, settings);
         Ok(shipper.follow(&self.target, &mut counts).await?)
+    }
+
+    async fn source(&self, name: &str) -> Result<SiteSource, CatalogError> {
+        let max_age = self.catalog.max_age();
+        let database = self.catalog.get_or_create_database(name, max_age).await?;
+        let (catalog, manifests) = (Arc::clone(&self.catalog), self.manifests.clone());
+        SiteSource::open(catalog, manifests, database).await
     }
 }

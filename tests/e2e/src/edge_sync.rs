@@ -24,9 +24,29 @@ struct Site {
 }
 
 impl Site {
+    /// Starts a site whose segments are held from the beginning.
     fn start(name: &'static str) -> Self {
+        let site = Self::with_history(name, &[]);
+        let create = ["create", "database", "line", "--host", site.server.url()];
+        neap(&create).succeeded();
+        let hold = [
+            "sync",
+            "-d",
+            "line",
+            "--hold",
+            "--to-database",
+            "plants",
+            "--site",
+            name,
+        ];
+        neap(&site.place.after(&hold)).succeeded();
+        site
+    }
+
+    /// Starts a site that may flush rows before it ships any.
+    fn with_history(name: &'static str, options: &[&str]) -> Self {
         let place = StoreFixture::directory();
-        let server = NeapProcess::serve(&place);
+        let server = NeapProcess::serve_with(&place, options);
         Self {
             name,
             place,
@@ -140,7 +160,8 @@ fn sites_ship_rows_and_deletes_to_one_database_each_with_its_token() {
 
 #[test]
 fn a_sync_that_is_killed_goes_on_where_it_was() {
-    let central = NeapProcess::serve(&StoreFixture::neap_s3_server());
+    let place = StoreFixture::neap_s3_server();
+    let central = NeapProcess::serve(&place);
     central.write("plants", "notes text=\"kept\" 1");
     let site = Site::start("plant-1");
     for round in 0..KILLS {
@@ -169,9 +190,11 @@ fn follow(site: &Site, central: &str) -> Child {
 
 #[test]
 fn rows_that_were_flushed_before_are_left_out_only_on_request() {
-    let central = NeapProcess::serve(&StoreFixture::neap_s3_server());
+    let place = StoreFixture::neap_s3_server();
+    let central = NeapProcess::serve(&place);
     central.write("plants", "notes text=\"kept\" 1");
-    let site = Site::start("plant-1");
+    // Only the command flushes.
+    let site = Site::with_history("plant-1", &["--mode", "ingest,query"]);
     site.server.write("line", "oven,unit=a celsius=1 1");
     let flushed = neap(&[&["compact".to_owned()][..], &site.place.flags[..]].concat());
     assert_eq!(flushed.status, Some(0), "{}", flushed.err);
