@@ -87,7 +87,6 @@ async fn a_function_for_writes_alone_refuses_all_other_paths() {
             "/api/v3/configure/table",
             r#"{"db": "e", "table": "t", "tags": ["a"]}"#,
         ),
-        ("GET", "/api/v2/setup", ""),
     ] {
         let [usual, restricted] = statuses(method, path, body).await;
         assert_ne!(usual, 404, "{path}");
