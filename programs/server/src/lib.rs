@@ -63,6 +63,7 @@ mod response_body;
 mod rule_evaluation;
 mod scrub;
 mod server_context;
+mod shutdown;
 mod startup_message;
 mod stop_signals;
 mod sweep_schedule;
@@ -108,11 +109,6 @@ pub use self::{
 };
 use crate::console::Console;
 
-/// Maximum time for a running evaluation of rules to end.
-const RULE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Maximum time for plugins to end, and for their last input to be saved.
-const PLUGIN_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time of the last flush.
 const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -354,14 +350,7 @@ async fn serve(
     let work = async {
         listeners.serve(app.router, &stop).await;
         // The last writes of plugins are flushed with the rest.
-        let plugins = OptionFuture::from(plugins);
-        if world.timeout(PLUGIN_STOP_TIMEOUT, plugins).await.is_none() {
-            tracing::warn!("plugins did not end in time");
-        }
-        let rules = OptionFuture::from(rules);
-        if world.timeout(RULE_STOP_TIMEOUT, rules).await.is_none() {
-            tracing::warn!("rules did not end in time; another process goes on after their claim");
-        }
+        shutdown::join_tasks(plugins, rules, &world).await;
         let last = async {
             if let Some(Ok(flushing)) = OptionFuture::from(flushing).await {
                 flushing.finish().await;
