@@ -132,6 +132,19 @@ async fn a_query_that_takes_too_long_fails() {
 }
 
 #[tokio::test]
+async fn a_query_without_any_time_is_logged_as_failed() {
+    let one = QueryTestInstance::with_rows(WEATHER).await;
+    let late = QueryRequest {
+        ends: Some(Duration::ZERO),
+        ..request("SELECT city FROM weather")
+    };
+    let answer = one.engine.query(DATABASE, late).await;
+    assert!(matches!(answer, Err(QueryError::Timeout(Duration::ZERO))));
+    let failed = "phase,success,running,cancelled\nfail,false,false,false\n";
+    assert_eq!(one.sql(PHASES).await, failed);
+}
+
+#[tokio::test]
 async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
     let one = with(QuerySettings {
         max_rows: Some(2),
