@@ -410,6 +410,7 @@ fn warn(args: &ServeArgs, console: &mut Console) {
             &args.store.google_service_account,
         ),
         ("--assistant-key-file", &args.assistant.assistant_key_file),
+        ("--sync-token-file", &args.sync.sync_token_file),
     ];
     for (option, path) in secrets {
         if let Some(path) = path {

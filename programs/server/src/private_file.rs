@@ -37,19 +37,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_others_may_read_causes_a_warning() {
+    fn a_secret_that_others_may_read_causes_a_warning() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key.pem");
+        let path = folder.path().join("secret");
         fs::write(&path, "").unwrap();
-        let warned = |mode| {
+        let warned = |option, mode| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let (mut console, _, err) = console("");
-            let args = parse(&["--tls-key", path.to_str().unwrap()]).unwrap();
+            let args = parse(&[option, path.to_str().unwrap()]).unwrap();
             crate::warn(&args, &mut console);
             err.text().replace(&folder.path().display().to_string(), "")
         };
-        assert_eq!(warned(0o600), "");
-        insta::assert_snapshot!(warned(0o640), @"warning: --tls-key /key.pem: users other than its owner may read it; chmod 600 /key.pem");
+        assert_eq!(warned("--tls-key", 0o600), "");
+        insta::assert_snapshot!(warned("--tls-key", 0o640), @"warning: --tls-key /secret: users other than its owner may read it; chmod 600 /secret");
+        assert_eq!(warned("--sync-token-file", 0o600), "");
+        insta::assert_snapshot!(warned("--sync-token-file", 0o604), @"warning: --sync-token-file /secret: users other than its owner may read it; chmod 600 /secret");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) struct SyncArgs {
 
     /// The file with the access token for the server.
     #[arg(long, value_name = "FILE")]
-    sync_token_file: Option<PathBuf>,
+    pub(super) sync_token_file: Option<PathBuf>,
 
     /// A PEM file of certificate authorities of the server, to trust beside those of the system.
     #[arg(long, value_name = "FILE")]
