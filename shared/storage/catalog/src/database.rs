@@ -17,6 +17,7 @@ use crate::{
     PurgeState, RecordedRegisters, RuleGroups, Table, Trigger, ViewReference,
     audit::AuditLog,
     cache_definitions,
+    default_value::is_default,
     deletion::{DroppedEntry, delete, find_dropped, note_purge},
     limits::exceeded_limit,
     name_index::NameIndex,
@@ -454,10 +455,6 @@ impl DatabaseCatalog {
             + self.rules_size_bytes()
             + self.audit.size_bytes()
     }
-}
-
-fn is_default<T: Default + PartialEq>(setting: &T) -> bool {
-    *setting == T::default()
 }
 
 /// Converts a retention to nanoseconds; at most 584 years.

@@ -37,6 +37,7 @@ mod columns;
 mod copy;
 mod database;
 mod database_cache;
+mod default_value;
 mod deletion;
 mod documents;
 mod drops;

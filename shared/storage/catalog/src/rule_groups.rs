@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::default_value::is_default;
+
 /// The language of an expression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,10 +42,10 @@ pub enum RuleAction {
         /// The value of the label `alertname`.
         name: String,
         /// The time for which a series must be present before its alert fires, in milliseconds.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_default")]
         for_ms: u64,
         /// The time for which an alert still fires when its series is gone, in milliseconds.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_default")]
         keep_firing_for_ms: u64,
         /// Texts for people, which are templates.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -96,10 +98,10 @@ pub struct RuleGroup {
     pub interval_ms: u64,
     /// The time between the time of an evaluation and the time that its expressions see, in milliseconds: late samples
     /// are included if it is long enough.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub query_offset_ms: u64,
     /// Maximum number of results of a rule; 0 is no limit.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limit: u64,
     /// The rules.
     pub rules: Vec<Rule>,
@@ -118,12 +120,4 @@ impl RuleGroup {
 fn texts_bytes(texts: &BTreeMap<String, String>) -> usize {
     let entries = texts.iter().map(|(name, text)| name.len() + text.len());
     entries.sum::<usize>() + texts.len() * 2 * size_of::<String>()
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the form that serde calls"
-)]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

@@ -13,6 +13,7 @@ use crate::{
     CatalogError, CatalogLimits, ColdStorage, Column, Deletion, DistinctCacheDefinition,
     DroppedColumn, LastCacheDefinition, LimitError, MAX_DROPPED_COLUMNS,
     columns::{check_new_name, column_conflict, reserved, schema_of, stored_name_of_new},
+    default_value::is_default,
     former_names,
     limits::exceeded_limit,
 };
@@ -25,13 +26,13 @@ pub struct Table {
     columns: Vec<Column>,
     next_column: ColumnId,
     /// Never changes, because rows are merged at any time.
-    #[serde(default, skip_serializing_if = "is_replace")]
+    #[serde(default, skip_serializing_if = "is_default")]
     on_duplicate: OnDuplicate,
     /// The columns that were dropped, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dropped_columns: Vec<DroppedColumn>,
     /// The number of changes of columns other than additions.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     column_changes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deletion: Option<Deletion>,
@@ -439,22 +440,6 @@ impl Table {
             + caches
             + indexed
     }
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_replace(on_duplicate: &OnDuplicate) -> bool {
-    *on_duplicate == OnDuplicate::Replace
 }
 
 /// Returns the type of a field by its name in the API that creates tables: `utf8`, `int64`, `uint64`, `float64` or
