@@ -40,6 +40,7 @@ mod error_conversion;
 mod grpc;
 mod grpc_messages;
 mod guarded_body;
+mod handler_call;
 mod health;
 mod iceberg_errors;
 mod influxdb2_errors;
@@ -64,8 +65,8 @@ pub use accept::{
     accept_connections, accept_stream, accept_tls, serve_connections,
 };
 pub use auth::{
-    AccessControl, AuthSettings, Authenticator, Call, Caller, ExemptEndpoint, PeerAddress,
-    ResourceCall, presented_token, refuse_web_pages,
+    AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
+    presented_token, refuse_web_pages,
 };
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
@@ -78,6 +79,7 @@ pub use error::{ApiError, ErrorBody, Kind, NAME_IS_ALIAS, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use grpc_messages::{MessagePrefix, MessageScanner};
 pub use guarded_body::GuardedBody;
+pub use handler_call::{Call, ResourceCall};
 pub use health::{COMPATIBLE_VERSION, PingAnswer, PingAnswerError, ServerInfo, health_routes};
 pub use known_clients::expects_v2_json;
 pub use metrics::{

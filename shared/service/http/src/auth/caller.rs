@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 use neap_catalog::{
     Actor, ChangeOrigin, DatabaseAction, Permissions, SessionId, SystemEndpoint, TablePermission,
@@ -24,12 +24,6 @@ enum CallerIdentity {
     Anonymous,
     Holder(Arc<TokenHolder>),
 }
-
-/// The parameters of a handler: the state of its routes, the sender of the request, and the request.
-pub type Call<S> = (State<S>, Caller, Request);
-
-/// The parameters of a handler whose path names a resource.
-pub type ResourceCall<S, I> = (State<S>, Caller, Path<I>);
 
 static NOTHING: Permissions = Permissions::Of(Vec::new());
 

@@ -18,7 +18,7 @@ mod policy;
 mod web_page;
 
 pub use authenticator::{AccessControl, AuthSettings, Authenticator};
-pub use caller::{Call, Caller, ResourceCall};
+pub use caller::Caller;
 pub use credential::presented_token;
 pub(crate) use layer::{AdmittedRequest, admit, check_route};
 pub use policy::ExemptEndpoint;
