@@ -1,5 +1,7 @@
 //! Parses and plans SQL statements.
 
+use std::borrow::Cow;
+
 use arrow::array::RecordBatch;
 use datafusion::{
     common::{
@@ -170,16 +172,12 @@ fn shown_columns(
     context: &QueryContext,
     has_former_column: bool,
     has_aliases: bool,
-) -> QueryContext {
-    let shown = if has_former_column {
-        context.with_former_columns()
-    } else {
-        context.clone()
-    };
-    if has_aliases {
-        shown
-    } else {
-        shown.without_aliases()
+) -> Cow<'_, QueryContext> {
+    match (has_former_column, has_aliases) {
+        (false, true) => Cow::Borrowed(context),
+        (false, false) => Cow::Owned(context.without_aliases()),
+        (true, true) => Cow::Owned(context.with_former_columns()),
+        (true, false) => Cow::Owned(context.with_former_columns().without_aliases()),
     }
 }
 

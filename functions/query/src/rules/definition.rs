@@ -113,18 +113,13 @@ fn check_sql(text: &str) -> Result<(), String> {
     check_length(&tokens).map_err(|error| error.strip_backtrace())?;
     let statement = parse_statement(text, dialect).map_err(|error| error.to_string())?;
     added_in_dialect(text, dialect).map_err(|error| error.strip_backtrace())?;
-    let is_query = match &statement {
-        Statement::Statement(inner) => match inner.as_ref() {
-            SqlStatement::Query(query) => returns_rows(&query.body),
-            _ => false,
-        },
-        _ => false,
-    };
-    if is_query {
-        Ok(())
-    } else {
-        Err("the expression of a rule is a query".to_owned())
+    if let Statement::Statement(inner) = &statement
+        && let SqlStatement::Query(query) = inner.as_ref()
+        && returns_rows(&query.body)
+    {
+        return Ok(());
     }
+    Err("the expression of a rule is a query".to_owned())
 }
 
 /// Whether a query has rows, and stores none.

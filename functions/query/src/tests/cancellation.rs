@@ -54,10 +54,6 @@ async fn with_threads(threads: usize) -> QueryTestInstance {
     one
 }
 
-fn request(text: &str) -> QueryRequest {
-    QueryRequest::new(text)
-}
-
 /// Lets other threads compute for a while, in real time, because the test's clock does not advance by itself.
 async fn compute_for(time: Duration) {
     World::system().clock.sleep(time).await;
@@ -66,7 +62,7 @@ async fn compute_for(time: Duration) {
 /// Starts a query, advances the clock past its timeout, and returns the outcome.
 async fn run_past_timeout(one: &QueryTestInstance, sql: &str) -> Result<(), QueryError> {
     let first = async {
-        let mut rows = one.engine.query(DATABASE, request(sql)).await?;
+        let mut rows = one.engine.query(DATABASE, QueryRequest::new(sql)).await?;
         rows.batches.next().await.transpose()
     };
     let over = async {
@@ -123,7 +119,7 @@ async fn a_query_ends_when_its_rows_are_dropped() {
     let one = with_threads(2).await;
     for sql in ENDLESS {
         let rows = async {
-            let rows = one.engine.query(DATABASE, request(sql)).await.unwrap();
+            let rows = one.engine.query(DATABASE, QueryRequest::new(sql)).await.unwrap();
             std::future::pending::<()>().await;
             drop(rows);
         };
@@ -160,7 +156,7 @@ async fn a_step_of_the_wall_clock_ends_no_query() {
     let one = with_threads(1).await;
     let is_told = Arc::new(AtomicBool::new(false));
     let planner = Arc::new(BusyPlanner(Arc::clone(&is_told)));
-    let run = one.engine.run(DATABASE, request("SELECT 1"), planner);
+    let run = one.engine.run(DATABASE, QueryRequest::new("SELECT 1"), planner);
     let step = async {
         compute_for(START).await;
         one.clock.step_wall_clock(2 * LIMIT);
@@ -179,7 +175,7 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     let one = with_threads(1).await;
     let is_told = Arc::new(AtomicBool::new(false));
     let planner = Arc::new(BusyPlanner(Arc::clone(&is_told)));
-    let run = one.engine.run(DATABASE, request("SELECT 1"), planner);
+    let run = one.engine.run(DATABASE, QueryRequest::new("SELECT 1"), planner);
     let over = async {
         compute_for(START).await;
         one.pass(LIMIT + Duration::from_secs(1));
@@ -193,10 +189,13 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
 
     // Writes are not affected. Queries wait for the permit.
     one.write("m,host=b v=1i 1").await;
-    let (second, ()) = tokio::join!(one.engine.query(DATABASE, request("SELECT 1")), async {
-        tokio::task::yield_now().await;
-        one.pass(LIMIT + Duration::from_secs(1));
-    });
+    let (second, ()) = tokio::join!(
+        one.engine.query(DATABASE, QueryRequest::new("SELECT 1")),
+        async {
+            tokio::task::yield_now().await;
+            one.pass(LIMIT + Duration::from_secs(1));
+        }
+    );
     assert!(matches!(
         second,
         Err(QueryError::Busy | QueryError::Timeout(_))
