@@ -27,7 +27,9 @@ use crate::WriteService;
 
 /// The service that answers.
 pub(super) type ServiceState = State<Arc<WriteService>>;
+/// The answer to a change.
 pub(super) type StatusResult = Result<StatusCode, ApiError>;
+/// The parameters of a handler.
 pub(super) type ServiceCall = Call<Arc<WriteService>>;
 
 /// The permissions that allow creating tables and columns.

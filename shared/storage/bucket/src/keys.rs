@@ -7,6 +7,7 @@
 //! db/<id>/manifest                   manifest
 //! db/<id>/documents                  saved queries and dashboards of a database (register)
 //! db/<id>/views                      the progress of the materialized views of a database (register)
+//! db/<id>/rules                      the progress of the rules of a database (register)
 //! db/<id>/sites                      the progress of the sites that ship rows to a database (register)
 //! tail/<id>/<stamp>-<nonce>.wal      segments
 //! data/<id>/<ulid>.parquet           one section, a Parquet file

@@ -46,7 +46,7 @@ impl ObjectHeaders {
 
 /// Uploads objects and signs URLs with which clients fetch them directly from the store. Cloning is cheap.
 #[derive(Clone, derive_more::Debug)]
-#[debug("Links({backend})")]
+#[debug("PresignedObjects({backend})")]
 pub struct PresignedObjects {
     backend: Arc<dyn ObjectStoreBackend>,
     prefix: String,
