@@ -4,10 +4,10 @@
 //!   site                                          receiving cluster
 //!   segments above the hold                       register of the sites, tail
 //!     |-- GET  /api/v3/sync/position ---------->  |   where the site is; 503 until that is known
-//!     |-- POST /api/v3/sync/rows -------------->  |   from one position to the next: begin the part, put its segment
+//!     |-- POST /api/v3/sync/rows -------------->  |   from one position to the next: start the part, put its segment
 //!     |-- POST /api/v3/sync/deletes ----------->  |   row deletes are parts of their own
 //!     |   commit: shipped up to                   |
-//!     |   the collector deletes the segments      |   cut anywhere: the site asks for its position and goes on there
+//!     |   the collector deletes the segments      |   after any failure, the site asks for its position and goes on there
 //! ```
 //!
 //! Each row gets a tag with the name of the site, and each delete the condition that the tag has this value. So sites never change

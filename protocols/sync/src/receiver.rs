@@ -16,9 +16,9 @@ use neap_write::{
 };
 use serde_json::json;
 
-/// Maximum time from before the begin of a part to the arrival of its rows. With the wait that rule W1 allows, and the time that
+/// Maximum time from before the start of a part to the arrival of its rows. With the wait that rule W1 allows, and the time that
 /// stamps may be ahead, it is less than [`neap_wal::SETTLING_TIME`].
-const MAX_BEGIN: Duration = Duration::from_secs(10);
+const MAX_START_TIME: Duration = Duration::from_secs(10);
 
 /// Time after which a site that waits for a flush asks again.
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
@@ -37,23 +37,23 @@ pub(crate) enum PartContent {
     Deletes(Vec<NamedDelete>),
 }
 
-/// The reason why a part is not begun or ended.
+/// The reason why the start or the end of a part is not recorded.
 #[derive(Debug, thiserror::Error)]
-enum BeginFailure {
+enum ProgressFailure {
     #[error(transparent)]
     Refused(#[from] PartRefusal),
     #[error(transparent)]
     Register(#[from] RegisterError),
     #[error("the store's time is unknown")]
     NoStoreTime,
-    #[error("it is unknown whether the part was begun or ended: {0}")]
+    #[error("it is unknown whether the part was started or ended: {0}")]
     Unknown(String),
 }
 
-impl From<BeginFailure> for ApiError {
-    fn from(failure: BeginFailure) -> Self {
+impl From<ProgressFailure> for ApiError {
+    fn from(failure: ProgressFailure) -> Self {
         match failure {
-            BeginFailure::Register(error) => error.into(),
+            ProgressFailure::Register(error) => error.into(),
             other => Self::json(Kind::Unavailable, other.to_string()),
         }
     }
@@ -108,7 +108,7 @@ impl SiteReceiver {
     /// Stores a part. Returns its stamp; `None` if there was nothing to store.
     ///
     /// # Errors
-    /// `Conflict`: the part does not begin at the position of the site. Other errors leave it open whether the part is stored:
+    /// `Conflict`: the part does not start at the position of the site. Other errors leave it open whether the part is stored:
     /// the site asks for its position.
     pub(crate) async fn store(
         &self,
@@ -119,9 +119,9 @@ impl SiteReceiver {
         let settled = self.settled(database.id, part).await?;
         let world = self.service.world();
         let before = world.clock_reading();
-        let started = match self.begin(database.id, part, settled).await {
+        let started = match self.start(database.id, part, settled).await {
             Ok(started) => started,
-            Err(BeginFailure::Refused(refusal)) => {
+            Err(ProgressFailure::Refused(refusal)) => {
                 return Err(self.refused(database, part, refusal).await);
             }
             Err(failure) => return Err(failure.into()),
@@ -136,9 +136,9 @@ impl SiteReceiver {
             }),
         };
         // A freeze before the arrival would allow stamps after the settling time; rule W1 refuses those after it.
-        if world.elapsed(&before) > MAX_BEGIN {
+        if world.elapsed(&before) > MAX_START_TIME {
             self.cancel(database.id, part.site, started).await;
-            let text = "the part was not begun in time";
+            let text = "the part was not started in time";
             return Err(ApiError::json(Kind::Unavailable, text));
         }
         let stored = match content {
@@ -156,18 +156,19 @@ impl SiteReceiver {
         Ok(stamp)
     }
 
-    async fn begin(
+    async fn start(
         &self,
         database: DatabaseId,
         part: &SitePart<'_>,
         settled: SettledPart,
-    ) -> Result<StartedPart, BeginFailure> {
+    ) -> Result<StartedPart, ProgressFailure> {
         let clock = self.bucket().clock();
         let change = |base: &VersionedValue<SiteProgress>| {
-            let now = base.current_at.or_else(|| clock.now()).ok_or(BeginFailure::NoStoreTime)?;
+            let now =
+                base.current_at.or_else(|| clock.now()).ok_or(ProgressFailure::NoStoreTime)?;
             let mut next = SiteProgress::clone(&base.value);
-            let started = next.begin(part, settled, now)?;
-            Ok::<_, BeginFailure>(RegisterChange::Put(next, started))
+            let started = next.start(part, settled, now)?;
+            Ok::<_, ProgressFailure>(RegisterChange::Put(next, started))
         };
         self.commit(database, change).await
     }
@@ -186,10 +187,10 @@ impl SiteReceiver {
         site: &str,
         started: StartedPart,
         end: fn(&mut SiteProgress, &str, u64) -> bool,
-    ) -> Result<(), BeginFailure> {
+    ) -> Result<(), ProgressFailure> {
         let change = |base: &VersionedValue<SiteProgress>| {
             let mut next = SiteProgress::clone(&base.value);
-            Ok::<_, BeginFailure>(if end(&mut next, site, started.number) {
+            Ok::<_, ProgressFailure>(if end(&mut next, site, started.number) {
                 RegisterChange::Put(next, ())
             } else {
                 RegisterChange::Keep(())
@@ -203,13 +204,13 @@ impl SiteReceiver {
         database: DatabaseId,
         change: impl FnMut(
             &VersionedValue<SiteProgress>,
-        ) -> Result<RegisterChange<SiteProgress, R>, BeginFailure>
+        ) -> Result<RegisterChange<SiteProgress, R>, ProgressFailure>
         + Send,
-    ) -> Result<R, BeginFailure> {
+    ) -> Result<R, ProgressFailure> {
         match self.register(database).commit(None, change).await? {
             CommitOutcome::Committed { result, .. } => Ok(result),
             CommitOutcome::Refused(failure) => Err(failure),
-            CommitOutcome::Unknown { reason } => Err(BeginFailure::Unknown(reason)),
+            CommitOutcome::Unknown { reason } => Err(ProgressFailure::Unknown(reason)),
         }
     }
 
@@ -219,7 +220,7 @@ impl SiteReceiver {
         rows: &ColumnarRows,
         memory: RequestMemoryReservation,
         context: DeleteContext,
-    ) -> StoreOutcome {
+    ) -> PartOutcome {
         let options = WriteOptions {
             precision: Precision::Nanosecond,
             accept_partial: false,
@@ -231,8 +232,8 @@ impl SiteReceiver {
         let (arrived, name) = (context.arrived, &database.name);
         let written = self.service.write_arrived_rows(memory, arrived, name, rows, options);
         match written.await {
-            Ok(accepted) => StoreOutcome::stored(accepted.stamp),
-            Err(failure) => StoreOutcome {
+            Ok(accepted) => PartOutcome::stored(accepted.stamp),
+            Err(failure) => PartOutcome {
                 is_nothing: failure.stored_nothing(),
                 result: Err(failure.into()),
             },
@@ -244,10 +245,10 @@ impl SiteReceiver {
         database: DatabaseId,
         deletes: &[NamedDelete],
         context: DeleteContext,
-    ) -> StoreOutcome {
+    ) -> PartOutcome {
         match self.service.delete_named(database, deletes, context).await {
-            Ok(deleted) => StoreOutcome::stored(deleted.stamp),
-            Err(failure) => StoreOutcome {
+            Ok(deleted) => PartOutcome::stored(deleted.stamp),
+            Err(failure) => PartOutcome {
                 is_nothing: match &failure {
                     DeleteFailure::Write(failure) => failure.stored_nothing(),
                     _ => true,
@@ -257,7 +258,7 @@ impl SiteReceiver {
         }
     }
 
-    /// Returns the answer to a part that is not stored. If the mark must rise first, sees to it that it does.
+    /// Returns the answer to a part that is not stored. Raises the mark if it must prove first whether the last part is stored.
     async fn refused(
         &self,
         database: &SiteDatabase,
@@ -282,7 +283,7 @@ impl SiteReceiver {
     }
 
     /// Writes a segment without rows, so that the next flush raises the mark, which proves whether the last part is stored. A
-    /// part that is not stored is proven some time after it was begun, so a site may ask several times.
+    /// part that is not stored is proven some time after it was started, so a site may ask several times.
     async fn raise_mark(&self, database: &SiteDatabase, part: &SitePart<'_>) {
         let marked = self.service.mark_import(&database.name, database.id, part.source);
         if let Err(error) = marked.await {
@@ -291,14 +292,14 @@ impl SiteReceiver {
     }
 }
 
-/// The outcome of storing a part that was begun.
-struct StoreOutcome {
+/// The outcome of storing a part that was started.
+struct PartOutcome {
     result: Result<Option<Stamp>, ApiError>,
     /// Whether it is certain that nothing was stored although there was something to store.
     is_nothing: bool,
 }
 
-impl StoreOutcome {
+impl PartOutcome {
     fn stored(stamp: Option<Stamp>) -> Self {
         Self {
             result: Ok(stamp),
@@ -318,7 +319,7 @@ mod tests {
     fn no_segment_of_a_part_has_a_stamp_after_the_settling_time() {
         for margins in [ProtocolMargins::NETWORK, ProtocolMargins::LOCAL] {
             let rules = ProtocolRules::new(margins);
-            let longest = MAX_BEGIN + rules.wait_limit + rules.acknowledgement_limit;
+            let longest = MAX_START_TIME + rules.wait_limit + rules.acknowledgement_limit;
             assert!(longest < SETTLING_TIME, "{margins:?}");
         }
     }

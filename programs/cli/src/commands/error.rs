@@ -220,7 +220,7 @@ pub enum CommandError {
     /// Rows are not shipped to another cluster.
     #[error(transparent)]
     Ship(#[from] ShipError),
-    /// The synchronization of a database can't be begun or ended.
+    /// The synchronization of a database can't be started or ended.
     #[error(transparent)]
     SiteSource(#[from] SiteSourceError),
     /// The data directory, or that of the backups, does not exist.

@@ -10,12 +10,12 @@
 //!     |-- answer                                  |   more than SETTLING_TIME above the time of the commit
 //! ```
 //!
-//! Rule E1: *the next part begins where the last one ended if the site knows that it was stored, because it was answered, or the
-//! mark proves it; or where the last one began if the mark proves that it was not stored and never will be.* The register is
+//! Rule E1: *the next part starts where the last one ended if the site knows that it was stored, because it was answered, or the
+//! mark proves it; or where the last one started if the mark proves that it was not stored and never will be.* The register is
 //! committed for each part, so of two requests only one goes on. A request stores its rows only if it arrived, by rule W1,
 //! shortly after the commit; so its stamp is at most [`SETTLING_TIME`] later, and a segment that appears below the mark is void.
 //! Therefore each part is stored once, however often it is sent. A part that certainly has no segment is ended in the register:
-//! at its begin if it failed, at its end if it had nothing to store.
+//! at its start if it failed, at its end if it had nothing to store.
 //!
 //! The manifest is read before the register. If it has a later part nevertheless, the register is lost or an older copy, and the
 //! site stops, because later parts would be taken for those that are stored.
@@ -26,7 +26,7 @@ use neap_bucket::{ObjectFormat, RegisterValue, Stamp, StoreTime, formats};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// Time after the begin of a part from which no segment of it can have a stamp: more than a request may wait before and after
+/// Time after the start of a part from which no segment of it can have a stamp: more than a request may wait before and after
 /// its arrival, and more than stamps may be ahead of the store's clock.
 pub const SETTLING_TIME: Duration = Duration::from_secs(30);
 
@@ -44,13 +44,13 @@ const MAX_SITE_NAME_BYTES: usize = 64;
 pub struct SiteState {
     /// The source of the site. Its parts have it in their segments.
     pub source: Ulid,
-    /// The number of the last part that was begun.
+    /// The number of the last part that was started.
     pub part: u64,
-    /// The position at which that part begins.
+    /// The position at which that part starts.
     pub from: String,
     /// The position at which it ends.
     pub to: String,
-    /// When it was begun, by the store's clock.
+    /// When it was started, by the store's clock.
     pub started_at: StoreTime,
     /// The stamp that it is ordered after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub struct SitePart<'a> {
     pub site: &'a str,
     /// The source of the site.
     pub source: Ulid,
-    /// The position at which the part begins; empty at the very beginning.
+    /// The position at which the part starts; empty for the first part of the site.
     pub from: &'a str,
     /// The position at which it ends.
     pub to: &'a str,
@@ -72,7 +72,7 @@ pub struct SitePart<'a> {
     pub after: Option<Stamp>,
 }
 
-/// A part that was begun.
+/// A part that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartedPart {
     /// The number of the part.
@@ -99,7 +99,7 @@ pub enum PartRefusal {
     /// Another database ships under the name of the site.
     #[error("another database is shipped as site '{0}'")]
     OtherSource(String),
-    /// The part does not begin at the position of the site.
+    /// The part does not start at the position of the site.
     #[error("the site is at position '{0}'")]
     OtherPosition(String),
     /// It is not known yet whether the last part is stored.
@@ -177,18 +177,18 @@ impl SiteProgress {
         Ok(Some(state))
     }
 
-    /// Begins a part. (Rule E1)
+    /// Starts a part. (Rule E1)
     ///
     /// # Errors
     /// The reason why the part must not be stored.
-    pub fn begin(
+    pub fn start(
         &mut self,
         part: &SitePart<'_>,
         settled: SettledPart,
         now: StoreTime,
     ) -> Result<StartedPart, PartRefusal> {
         if part.from == part.to {
-            return Err(PartRefusal::Invalid("a part ends after its begin"));
+            return Err(PartRefusal::Invalid("a part ends after its start"));
         }
         let (last, last_after) = match self.known(part, settled)? {
             None if !part.from.is_empty() => {
@@ -288,13 +288,13 @@ mod tests {
         }
     }
 
-    fn begin(
+    fn start(
         progress: &mut SiteProgress,
         part: &SitePart<'_>,
         settled: SettledPart,
         now: StoreTime,
     ) -> Result<u64, PartRefusal> {
-        progress.begin(part, settled, now).map(|started| started.number)
+        progress.start(part, settled, now).map(|started| started.number)
     }
 
     fn other_position(position: &str) -> Result<u64, PartRefusal> {
@@ -305,17 +305,17 @@ mod tests {
     fn answered_parts_follow_each_other_at_once() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        assert_eq!(begin(&mut progress, &part("", "a"), none, at(1)), Ok(1));
-        assert_eq!(begin(&mut progress, &part("a", "b"), none, at(2)), Ok(2));
-        assert_eq!(begin(&mut progress, &part("b", "c"), none, at(3)), Ok(3));
+        assert_eq!(start(&mut progress, &part("", "a"), none, at(1)), Ok(1));
+        assert_eq!(start(&mut progress, &part("a", "b"), none, at(2)), Ok(2));
+        assert_eq!(start(&mut progress, &part("b", "c"), none, at(3)), Ok(3));
     }
 
     #[test]
-    fn a_part_is_begun_again_only_if_the_mark_proves_that_it_is_not_stored() {
+    fn a_part_is_started_again_only_if_the_mark_proves_that_it_is_not_stored() {
         let mut progress = SiteProgress::default();
-        begin(&mut progress, &part("", "a"), settled(0, 0), at(100)).unwrap();
+        start(&mut progress, &part("", "a"), settled(0, 0), at(100)).unwrap();
         let again = |progress: &SiteProgress, settled| {
-            begin(&mut progress.clone(), &part("", "a"), settled, at(500))
+            start(&mut progress.clone(), &part("", "a"), settled, at(500))
         };
         assert_eq!(
             again(&progress, settled(130, 0)),
@@ -328,7 +328,7 @@ mod tests {
         // It is not stored, and never will be.
         assert_eq!(progress.position(&site, settled(131, 0)), Ok(""));
         assert_eq!(again(&progress, settled(131, 0)), Ok(2));
-        begin(&mut progress, &part("", "a"), settled(131, 0), at(131)).unwrap();
+        start(&mut progress, &part("", "a"), settled(131, 0), at(131)).unwrap();
         // The time of the new attempt counts.
         assert_eq!(
             again(&progress, settled(140, 0)),
@@ -337,27 +337,27 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_was_taken_back_is_begun_again_at_once() {
+    fn a_part_that_was_taken_back_is_started_again_at_once() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
-        begin(&mut progress, &part("a", "b"), none, at(2)).unwrap();
+        start(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        start(&mut progress, &part("a", "b"), none, at(2)).unwrap();
         assert!(!progress.cancel("plant-1", 1), "it is stored");
         assert!(progress.cancel("plant-1", 2));
         assert_eq!(progress.position(&part("", ""), none), Ok("a"));
-        assert_eq!(begin(&mut progress, &part("a", "c"), none, at(3)), Ok(3));
+        assert_eq!(start(&mut progress, &part("a", "c"), none, at(3)), Ok(3));
     }
 
     #[test]
     fn a_part_with_nothing_to_store_is_behind_the_site_for_ever() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        start(&mut progress, &part("", "a"), none, at(1)).unwrap();
         assert!(progress.skip("plant-1", 1));
         for mark in [none, settled(90, 0)] {
             assert_eq!(progress.position(&part("", ""), mark), Ok("a"));
         }
-        assert_eq!(begin(&mut progress, &part("a", "b"), none, at(2)), Ok(2));
+        assert_eq!(start(&mut progress, &part("a", "b"), none, at(2)), Ok(2));
         assert!(!progress.skip("plant-1", 1), "it is not the last one");
     }
 
@@ -367,13 +367,13 @@ mod tests {
         let unknown = Err(PartRefusal::UnknownRows);
         // The register is lost.
         assert_eq!(
-            begin(&mut progress, &part("", "a"), settled(90, 3), at(1)),
+            start(&mut progress, &part("", "a"), settled(90, 3), at(1)),
             unknown
         );
         // It is an older copy.
-        begin(&mut progress, &part("", "a"), settled(0, 0), at(1)).unwrap();
+        start(&mut progress, &part("", "a"), settled(0, 0), at(1)).unwrap();
         assert_eq!(
-            begin(&mut progress, &part("a", "b"), settled(90, 3), at(2)),
+            start(&mut progress, &part("a", "b"), settled(90, 3), at(2)),
             unknown
         );
         // Parts of a source count for one site only.
@@ -382,7 +382,7 @@ mod tests {
             ..part("", "a")
         };
         assert_eq!(
-            begin(&mut progress, &renamed, settled(0, 0), at(2)),
+            start(&mut progress, &renamed, settled(0, 0), at(2)),
             unknown
         );
     }
@@ -391,15 +391,15 @@ mod tests {
     fn a_part_is_ordered_after_the_one_before_even_if_another_attempt_was_taken_back() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        start(&mut progress, &part("", "a"), none, at(1)).unwrap();
         let after = Some(Stamp::new(at(2), 0));
         let next = SitePart {
             after,
             ..part("a", "b")
         };
-        begin(&mut progress, &next, none, at(3)).unwrap();
+        start(&mut progress, &next, none, at(3)).unwrap();
         assert!(progress.cancel("plant-1", 2));
-        let started = progress.begin(&part("a", "b"), none, at(4)).unwrap();
+        let started = progress.start(&part("a", "b"), none, at(4)).unwrap();
         assert_eq!(started.after, after);
     }
 
@@ -408,20 +408,20 @@ mod tests {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
         assert_eq!(
-            begin(&mut progress, &part("z", "a"), none, at(1)),
+            start(&mut progress, &part("z", "a"), none, at(1)),
             other_position("")
         );
-        begin(&mut progress, &part("", "a"), none, at(1)).unwrap();
-        begin(&mut progress, &part("a", "b"), none, at(2)).unwrap();
+        start(&mut progress, &part("", "a"), none, at(1)).unwrap();
+        start(&mut progress, &part("a", "b"), none, at(2)).unwrap();
         assert_eq!(
-            begin(&mut progress, &part("", "x"), settled(90, 2), at(3)),
+            start(&mut progress, &part("", "x"), settled(90, 2), at(3)),
             other_position("b")
         );
         let other = SitePart {
             source: Ulid(8),
             ..part("b", "c")
         };
-        let refused = begin(&mut progress, &other, none, at(3));
+        let refused = start(&mut progress, &other, none, at(3));
         assert_eq!(refused, Err(PartRefusal::OtherSource("plant-1".to_owned())));
     }
 
@@ -441,22 +441,25 @@ mod tests {
             part("", &long),
             part("a", "a"),
         ] {
-            let begun = begin(&mut progress, &refused, settled(0, 0), at(1));
-            assert!(matches!(begun, Err(PartRefusal::Invalid(_))), "{refused:?}");
+            let started = start(&mut progress, &refused, settled(0, 0), at(1));
+            assert!(
+                matches!(started, Err(PartRefusal::Invalid(_))),
+                "{refused:?}"
+            );
         }
         let names: Vec<_> = (0_u32..)
             .take(MAX_SITES + 1)
             .map(|number| (number, format!("s{number}")))
             .collect();
-        let begun = names.iter().map(|(number, site)| {
+        let started = names.iter().map(|(number, site)| {
             let part = SitePart {
                 site: site.as_str(),
                 source: Ulid(u128::from(*number)),
                 ..part("", "a")
             };
-            begin(&mut progress, &part, settled(0, 0), at(1))
+            start(&mut progress, &part, settled(0, 0), at(1))
         });
-        let refused: Vec<_> = begun.filter_map(Result::err).collect();
+        let refused: Vec<_> = started.filter_map(Result::err).collect();
         assert_eq!(refused, [PartRefusal::TooMany]);
     }
 }
