@@ -80,7 +80,7 @@ async fn a_delete_in_a_table_that_never_arrived_is_shipped_once() {
     let target = central.target();
     let mut settings = shipper_settings();
     settings.skips_history = true;
-    source.hold(&settings.held_for(), true).await.unwrap();
+    source.hold(&settings.hold_target(), true).await.unwrap();
     site.delete(Condition::EVERYTHING).await;
     let mut counts = ShippedCounts::default();
     let shipper = Shipper::new(&source, &settings);
@@ -142,7 +142,7 @@ async fn a_copy_of_a_site_does_not_go_on_where_the_other_one_is() {
     let settings = shipper_settings();
     let target = central.target();
     let source = site.source().await;
-    let hold = source.hold(&settings.held_for(), false).await.unwrap();
+    let hold = source.hold(&settings.hold_target(), false).await.unwrap();
     copy.set_hold(hold).await;
     let mut counts = ShippedCounts::default();
     site.write("m,host=a value=1 1").await;
@@ -152,7 +152,7 @@ async fn a_copy_of_a_site_does_not_go_on_where_the_other_one_is() {
     let other = copy.source().await;
     let refused = Shipper::new(&other, &settings).ship_all(&target, &mut counts).await;
     assert!(
-        matches!(refused, Err(ShipError::Position(_))),
+        matches!(refused, Err(ShipError::UnknownPosition(_))),
         "{refused:?}"
     );
     assert_eq!(counts.rows, 1);

@@ -21,24 +21,24 @@ pub enum ShipError {
         "the receiving cluster is at position '{0}', which this database has never had: it is a copy, or was restored from one; \
          ship it under another name"
     )]
-    Position(String),
-    /// The receiving cluster has forgotten rows of the site, as one that is restored from an older copy.
+    UnknownPosition(String),
+    /// The receiving cluster has lost rows of the site, as one that is restored from an older copy.
     #[error(
         "the receiving cluster is at an earlier position than before, and the rows in between are no longer kept for it here"
     )]
-    Forgotten,
+    EarlierPosition,
 }
 
 impl ShipError {
-    /// Returns whether the error may pass by itself.
-    pub(super) fn passes(&self) -> bool {
+    /// Returns whether the work may succeed later without a change by an operator.
+    pub(super) fn is_temporary(&self) -> bool {
         match self {
             Self::Target(error) => matches!(error, SiteTargetError::Temporary { .. }),
             Self::Source(error) => !matches!(
                 error,
-                SiteSourceError::Refused(_) | SiteSourceError::Gone(_)
+                SiteSourceError::Refused(_) | SiteSourceError::MissingSegment(_)
             ),
-            Self::Part(_) | Self::Position(_) | Self::Forgotten => false,
+            Self::Part(_) | Self::UnknownPosition(_) | Self::EarlierPosition => false,
         }
     }
 

@@ -16,8 +16,8 @@ use super::target::{SiteAnswer, SiteRequest, SiteTarget, SiteTargetError};
 /// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Timeout for the next bytes of an answer, longer than a server lets a write wait.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// Timeout of a request with its answer, longer than a server lets a write wait.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Maximum size of an answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
@@ -79,7 +79,7 @@ impl HttpTarget {
         }
         let mut builder = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers);
         if let Some(path) = settings.tls_ca {

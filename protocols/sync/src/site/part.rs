@@ -22,9 +22,9 @@ use crate::{
     rows_body::{decoded_bytes, push_table},
 };
 
-/// What a part ships.
+/// The content of a part.
 #[derive(Debug)]
-pub(crate) enum PartRows {
+pub(crate) enum OutgoingContent {
     Rows {
         body: Bytes,
         /// Maximum memory of the decoded rows, in bytes.
@@ -34,11 +34,11 @@ pub(crate) enum PartRows {
     Deletes(DeletesBody),
 }
 
-/// A part, and the position at which it ends.
+/// A part to ship, and the position at which it ends.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct OutgoingPart {
     pub(crate) to: SitePosition,
-    pub(crate) rows: PartRows,
+    pub(crate) content: OutgoingContent,
 }
 
 /// Rows can't be read or encoded.
@@ -92,9 +92,9 @@ impl<'a> PartBuilder<'a> {
         }
     }
 
-    /// Returns whether all of a segment is behind the position.
-    pub(crate) fn is_behind(&self, segment: &Segment) -> bool {
-        self.position.is_some_and(|position| SitePosition::behind(segment) <= position)
+    /// Returns whether all of a segment is shipped, or in a part.
+    pub(crate) fn has_passed(&self, segment: &Segment) -> bool {
+        self.position.is_some_and(|position| SitePosition::end_of(segment) <= position)
     }
 
     /// Adds the rest of a segment, as far as it fits in a part. Returns a part as soon as there is one: then the segment is
@@ -102,11 +102,14 @@ impl<'a> PartBuilder<'a> {
     ///
     /// # Errors
     /// The segment is damaged.
-    pub(crate) fn add(&mut self, segment: &Arc<Segment>) -> Result<Option<Part>, PartError> {
-        if self.is_behind(segment) {
+    pub(crate) fn add(
+        &mut self,
+        segment: &Arc<Segment>,
+    ) -> Result<Option<OutgoingPart>, PartError> {
+        if self.has_passed(segment) {
             return Ok(None);
         }
-        let end = SitePosition::behind(segment);
+        let end = SitePosition::end_of(segment);
         let Some(admitted) = self.manifest.admit(segment) else {
             self.position = Some(end);
             return Ok(None);
@@ -126,13 +129,13 @@ impl<'a> PartBuilder<'a> {
         &mut self,
         segment: &Segment,
         readable: Segment,
-    ) -> Result<Option<Part>, PartError> {
+    ) -> Result<Option<OutgoingPart>, PartError> {
         let mut decoded = DecodedStreams {
             segment: readable,
             catalog: self.catalog,
             tables: BTreeMap::new(),
         };
-        let start = self.position.map_or((0, 0), |at| at.within(segment.name()));
+        let start = self.position.map_or((0, 0), |at| at.shipped_in(segment.name()));
         for (index, entry) in segment.directory().iter().enumerate() {
             let Some((table, batch)) = decoded.next(entry.table, entry.offset)? else {
                 continue;
@@ -161,7 +164,7 @@ impl<'a> PartBuilder<'a> {
                 });
             }
         }
-        self.position = Some(SitePosition::behind(segment));
+        self.position = Some(SitePosition::end_of(segment));
         Ok(None)
     }
 
@@ -173,7 +176,7 @@ impl<'a> PartBuilder<'a> {
     }
 
     /// Returns the deletes as a part; `None` if all of their tables are dropped.
-    fn deletes(&self, deletes: &[RowDelete], to: SitePosition) -> Option<Part> {
+    fn deletes(&self, deletes: &[RowDelete], to: SitePosition) -> Option<OutgoingPart> {
         let named = deletes.iter().filter_map(|delete| {
             let table = live_table(self.catalog, delete.table)?;
             let present_name = |stored: &str| {
@@ -187,18 +190,18 @@ impl<'a> PartBuilder<'a> {
             })
         });
         let deletes: Vec<_> = named.collect();
-        (!deletes.is_empty()).then_some(Part {
+        (!deletes.is_empty()).then_some(OutgoingPart {
             to,
-            rows: PartRows::Deletes(DeletesBody { deletes }),
+            content: OutgoingContent::Deletes(DeletesBody { deletes }),
         })
     }
 
     /// Returns the rows that are left as a part; `None` if there are none.
-    pub(crate) fn finish(&mut self) -> Option<Part> {
+    pub(crate) fn finish(&mut self) -> Option<OutgoingPart> {
         let to = self.position.filter(|_| self.rows > 0)?;
-        Some(Part {
+        Some(OutgoingPart {
             to,
-            rows: PartRows::Rows {
+            content: OutgoingContent::Rows {
                 body: std::mem::take(&mut self.body).into(),
                 decoded_bytes: std::mem::take(&mut self.decoded_bytes),
                 rows: std::mem::take(&mut self.rows),

@@ -15,13 +15,13 @@ pub(crate) struct SitePosition {
     pub(crate) rows: usize,
 }
 
-/// A text is no position.
+/// The text is not a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoPosition;
+pub(crate) struct InvalidPosition;
 
 impl SitePosition {
-    /// The position behind a segment.
-    pub(crate) fn behind(segment: &Segment) -> Self {
+    /// Returns the position at which all of a segment is shipped.
+    pub(crate) fn end_of(segment: &Segment) -> Self {
         Self {
             segment: segment.name(),
             // A segment with row deletes has no streams.
@@ -31,7 +31,7 @@ impl SitePosition {
     }
 
     /// Returns the number of streams of a segment that are shipped, and the number of rows of the next one.
-    pub(crate) fn within(self, segment: SegmentName) -> (usize, usize) {
+    pub(crate) fn shipped_in(self, segment: SegmentName) -> (usize, usize) {
         if self.segment == segment {
             (self.streams, self.rows)
         } else {
@@ -48,9 +48,9 @@ impl fmt::Display for SitePosition {
 }
 
 impl FromStr for SitePosition {
-    type Err = NoPosition;
+    type Err = InvalidPosition;
 
-    fn from_str(text: &str) -> Result<Self, NoPosition> {
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
         let parse = || {
             let (segment, rest) = text.split_once('/')?;
             let (stamp, nonce) = segment.split_once('-')?;
@@ -64,7 +64,7 @@ impl FromStr for SitePosition {
                 rows: rows.parse().ok()?,
             })
         };
-        parse().ok_or(NoPosition)
+        parse().ok_or(InvalidPosition)
     }
 }
 
@@ -91,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_positions() {
+    fn other_texts_are_invalid() {
         for text in ["", "1", "1-0", "1-0/2", "1-x/2/3", "-1-0/2/3", "1-0/2/3/4"] {
-            assert_eq!(text.parse::<SitePosition>(), Err(NoPosition), "{text}");
+            assert_eq!(text.parse::<SitePosition>(), Err(InvalidPosition), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pauses after errors that pass by themselves.
+//! The pauses after errors that are temporary.
 
 use std::time::Duration;
 
@@ -6,40 +6,41 @@ use neap_bucket::World;
 
 use super::error::ShipError;
 
-/// The pauses after errors.
+/// The pause after the first error. It doubles with each further error in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// Maximum number of errors in a row after which work that ends gives up: with the pauses, about a quarter of an hour.
-pub(super) const MAX_FAILURES: usize = 20;
+/// Maximum number of errors in a row before [`Shipper::ship_all`](super::Shipper::ship_all) gives up: with the pauses, about a quarter
+/// of an hour.
+pub(super) const MAX_FAILURES: u32 = 20;
 
-/// Waits after errors, longer after each one.
+/// Counts errors in a row, and waits after each of them.
 #[derive(Debug)]
 pub(super) struct Retries {
-    pause: Duration,
-    failures: usize,
-    /// `None`: no error in a row is the last one.
-    max_failures: Option<usize>,
+    failures: u32,
+    /// `None`: no number of errors is too large.
+    max_failures: Option<u32>,
 }
 
 impl Retries {
-    pub(super) fn new(max_failures: Option<usize>) -> Self {
+    pub(super) fn new(max_failures: Option<u32>) -> Self {
         Self {
-            pause: FIRST_PAUSE,
             failures: 0,
             max_failures,
         }
     }
 
-    /// The number of errors in a row.
-    pub(super) fn failures(&self) -> usize {
+    /// Returns the number of errors in a row.
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Waits after an error. `has_progressed`: something was shipped since the last error.
     ///
     /// # Errors
-    /// The error does not pass by itself, or there were too many in a row.
+    /// The error is not temporary, or there were too many in a row.
     pub(super) async fn wait_after(
         &mut self,
         error: ShipError,
@@ -47,16 +48,37 @@ impl Retries {
         world: &World,
     ) -> Result<(), ShipError> {
         if has_progressed {
-            *self = Self::new(self.max_failures);
+            self.failures = 0;
         }
-        self.failures += 1;
-        if !error.passes() || self.max_failures.is_some_and(|max| self.failures >= max) {
+        let wait = error.retry_after().unwrap_or_else(|| self.pause()).min(MAX_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        if !error.is_temporary() || self.max_failures.is_some_and(|max| self.failures >= max) {
             return Err(error);
         }
         tracing::warn!(%error, "shipping is interrupted");
-        let wait = error.retry_after().unwrap_or(self.pause).min(MAX_PAUSE);
         world.clock.sleep(wait + world.entropy.below(FIRST_PAUSE)).await;
-        self.pause = (self.pause * 2).min(MAX_PAUSE);
         Ok(())
+    }
+
+    /// Returns the pause after the next error, if the receiving cluster asks for none.
+    fn pause(&self) -> Duration {
+        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(MAX_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        let pauses = [0, 1, 5, 6, u32::MAX].map(|failures| {
+            let retries = Retries {
+                failures,
+                max_failures: None,
+            };
+            retries.pause().as_secs()
+        });
+        assert_eq!(pauses, [1, 2, 32, 60, 60]);
     }
 }

@@ -6,8 +6,9 @@
 //!                             └─────────────────── wait ◄───────────────────────┘
 //! ```
 //!
-//! The shipper keeps nothing: what is shipped is the position that the receiving cluster knows. After a crash or a cut
-//! connection it asks again, and the receiver answers when it is certain whether the last part is stored.
+//! The shipper relies on the position that the receiving cluster knows, and not on its own record, which only shows that one of both
+//! is an older copy. After a crash or a cut connection it asks again, and the receiver answers when it is certain whether the last part
+//! is stored.
 
 use std::time::Duration;
 
@@ -16,19 +17,21 @@ use neap_manifest::ShippingHold;
 
 use super::{
     error::ShipError,
-    part::{Part, PartBuilder, PartRows},
+    part::{OutgoingContent, OutgoingPart, PartBuilder},
     position::SitePosition,
     retries::{MAX_FAILURES, Retries},
     source::{SettledSegments, SiteSource, SiteSourceError},
     target::{SiteClient, SiteIdentity, SiteTarget},
 };
 
-/// The shortest and the longest pause between two listings of work that ends.
+/// The shortest pause between two listings before the goal is reached.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest one.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The number of errors in a row, each of which halves the size of parts: down to 16 KiB.
-const MAX_HALVINGS: usize = 8;
+const MAX_HALVINGS: u32 = 8;
 
 /// The settings of a shipper.
 #[derive(Clone, Debug)]
@@ -48,7 +51,7 @@ impl ShipperSettings {
     pub const PART_BYTES: usize = 4 << 20;
 
     /// Returns the text by which the hold knows the target. Its address may change.
-    pub(crate) fn held_for(&self) -> String {
+    pub(crate) fn hold_target(&self) -> String {
         let SiteIdentity { database, site } = &self.identity;
         format!("{database} as {site}")
     }
@@ -68,14 +71,14 @@ pub struct ShippedCounts {
 }
 
 impl ShippedCounts {
-    fn add(&mut self, part: &Part) {
+    fn add(&mut self, part: &OutgoingPart) {
         self.parts += 1;
-        match &part.rows {
-            PartRows::Rows { body, rows, .. } => {
+        match &part.content {
+            OutgoingContent::Rows { body, rows, .. } => {
                 self.rows += rows;
                 self.bytes += body.len();
             }
-            PartRows::Deletes(deletes) => self.deletes += deletes.deletes.len(),
+            OutgoingContent::Deletes(deletes) => self.deletes += deletes.deletes.len(),
         }
     }
 }
@@ -118,7 +121,10 @@ impl<'a> Shipper<'a> {
     /// The site has rows from before, or another target.
     pub async fn hold(&self) -> Result<(), SiteSourceError> {
         let settings = self.settings;
-        self.source.hold(&settings.held_for(), settings.skips_history).await.map(drop)
+        self.source
+            .hold(&settings.hold_target(), settings.skips_history)
+            .await
+            .map(drop)
     }
 
     /// Ships everything that was acknowledged before this call, and counts it.
@@ -173,7 +179,7 @@ impl<'a> Shipper<'a> {
         counts: &mut ShippedCounts,
     ) -> Result<(), ShipError> {
         let settings = self.settings;
-        let hold = self.source.hold(&settings.held_for(), settings.skips_history).await?;
+        let hold = self.source.hold(&settings.hold_target(), settings.skips_history).await?;
         let client = SiteClient {
             target,
             identity: &settings.identity,
@@ -197,7 +203,7 @@ impl<'a> Shipper<'a> {
     async fn check_position(&self, position: &str, hold: &ShippingHold) -> Result<(), ShipError> {
         let (current, recorded) = (parse(position)?, parse(&hold.position)?);
         if current < recorded {
-            return Err(ShipError::Forgotten);
+            return Err(ShipError::EarlierPosition);
         }
         let is_known = match current.filter(|_| current != recorded) {
             Some(later) => self.source.has_segment(later.segment).await?,
@@ -206,7 +212,7 @@ impl<'a> Shipper<'a> {
         if is_known {
             Ok(())
         } else {
-            Err(ShipError::Position(position.to_owned()))
+            Err(ShipError::UnknownPosition(position.to_owned()))
         }
     }
 
@@ -263,7 +269,7 @@ impl<'a> Shipper<'a> {
             let Some(segment) = settled.read(self.source, *name).await? else {
                 continue;
             };
-            while !builder.is_behind(&segment) {
+            while !builder.has_passed(&segment) {
                 if let Some(part) = builder.add(&segment)? {
                     self.ship(session, &part).await?;
                 }
@@ -275,7 +281,11 @@ impl<'a> Shipper<'a> {
         Ok(())
     }
 
-    async fn ship(&self, session: &mut ShippingSession<'_>, part: &Part) -> Result<(), ShipError> {
+    async fn ship(
+        &self,
+        session: &mut ShippingSession<'_>,
+        part: &OutgoingPart,
+    ) -> Result<(), ShipError> {
         let shipped = session.client.ship(&session.position, part, session.stamp).await?;
         session.position = part.to.to_string();
         session.stamp = shipped.max(session.stamp);
@@ -291,6 +301,6 @@ fn parse(position: &str) -> Result<Option<SitePosition>, ShipError> {
     }
     match position.parse() {
         Ok(parsed) => Ok(Some(parsed)),
-        Err(_) => Err(ShipError::Position(position.to_owned())),
+        Err(_) => Err(ShipError::UnknownPosition(position.to_owned())),
     }
 }

@@ -34,7 +34,7 @@ pub enum SiteSourceError {
     Refused(#[from] ShippingRefusal),
     /// A segment is gone although it was not shipped.
     #[error("segment '{0}' is gone, although it was not shipped")]
-    Gone(Key),
+    MissingSegment(Key),
     /// The catalog that was read is older than a segment.
     #[error("the catalog of the database is older than its rows")]
     OldCatalog,
@@ -198,7 +198,10 @@ impl SettledSegments {
             };
         }
         let Some(segment) = fetched.segments.into_iter().next() else {
-            return Err(SiteSourceError::Gone(Key::Segment(source.database, name)));
+            return Err(SiteSourceError::MissingSegment(Key::Segment(
+                source.database,
+                name,
+            )));
         };
         if segment.needs_catalog() > self.catalog.version {
             return Err(SiteSourceError::OldCatalog);

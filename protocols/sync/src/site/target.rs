@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use neap_bucket::Stamp;
 use ulid::Ulid;
 
-use super::part::{Part, PartRows};
+use super::part::{OutgoingContent, OutgoingPart};
 use crate::route::{DeletesBody, PositionAnswer};
 
 /// The name under which a site ships, and the database that it ships to.
@@ -67,8 +67,8 @@ pub enum SiteTargetError {
 }
 
 impl SiteAnswer {
-    /// Returns the answer if it is a successful one. A part that begins at another position than that of the site is one of a
-    /// session that was overtaken, so a new session goes on.
+    /// Returns the answer if it is a successful one. A part that does not start at the position of the site is one of a session that
+    /// was overtaken by another one, so a new session goes on.
     fn successful(self) -> Result<Self, SiteTargetError> {
         let Self {
             status,
@@ -88,7 +88,7 @@ impl SiteAnswer {
             let answer: Result<serde_json::Value, _> = serde_json::from_slice(body);
             answer.is_ok_and(|answer| answer.pointer("/data/position").is_some())
         };
-        let passes = match *status {
+        let is_temporary = match *status {
             StatusCode::REQUEST_TIMEOUT
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -97,7 +97,7 @@ impl SiteAnswer {
             StatusCode::CONFLICT => is_overtaken(),
             _ => false,
         };
-        Err(if passes {
+        Err(if is_temporary {
             SiteTargetError::Temporary {
                 message,
                 retry_after: *retry_after,
@@ -118,7 +118,7 @@ pub trait SiteTarget: Debug + Send + Sync {
     async fn send(&self, request: SiteRequest) -> Result<SiteAnswer, SiteTargetError>;
 }
 
-/// The requests of a source.
+/// Sends the requests of a site.
 pub(crate) struct SiteClient<'a> {
     pub(crate) target: &'a dyn SiteTarget,
     pub(crate) identity: &'a SiteIdentity,
@@ -155,21 +155,21 @@ impl SiteClient<'_> {
         Ok(parsed.map_err(unexpected)?.position)
     }
 
-    /// Ships a part that begins at a position. Returns its stamp.
+    /// Ships a part that starts at a position. Returns its stamp.
     ///
     /// # Errors
     /// The request failed. The part may be stored.
     pub(crate) async fn ship(
         &self,
         from: &str,
-        part: &Part,
+        part: &OutgoingPart,
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, SiteTargetError> {
         let mut query = self.query();
         query.push(("from", from.to_owned()));
         query.push(("to", part.to.to_string()));
-        let (path, content_type, body) = match &part.rows {
-            PartRows::Rows {
+        let (path, content_type, body) = match &part.content {
+            OutgoingContent::Rows {
                 body,
                 decoded_bytes,
                 ..
@@ -178,7 +178,7 @@ impl SiteClient<'_> {
                 let path = "/api/v3/sync/rows";
                 (path, "application/octet-stream", body.clone())
             }
-            PartRows::Deletes(deletes) => {
+            OutgoingContent::Deletes(deletes) => {
                 let path = "/api/v3/sync/deletes";
                 (path, "application/json", deletes_body(deletes)?)
             }
