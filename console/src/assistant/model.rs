@@ -7,6 +7,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use neap_bucket::Secret;
+use neap_http_client::{ResponseBodyError, read_response};
 use neap_rules::{OutgoingUrlError, outgoing_client, parse_outgoing_url};
 use reqwest::{Client, Url};
 use serde::Deserialize;
@@ -55,6 +56,15 @@ impl From<reqwest::Error> for ModelError {
             Self::Timeout
         } else {
             Self::Request(error.without_url())
+        }
+    }
+}
+
+impl From<ResponseBodyError> for ModelError {
+    fn from(error: ResponseBodyError) -> Self {
+        match error {
+            ResponseBodyError::TooLong(_) => Self::TooLong,
+            ResponseBodyError::Interrupted(error) => error.into(),
         }
     }
 }
@@ -146,13 +156,7 @@ impl Model {
         if !response.status().is_success() {
             return Err(ModelError::Status(response.status()));
         }
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if answer.len().saturating_add(chunk.len()) > MAX_ANSWER_BYTES {
-                return Err(ModelError::TooLong);
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = read_response(&mut response, MAX_ANSWER_BYTES).await?;
         content(&answer).ok_or(ModelError::Unexpected)
     }
 }

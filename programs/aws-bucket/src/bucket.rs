@@ -6,8 +6,8 @@ use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
 };
-use neap_aws_chain::{AwsCredentialChain, with_causes};
-use neap_bucket::{ObjectStoreKind, StoreConfig, StoreConfigError, World};
+use neap_aws_chain::AwsCredentialChain;
+use neap_bucket::{ObjectStoreKind, StoreConfig, StoreConfigError, World, with_causes};
 
 use crate::sdk_client;
 

@@ -3,7 +3,7 @@
 //!
 //! The chain is large, and functions have the credentials of their role, so they do not include it.
 
-use std::{error::Error, iter, sync::Arc, time::UNIX_EPOCH};
+use std::{error::Error, sync::Arc, time::UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region};
@@ -18,7 +18,7 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::{
     http::SharedHttpClient, runtime_components::RuntimeComponents,
 };
-use neap_bucket::{AwsCredentialSource, AwsLease, StoreConfig};
+use neap_bucket::{AwsCredentialSource, AwsLease, StoreConfig, with_causes};
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
@@ -99,12 +99,6 @@ fn https_client() -> SharedHttpClient {
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
     })
-}
-
-/// Returns the text of an error with all its causes, which errors of the SDK do not repeat.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let causes = iter::successors(Some(error), |cause| (**cause).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Converts an error of the SDK. Its text has all causes, which name what is missing, and the profile that was searched for.

@@ -70,7 +70,6 @@ mod sweep_schedule;
 mod sync;
 mod sync_options;
 pub mod terminal;
-mod this_machine;
 mod tls;
 mod traces;
 mod unitless_sizes;
@@ -104,9 +103,7 @@ use self::{
     tls::{TlsContext, TlsFiles},
     traces::{TraceExport, TracesExporter},
 };
-pub use self::{
-    error::ServeError, options::ServeArgs, this_machine::is_this_machine, variables::Variables,
-};
+pub use self::{error::ServeError, options::ServeArgs, variables::Variables};
 use crate::console::Console;
 
 /// Maximum time of the last flush.

@@ -7,7 +7,7 @@ use neap_assembly::options::parse_nonzero_duration;
 use neap_sync::{HttpTarget, HttpTargetError, HttpTargetSettings, ShipperSettings, SiteIdentity};
 use url::Url;
 
-use super::{error::ServeError, this_machine::is_this_machine};
+use super::error::ServeError;
 
 /// The options of the synchronization with another cluster.
 #[derive(Args, Clone, Debug)]
@@ -72,7 +72,6 @@ impl SyncArgs {
         let connection = HttpTargetSettings {
             url,
             tls_ca: self.sync_tls_ca.as_deref(),
-            bypasses_proxy: is_this_machine(url),
         };
         let target = HttpTarget::new(connection, token.as_deref().map(str::trim))?;
         let databases = self.sync_databases.iter().map(String::as_str).map(|text| {

@@ -20,10 +20,11 @@ use std::{
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Request, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use neap_bucket::{TRACE_TARGET, World};
 use neap_http::RequestTracer;
+use neap_http_client::{is_this_machine, read_response_start};
 use opentelemetry::{
     Context, KeyValue,
     propagation::TextMapPropagator,
@@ -44,7 +45,6 @@ use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 use url::Url;
 
 use super::{ServeError, version::VERSION};
-use crate::this_machine::is_this_machine;
 
 /// Maximum number of spans that wait to be sent.
 const MAX_QUEUED_SPANS: usize = 2_048;
@@ -273,14 +273,8 @@ async fn send(
     request: reqwest::Request,
 ) -> Result<Response<Bytes>, HttpError> {
     let mut answer = http.execute(request).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER_BYTES {
-            break;
-        }
-    }
-    let mut response = Response::new(body.freeze());
+    let body = read_response_start(&mut answer, MAX_ANSWER_BYTES).await?;
+    let mut response = Response::new(body);
     *response.status_mut() = answer.status();
     *response.headers_mut() = answer.headers().clone();
     Ok(response)

@@ -10,7 +10,8 @@ use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration}
 
 use neap_bucket::World;
 use neap_catalog::MAX_PLUGIN_BYTES;
-use reqwest::{Client, Response, Url};
+use neap_http_client::{ResponseBodyError, read_response};
+use reqwest::{Client, Url};
 use semver::{Version, VersionReq};
 use serde::Serialize;
 
@@ -307,31 +308,20 @@ async fn fetch(url: &Url, max_bytes: u64, https_only: bool) -> Result<Vec<u8>, P
             url: shown(url),
         });
     }
-    read(&mut response, url, max_bytes, failed).await
+    let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    match read_response(&mut response, limit).await {
+        Ok(body) => Ok(body.into()),
+        Err(ResponseBodyError::Interrupted(error)) => Err(failed(error)),
+        Err(ResponseBodyError::TooLong(_)) => Err(PluginCodeError::Repository(format!(
+            "{}: more than {max_bytes} bytes",
+            shown(url)
+        ))),
+    }
 }
 
 fn text(bytes: Vec<u8>, url: &Url) -> Result<String, PluginCodeError> {
     let no_text = |_| PluginCodeError::Repository(format!("{}: not valid UTF-8", shown(url)));
     String::from_utf8(bytes).map_err(no_text)
-}
-
-async fn read(
-    response: &mut Response,
-    url: &Url,
-    max_bytes: u64,
-    failed: impl Fn(reqwest::Error) -> PluginCodeError,
-) -> Result<Vec<u8>, PluginCodeError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(&failed)? {
-        if body.len() as u64 + chunk.len() as u64 > max_bytes {
-            let url = shown(url);
-            return Err(PluginCodeError::Repository(format!(
-                "{url}: more than {max_bytes} bytes"
-            )));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn address(base: &str, path: &str) -> Result<Url, PluginCodeError> {

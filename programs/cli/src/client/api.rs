@@ -2,13 +2,15 @@
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use neap_bucket::World;
+use neap_http_client::{
+    CertificatesError, is_this_machine, read_certificates, read_response_start,
+};
 use neap_query::EMPTY_TABLE_HEADER;
-use neap_server::is_this_machine;
 
 use super::{
     ClientError,
@@ -81,7 +83,9 @@ impl Client {
             .no_gzip()
             .default_headers(authorization(connection.token.as_ref())?);
         if let Some(path) = &connection.tls_ca {
-            for certificate in read_certificates(path)? {
+            let certificates = read_certificates(path);
+            let unusable = |error: CertificatesError| ClientError::Settings(error.to_string());
+            for certificate in certificates.map_err(unusable)? {
                 http = http.add_root_certificate(certificate);
             }
         }
@@ -181,14 +185,8 @@ impl Client {
     }
 
     async fn read_text(&self, mut response: Response) -> Result<String, ClientError> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = self.next_chunk(&mut response).await? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_TEXT_BYTES {
-                bytes.truncate(MAX_TEXT_BYTES);
-                break;
-            }
-        }
+        let read = read_response_start(&mut response, MAX_TEXT_BYTES).await;
+        let bytes = read.map_err(|error| ClientError::of_request(&self.url, &error))?;
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
     }
 
@@ -412,18 +410,6 @@ fn bearer(token: &str) -> Result<header::HeaderValue, ClientError> {
 
 fn session_ended() -> ClientError {
     ClientError::Settings("the session has ended: sign in again with neap auth login".to_owned())
-}
-
-fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
-    let read = std::fs::read(path).map_err(|error| error.to_string());
-    let certificates =
-        read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
-    certificates.map_err(|reason| {
-        let path = path.display();
-        ClientError::Settings(format!(
-            "cannot read the certificates in '{path}': {reason}"
-        ))
-    })
 }
 
 #[cfg(test)]

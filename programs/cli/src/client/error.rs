@@ -1,7 +1,8 @@
 //! Errors of requests to a server.
 
-use std::{borrow::Cow, error::Error, fmt::Write, time::Duration};
+use std::{borrow::Cow, error::Error, time::Duration};
 
+use neap_bucket::with_causes;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -133,18 +134,10 @@ pub(super) fn address(url: &reqwest::Url) -> String {
 
 /// Returns the causes of an error, without the address, which the message already contains.
 fn innermost_reasons(error: &reqwest::Error) -> String {
-    let mut reasons = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let separator = if reasons.is_empty() { "" } else { ": " };
-        write!(reasons, "{separator}{error}").ok();
-        cause = error.source();
+    if error.is_timeout() {
+        return "the time is over".to_owned();
     }
-    match (reasons.is_empty(), error.is_timeout()) {
-        (_, true) => "the time is over".to_owned(),
-        (true, false) => error.to_string(),
-        (false, false) => reasons,
-    }
+    error.source().map_or_else(|| error.to_string(), with_causes)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
 use neap_assembly::options::parse_nonzero_duration;
 use neap_bucket::{Secret, StoreConfig, World};
-use neap_server::{console::Console, is_this_machine};
+use neap_server::console::Console;
 use neap_sync::{
     HttpTarget, HttpTargetSettings, ShippedCounts, Shipper, ShipperSettings, SiteIdentity,
     SiteSource,
@@ -106,7 +106,6 @@ async fn ship(
     let connection = HttpTargetSettings {
         url: to,
         tls_ca: args.tls_ca.as_deref(),
-        bypasses_proxy: is_this_machine(to),
     };
     let target = HttpTarget::new(connection, args.token.as_ref().map(Secret::reveal))?;
     if args.follow {

@@ -3,11 +3,13 @@
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use neap_bucket::Stamp;
+use neap_bucket::{Stamp, with_causes};
 use neap_http::STAMP_HEADER;
+use neap_http_client::{
+    CertificatesError, is_this_machine, read_certificates, read_response_start,
+};
 use reqwest::{
-    Certificate, Client, Response, Url,
+    Client, Response, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 
@@ -29,8 +31,6 @@ pub struct HttpTargetSettings<'a> {
     pub url: &'a Url,
     /// A PEM file with certificate authorities to trust beside those of the system.
     pub tls_ca: Option<&'a Path>,
-    /// Whether the proxy of the environment is left out.
-    pub bypasses_proxy: bool,
 }
 
 /// A target can't be set up.
@@ -40,13 +40,8 @@ pub enum HttpTargetError {
     #[error("the token has characters that a header can't hold")]
     Token,
     /// The certificates can't be read.
-    #[error("cannot read the certificates in '{path}': {reason}")]
-    Certificates {
-        /// The file.
-        path: String,
-        /// The cause.
-        reason: String,
-    },
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     /// The client of HTTP can't be set up.
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -87,7 +82,7 @@ impl HttpTarget {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        if settings.bypasses_proxy {
+        if is_this_machine(settings.url) {
             builder = builder.no_proxy();
         }
         Ok(Self {
@@ -116,48 +111,15 @@ impl HttpTarget {
         let mut response = builder.body(body).send().await?;
         Ok(SiteAnswer {
             status: response.status(),
-            stamp: number(&response, STAMP_HEADER.as_str()).map(Stamp::from_u64),
-            retry_after: number(&response, RETRY_AFTER.as_str()).map(Duration::from_secs),
-            body: read(&mut response).await?,
+            stamp: header_number(&response, STAMP_HEADER.as_str()).map(Stamp::from_u64),
+            retry_after: header_number(&response, RETRY_AFTER.as_str()).map(Duration::from_secs),
+            body: read_response_start(&mut response, MAX_ANSWER_BYTES).await?,
         })
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, HttpTargetError> {
-    let read = std::fs::read(path).map_err(|error| error.to_string());
-    let certificates =
-        read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
-    certificates.map_err(|reason| HttpTargetError::Certificates {
-        path: path.display().to_string(),
-        reason,
-    })
-}
-
-fn number(response: &Response, header: &str) -> Option<u64> {
+fn header_number(response: &Response, header: &str) -> Option<u64> {
     response.headers().get(header)?.to_str().ok()?.parse().ok()
-}
-
-/// Reads a body, or its first part if it is too long.
-async fn read(response: &mut Response) -> Result<Bytes, reqwest::Error> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER_BYTES {
-            break;
-        }
-    }
-    Ok(body.freeze())
-}
-
-/// Returns an error of the HTTP library with its causes.
-fn with_causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[async_trait]
@@ -182,7 +144,6 @@ mod tests {
         let settings = HttpTargetSettings {
             url: &url,
             tls_ca: None,
-            bypasses_proxy: true,
         };
         let target = HttpTarget::new(settings, Some("secret")).unwrap();
         assert!(!format!("{target:?}").contains("secret"));

@@ -33,6 +33,7 @@ mod counting_store;
 mod credentials;
 mod directory;
 mod environment;
+mod error_causes;
 mod export_name;
 mod faulty_store;
 pub mod formats;
@@ -79,6 +80,7 @@ pub use directory::{
     DirectoryAccess, DirectoryError, DirectoryStore, DirectoryTime, ExposedDirectory,
 };
 pub use environment::{environment_variables_of, with_environment};
+pub use error_causes::with_causes;
 pub use export_name::{ExportName, ExportNameError};
 pub use faulty_store::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
 pub use key_policy::{

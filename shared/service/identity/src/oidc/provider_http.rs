@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use neap_http_client::{ResponseBodyError, is_this_machine, read_response};
 use reqwest::{Client, Response, StatusCode, header::CONTENT_TYPE, redirect::Policy};
 use serde::de::DeserializeOwned;
-use url::{Host, Url, form_urlencoded};
+use url::{Url, form_urlencoded};
 
 use crate::IdentityError;
 
@@ -72,13 +73,13 @@ impl ProviderHttp {
 }
 
 async fn parse<T: DeserializeOwned>(url: &Url, mut response: Response) -> Result<T, IdentityError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER_BYTES {
+    let body = match read_response(&mut response, MAX_ANSWER_BYTES).await {
+        Ok(body) => body,
+        Err(ResponseBodyError::Interrupted(error)) => return Err(failed(error)),
+        Err(ResponseBodyError::TooLong(_)) => {
             return Err(unusable(format!("the answer of {url} is too long")));
         }
-    }
+    };
     let document = serde_json::from_slice(&body);
     document.map_err(|error| unusable(format!("the answer of {url} is unusable: {error}")))
 }
@@ -103,15 +104,6 @@ pub(crate) fn is_secure(url: &Url) -> bool {
         "https" => true,
         "http" => is_this_machine(url),
         _ => false,
-    }
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

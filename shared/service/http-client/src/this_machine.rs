@@ -1,15 +1,15 @@
 //! Recognizes URLs of this machine.
 
-use std::net::IpAddr;
+use url::{Host, Url};
 
-use url::Url;
-
-/// Returns whether the URL is on this machine, so that proxy settings of the environment are ignored.
+/// Returns whether the URL is on this machine, so that proxies of the environment are not used, and encryption is not needed.
 pub fn is_this_machine(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    })
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_are_bypassed_for_this_machine() {
+    fn loopback_addresses_are_on_this_machine() {
         for (address, expected) in [
             ("http://127.0.0.1:8181", true),
             ("http://localhost", true),
