@@ -1,15 +1,12 @@
 //! The options of the assistant of the console.
 
-use std::{fs::File, io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use neap_bucket::Secret;
 use neap_console::{Assistant, ModelSettings};
 
-use super::ServeError;
-
-/// Maximum bytes of a file with a key.
-const MAX_KEY_BYTES: u64 = 16 << 10;
+use super::{ServeError, private_file};
 
 /// The options of the assistant of the console.
 #[derive(Args, Debug)]
@@ -68,15 +65,13 @@ impl AssistantArgs {
         if self.assistant_key.is_some() {
             return Err(ServeError::TwoAssistantKeys);
         }
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text))
-            .map_err(|error| ServeError::AssistantKey {
+        match private_file::read_secret(path) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) => Err(ServeError::AssistantKey {
                 path: path.display().to_string(),
                 error,
-            })?;
-        let Ok(key) = text.parse::<Secret>();
-        Ok(Some(key))
+            }),
+        }
     }
 }
 

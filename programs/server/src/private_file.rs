@@ -1,13 +1,36 @@
-//! Checks the permissions of private files.
+//! Private files: their permissions, and secrets in them.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
-use neap_bucket::{DirectoryAccess, ExposedDirectory};
+use neap_bucket::{DirectoryAccess, ExposedDirectory, Secret};
 
 use crate::console::Console;
 
 /// Permission bits of group and others.
 const GROUP_AND_OTHERS: u32 = 0o077;
+
+/// Maximum bytes of a file with a key or a token.
+const MAX_SECRET_BYTES: u64 = 16 << 10;
+
+/// Reads a file with a key or a token.
+///
+/// # Errors
+/// The file can't be read, is not UTF-8, or has more than 16 KiB.
+pub(super) fn read_secret(path: &Path) -> io::Result<Secret> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_SECRET_BYTES {
+        let reason = format!("the file has more than {MAX_SECRET_BYTES} bytes");
+        return Err(io::Error::other(reason));
+    }
+    let Ok(secret) = text.parse::<Secret>();
+    Ok(secret)
+}
 
 /// Warns if users other than the owner may read the file of an option.
 pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
@@ -52,6 +75,18 @@ mod tests {
         insta::assert_snapshot!(warned("--tls-key", 0o640), @"warning: --tls-key /secret: users other than its owner may read it; chmod 600 /secret");
         assert_eq!(warned("--sync-token-file", 0o600), "");
         insta::assert_snapshot!(warned("--sync-token-file", 0o604), @"warning: --sync-token-file /secret: users other than its owner may read it; chmod 600 /secret");
+    }
+
+    #[test]
+    fn a_secret_that_is_too_long_is_refused_and_not_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let longest = "x".repeat(16 << 10);
+        fs::write(&path, &longest).unwrap();
+        assert_eq!(read_secret(&path).unwrap().reveal(), longest);
+        fs::write(&path, longest + "x").unwrap();
+        let refused = read_secret(&path).unwrap_err().to_string();
+        assert_eq!(refused, "the file has more than 16384 bytes");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use neap_assembly::options::parse_nonzero_duration;
 use neap_sync::{HttpTarget, HttpTargetError, HttpTargetSettings, ShipperSettings, SiteIdentity};
 use url::Url;
 
-use super::error::ServeError;
+use super::{error::ServeError, private_file};
 
 /// The options of the synchronization with another cluster.
 #[derive(Args, Clone, Debug)]
@@ -65,7 +65,7 @@ impl SyncArgs {
         }
         let token = match &self.sync_token_file {
             None => None,
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            Some(path) => Some(private_file::read_secret(path).map_err(|error| {
                 ServeError::Sync(format!("--sync-token-file {}: {error}", path.display()))
             })?),
         };
@@ -73,7 +73,8 @@ impl SyncArgs {
             url,
             tls_ca: self.sync_tls_ca.as_deref(),
         };
-        let target = HttpTarget::new(connection, token.as_deref().map(str::trim))?;
+        let token_text = token.as_ref().map(|token| token.reveal().trim());
+        let target = HttpTarget::new(connection, token_text)?;
         let databases = self.sync_databases.iter().map(String::as_str).map(|text| {
             let (name, database) = text.split_once('=').unwrap_or((text, text));
             let settings = ShipperSettings {
