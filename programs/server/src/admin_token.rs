@@ -81,11 +81,13 @@ pub(super) async fn install(
 /// The text is not a hash, or the store does not answer.
 pub(super) async fn install_hash(hash: &Secret, catalog: &Catalog) -> Result<(), ServeError> {
     let text = hash.reveal().trim();
-    if text.is_empty() || catalog.root(ANY_AGE).await?.value.has_admin_token() {
+    if text.is_empty() {
         return Ok(());
     }
     let parsed: TokenHash = text.parse()?;
-    catalog.install_admin_token(parsed, None).await?;
+    if !catalog.root(ANY_AGE).await?.value.has_admin_token() {
+        catalog.install_admin_token(parsed, None).await?;
+    }
     Ok(())
 }
 
@@ -158,14 +160,26 @@ mod tests {
     async fn the_hash_of_a_token_is_installed_in_a_cluster_without_tokens() {
         let catalog = catalog();
         let secret = |text: &str| text.parse::<Secret>().unwrap();
-        let refused = install_hash(&secret("apiv3_secret"), &catalog).await.unwrap_err();
-        insta::assert_snapshot!(refused, @"--admin-token-hash: not a SHA-512 in hexadecimal");
         let [first, second] = ["first", "second"].map(|token| SecretToken::new(token).hash());
         install_hash(&secret(&first.to_hex()), &catalog).await.unwrap();
         install_hash(&secret(&second.to_hex()), &catalog).await.unwrap();
         let root = catalog.root(ANY_AGE).await.unwrap();
         let hashes: Vec<_> = root.value.tokens().values().map(|entry| &entry.hash).collect();
         assert_eq!(hashes, [&first]);
+    }
+
+    #[tokio::test]
+    async fn a_text_that_is_no_hash_is_refused_even_if_a_token_exists() {
+        let catalog = catalog();
+        let token = "apiv3_secret".parse::<Secret>().unwrap();
+        for _ in 0..2 {
+            let refused = install_hash(&token, &catalog).await.unwrap_err();
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(refused, @"--admin-token-hash: not a SHA-512 in hexadecimal");
+            }
+            let hash = SecretToken::new("first").hash();
+            catalog.install_admin_token(hash, None).await.unwrap();
+        }
     }
 
     #[tokio::test]
