@@ -71,12 +71,19 @@ pub(crate) struct EngineRouteProvider {
 }
 
 impl EngineRouteProvider {
-    pub(crate) fn new(options: &EngineFunctionOptions, opened: FunctionStore) -> Self {
-        Self {
-            service: QueryService::new(&options.service, opened),
+    /// Creates the provider without sending requests to the store.
+    ///
+    /// # Errors
+    /// An option is invalid.
+    pub(crate) fn new(
+        options: &EngineFunctionOptions,
+        opened: FunctionStore,
+    ) -> Result<Self, OptionsError> {
+        Ok(Self {
+            service: QueryService::new(&options.service, opened)?,
             plugins: options.plugins.clone(),
             processing: OnceCell::new(),
-        }
+        })
     }
 
     async fn processing(&self) -> Result<&ProcessingEngine, ApiError> {
@@ -134,7 +141,7 @@ impl EngineFunction {
     /// An option is invalid.
     pub fn new(options: &EngineFunctionOptions, world: &World) -> Result<Self, OptionsError> {
         let opened = options.service.open(world)?;
-        let parts = Arc::new(EngineRouteProvider::new(options, opened));
+        let parts = Arc::new(EngineRouteProvider::new(options, opened)?);
         let http = parts.service.http_function(Arc::clone(&parts) as _);
         let store = &options.service.common.store;
         Ok(Self {

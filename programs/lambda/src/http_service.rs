@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{BoxError, Router};
 use neap_bucket::ProtocolRules;
-use neap_catalog::{Catalog, CatalogError};
+use neap_catalog::{Catalog, CatalogError, TokenHash};
 use neap_http::{
     ApiError, ClusterId, Kind, PingAnswer, ServerInfo, ServiceContext, health_routes,
     metrics_routes, with_common_layers,
@@ -44,22 +44,15 @@ pub(crate) fn complete_routes(
     with_common_layers(routes.merge(monitoring_routes(opened)), common)
 }
 
-/// Reads the catalog, and installs the operator token of the options if the cluster has no administrator token.
+/// Reads the catalog, and installs the operator token if the cluster has no administrator token.
 pub(crate) async fn prepare_catalog(
     catalog: &Catalog,
-    access: &AccessOptions,
+    operator: Option<&TokenHash>,
 ) -> Result<ProtocolRules, ApiError> {
     let rules = catalog.rules().await.map_err(catalog_unavailable)?;
-    let hash = access.operator_hash().map_err(|error| {
-        tracing::error!(%error, "the operator token is not installed");
-        ApiError::json(
-            Kind::Internal,
-            "the function is not configured; see its log",
-        )
-    })?;
     let has_admin = catalog.known_root().is_some_and(|root| root.value.has_admin_token());
-    if let Some(hash) = hash.filter(|_| !has_admin) {
-        let installed = catalog.install_admin_token(hash, None).await;
+    if let Some(hash) = operator.filter(|_| !has_admin) {
+        let installed = catalog.install_admin_token(hash.clone(), None).await;
         installed.map_err(catalog_unavailable)?;
     }
     Ok(rules)

@@ -51,7 +51,11 @@ async fn declared_routes_are_those_that_are_served() {
     let query = (QueryProgram::INTERFACE, served(routes, &opened).await);
 
     let (options, opened) = open::<EngineProgram>(&place);
-    let routes = EngineRouteProvider::new(&options, opened.clone()).routes().await.unwrap();
+    let routes = EngineRouteProvider::new(&options, opened.clone())
+        .unwrap()
+        .routes()
+        .await
+        .unwrap();
     let engine = (EngineProgram::INTERFACE, served(routes, &opened).await);
 
     for (interface, served) in [write, query, engine] {

@@ -102,7 +102,7 @@ impl QueryRouteProvider {
         options: &QueryFunctionOptions,
         opened: FunctionStore,
     ) -> Result<Self, OptionsError> {
-        let service = QueryService::new(&options.service, opened);
+        let service = QueryService::new(&options.service, opened)?;
         let world = service.opened.bucket.world();
         let distribution = &options.distribution;
         let invoker = (distribution.distributed_max_workers > 0).then(|| {

@@ -14,7 +14,7 @@ use axum::{
 };
 use clap::{Parser, builder::BoolishValueParser};
 use neap_bucket::{ProtocolRules, StoreKind, World};
-use neap_catalog::{Catalog, DatabaseAction, HardDelete, validate_database_name};
+use neap_catalog::{Catalog, DatabaseAction, HardDelete, TokenHash, validate_database_name};
 use neap_console::{
     PageBucket, SessionServer, bucket_page_routes, document_routes, session_routes,
 };
@@ -188,6 +188,7 @@ pub(crate) struct WriteRouteProvider {
     options: WriteFunctionOptions,
     opened: FunctionStore,
     catalog: Arc<Catalog>,
+    operator_hash: Option<TokenHash>,
     identity: Option<Arc<IdentityService>>,
     service: OnceLock<Arc<WriteService>>,
 }
@@ -199,6 +200,7 @@ impl WriteRouteProvider {
     ) -> Result<Self, OptionsError> {
         let catalog = options.writes.catalog(&opened);
         Ok(Self {
+            operator_hash: options.access.operator_hash()?,
             identity: options.access.identity(&catalog)?,
             catalog,
             options: options.clone(),
@@ -212,7 +214,7 @@ impl WriteRouteProvider {
 impl RouteProvider for WriteRouteProvider {
     async fn routes(&self) -> Result<Router, ApiError> {
         let access = &self.options.access;
-        let rules = prepare_catalog(&self.catalog, access).await?;
+        let rules = prepare_catalog(&self.catalog, self.operator_hash.as_ref()).await?;
         let (common, writes) = (&self.options.common, &self.options.writes);
         let service = self.service.get_or_init(|| {
             let service = writes.write_service(common, &self.opened, &self.catalog, rules);
@@ -313,7 +315,6 @@ impl Program for WriteProgram {
         options: &WriteFunctionOptions,
         world: &World,
     ) -> Result<Arc<dyn Function>, OptionsError> {
-        options.access.operator_hash()?;
         let opened = options.writes.open(&options.common, world)?;
         let served = Arc::new(WriteRouteProvider::new(options, opened.clone())?);
         let http = http_function(&options.http, &opened, served, fault_of_body);

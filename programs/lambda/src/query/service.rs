@@ -9,7 +9,7 @@ use std::{
 use axum::{BoxError, Router};
 use clap::{Args, builder::BoolishValueParser};
 use neap_bucket::{ProtocolRules, World};
-use neap_catalog::{Catalog, HardDelete};
+use neap_catalog::{Catalog, HardDelete, TokenHash};
 use neap_http::ApiError;
 use neap_identity::IdentityService;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
@@ -48,9 +48,8 @@ pub(crate) struct QueryServiceOptions {
 }
 
 impl QueryServiceOptions {
-    /// Checks the options, and opens the store.
+    /// Opens the store.
     pub(crate) fn open(&self, world: &World) -> Result<FunctionStore, OptionsError> {
-        self.access.operator_hash()?;
         self.writes.open(&self.common, world)
     }
 }
@@ -97,6 +96,7 @@ pub(crate) struct QueryService {
     pub(crate) options: QueryServiceOptions,
     pub(crate) opened: FunctionStore,
     pub(crate) catalog: Arc<Catalog>,
+    operator_hash: Option<TokenHash>,
     writes: OnceLock<Arc<WriteService>>,
 }
 
@@ -111,13 +111,21 @@ pub(crate) struct QueryServiceParts {
 }
 
 impl QueryService {
-    pub(crate) fn new(options: &QueryServiceOptions, opened: FunctionStore) -> Self {
-        Self {
+    /// Creates the service without sending requests to the store.
+    ///
+    /// # Errors
+    /// An option is invalid.
+    pub(crate) fn new(
+        options: &QueryServiceOptions,
+        opened: FunctionStore,
+    ) -> Result<Self, OptionsError> {
+        Ok(Self {
             catalog: options.writes.catalog(&opened),
+            operator_hash: options.access.operator_hash()?,
             options: options.clone(),
             opened,
             writes: OnceLock::new(),
-        }
+        })
     }
 
     /// Reads the catalog, and creates the parts that depend on it.
@@ -125,7 +133,7 @@ impl QueryService {
     /// # Errors
     /// The catalog can't be read, or the engine can't be started.
     pub(crate) async fn assemble(&self) -> Result<QueryServiceParts, ApiError> {
-        let rules = prepare_catalog(&self.catalog, &self.options.access).await?;
+        let rules = prepare_catalog(&self.catalog, self.operator_hash.as_ref()).await?;
         let tail = self.tail();
         let engine = self.engine(tail.clone(), rules)?;
         let writes = self.writes.get_or_init(|| {
