@@ -299,9 +299,9 @@ impl TailReader {
     }
 
     async fn page(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        let prefix = request.prefix;
+        let (limit, prefix) = (self.settings.request_timeout, request.prefix);
         let page = self.bucket.list(request);
-        self.with_timeout(Operation::List, prefix, page).await
+        self.bucket.in_time(limit, Operation::List, prefix, page).await
     }
 
     /// Fetches segments from the cache or, concurrently, from the store.
@@ -382,9 +382,9 @@ impl TailReader {
         name: SegmentName,
     ) -> Result<Option<Arc<Segment>>, TailError> {
         let key = Key::Segment(database, name);
-        let text = key.to_string();
+        let limit = self.settings.request_timeout;
         let get = self.bucket.get(&key, GetOptions::default());
-        match self.with_timeout(Operation::Get, &text, get).await?.value {
+        match self.bucket.in_time(limit, Operation::Get, &key, get).await?.value {
             Get::Found(object) => {
                 let segment = Arc::new(Segment::decode(database, name, object.bytes)?);
                 if !segment.is_damaged() {
@@ -414,23 +414,6 @@ impl TailReader {
     pub fn cached_bytes(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.weighted_size()
-    }
-
-    async fn with_timeout<T>(
-        &self,
-        operation: Operation,
-        key: &str,
-        answer: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let limit = self.settings.request_timeout;
-        let answer = self.bucket.world().timeout(limit, answer).await;
-        answer.unwrap_or_else(|| {
-            Err(StoreError::Unavailable {
-                operation,
-                key: key.to_owned(),
-                reason: format!("no answer within {} ms", limit.as_millis()),
-            })
-        })
     }
 }
 
