@@ -10,14 +10,18 @@
 //! | [`ProcessingEngine`] | the processing engine: plugins, their worker processes, and their database |
 //! | [`ProcessingOptions`] | its settings, as command-line options of the server and of the engine function |
 //! | [`CatalogLimitOptions`] | limits on databases, tables and columns, as command-line options of the server and of the functions |
+//! | [`NotifierOptions`] | the targets of notifications, as command-line options of the server and of the query function |
 //! | [`plugin_files`] | `system.plugin_files` for processes without an engine |
 //! | [`stores`], [`store_location`] | open the store that options or a URL name |
 //! | [`options`] | the parsers of option values, such as durations and sizes |
 //!
-//! The stores need the feature `stores`, their locations `locations`, the plugins `plugins`, and the limits `limits`.
+//! The stores need the feature `stores`, their locations `locations`, the plugins `plugins`, the limits `limits`, and the
+//! notifications `notifications`.
 
 #[cfg(feature = "limits")]
 mod catalog_limit_options;
+#[cfg(feature = "notifications")]
+mod notifier_options;
 pub mod options;
 #[cfg(feature = "plugins")]
 mod plugin_database;
@@ -34,6 +38,8 @@ pub mod stores;
 
 #[cfg(feature = "limits")]
 pub use catalog_limit_options::CatalogLimitOptions;
+#[cfg(feature = "notifications")]
+pub use notifier_options::NotifierOptions;
 #[cfg(feature = "plugins")]
 pub use plugin_database::PluginDatabase;
 #[cfg(feature = "plugins")]

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use axum::Router;
 use clap::Parser;
 use lambda_runtime::FunctionResponse;
+use neap_assembly::NotifierOptions;
 use neap_bucket::World;
 use neap_distributed::{
     ClusterTickets,
@@ -22,7 +23,7 @@ use neap_distributed::{
 };
 use neap_http::{ApiError, EndpointFunction, Kind};
 use neap_identity::IdentityService;
-use neap_query::{Notifier, QueryEngine, TargetOption};
+use neap_query::{Notifier, QueryEngine};
 use neap_scan::IoRuntime;
 use neap_wal::TailReader;
 use serde_json::value::RawValue;
@@ -54,15 +55,8 @@ pub struct QueryFunctionOptions {
     service: QueryServiceOptions,
     #[command(flatten)]
     distribution: DistributionOptions,
-    /// The targets of notifications about alerts, separated by commas: alertmanager=URL, webhook=URL, slack=URL or ntfy=URL. No
-    /// other address gets a notification
-    #[arg(
-        long,
-        value_name = "KIND=URL",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
-    notify_target: Vec<TargetOption>,
+    #[command(flatten)]
+    notifications: NotifierOptions,
 }
 
 impl AsRef<CommonOptions> for QueryFunctionOptions {
@@ -116,7 +110,9 @@ impl QueryRouteProvider {
         });
         let catalog = Arc::clone(&service.catalog);
         Ok(Self {
-            notifier: Notifier::from_options(&options.notify_target)
+            notifier: options
+                .notifications
+                .notifier()
                 .map_err(|error| OptionsError::Queries(error.to_string()))?,
             invoker: invoker.transpose()?.map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
             tickets: Arc::new(ClusterTickets::new(catalog, world.clone())),

@@ -441,7 +441,7 @@ fn query_engine(
     )?
     .with_exports(base.uploads.clone())
     .with_identity(identity)
-    .with_notifier(args.notify.notifier()?);
+    .with_notifier(args.notifications.notifier()?);
     let engine = match deleter {
         Some(deleter) => engine
             .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)

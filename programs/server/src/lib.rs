@@ -46,7 +46,6 @@ mod memory;
 mod metrics;
 mod min_rate_stream;
 mod nodes;
-mod notify_options;
 mod options;
 mod plugins;
 mod postgres;
@@ -430,7 +429,7 @@ pub fn mistakes(args: &ServeArgs, variables: &impl Variables, world: &World) -> 
         args.publish.settings(&args.store).err().map(Into::into),
         plugins::unusable_folder(args),
         args.access.users.settings().err().map(Into::into),
-        args.notify.notifier().err().map(Into::into),
+        args.notifications.notifier().err().map(Into::into),
         args.assistant.assistant().err(),
         args.sync.target().err(),
     ];

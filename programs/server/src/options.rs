@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use neap_assembly::{
-    ProcessingOptions,
+    NotifierOptions, ProcessingOptions,
     options::{parse_bytes, parse_duration, parse_nonzero_duration},
 };
 use neap_bucket::StoreConfig;
@@ -25,7 +25,6 @@ use super::{
     listen_address::parse_address,
     mcp::McpArgs,
     memory::{MemoryAmount, parse_limit},
-    notify_options::NotifyArgs,
     sync_options::SyncArgs,
     tls::TlsVersion,
     traces::TraceArgs,
@@ -180,7 +179,7 @@ pub struct ServeArgs {
     pub(super) rollup_interval: Duration,
 
     #[command(flatten)]
-    pub(super) notify: NotifyArgs,
+    pub(super) notifications: NotifierOptions,
 
     /// Merges that run at once, in the background.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]

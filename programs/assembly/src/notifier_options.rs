@@ -1,4 +1,4 @@
-//! The options of notifications.
+//! The options of notifications, as command-line options of the server and of the query function.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use neap_query::{Notifier, NotifierError, TargetOption};
 
 /// The options of notifications about alerts.
 #[derive(Args, Clone, Debug)]
-pub(super) struct NotifyArgs {
+pub struct NotifierOptions {
     /// The targets of notifications about alerts, separated by commas: alertmanager=URL, webhook=URL, slack=URL or ntfy=URL. No
     /// other address gets a notification. A URL may contain a name and a password.
     #[arg(
@@ -16,15 +16,15 @@ pub(super) struct NotifyArgs {
         value_delimiter = ',',
         hide_env_values = true
     )]
-    pub(super) notify_target: Vec<TargetOption>,
+    notify_target: Vec<TargetOption>,
 }
 
-impl NotifyArgs {
+impl NotifierOptions {
     /// Returns the client that sends notifications; `None` if there are no targets.
     ///
     /// # Errors
     /// A target is not valid, or the certificates of the system can't be read.
-    pub(super) fn notifier(&self) -> Result<Option<Arc<Notifier>>, NotifierError> {
+    pub fn notifier(&self) -> Result<Option<Arc<Notifier>>, NotifierError> {
         Notifier::from_options(&self.notify_target)
     }
 }
