@@ -36,8 +36,9 @@ use tracing::Instrument;
 
 use crate::{QueryError, query_permits::HeldPermit};
 
-/// The stack size of a query thread. Planning a long statement recurses deeply. Unused stack takes no memory.
-const THREAD_STACK_BYTES: usize = 128 << 20;
+/// The stack size of a thread that plans or decodes statements, in bytes. Both recurse once per operator, of which a statement may
+/// have 5,000. Unused stack takes no memory.
+pub const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// Plans and executes queries. Clones share the threads, which end when the last clone is dropped, without waiting for
 /// running work.

@@ -76,7 +76,7 @@ pub use distribution::{
 pub use engine::{MemoryStats, QueryEngine};
 pub use error::QueryError;
 pub use error_kind::QueryErrorKind;
-pub use executor::Executor;
+pub use executor::{Executor, THREAD_STACK_BYTES};
 pub use export::export_router;
 pub use http::router;
 pub use http_request::{EMPTY_TABLE_HEADER, query_request};

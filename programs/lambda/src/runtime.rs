@@ -142,8 +142,7 @@ pub trait Program {
     fn open(options: &Self::Options, world: &World) -> Result<Arc<dyn Function>, OptionsError>;
 }
 
-/// Stack of a thread in bytes. It is large because the planner recurses for long statements. Unused stack takes no
-/// memory.
+/// Stack of a thread in bytes, as in `neap_query`, which the function for writes does not have. Unused stack takes no memory.
 pub(crate) const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// Runs a binary until Lambda ends the process.

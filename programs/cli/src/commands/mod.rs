@@ -67,16 +67,13 @@ use std::{ffi::OsString, io, path::PathBuf};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use neap_bucket::World;
 use neap_catalog::{ChangeOrigin, origin};
+use neap_query::THREAD_STACK_BYTES;
 use neap_server::{ServeArgs, Variables, console::Console, legacy_flags};
 use tokio::runtime::Runtime;
 
 pub use self::{
     config::ConfigError, environment::Environment, error::CommandError, import::SourceError,
 };
-
-/// Stack size of a thread. Planning a long SQL statement recurses once per operator, and the query function accepts
-/// statements with up to 5,000 operators. Unused stack memory is only reserved, not committed.
-const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// Exit status of a failed command.
 const FAILED: u8 = 1;

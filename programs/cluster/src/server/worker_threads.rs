@@ -2,12 +2,10 @@
 
 use std::io;
 
+use neap_query::THREAD_STACK_BYTES;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::answer_body::{THREAD_NAME, ThreadMonitor};
-
-/// The stack size of a worker thread. Decoding a plan recurses deeply. Unused stack takes no memory.
-const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// The threads that execute tasks. They end when this is dropped, without waiting for running tasks.
 #[derive(Debug)]
