@@ -12,7 +12,7 @@ use neap_server::console::Console;
 use crate::{client::InputSource, commands::CommandError};
 
 /// File name for the standard input.
-const STANDARD_INPUT: &str = "-";
+pub(super) const STANDARD_INPUT: &str = "-";
 /// Maximum size in bytes of a text that becomes one request, after decompression.
 const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
 /// The byte order mark in UTF-8, which some editors put before a text. It would be a part of the first name.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, error::ErrorKind};
 use neap_server::console::Console;
 use reqwest::Method;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     CommandError,
     confirm::DeletionConfirmation,
-    input_text::InputText,
+    input_text::{InputText, STANDARD_INPUT},
     options::{ConnectionArgs, DatabaseArgs},
     rows::{DatabaseListArgs, Rows},
 };
@@ -29,7 +29,8 @@ pub(super) struct CreateRulesArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The namespace, whose rules are replaced. The name of the file without its extension by default.
+    /// The namespace, whose rules are replaced. The name of the file without its extension by default; required for the standard
+    /// input.
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
 
@@ -103,15 +104,32 @@ fn path_of(namespace: &str, group: Option<&str>) -> String {
     }
 }
 
+/// Returns the namespace of the option, otherwise the name of the file.
+fn namespace_of(args: &CreateRulesArgs) -> Result<String, CommandError> {
+    if let Some(name) = &args.namespace {
+        return Ok(name.clone());
+    }
+    let file = Some(&args.file).filter(|file| file.as_os_str() != STANDARD_INPUT);
+    match file.and_then(|file| file.file_stem()) {
+        Some(stem) => Ok(stem.to_string_lossy().into_owned()),
+        None => {
+            let text = "the rules have no file whose name is the namespace: pass --namespace\n";
+            let error = clap::Error::raw(ErrorKind::MissingRequiredArgument, text);
+            Err(CommandError::Usage(error))
+        }
+    }
+}
+
 /// Replaces the rules of a namespace by those of a file.
 ///
 /// # Errors
 ///
-/// The file can't be read, or the request failed or was refused.
+/// The file has no name, or can't be read, or the request failed or was refused.
 pub(super) async fn create(
     args: &CreateRulesArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
+    let namespace = namespace_of(args)?;
     let input = InputText {
         what: "rule file",
         command: "neap create rules",
@@ -119,8 +137,6 @@ pub(super) async fn create(
         files: std::slice::from_ref(&args.file),
     };
     let rules = input.read(console)?;
-    let of_file = args.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let namespace = args.namespace.clone().or(of_file).unwrap_or_default();
     let client = args.connection.client(None)?;
     let request = client
         .request(Method::PUT, &path_of(&namespace, None))
@@ -200,7 +216,30 @@ pub(super) async fn show(
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        rules: CreateRulesArgs,
+    }
+
+    #[test]
+    fn rules_from_the_standard_input_need_the_name_of_their_namespace() {
+        let parsed = |arguments: &[&str]| {
+            let all = ["rules", "--database", "d"].iter().chain(arguments);
+            namespace_of(&CommandLine::try_parse_from(all).unwrap().rules)
+        };
+        assert_eq!(parsed(&["rules/node.yml"]).unwrap(), "node");
+        assert_eq!(parsed(&["-", "--namespace", "node"]).unwrap(), "node");
+        let refused = parsed(&["-"]);
+        assert!(
+            matches!(refused, Err(CommandError::Usage(_))),
+            "{refused:?}"
+        );
+    }
 
     #[test]
     fn a_name_is_one_segment_of_a_path() {
