@@ -342,3 +342,61 @@ impl<'a> RuleRound<'a> {
 fn millis(time: StoreTime) -> i64 {
     time.micros().div_euclid(1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rules::tests::{MINUTE, written},
+        tests::instance::DATABASE,
+    };
+
+    #[tokio::test]
+    async fn a_claim_is_renewed_with_the_work_so_far_before_a_group_that_it_has_no_time_for() {
+        let one = written().await;
+        one.define("{record: total, expr: sum(up)}").await;
+        one.evaluate().await;
+        one.pass(2 * MINUTE);
+        let catalog = one.engine.catalog().database(DATABASE, Duration::ZERO).await.unwrap();
+        let round = RuleRound {
+            engine: &one.engine,
+            database: RuleDatabase {
+                id: DATABASE,
+                name: "db",
+            },
+            catalog: &catalog.value,
+            register: rule_progress(one.engine.bucket(), DATABASE),
+            started_at: one.engine.world().clock_reading(),
+            limit: 10 * MINUTE,
+        };
+        let mut progress = round.register.read(None).await.unwrap();
+        let held = round.claim(&mut progress).await.unwrap().ok().unwrap();
+        let mut claimed = ClaimedProgress {
+            held,
+            work: RuleProgress::clone(&progress.value),
+            committed: progress,
+            has_unknown_write: false,
+        };
+        let due_at = |index: usize| {
+            let (mut due, _) = round.due_groups(&claimed.work, round.now().unwrap());
+            let times = &mut due[0].times;
+            assert_eq!(times.len(), 2);
+            *times = vec![times[index]];
+            due
+        };
+        let (first, second) = (due_at(0), due_at(1));
+        let first_time = first[0].times[0];
+        let mut report = RuleReport::default();
+        round.evaluate(&mut claimed, first, &mut report).await.unwrap();
+        let stored = round.register.read(None).await.unwrap().value;
+        assert_eq!(stored.claim.unwrap().until, held.claim.until);
+        one.pass(MINUTE);
+        round.evaluate(&mut claimed, second, &mut report).await.unwrap();
+        assert_eq!(report.evaluations, 2);
+        let stored = round.register.read(None).await.unwrap().value;
+        let renewed = stored.claim.unwrap();
+        assert_eq!(renewed.id, held.claim.id);
+        assert!(renewed.until > held.claim.until);
+        assert_eq!(stored.group("ns", "g").unwrap().evaluated_ms, first_time);
+    }
+}

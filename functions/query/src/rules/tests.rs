@@ -15,7 +15,7 @@ use crate::{
     tests::instance::{DATABASE, QueryTestInstance},
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 const UP: &str = "\
 up,job=api,instance=a value=1 1700000000000000000
@@ -23,14 +23,14 @@ up,job=api,instance=b value=0 1700000000000000000";
 
 impl QueryTestInstance {
     /// Replaces the rules of a namespace by those of a group with an interval of a minute.
-    async fn define(&self, rules: &str) {
+    pub(super) async fn define(&self, rules: &str) {
         let file = format!("groups: [{{name: g, interval: 1m, rules: [{rules}]}}]");
         let change = RuleChange::Replace(parse_file(&file).unwrap());
         let caller = Caller::unrestricted();
         self.engine.change_rules(&caller, "db", "ns", change).await.unwrap();
     }
 
-    async fn evaluate(&self) -> RuleReport {
+    pub(super) async fn evaluate(&self) -> RuleReport {
         self.engine.evaluate_rules(DATABASE, MINUTE).await.unwrap()
     }
 
@@ -39,7 +39,7 @@ impl QueryTestInstance {
     }
 }
 
-async fn written() -> QueryTestInstance {
+pub(super) async fn written() -> QueryTestInstance {
     let one = QueryTestInstance::alone().await;
     one.write(UP).await;
     one
