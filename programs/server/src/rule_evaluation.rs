@@ -129,3 +129,73 @@ impl RuleEvaluationTask {
         report.next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use neap_bucket::{
+        Bucket, CallGate, CallPhase, Clock, FaultyStore, MemoryStore, Operation, SteppedClock,
+        StoreCall, StoreFaults,
+    };
+    use tokio::{sync::Notify, task::yield_now};
+
+    use super::*;
+    use crate::{
+        stores::Stores,
+        tests::{ServerUnderTest, parse},
+    };
+
+    /// Returns a store that suspends the claim of rules at the gate, and reports that it has arrived there.
+    fn gated_store(world: &World, gate: &CallGate, claim: &Arc<Notify>) -> FaultyStore {
+        let (gate, claim) = (gate.clone(), Arc::clone(claim));
+        let hook = move |call: &StoreCall| {
+            let is_claim = call.operation == Operation::Put
+                && call.phase == CallPhase::Before
+                && call.key.ends_with("/rules");
+            let (gate, claim) = (gate.clone(), Arc::clone(&claim));
+            async move {
+                if is_claim {
+                    claim.notify_one();
+                    gate.pass().await;
+                }
+            }
+            .boxed()
+        };
+        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        FaultyStore::new(memory, world.clone(), StoreFaults::default()).with_hook(Arc::new(hook))
+    }
+
+    #[tokio::test]
+    async fn a_running_evaluation_is_completed_before_the_task_ends() {
+        let clock = Arc::new(SteppedClock::self_advancing());
+        let world = World::seeded(Arc::clone(&clock) as Arc<dyn Clock>, 1);
+        let (gate, claim) = (CallGate::default(), Arc::default());
+        gate.freeze();
+        let args = parse(&["--object-store", "memory", "--without-auth"]).unwrap();
+        let mut stores = Stores::open(&args.store, &world).unwrap();
+        stores.bucket = Bucket::new(Arc::new(gated_store(&world, &gate, &claim)), world.clone());
+        let mut server = ServerUnderTest::with_stores(&args, stores, &world).await;
+        server.app.catalog.create_database("d", None).await.unwrap();
+        let rules = "groups: [{name: g, rules: [{record: one, expr: vector(1)}]}]";
+        let path = "/prometheus/config/v1/rules/n?db=d";
+        let (status, text) = server.request("PUT", path, rules).await;
+        assert!(status < 300, "{status}: {text}");
+
+        let task = server.app.rules.take().unwrap();
+        let (stats, stop) = (Arc::clone(&task.stats), server.stop.clone());
+        let ended = {
+            let stop = stop.clone();
+            tokio::spawn(async move { task.run(&stop).await })
+        };
+        // The task waits for its first check.
+        yield_now().await;
+        clock.advance(CHECK_INTERVAL);
+        claim.notified().await;
+        stop.cancel();
+        yield_now().await;
+        assert!(!ended.is_finished());
+        gate.thaw();
+        ended.await.unwrap();
+        assert_eq!(stats.evaluations.load(Ordering::Relaxed), 1);
+    }
+}

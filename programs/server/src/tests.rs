@@ -36,8 +36,12 @@ pub(super) struct ServerUnderTest {
 impl ServerUnderTest {
     pub(super) async fn new(args: &[&str]) -> Self {
         let (args, world) = (parse(args).unwrap(), World::system());
-        let mut stores = Stores::open(&args.store, &world).unwrap();
+        let stores = Stores::open(&args.store, &world).unwrap();
         stores.probe_if_unused().await.unwrap();
+        Self::with_stores(&args, stores, &world).await
+    }
+
+    pub(super) async fn with_stores(args: &ServeArgs, mut stores: Stores, world: &World) -> Self {
         let stop = CancellationToken::new();
         let this = ProcessContext {
             node: None,
@@ -46,7 +50,7 @@ impl ServerUnderTest {
             traces: None,
         };
         Self {
-            app: ServerComponents::new(&args, this, &mut stores, &world).await.unwrap(),
+            app: ServerComponents::new(args, this, &mut stores, world).await.unwrap(),
             metrics: stores.metrics,
             stop,
         }
