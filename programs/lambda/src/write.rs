@@ -268,7 +268,7 @@ impl RouteProvider for WriteRouteProvider {
     }
 }
 
-/// Who may call the endpoints that write rows. Those that also replace or delete others need more.
+/// The access of the endpoints that write rows. Those that also replace or delete others need more.
 const WRITE_ACCESS: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Append]);
 
 fn writes_rows(path: &str) -> bool {
