@@ -18,7 +18,9 @@ mod sample_by;
 
 use std::{
     collections::{HashSet, VecDeque},
+    convert::Infallible,
     ops::ControlFlow,
+    slice,
 };
 
 use datafusion::{
@@ -26,7 +28,7 @@ use datafusion::{
     sql::{
         parser::{CopyToSource, DFParserBuilder, Statement},
         sqlparser::{
-            ast::{Distinct, Expr, Select, VisitMut, VisitorMut},
+            ast::{Distinct, Expr, Ident, Select, VisitMut, VisitorMut, visit_expressions_mut},
             dialect::Dialect,
             parser::ParserError,
             tokenizer::{Token, TokenWithSpan, Tokenizer},
@@ -154,11 +156,30 @@ impl VisitorMut for SelectRewriter {
         grouping_elements::expand(select, &mut self.budget);
         if let Some(Distinct::On(keys)) = &mut select.distinct {
             let mut known = HashSet::new();
-            keys.retain(|key| known.insert(key.clone()));
+            keys.retain(|key| known.insert(with_plain_names(key)));
         }
         mark_tables(select);
         ControlFlow::Continue(())
     }
+}
+
+/// Returns the same expression with its names as the planner compares them: without quotes, and in lower case if they had none.
+fn with_plain_names(expr: &Expr) -> Expr {
+    let mut plain = expr.clone();
+    let ControlFlow::Continue(()) = visit_expressions_mut(&mut plain, |part| {
+        let names: &mut [Ident] = match part {
+            Expr::Identifier(name) => slice::from_mut(name),
+            Expr::CompoundIdentifier(names) => names,
+            _ => &mut [],
+        };
+        for name in names {
+            if name.quote_style.take().is_none() {
+                name.value.make_ascii_lowercase();
+            }
+        }
+        ControlFlow::<Infallible>::Continue(())
+    });
+    plain
 }
 
 #[cfg(test)]

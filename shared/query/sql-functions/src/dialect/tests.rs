@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::testing::{error, market, rows, session, table};
+use crate::testing::{error, market, row_count, rows, session, table};
 
 #[tokio::test]
 async fn latest_on_returns_the_latest_row_of_each_partition() {
@@ -24,6 +24,12 @@ async fn latest_on_returns_the_latest_row_of_each_partition() {
     | 15 |
     +----+
     ");
+}
+
+#[tokio::test]
+async fn a_key_of_distinct_rows_may_be_repeated_in_other_letters_and_in_quotes() {
+    let sql = "SELECT DISTINCT ON (room, ROOM, \"room\") room, co FROM home ORDER BY room, co";
+    assert_eq!(row_count(&session(), sql).await, 2);
 }
 
 #[tokio::test]
