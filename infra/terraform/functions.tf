@@ -76,6 +76,7 @@ locals {
       NEAP_TAIL_BUCKET = local.tail_bucket
       NEAP_KEY_PREFIX  = var.key_prefix
 
+      NEAP_FORMAT_LEVEL       = tostring(var.format_level)
       NEAP_FORMER_TAIL_BUCKET = local.former_tail_bucket
     } : name => value if value != null && value != ""
   }

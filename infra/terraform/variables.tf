@@ -317,6 +317,12 @@ variable "key_prefix" {
   }
 }
 
+variable "format_level" {
+  description = "The format level of a new cluster (docs/deployment.md, Upgrades); by default the oldest one that the release knows. That of an existing cluster is raised with `neap format-level`."
+  type        = number
+  default     = null
+}
+
 variable "tail_zone_id" {
   description = "The availability zone, such as `euc1-az1`, of an S3 Express bucket for new data: writes take milliseconds, and triggers on writes start with the next look instead of at once, as there are no notifications. Without one the tail is in the bucket."
   type        = string

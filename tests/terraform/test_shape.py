@@ -278,6 +278,13 @@ class Shape(unittest.TestCase):
             self.assertEqual(applied.routes()[f"ANY {path}"], "write")
         self.assertEqual(applied.environment("write")["NEAP_CONSOLE_FROM_BUCKET"], "true")
 
+    def test_every_function_gets_the_format_level_of_a_new_cluster(self):
+        packages = {"packages": {"directory": "PACKAGES"}}
+        for variables, expected in [(packages, None), (packages | {"format_level": 1}, "1")]:
+            applied = deployment.apply("", variables)
+            for name in deployment.FUNCTIONS:
+                self.assertEqual(applied.environment(name).get("NEAP_FORMAT_LEVEL"), expected)
+
     def test_a_key_prefix_is_everywhere(self):
         applied = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "key_prefix": "a/b"})
         self.assertEqual(applied.environment("write")["NEAP_KEY_PREFIX"], "a/b")

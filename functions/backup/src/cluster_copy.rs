@@ -171,7 +171,7 @@ impl ClusterCopier<'_> {
     async fn check_root(&self) -> Result<(), CopyError> {
         let source: VersionedValue<RootCatalog> = self.read(self.from, Key::RootCatalog).await?;
         if source.version > 0 {
-            source.value.tail().verify(self.from.tail_locations())?;
+            source.value.verify_reader(self.from)?;
         }
         let there: VersionedValue<RootCatalog> = self.read(self.to, Key::RootCatalog).await?;
         if there.version > 0 && there.value.cluster() != source.value.cluster() {

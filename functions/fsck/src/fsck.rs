@@ -88,7 +88,7 @@ impl Fsck {
         let (entries, sweep) = match &root {
             Ok(root) => {
                 if root.version > 0 {
-                    root.value.tail().verify(self.bucket.tail_locations())?;
+                    root.value.verify_reader(&self.bucket)?;
                 }
                 let entries = entries(&root.value);
                 let known: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();

@@ -1,6 +1,7 @@
 //! Confirmation prompts.
 
 use clap::Args;
+use neap_bucket::FormatLevel;
 use neap_server::console::Console;
 
 use super::CommandError;
@@ -62,6 +63,22 @@ pub(super) fn replacement(
     };
     let question = format!(
         "Are you sure you want to replace {replaced} by the restored state? Enter 'yes' or 'y' to confirm"
+    );
+    ask(&question, &["yes", "y"], console)
+}
+
+/// Asks for confirmation that the format level is raised.
+///
+/// # Errors
+///
+/// The answer is not yes.
+pub(super) fn raised_format_level(
+    level: FormatLevel,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let question = format!(
+        "Do all servers and functions run a release that knows format level {level}? Others stop working, and there is no way \
+         back. Enter 'yes' or 'y' to confirm"
     );
     ask(&question, &["yes", "y"], console)
 }

@@ -27,6 +27,7 @@ mod error;
 mod examples;
 mod export;
 mod file_index;
+mod format_level;
 mod fsck;
 mod import;
 mod input_text;
@@ -165,6 +166,8 @@ enum CliCommand {
     Compact(Box<compact::CompactArgs>),
     /// Check the integrity of a store, directly on the store.
     Fsck(Box<fsck::FsckArgs>),
+    /// Show or raise the format level of a cluster, directly on the store: after an upgrade of all programs.
+    FormatLevel(Box<format_level::FormatLevelArgs>),
     /// Create a database from an earlier version of one, directly on the store, without copying data.
     Restore(Box<restore::RestoreArgs>),
     /// Copy a cluster to another place as a backup, on the store itself. It may be in use.
@@ -233,6 +236,7 @@ impl CliCommand {
             Self::Serve(_) => "Serve",
             Self::Compact(_) => "Compact",
             Self::Fsck(_) => "Fsck",
+            Self::FormatLevel(_) => "Format-level",
             Self::Restore(_) => "Restore",
             Self::Copy(_) => "Copy",
             Self::Sync(_) => "Sync",
@@ -276,6 +280,7 @@ impl CliCommand {
             Self::Serve(args) => Ok(neap_server::run(args, environment, console, world).await?),
             Self::Compact(args) => compact::run(args, console, world).await,
             Self::Fsck(args) => fsck::run(args, console, world).await,
+            Self::FormatLevel(args) => format_level::run(args, console, world).await,
             Self::Restore(args) => restore::run(args, console, world).await,
             Self::Copy(args) => copy::run(args, console, world).await,
             Self::Sync(args) => sync::run(args, console, world).await,

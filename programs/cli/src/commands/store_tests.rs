@@ -3,6 +3,7 @@
 mod catalog;
 mod copied_damage;
 mod copied_records;
+mod format_level;
 
 use std::{
     path::Path,
@@ -98,6 +99,10 @@ impl ClusterFixture {
 
     fn on(clock: Arc<PastClock>, world: World, store: Arc<dyn Store>) -> Self {
         let bucket = Bucket::new(Arc::clone(&store), world);
+        Self::on_bucket(clock, store, bucket)
+    }
+
+    fn on_bucket(clock: Arc<PastClock>, store: Arc<dyn Store>, bucket: Bucket) -> Self {
         // Commands and settings wait for the settling time in real time.
         let margins = ProtocolMargins::SHORT_LOCAL;
         let rules = ProtocolRules::new(margins);
@@ -124,13 +129,16 @@ impl ClusterFixture {
     }
 
     async fn write(&self, line: &str) {
+        assert_eq!(self.try_write(line).await.status(), 204);
+    }
+
+    async fn try_write(&self, line: &str) -> axum::response::Response {
         let request = axum::http::Request::post("/api/v3/write_lp?db=db&precision=second")
             .body(Body::from(line.to_owned()))
             .unwrap();
         let router = neap_write::router(Arc::clone(&self.service))
             .layer(axum::Extension(neap_http::Caller::unrestricted()));
-        let response = router.oneshot(request).await.unwrap();
-        assert_eq!(response.status(), 204);
+        router.oneshot(request).await.unwrap()
     }
 
     async fn flush(&self) {
@@ -261,6 +269,7 @@ fn a_missing_data_directory_is_refused_and_not_created() {
         &["fsck", "--clock"],
         &backups,
         &["compact"],
+        &["format-level"],
         &copy,
     ] {
         let (status, out, err) = run_on(&missing, args);
@@ -279,6 +288,7 @@ fn commands_do_not_create_a_cluster_in_an_unused_store() {
         vec!["restore", "-d", "db", "--as-of", "1", "--to", "new"],
         vec!["copy", "--to", "elsewhere"],
         vec!["fsck", "-d", "db"],
+        vec!["format-level"],
     ] {
         let (status, _, err) = run_on(folder.path(), &args);
         assert_eq!(status, FAILED, "{args:?}");

@@ -56,6 +56,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidPlugin { .. }
             | CatalogError::InvalidQueryGroup { .. }
             | CatalogError::InvalidColdStorage { .. }
+            | CatalogError::InvalidFormatLevel { .. }
             | CatalogError::InvalidRename { .. }
             | CatalogError::LastCacheKeyType
             | CatalogError::DistinctCacheColumnType
@@ -92,9 +93,9 @@ impl From<CatalogError> for ApiError {
                 Self::refusal(Kind::Forbidden, message)
             }
             CatalogError::Store(error) => error.into(),
-            CatalogError::OtherTail { .. } | CatalogError::NoStoreTime => {
-                retry(Kind::Unavailable, message)
-            }
+            CatalogError::OtherFormatLevel { .. }
+            | CatalogError::OtherTail { .. }
+            | CatalogError::NoStoreTime => retry(Kind::Unavailable, message),
             CatalogError::Unknown { .. } => retry(Kind::Unknown, message),
             CatalogError::Format(_) | CatalogError::Missing(_) => {
                 Self::text(Kind::Corrupt, message)

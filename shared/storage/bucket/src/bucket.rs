@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::{
-    Get, GetOptions, Key, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode,
-    StorageClass, Store, StoreClock, StoreError, StoreResponse, TailLocations, World,
+    FormatLevels, Get, GetOptions, Key, ListPage, ListRequest, MemoryStore, Operation, Put,
+    PutMode, StorageClass, Store, StoreClock, StoreError, StoreResponse, TailLocations, World,
 };
 
 /// The start of a page token of a listing that is in the current location of the tail, if there is a former one.
@@ -44,6 +44,7 @@ pub struct Bucket {
     former_tail: Option<Arc<dyn Store>>,
     /// `None` if the kind of the store has only one location.
     tail_locations: Option<TailLocations>,
+    format_levels: FormatLevels,
     clock: Arc<StoreClock>,
     world: World,
     trusts_store_clock: bool,
@@ -69,6 +70,7 @@ impl Bucket {
             tail,
             former_tail: None,
             tail_locations: None,
+            format_levels: FormatLevels::SUPPORTED,
             clock,
             world,
             trusts_store_clock: false,
@@ -100,6 +102,20 @@ impl Bucket {
     /// it.
     pub fn can_move_tail(&self) -> bool {
         self.tail_locations.is_some()
+    }
+
+    /// Sets the format levels of this program. Catalogs compare them with the recorded one.
+    #[must_use]
+    pub fn with_format_levels(self, levels: FormatLevels) -> Self {
+        Self {
+            format_levels: levels,
+            ..self
+        }
+    }
+
+    /// Returns the format levels of this program.
+    pub fn format_levels(&self) -> FormatLevels {
+        self.format_levels
     }
 
     /// Sets whether the store's clock is right even if it differs from the local clock.

@@ -7,7 +7,7 @@ mod opened_store;
 #[cfg(feature = "other-clouds")]
 mod other_clouds;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
@@ -19,35 +19,15 @@ use object_store::{
 pub(crate) use self::flag::{given, invalid};
 pub use self::{
     connection::ConnectionConfig,
-    flag::StoreConfigError,
+    flag::{Secret, StoreConfigError},
     kind::ObjectStoreKind,
     opened_store::{OpenedStore, StoreKind},
 };
 use crate::{
-    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MarginsPreset,
-    MemoryStore, ObjectStoreAdapter, ObjectUploads, PrefixedStore, Store, TailLocation,
-    TailLocations, World, with_environment,
+    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, FormatLevel,
+    FormatLevels, MarginsPreset, MemoryStore, ObjectStoreAdapter, ObjectUploads, PrefixedStore,
+    Store, TailLocation, TailLocations, World, with_environment,
 };
-
-/// Text that `Debug` output redacts.
-#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
-#[debug("***")]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
 
 /// The location of a database. With [`with_environment`], environment variables can set each flag.
 #[derive(Args, Clone, Debug, Default)]
@@ -86,6 +66,10 @@ pub struct StoreConfig {
     /// Key prefix of all objects, so that several clusters can share a bucket
     #[arg(long, env = "NEAP_KEY_PREFIX", value_name = "PREFIX")]
     pub key_prefix: Option<String>,
+
+    /// Format level of a new cluster, which is recorded in it [default: the oldest one that this release knows]
+    #[arg(long, env = "NEAP_FORMAT_LEVEL", value_name = "LEVEL")]
+    pub format_level: Option<FormatLevel>,
 
     /// Time limits and margins of the storage protocol in a new cluster, which are recorded in it. All its processes use
     /// the recorded ones. The short ones are for tests on one machine
@@ -225,6 +209,7 @@ impl StoreConfig {
     ) -> Result<OpenedStore, StoreConfigError> {
         let kind = self.kind();
         let prefix = self.key_prefix()?;
+        let format_levels = self.format_levels()?;
         let mut links = None;
         let (main, store_kind, uploads): (Arc<dyn Store>, _, _) = match kind {
             ObjectStoreKind::Memory | ObjectStoreKind::MemoryThrottled => {
@@ -286,8 +271,23 @@ impl StoreConfig {
             main,
             kind: store_kind,
             margins: store_kind.margins(self.protocol_margins),
+            format_levels,
             links,
             uploads,
+        })
+    }
+
+    /// Returns the format levels of this program, with that of a new cluster, which it must know.
+    fn format_levels(&self) -> Result<FormatLevels, StoreConfigError> {
+        let supported = FormatLevels::SUPPORTED;
+        let initial = self.format_level.unwrap_or(supported.oldest);
+        if !supported.includes(initial) {
+            let reason = format!("this release knows {supported}, not {initial}");
+            return Err(invalid("format-level", reason));
+        }
+        Ok(FormatLevels {
+            initial,
+            ..supported
         })
     }
 

@@ -1,7 +1,8 @@
 //! The formats of all kinds of objects, and which keys have which.
 //!
 //! After 0.1.0, the version of a catalog increases with each new field, because an earlier release would lose fields that it
-//! does not know. `docs/architecture.md` says when the version of the manifest increases.
+//! does not know. `docs/architecture.md` says when the version of the manifest increases. A new version belongs to a new format
+//! level ([`FormatLevels`](crate::FormatLevels)), and is written only in clusters of this level.
 
 use bytes::Bytes;
 

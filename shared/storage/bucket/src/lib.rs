@@ -10,6 +10,7 @@
 //! | [`Bucket`] | the stores of a cluster and their clock |
 //! | [`Register`] | a small object changed by compare-and-swap, with three outcomes |
 //! | [`ObjectFormat`], [`formats`] | magic, version, `put_id` and checksum of Neap's own objects; the formats of all kinds |
+//! | [`FormatLevels`] | the formats that the programs of a cluster write, so that all of them can read them |
 //! | [`AbsencePolicy`] | what it means that an object is missing |
 //! | [`StorageClass`] | the classes in which a store keeps cold objects |
 //! | [`ProtocolRules`] | the time limits and margins of the storage protocol |
@@ -36,6 +37,7 @@ mod environment;
 mod error_causes;
 mod export_name;
 mod faulty_store;
+mod format_level;
 pub mod formats;
 mod key_policy;
 mod keys;
@@ -83,6 +85,7 @@ pub use environment::{environment_variables_of, with_environment};
 pub use error_causes::with_causes;
 pub use export_name::{ExportName, ExportNameError};
 pub use faulty_store::{CallGate, CallHook, CallPhase, FaultyStore, StoreCall, StoreFaults};
+pub use format_level::{FormatLevel, FormatLevels};
 pub use key_policy::{
     BackupPolicy, CheckPolicy, CopyPolicy, CopyStage, KeyPolicy, PurgePolicy, RestorePolicy,
 };

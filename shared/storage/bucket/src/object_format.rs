@@ -126,6 +126,16 @@ impl ObjectFormat {
 
     /// Verifies the checksum of an object and returns its `put_id` and payload.
     pub fn decode(&self, key: &str, object: &Bytes) -> Result<(u128, Bytes), FormatError> {
+        let put_id = self.decode_header(key, object)?;
+        verify_checksum(object).map_err(|reason| FormatError::Damaged {
+            key: key.to_owned(),
+            reason,
+        })?;
+        Ok((put_id, object.slice(HEADER_BYTES..)))
+    }
+
+    /// Verifies the magic and the version of an object, of which only the first bytes may be given, and returns its `put_id`.
+    pub fn decode_header(&self, key: &str, object: &[u8]) -> Result<u128, FormatError> {
         let damaged = |reason: &str| FormatError::Damaged {
             key: key.to_owned(),
             reason: reason.to_owned(),
@@ -154,11 +164,8 @@ impl ObjectFormat {
         if found == 0 {
             return Err(damaged("it has format version 0, which no release writes"));
         }
-        verify_checksum(object).map_err(|reason| damaged(&reason))?;
-        let Some(put_id) = rest.first_chunk::<16>() else {
-            return Err(damaged("its header is truncated"));
-        };
-        Ok((u128::from_le_bytes(*put_id), object.slice(HEADER_BYTES..)))
+        let put_id = rest.first_chunk::<16>().copied().map(u128::from_le_bytes);
+        put_id.ok_or_else(|| damaged("its header is truncated"))
     }
 }
 

@@ -291,3 +291,12 @@ fn any_payload_with_its_checksum_that_has_no_stream_is_refused() {
         assert!(decoded_last(&cut).is_err(), "{end}");
     }
 }
+
+#[test]
+fn contents_of_a_later_version_are_refused_by_their_number() {
+    let mut object = encode_last(CACHE, 1, &last()).unwrap().to_vec();
+    object[4] += 1;
+    let error = decoded_last(&object.into()).unwrap_err();
+    let is_newer = matches!(error, CacheError::Format(FormatError::Newer { .. }));
+    assert!(is_newer, "{error}");
+}

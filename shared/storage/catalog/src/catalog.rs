@@ -16,8 +16,8 @@ use neap_schema::DatabaseId;
 use uuid::Builder;
 
 use crate::{
-    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, TailRecord,
-    database_cache::DatabaseCache, register::CachedRegister,
+    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, database_cache::DatabaseCache,
+    register::CachedRegister, tail_record::TailRecord,
 };
 
 /// A `max_age` that accepts any cached value.
@@ -122,7 +122,7 @@ impl Catalog {
     /// bucket, which costs 1 LIST more. Moves the tail if this process is configured for that.
     ///
     /// # Errors
-    /// `Missing` if the root catalog is lost, `OtherTail`, or an error of the commit.
+    /// `Missing` if the root catalog is lost, `OtherFormatLevel`, `OtherTail`, or an error of the commit.
     pub async fn root(
         &self,
         max_age: Duration,
@@ -134,6 +134,7 @@ impl Catalog {
             // Rare, and much larger than a read, which is a part of each request.
             Box::pin(self.create_root(found_root)).await?
         };
+        root.value.verify_format_level(self.bucket.format_levels())?;
         self.follow_tail(root).await
     }
 
@@ -145,6 +146,7 @@ impl Catalog {
         let base = self.root.verify_unused(absent).await?;
         let cluster = Builder::from_random_bytes(self.draw_bytes()).into_uuid();
         let mut found = RootCatalog::new(cluster.to_string(), self.margins);
+        found.format_level = self.bucket.format_levels().initial;
         found.tail = TailRecord::new(self.bucket.tail_locations().current.clone());
         let change = |base: &VersionedValue<RootCatalog>| {
             Ok::<_, CatalogError>(if base.version > 0 {

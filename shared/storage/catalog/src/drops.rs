@@ -313,6 +313,7 @@ impl Catalog {
     ) -> Result<R, CatalogError> {
         let mut noted = None;
         let change = |base: &VersionedValue<RootCatalog>| {
+            base.value.verify_format_level(self.bucket.format_levels())?;
             let mut root = RootCatalog::clone(&base.value);
             let (changed, result) = change(&mut root)?;
             noted = root.audit.new_entry_since(&base.value.audit);

@@ -1,6 +1,8 @@
 //! Errors of the catalogs, with the messages of InfluxDB 3 where it has them.
 
-use neap_bucket::{FormatError, MissingObject, RegisterError, StoreError};
+use neap_bucket::{
+    FormatError, FormatLevel, FormatLevels, MissingObject, RegisterError, StoreError,
+};
 use neap_schema::{ColumnType, CreationRefused, NulInColumnName, TableNameError};
 
 use crate::{
@@ -276,6 +278,25 @@ pub enum CatalogError {
     NoMoreIds {
         /// `database`, `table`, `column`, `cache`, `trigger`, `token`, `user` or `role`.
         what: &'static str,
+    },
+    /// This program does not know the formats that the others write.
+    #[error(
+        "the cluster has format level {recorded}, but this program reads and writes {known}: replace it by a release that knows \
+         level {recorded}"
+    )]
+    OtherFormatLevel {
+        /// The recorded level.
+        recorded: FormatLevel,
+        /// The levels of this program.
+        known: FormatLevels,
+    },
+    /// The format level can't be raised to this one.
+    #[error("the format level can't be set to {level}: {reason}")]
+    InvalidFormatLevel {
+        /// The level.
+        level: FormatLevel,
+        /// The reason.
+        reason: String,
     },
     /// This process would put segments where others do not read them, or not read those of others.
     #[error(

@@ -44,6 +44,7 @@ mod drops;
 mod engine_logs;
 mod error;
 mod file_index;
+mod format_level;
 mod former_names;
 mod influxdb2_id;
 mod limits;
@@ -131,7 +132,6 @@ pub use rule_groups::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
 pub use statement_names::StatementNames;
 pub use table::{Table, field_type};
 pub use tail_moves::with_tail_location;
-pub use tail_record::TailRecord;
 pub use tokens::{
     ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NewClientKey,

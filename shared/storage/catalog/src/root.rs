@@ -2,19 +2,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime, formats};
+use neap_bucket::{FormatLevel, ObjectFormat, ProtocolMargins, RegisterValue, StoreTime, formats};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
     Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
-    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegisters, TailRecord,
-    TokenEntry, TokenId,
+    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegisters, TokenEntry,
+    TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge},
     limits::exceeded_limit,
     name_index::NameIndex,
+    tail_record::TailRecord,
     tokens::TokenSet,
     users::UserSet,
     validate_database_name,
@@ -68,6 +69,11 @@ impl DatabaseEntry {
 pub struct RootCatalog {
     cluster: String,
     margins: ProtocolMargins,
+    #[serde(
+        default = "FormatLevel::first",
+        skip_serializing_if = "FormatLevel::is_first"
+    )]
+    pub(crate) format_level: FormatLevel,
     next_database: DatabaseId,
     databases: BTreeMap<DatabaseId, DatabaseEntry>,
     #[serde(default, skip_serializing_if = "TokenSet::is_unused")]
@@ -107,6 +113,7 @@ impl RootCatalog {
         Self {
             cluster,
             margins,
+            format_level: FormatLevel::first(),
             next_database: DatabaseId::new(1),
             databases: BTreeMap::new(),
             tokens: TokenSet::default(),
@@ -160,11 +167,6 @@ impl RootCatalog {
     /// Returns the query groups.
     pub fn query_groups(&self) -> &QueryGroups {
         &self.query_groups
-    }
-
-    /// Returns the location of new segments.
-    pub fn tail(&self) -> &TailRecord {
-        &self.tail
     }
 
     /// Returns the secrets of the cluster; `None` if no process has served a worker port yet.

@@ -21,7 +21,7 @@ use neap_bucket::{
     FormatError, Key, StoreTime, TailLocation, TailLocations, VersionedValue, rewrite_register,
 };
 
-use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog, TailRecord};
+use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog, tail_record::TailRecord};
 
 /// Time after a move, by the store's clock, during which a process that learns of the move waits for the settling time.
 /// It is much longer than the settling time, because the store's clock may be wrong.

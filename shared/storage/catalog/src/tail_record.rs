@@ -7,7 +7,7 @@ use crate::CatalogError;
 
 /// The location of new segments, and the former one while it may have segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TailRecord {
+pub(crate) struct TailRecord {
     #[serde(default, skip_serializing_if = "TailLocation::is_main")]
     pub(crate) location: TailLocation,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ impl TailRecord {
     ///
     /// # Errors
     /// `OtherTail` if it does not.
-    pub fn verify(&self, configured: &TailLocations) -> Result<(), CatalogError> {
+    pub(crate) fn verify(&self, configured: &TailLocations) -> Result<(), CatalogError> {
         if self.location == configured.current && self.is_included(configured) {
             Ok(())
         } else {

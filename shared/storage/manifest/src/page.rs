@@ -304,6 +304,7 @@ pub(crate) fn decode_head(
             key: key.to_owned(),
             reason: "the checksum of a page's head does not match".to_owned(),
         })?;
+    FORMAT.decode_header(key, head)?;
     let entries = entries(key, json)?.into_iter();
     let sections = entries.map(|entry| SectionWithFooter {
         section: entry.section,
@@ -407,6 +408,22 @@ mod tests {
             damaged[at] ^= 1;
             assert!(decode_head("k", &page, &damaged.into()).is_err());
             assert!(decode_head("k", &page, &encoded.head.slice(..at)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_later_version_is_refused_as_a_whole_and_by_its_head() {
+        let encoded = encode(&sections(), 5).unwrap();
+        let mut page = PageRef::new(&sections(), Ulid::from_parts(1, 1), 0, &encoded).unwrap();
+        let [whole, head] = [&encoded.bytes, &encoded.head].map(|bytes| {
+            let mut later = bytes.to_vec();
+            later[4] += 1;
+            Bytes::from(later)
+        });
+        page.head_crc32c = crc32c::crc32c(&head);
+        for decoded in [decode("k", &whole), decode_head("k", &page, &head)] {
+            let error = decoded.unwrap_err();
+            assert!(matches!(error, FormatError::Newer { .. }), "{error}");
         }
     }
 

@@ -1,6 +1,28 @@
 //! The values of flags, and the error of a value that cannot be used.
 
+use std::{convert::Infallible, str::FromStr};
+
 use super::ObjectStoreKind;
+
+/// Text that `Debug` output redacts.
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("***")]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
 
 /// Error of flags that cannot open a store. Messages name the flag.
 #[derive(Debug, thiserror::Error)]

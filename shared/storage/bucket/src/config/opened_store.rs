@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Bucket, MarginsPreset, ObjectUploads, PresignedObjects, ProtocolMargins, Store, TailLocations,
-    World,
+    Bucket, FormatLevels, MarginsPreset, ObjectUploads, PresignedObjects, ProtocolMargins, Store,
+    TailLocations, World,
 };
 
 /// The kind of an opened store.
@@ -45,6 +45,8 @@ pub struct OpenedStore {
     pub kind: StoreKind,
     /// The margins of a new cluster.
     pub margins: ProtocolMargins,
+    /// The format levels of this program, with that of a new cluster.
+    pub format_levels: FormatLevels,
     /// The objects of the main store that clients fetch directly from it; `None` unless the store is behind a network.
     pub links: Option<PresignedObjects>,
     /// Uploads of objects to the main store, piece by piece.
@@ -70,7 +72,8 @@ impl OpenedStore {
         };
         let tail = wrapped(&self.tail);
         let former = self.former_tail.as_ref().map(wrapped);
-        let bucket = Bucket::with_tail(main, tail, world.clone());
+        let bucket =
+            Bucket::with_tail(main, tail, world.clone()).with_format_levels(self.format_levels);
         let located = match &self.tail_locations {
             None => bucket,
             Some(locations) => bucket.with_tail_locations(locations.clone(), former),

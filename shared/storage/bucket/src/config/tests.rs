@@ -49,6 +49,10 @@ fn errors_name_the_flag() {
             "--former-tail-bucket: it is the bucket that new data go to",
         ),
         (
+            "--object-store memory --format-level 2",
+            "--format-level: this release knows level 1, not 2",
+        ),
+        (
             "--object-store memory --key-prefix a//b",
             "--key-prefix: use letters, digits, '-', '_' and '.', and '/' between parts",
         ),
@@ -205,6 +209,18 @@ async fn the_tail_has_the_locations_that_the_flags_name() {
     let (bucket, _) = opened.bucket(&world, CountingStore::new);
     assert!(!bucket.can_move_tail());
     assert_eq!(*bucket.tail_locations(), TailLocations::MAIN);
+}
+
+#[test]
+fn a_new_cluster_has_the_oldest_format_level_or_the_given_one() {
+    for arguments in ["", "--format-level 1"] {
+        let config = parse(&format!("--object-store memory {arguments}"));
+        let opened = config.open(&World::system(), None).unwrap();
+        let (bucket, _) = opened.bucket(&World::system(), CountingStore::new);
+        let levels = bucket.format_levels();
+        assert_eq!(levels, FormatLevels::SUPPORTED, "{arguments}");
+        assert_eq!(levels.initial, levels.oldest, "{arguments}");
+    }
 }
 
 #[tokio::test]
