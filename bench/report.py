@@ -85,7 +85,7 @@ class Report:
     def __init__(self, save=False):
         self.name = pathlib.Path(sys.argv[0]).stem
         self.command = " ".join([f"bench/{self.name}.py", *map(shown, sys.argv[1:])])
-        self.is_saved, self.tables = save, []
+        self.is_saved, self.tables, self.notes = save, [], []
 
     def table(self, title, columns, rows):
         """Prints a table at once, so that a killed run has shown the tables before it."""
@@ -93,13 +93,19 @@ class Report:
         self.tables.append({"title": title, "columns": list(columns), "rows": rows})
         print(f"\n{title}\n\n{markdown(columns, rows)}", flush=True)
 
+    def note(self, text):
+        """Prints a sentence, which is recorded with the tables."""
+        self.notes.append(text)
+        print(f"\n{text}", flush=True)
+
     def finish(self):
         """Prints where and when this was measured, and records the run if that is wanted."""
         today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
         run = {"command": self.command, "machine": this_machine(), "commit": commit(), "date": today}
         print(f"\n`{run['command']}`: {run['machine']}; commit {run['commit']}; {run['date']}")
         if self.is_saved:
-            results = with_run(json.loads(RESULTS.read_text()), self.name, {**run, "tables": self.tables})
+            run.update({"notes": self.notes, "tables": self.tables})
+            results = with_run(json.loads(RESULTS.read_text()), self.name, run)
             RESULTS.write_text(results_text(results))
 
 
