@@ -383,16 +383,18 @@ def show(out, context, ways, stays, sorted_rows, restart, free, limited, changed
         ["start until ready, s", restart[0]], ["start until the first answer, s", restart[1]]])
     out.table(
         f"Queries, ms: medians of {context.runs} turns. DuckDB has {billion_queries.THREADS} threads",
-        ["query", "rows", "first", "warm", f"warm, {LIMIT}", f"peak MiB, {LIMIT}", "DuckDB, same objects", "ratio",
-         "DuckDB, sorted file", "ratio"],
-        [[name, one["rows"], one["first"], one["warm"], limited[name]["warm"], limited[name]["peak_mib"],
+        ["query", "rows", "first", "warm", "peak MiB", f"warm, {LIMIT}", f"peak MiB, {LIMIT}", "DuckDB, same objects",
+         "ratio", "DuckDB, sorted file", "ratio"],
+        [[name, one["rows"], one["first"], one["warm"], one["peak_mib"], limited[name]["warm"], limited[name]["peak_mib"],
           one["peers"]["objects"], report.ratio(one["warm"], one["peers"]["objects"]), one["peers"]["sorted"],
           report.ratio(one["warm"], one["peers"]["sorted"])] for name, one in free.items()])
-    rows = [[name, one["ms"], sum(it["seconds"] for it in one["compactions"]), sum(it["cpu"] for it in one["compactions"]),
-             max(it["peak_mib"] for it in one["compactions"])] for name, one in changed.items() if "compactions" in one]
+    rows = [[name, one["ms"], *(sum(it[key] for it in one["compactions"]) for key in ("seconds", "cpu")),
+             sum(it["written"] for it in one["compactions"]) / 1e6, max(it["peak_mib"] for it in one["compactions"])]
+            for name, one in changed.items() if "compactions" in one]
     view = changed["view over all rows"]
-    rows.append([f"view over all rows: {view['rows']:,} rows", view["ms"], view["seconds"], view["cpu"], view["peak_mib"]])
-    out.table("Changes", ["change", "answered after ms", "completed after s", "CPU s", "peak MiB"], rows)
+    rows.append([f"view over all rows: {view['rows']:,} rows", view["ms"], view["seconds"], view["cpu"], view["put"] / 1e6,
+                 view["peak_mib"]])
+    out.table("Changes", ["change", "answered after ms", "completed after s", "CPU s", "MB written", "peak MiB"], rows)
 
 
 def main():

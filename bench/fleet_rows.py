@@ -6,8 +6,10 @@ import pyarrow as pa
 import fleet as fleets
 
 SEED = 42
-# The rows of a batch, if there are no more hosts.
+# The rows that are generated at once, if there are no more hosts.
 BATCH_ROWS = 200_000
+# The rows of a message. A server with little memory takes messages of up to 4 MiB.
+MESSAGE_ROWS = 25_000
 # Steps of the walks are bytes; so many of them are one percent.
 STEPS_PER_PERCENT = 73
 
@@ -73,5 +75,7 @@ class FleetRows:
         return levels + walks / np.float32(STEPS_PER_PERCENT)
 
     def reader(self, first, last):
-        """A stream of the batches from a tick to another one."""
-        return pa.RecordBatchReader.from_batches(SCHEMA, self.batches(first, last))
+        """A stream of what is sent from a tick to another one."""
+        messages = (batch.slice(begin, MESSAGE_ROWS) for batch in self.batches(first, last)
+                    for begin in range(0, batch.num_rows, MESSAGE_ROWS))
+        return pa.RecordBatchReader.from_batches(SCHEMA, messages)
