@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+import report as reports
+
 COMMANDS = ("scripts/quickstart --once", "scripts/test")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -57,7 +59,7 @@ def main():
     try:
         clone = folder / "clone"
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, clone], check=True)
-        print(f"{os.cpu_count()} processors")
+        print(f"{reports.this_machine()}; commit {reports.commit()}")
         variables = environment(folder)
         sys.exit(not all([measure(command, clone, variables) for command in options.commands]))
     finally:

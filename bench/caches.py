@@ -30,6 +30,7 @@ import threading
 import time
 
 import ingest
+import report as reports
 import servers
 from settle import metric
 
@@ -119,15 +120,14 @@ def look_ups(keys):
     yield "all keys", 20, lambda: cached, lambda: newest("")
 
 
-def table(title):
-    print(f"\n{title}\n\n| | cache p50 ms | p99 | plain SQL p50 ms | p99 | p50 ratio |\n|---|---|---|---|---|---|")
+def table(report, title, rows):
+    report.table(title, ["", "cache p50 ms", "p99", "plain SQL p50 ms", "p99", "p50 ratio"], rows)
 
 
 def row(name, client, runs, cached, plain):
     mine = percentiles(lambda: client.query(cached()), runs)
     slow = percentiles(lambda: client.query(plain(), cache=False), max(10, runs // 20))
-    print(f"| {name} | {mine[0]:.2f} | {mine[1]:.2f} | {slow[0]:.2f} | {slow[1]:.2f} | {mine[0] / slow[0]:.3f} |",
-          flush=True)
+    return [name, *mine, *slow, mine[0] / slow[0]]
 
 
 def compact(binary, directory):
@@ -135,10 +135,10 @@ def compact(binary, directory):
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def per_entry(server, entries):
+def per_entry(report, server, entries):
     held = metric(server, "neap_cache_bytes")
-    print(f"\n{held / entries:.0f} bytes of memory for each of {entries:,} entries, values included; "
-          f"the process had {server.peak_kib / 1024:.0f} MiB at most", flush=True)
+    report.note(f"{held / entries:.0f} bytes of memory for each of {entries:,} entries, values included; "
+                f"the process had {server.peak_kib / 1024:.0f} MiB at most")
 
 
 def warm(arguments, binary, work):
@@ -148,17 +148,15 @@ def warm(arguments, binary, work):
         for body in fleet(arguments.keys, 3):
             client.write(body)
         client.create("last_cache", table="fleet", name="latest", ttl=86_400)
-        table(f"{arguments.keys:,} keys x 3 values, rows in the tail")
-        for name, runs, cached, plain in look_ups(arguments.keys):
-            row(name, client, runs, cached, plain)
+        table(arguments.report, f"{arguments.keys:,} keys x 3 values, rows in the tail",
+              [row(name, client, *look_up) for name, *look_up in look_ups(arguments.keys)])
         # What was written is old enough to be flushed after the lag of a directory.
         time.sleep(12)
         compact(binary, directory)
         compact(binary, directory)
-        table("the same, flushed, with a snapshot of the cache")
-        for name, runs, cached, plain in look_ups(arguments.keys):
-            row(name, client, runs, cached, plain)
-        per_entry(server, arguments.keys)
+        table(arguments.report, "the same, flushed, with a snapshot of the cache",
+              [row(name, client, *look_up) for name, *look_up in look_ups(arguments.keys)])
+        per_entry(arguments.report, server, arguments.keys)
         if "writing" in arguments.parts:
             writing(arguments, client, server)
 
@@ -177,10 +175,9 @@ def writing(arguments, client, server):
 
     thread = threading.Thread(target=write)
     thread.start()
-    table("one key while up to 100,000 rows/s come in")
     try:
-        row(*next((name, client, runs, cached, plain)
-                  for name, runs, cached, plain in look_ups(arguments.keys)))
+        name, *look_up = next(look_ups(arguments.keys))
+        table(arguments.report, "one key while up to 100,000 rows/s come in", [row(name, client, *look_up)])
     finally:
         over.set()
         thread.join()
@@ -211,16 +208,16 @@ def distinct(arguments, binary, work):
         def where():
             return f"WHERE region = 'r{chance.randrange(10)}' AND host = 'h{chance.randrange(hosts):05}'"
 
-        table(f"{arguments.combinations:,} combinations of three columns")
-        row("region and host given, 100 found", client, 500,
-            lambda: f"SELECT * FROM distinct_cache('sensors', 'all') {where()}",
-            lambda: f"SELECT DISTINCT region, host, sensor FROM sensors {where()}")
-        row("last column given", client, 100,
-            lambda: "SELECT host FROM distinct_cache('sensors', 'all') "
-                    f"WHERE region = 'r1' AND sensor = 's{chance.randrange(100):03}' LIMIT 20",
-            lambda: "SELECT DISTINCT host FROM sensors "
-                    f"WHERE region = 'r1' AND sensor = 's{chance.randrange(100):03}' LIMIT 20")
-        per_entry(server, arguments.combinations)
+        table(arguments.report, f"{arguments.combinations:,} combinations of three columns", [
+            row("region and host given, 100 found", client, 500,
+                lambda: f"SELECT * FROM distinct_cache('sensors', 'all') {where()}",
+                lambda: f"SELECT DISTINCT region, host, sensor FROM sensors {where()}"),
+            row("last column given", client, 100,
+                lambda: "SELECT host FROM distinct_cache('sensors', 'all') "
+                        f"WHERE region = 'r1' AND sensor = 's{chance.randrange(100):03}' LIMIT 20",
+                lambda: "SELECT DISTINCT host FROM sensors "
+                        f"WHERE region = 'r1' AND sensor = 's{chance.randrange(100):03}' LIMIT 20")])
+        per_entry(arguments.report, server, arguments.combinations)
 
 
 class LateStore:
@@ -284,8 +281,7 @@ def cold(arguments, binary, work):
         for _ in range(2):
             subprocess.run(command, check=True, stdout=sys.stderr)
         late = LateStore(store)
-        print(f"\nFirst answer of a new process, the store {STORE_DELAY * 1000:.0f} ms late, {arguments.keys:,} keys"
-              "\n\n| | ms | requests |\n|---|---|---|")
+        rows = []
         key = "device = 'd0000007'"
         for name, sql, cache in [
             ("one key, cache", f"SELECT * FROM last_cache('fleet', 'latest') WHERE {key}", True),
@@ -293,8 +289,11 @@ def cold(arguments, binary, work):
             ("all keys, cache", "SELECT * FROM last_cache('fleet', 'latest')", True),
             ("all keys, plain SQL", newest(""), False),
         ]:
-            runs = [first_answer(binary, late, work, sql, cache) for _ in range(3)]
-            print(f"| {name} | {statistics.median(took for took, _ in runs):.0f} | {runs[-1][1]} |", flush=True)
+            runs = [first_answer(binary, late, work, sql, cache) for _ in range(reports.TURNS)]
+            rows.append([name, statistics.median(took for took, _ in runs), runs[-1][1]])
+        arguments.report.table(
+            f"First answer of a new process, the store {STORE_DELAY * 1000:.0f} ms late, {arguments.keys:,} keys",
+            ["", "ms", "requests"], rows)
 
 
 CACHES = [
@@ -327,8 +326,8 @@ def with_caches(arguments, binary, work):
         ten = rows_per_second(arguments, binary, work, CACHES, number)
         ratios.append(ten / without)
         print(f"ingest {number}: {without:,.0f} rows/s without, {ten:,.0f} with ten caches", file=sys.stderr, flush=True)
-    print(f"\nIngest of a table with ten caches: {statistics.median(ratios):.2f} of the rate without "
-          f"(runs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+    arguments.report.note(f"Ingest of a table with ten caches: {statistics.median(ratios):.2f} of the rate without "
+                          f"(runs: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
 
 
 def main():
@@ -339,7 +338,9 @@ def main():
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--s3-server", help="the neap-s3-server binary")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
+    arguments.report = reports.Report(arguments.save)
     arguments.parts = arguments.only.split(",")
     binary = servers.neap_binary(arguments.neap)
     arguments.out.mkdir(exist_ok=True)
@@ -348,6 +349,7 @@ def main():
         for name, part in parts.items():
             if name in arguments.parts:
                 part(arguments, binary, pathlib.Path(work))
+    arguments.report.finish()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""The charts of the README, from the figures of bench/results.json.
+"""The charts of the README and of docs/performance.md, from the figures of bench/results.json.
 
-    bench/chart.py            writes docs/images/benchmarks-light.svg and docs/images/benchmarks-dark.svg
+    bench/chart.py            writes docs/images/benchmarks-*.svg and docs/images/performance-*.svg
     bench/chart.py --check    fails if these files are not what this program makes
 
-Both also fail if a figure lacks its value, unit, command, machine or date, or if the page that a figure comes from
+Both also fail if a figure lacks its value, unit, command, machine, date or commit, or if the page that a figure comes from
 no longer states it.
 """
 
 import argparse
 import html
+import itertools
 import json
 import math
 import pathlib
@@ -20,6 +21,8 @@ RESULTS = ROOT / "bench" / "results.json"
 IMAGES = ROOT / "docs" / "images"
 
 FIELDS = ["id", "value", "unit", "command", "machine", "date", "source", "stated"]
+# The commits of figures before this date were not recorded.
+COMMITS_SINCE = "2026-12-01"
 
 THEMES = {
     "light": {"surface": "#ffffff", "text": "#1f2328", "muted": "#59636e", "grid": "#d1d9e0",
@@ -34,13 +37,15 @@ PLOT_LEFT, PLOT_RIGHT = 330, 660
 ROW, TITLE, AXIS, GAP = 24, 48, 22, 26
 HEAD, NOTE = 44, 17
 
-# Panels: name in the footer, title, explanation, ticks of the logarithmic axis, and rows. A row has a label and the ids
-# of its figures.
+# Panels: name in the footer, title, explanation, ticks of the logarithmic axis, unit, and rows. A row has a label and the ids
+# of its figures. Of ratios (unit ×), more is better or worse; other panels have pairs of values.
 INGEST = {
     "name": "ingest",
     "title": "Ingest, beside VictoriaMetrics",
     "explanation": "Rows/s as a multiple of VictoriaMetrics in the same run. Right of the line, Neap is faster. "
                    "Neap answers when the rows are durable",
+    "unit": "×",
+    "is_more_better": True,
     "ticks": [0.1, 1, 10],
     "range": (0.05, 12),
     "rows": [
@@ -50,10 +55,40 @@ INGEST = {
         ("100 hosts, 4 clients, S3 server", "ingest-small-s3-ratio", "ingest-small-s3"),
     ],
 }
+REMOTE_WRITE = {
+    "name": "remote write",
+    "title": "Prometheus's remote write, beside VictoriaMetrics",
+    "explanation": "Samples/s as a multiple of VictoriaMetrics, which answers before samples are on the disk. "
+                   "Right of the line, Neap is faster",
+    "unit": "×",
+    "is_more_better": True,
+    "ticks": [0.1, 1, 10],
+    "range": (0.05, 12),
+    "rows": [
+        ("2 clients", "remote-write-2-ratio", None),
+        ("8 clients", "remote-write-8-ratio", None),
+        ("16 clients", "remote-write-16-ratio", None),
+    ],
+}
+CLIENTS = {
+    "name": "many clients",
+    "title": "32 clients with small queries: one host, one hour",
+    "explanation": "Requests/s of Neap (SQL) as a multiple of the other server. Right of the line, Neap is faster",
+    "unit": "×",
+    "is_more_better": True,
+    "ticks": [0.1, 1, 10],
+    "range": (0.05, 12),
+    "rows": [
+        ("InfluxDB 1.6", "clients-influxdb-ratio", None),
+        ("VictoriaMetrics", "clients-victoria-metrics-ratio", None),
+    ],
+}
 QUERIES = {
     "name": "queries and size",
     "title": "Queries and size, beside one sorted Parquet file",
     "explanation": "Time as a multiple of DataFusion's, bytes as a multiple of DuckDB's. Left of the line, Neap is better",
+    "unit": "×",
+    "is_more_better": False,
     "ticks": [0.02, 0.1, 0.5, 1, 2],
     "range": (0.015, 3),
     "rows": [
@@ -68,6 +103,7 @@ CACHES = {
     "name": "newest rows",
     "title": "Newest rows of 100,000 series, over HTTP",
     "explanation": "Median in ms: last value cache (filled) and plain SQL over the table (hollow)",
+    "unit": "ms",
     "ticks": [1, 10, 100],
     "range": (0.4, 200),
     "rows": [
@@ -83,6 +119,7 @@ STARTS = {
     "name": "start of a function",
     "title": "Start of a function, to its first answer",
     "explanation": "Median in ms: program in the page cache (filled) and not in the page cache (hollow)",
+    "unit": "ms",
     "ticks": [10, 100],
     "range": (8, 200),
     "rows": [
@@ -91,7 +128,13 @@ STARTS = {
     ],
 }
 
-PANELS = [INGEST, QUERIES, CACHES, STARTS]
+CHARTS = {
+    "benchmarks": [INGEST, QUERIES, CACHES, STARTS],
+    "performance-writes": [INGEST, REMOTE_WRITE],
+    "performance-queries": [QUERIES, CLIENTS],
+    "performance-newest-rows": [CACHES],
+    "performance-starts": [STARTS],
+}
 
 
 def shown_figures(panel, figures):
@@ -104,7 +147,8 @@ def read_results():
     results = json.loads(RESULTS.read_text())
     pages, figures = {}, {}
     for figure in results["figures"]:
-        missing = [field for field in FIELDS if figure.get(field) in (None, "")]
+        required = FIELDS + ["commit"] * (figure.get("date", "") >= COMMITS_SINCE)
+        missing = [field for field in required if figure.get(field) in (None, "")]
         if missing:
             sys.exit(f"bench/results.json: figure {figure.get('id')} has no {', '.join(missing)}")
         name, source = figure["id"], figure["source"]
@@ -156,8 +200,10 @@ class Drawing:
         self.elements.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" '
                              f'stroke="{self.theme[color]}" stroke-width="2"/>')
 
-    def panel(self, panel, unit, draw_row):
+    def panel(self, panel):
         """Draws the title, the axis and the rows of a panel."""
+        unit = panel["unit"]
+        draw_row = self.ratio_row(panel["is_more_better"]) if unit == "×" else self.pair_row
         low, high = (math.log(end) for end in panel["range"])
 
         def position(value):
@@ -206,23 +252,22 @@ class Drawing:
         return f"{number(first)} and {number(second)} ms"
 
 
-def chart(theme, machines, figures):
-    """Returns the SVG of a theme."""
+def chart(panels, theme, machines, figures):
+    """Returns the SVG of panels in a theme."""
     drawing = Drawing(theme, figures)
     drawing.y = HEAD
-    drawing.panel(INGEST, "×", drawing.ratio_row(is_more_better=True))
-    drawing.panel(QUERIES, "×", drawing.ratio_row(is_more_better=False))
-    drawing.panel(CACHES, "ms", drawing.pair_row)
-    drawing.panel(STARTS, "ms", drawing.pair_row)
+    for panel in panels:
+        drawing.panel(panel)
     notes = drawing.y - GAP
-    drawing.bar(MARGIN, MARGIN + 18, 22, "better")
-    drawing.text(MARGIN + 26, 26, "Neap, better than the other", "muted", 12)
-    drawing.bar(MARGIN + 210, MARGIN + 228, 22, "worse")
-    drawing.text(MARGIN + 236, 26, "Neap, worse than the other", "muted", 12)
+    if any(panel["unit"] == "×" for panel in panels):
+        drawing.bar(MARGIN, MARGIN + 18, 22, "better")
+        drawing.text(MARGIN + 26, 26, "Neap, better than the other", "muted", 12)
+        drawing.bar(MARGIN + 210, MARGIN + 228, 22, "worse")
+        drawing.text(MARGIN + 236, 26, "Neap, worse than the other", "muted", 12)
     drawing.text(WIDTH - MARGIN, 26, "all axes are logarithmic", "muted", 12, "end")
     # The panels of each machine and date.
     runs = {}
-    for panel in PANELS:
+    for panel in panels:
         for figure in shown_figures(panel, figures):
             runs.setdefault((figure["machine"], figure["date"]), {})[panel["name"]] = True
     for index, ((machine, date), names) in enumerate(runs.items()):
@@ -244,8 +289,8 @@ def main():
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     is_check = parser.parse_args().check
     machines, figures = read_results()
-    for name, theme in THEMES.items():
-        path, made = IMAGES / f"benchmarks-{name}.svg", chart(theme, machines, figures)
+    for (chart_name, panels), (name, theme) in itertools.product(CHARTS.items(), THEMES.items()):
+        path, made = IMAGES / f"{chart_name}-{name}.svg", chart(panels, theme, machines, figures)
         if not is_check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Many clients that send one small request at a time, beside peers: requests/s and latencies.
 
-    bench/clients.py [--what queries|writes] [--clients 32] [--seconds 10] [--runs 3] [--only NAME,…]
+    bench/clients.py [--what queries|writes] [--clients 32] [--seconds 10] [--runs 5] [--only NAME,…] [--save]
 
 Queries: the maximum per minute of one field of one random host in a random hour (`single-groupby-1-1-1` of the query
 set), over the data of ingest.py's small scale. Writes: one line each. The clients are neap-load-generator, a program
@@ -28,6 +28,7 @@ import urllib.parse
 import gen_tsbs
 import ingest
 import query
+import report as reports
 import servers
 
 # Requests that are sent in turn, again and again.
@@ -169,12 +170,9 @@ def run(contender, binary, data, arguments):
 def row(name, runs, errors, first):
     """The line of the table for a server: the medians of its runs, or why there are none."""
     if errors:
-        error = " ".join(errors[0].split()).replace("|", "\\|")
-        return f"| {name} | failed in {len(errors)} of {len(runs) + len(errors)} runs: {error} | | | | |"
+        return [name, f"failed in {len(errors)} of {len(runs) + len(errors)} runs: {errors[0]}", *[None] * 4]
     median = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-    ratio = f"{median['rate'] / first:.2f}" if first else "–"
-    return (f"| {name} | {median['rate']:,.0f} | {median['cpu_ms']:.2f} | {median['p50']:.1f} | "
-            f"{median['p99']:.1f} | {ratio} |")
+    return [name, *median.values(), reports.ratio(median["rate"], first)]
 
 
 def main():
@@ -182,11 +180,11 @@ def main():
     parser.add_argument("--what", choices=("queries", "writes"), default="queries")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", help="comma-separated names of servers, as in the table")
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--load-generator", help="the neap-load-generator binary")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser)
     arguments = parser.parse_args()
     binary = load_generator(arguments.load_generator)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -204,12 +202,12 @@ def main():
                 failures[contender.name].append(str(error))
     first = results.get("Neap SQL") or results.get("Neap")
     first = statistics.median(one["rate"] for one in first) if first else None
-    print(f"\n{arguments.clients} clients, one of {arguments.what} at a time, {arguments.seconds} s, "
-          f"{arguments.runs} runs\n")
-    print("| server | requests/s | server CPU ms / request | p50 ms | p99 ms | of Neap |")
-    print("|---|---|---|---|---|---|")
-    for name, runs in results.items():
-        print(row(name, runs, failures[name], first))
+    report = reports.Report(arguments.save)
+    report.table(
+        f"{arguments.clients} clients, one of {arguments.what} at a time, {arguments.seconds} s, {arguments.runs} runs",
+        ["server", "requests/s", "server CPU ms / request", "p50 ms", "p99 ms", "of Neap"],
+        [row(name, runs, failures[name], first) for name, runs in results.items()])
+    report.finish()
     return 1 if any(errors for name, errors in failures.items() if name.startswith("Neap")) else 0
 
 

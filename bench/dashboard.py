@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 
+import report as reports
 import servers
 from query import percentile
 
@@ -129,8 +130,10 @@ def main():
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    report = reports.Report(arguments.save)
     with tempfile.TemporaryDirectory(dir=arguments.out, ignore_cleanup_errors=True) as work:
         directory = pathlib.Path(work) / "data"
         with servers.neap(servers.neap_binary(arguments.neap), directory) as server:
@@ -138,8 +141,8 @@ def main():
             alone = Asker(server.port, arguments.hosts)
             for _ in range(50):
                 alone.ask("newest")
-            print(f"Ten newest rows of one of {arguments.hosts:,} hosts, without writers: "
-                  f"{statistics.median(alone.times['newest']):.1f} ms\n", flush=True)
+            report.note(f"Ten newest rows of one of {arguments.hosts:,} hosts, without writers: "
+                        f"{statistics.median(alone.times['newest']):.1f} ms")
             writers = [Writer(server.port, arguments.hosts, arguments.rate / arguments.writers, seed)
                        for seed in range(arguments.writers)]
             began = time.monotonic()
@@ -156,16 +159,16 @@ def main():
             for writer in writers:
                 writer.join()
     failed = [writer.error for writer in writers if writer.error]
-    print("| panel | answers | p50 ms | p99 ms | max ms |\n|---|---|---|---|---|")
     everything = [one for times in asker.times.values() for one in times]
-    for name, times in [*asker.times.items(), ("all", everything)]:
-        times = sorted(times)
-        print(f"| {name} | {len(times)} | {percentile(times, 0.5):.1f} | {percentile(times, 0.99):.1f} | {times[-1]:.1f} |")
+    panels = [(name, sorted(times)) for name, times in [*asker.times.items(), ("all", everything)]]
+    report.table("Panels during writes", ["panel", "answers", "p50 ms", "p99 ms", "max ms"],
+                 [[name, len(times), percentile(times, 0.5), percentile(times, 0.99), times[-1]] for name, times in panels])
     rows = sum(writer.rows for writer in writers)
-    print(f"\n{rows / seconds:,.0f} rows/s for {seconds:.0f} s, {LATE_SHARE:.0%} of them late. The server held {held} MiB "
-          f"at the end, {server.peak_kib >> 10} MiB at most.")
+    report.note(f"{rows / seconds:,.0f} rows/s for {seconds:.0f} s, {LATE_SHARE:.0%} of them late. The server held {held} "
+                f"MiB at the end, {server.peak_kib >> 10} MiB at most.")
     if failed:
-        print(f"A writer failed: {failed[0]}")
+        report.note(f"A writer failed: {failed[0]}")
+    report.finish()
     return 1 if failed else 0
 
 

@@ -30,6 +30,7 @@ import time
 import urllib.error
 import urllib.request
 
+import report as reports
 import servers
 import settle
 
@@ -172,10 +173,7 @@ def measure(binary, store, workers, work, text, bytes_per_worker):
 
 
 def part_work(arguments, binary, store, work):
-    print("## Work\n")
-    print("| query | workers | MB of each worker | largest share | CPU s of each worker | CPU s of the coordinator | "
-          "MB, all | ratio | CPU s, all | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    lines = []
     for name, text in arguments.queries.items():
         alone = None
         for workers in arguments.workers:
@@ -183,21 +181,22 @@ def part_work(arguments, binary, store, work):
             total = [sum(column) for column in zip(*usage)]
             if workers == 1:
                 alone = (rows, total)
-                print(f"| {name} | 1 | – | – | – | – | {total[0] / 1e6:.1f} | 1 | {total[2]:.2f} | 1 |", flush=True)
+                lines.append([name, 1, None, None, None, None, total[0] / 1e6, 1, total[2], 1])
                 continue
             if alone and rows != alone[0]:
                 raise SystemExit(f"{name}: {workers} workers answer otherwise than one process")
             if used == 0:
-                print(f"| {name} | {workers} | not distributed | – | – | – | – | – | – | – |", flush=True)
+                lines.append([name, workers, "not distributed", *[None] * 7])
                 continue
             *nodes, coordinator = usage
             read = [node[0] for node in nodes if node[1]]
             largest = max(read) / max(statistics.mean(read), 1)
             base = alone[1] if alone else total
-            print(f"| {name} | {used} | {spread(one / 1e6 for one in read)} | {largest:.2f} | "
-                  f"{spread(node[2] for node in nodes if node[1])} | {coordinator[2]:.2f} | {total[0] / 1e6:.1f} | "
-                  f"{total[0] / max(base[0], 1):.2f} | {total[2]:.2f} | {total[2] / max(base[2], 0.01):.2f} |", flush=True)
-    print()
+            lines.append([name, used, spread(one / 1e6 for one in read), largest,
+                          spread(node[2] for node in nodes if node[1]), coordinator[2], total[0] / 1e6,
+                          total[0] / max(base[0], 1), total[2], total[2] / max(base[2], 0.01)])
+    arguments.report.table("Work", ["query", "workers", "MB of each worker", "largest share", "CPU s of each worker",
+                                    "CPU s of the coordinator", "MB, all", "ratio", "CPU s, all", "ratio"], lines)
 
 
 def spread(values):
@@ -206,9 +205,7 @@ def spread(values):
 
 
 def part_overhead(arguments, binary, store, work):
-    print("## Overhead of a query just above the threshold, warm\n")
-    print("| query | MB read | alone, ms | on 2 workers, ms | ratio |")
-    print("|---|---|---|---|---|")
+    lines = []
     for name, text in arguments.queries.items():
         _, _, _, usage = measure(binary, store, 1, work, text, 1)
         read = int(usage[0][0])
@@ -225,18 +222,16 @@ def part_overhead(arguments, binary, store, work):
                         samples.append(time.perf_counter() - began)
                     times[workers] = statistics.median(samples) * 1000
             if used:
-                print(f"| {name} | {read / 1e6:.1f} | {times[1]:.1f} | {times[2]:.1f} | {times[2] / times[1]:.2f} |", flush=True)
+                lines.append([name, read / 1e6, times[1], times[2], times[2] / times[1]])
                 break
         else:
-            print(f"| {name} | {read / 1e6:.1f} | {times[1]:.1f} | not distributed | – |", flush=True)
-    print()
+            lines.append([name, read / 1e6, times[1], "not distributed", None])
+    arguments.report.table("Overhead of a query just above the threshold, warm",
+                           ["query", "MB read", "alone, ms", "on 2 workers, ms", "ratio"], lines)
 
 
 def part_slow(arguments, binary, store, work):
-    rate = STORE_BYTES_PER_SECOND / 1e6
-    print(f"## The store {STORE_DELAY * 1000:.0f} ms late, {rate:.0f} MB/s for each process, cold\n")
-    print("| query | alone, s | on 4 workers, s | ratio |")
-    print("|---|---|---|---|")
+    rate, lines = STORE_BYTES_PER_SECOND / 1e6, []
     for name, text in arguments.queries.items():
         times = {}
         for workers in (1, 4):
@@ -248,10 +243,12 @@ def part_slow(arguments, binary, store, work):
                     samples.append(time.perf_counter() - began)
             times[workers] = statistics.median(samples)
         if used:
-            print(f"| {name} | {times[1]:.2f} | {times[4]:.2f} | {times[4] / times[1]:.2f} |", flush=True)
+            lines.append([name, times[1], times[4], times[4] / times[1]])
         else:
-            print(f"| {name} | {times[1]:.2f} | not distributed | – |", flush=True)
-    print()
+            lines.append([name, times[1], "not distributed", None])
+    arguments.report.table(
+        f"The store {STORE_DELAY * 1000:.0f} ms late, {rate:.0f} MB/s for each process, cold",
+        ["query", "alone, s", "on 4 workers, s", "ratio"], lines)
 
 
 PARTS = {"work": part_work, "overhead": part_overhead, "slow": part_slow}
@@ -266,14 +263,16 @@ def main():
     parser.add_argument("--workers", default="1,2,4,8", help="numbers of workers of `work`")
     parser.add_argument("--bytes-per-worker", type=int, default=1 << 20)
     parser.add_argument("--runs", type=int, default=10, help="warm runs of each query of `overhead`")
-    parser.add_argument("--slow-runs", type=int, default=3, help="cold runs of each query of `slow`")
+    parser.add_argument("--slow-runs", type=int, default=reports.TURNS, help="cold runs of each query of `slow`")
     parser.add_argument("--queries", default=",".join(QUERIES), help=f"of {', '.join(QUERIES)}")
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--keep", type=pathlib.Path, help="the folder of the data, if they are to be kept")
     parser.add_argument("--neap")
     parser.add_argument("--s3-server")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
+    arguments.report = reports.Report(arguments.save)
     arguments.workers = [int(number) for number in arguments.workers.split(",")]
     arguments.queries = {name: QUERIES[name] for name in arguments.queries.split(",")}
     binary = servers.neap_binary(arguments.neap)
@@ -292,6 +291,7 @@ def main():
                 (data / "loaded").touch()
             for name in arguments.only.split(","):
                 PARTS[name](arguments, binary, store, work)
+    arguments.report.finish()
 
 
 if __name__ == "__main__":

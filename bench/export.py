@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`neap export` to Parquet, beside DataFusion's `COPY` of the same rows.
 
-    bench/export.py [--hosts 200] [--interval 60s] [--days 9] [--repeats 3] [--neap PATH]
+    bench/export.py [--hosts 200] [--interval 60s] [--days 9] [--repeats 5] [--neap PATH]
 
 Needs the Python packages `datafusion` and `pyarrow` in the Python that runs it, and `neap` as a release build.
 
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 
+import report as reports
 import servers
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -94,8 +95,8 @@ def main():
     p.add_argument("--interval", default="60s")
     p.add_argument("--days", type=int, default=9)
     p.add_argument("--parallel", type=int, default=4, help="concurrent requests of the export (default 4)")
-    p.add_argument("--repeats", type=int, default=3)
     p.add_argument("--neap", help="the program (default: neap in PATH, else target/release/neap)")
+    reports.add_options(p, "--repeats")
     arguments = p.parse_args()
     neap = servers.neap_binary(arguments.neap)
 
@@ -118,13 +119,16 @@ def main():
         outputs = {"neap export": exported, **{name: out for name, (out, _) in sides.items()}}
         rows = rows_of(parquet)
         medians = {name: statistics.median(times) for name, times in seconds.items()}
-        print(f"{rows:,} rows of {arguments.days} days, median of {arguments.repeats} runs\n")
-        print("| side | s | rows/s | speed, of DataFusion's default | MiB |\n|---|---|---|---|---|")
+        lines_of_table = []
         for name, out in outputs.items():
             assert rows_of(out) == rows, f"{name}: {rows_of(out)} rows"
             ratio = medians["DataFusion, default"] / medians[name]
-            print(f"| {name} | {medians[name]:.2f} | {rows / medians[name]:,.0f} | {ratio:.2f} | {size_mib(out):.1f} |")
-        print(f"\nThe server used {statistics.median(used):.2f} s of processor time, and {peak_mib:.0f} MiB at most.")
+            lines_of_table.append([name, medians[name], rows / medians[name], ratio, size_mib(out)])
+        report = reports.Report(arguments.save)
+        report.table(f"{rows:,} rows of {arguments.days} days, median of {arguments.repeats} runs",
+                     ["side", "s", "rows/s", "speed, of DataFusion's default", "MiB"], lines_of_table)
+        report.note(f"The server used {statistics.median(used):.2f} s of processor time, and {peak_mib:.0f} MiB at most.")
+        report.finish()
 
 
 if __name__ == "__main__":

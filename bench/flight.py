@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Arrow Flight, beside a server that holds the same rows in memory, Neap's own JSON, and line protocol.
 
-    bench/flight.py [--rows 10000000] [--ingest-rows 1000000] [--repeats 3] [--neap PATH]
+    bench/flight.py [--rows 10000000] [--ingest-rows 1000000] [--repeats 5] [--neap PATH]
 
 Needs `pyarrow`, `adbc-driver-flightsql` and `adbc-driver-manager` (tests/clients/requirements.txt).
 
@@ -28,6 +28,7 @@ import time
 import pyarrow as pa
 import pyarrow.flight as flight
 
+import report as reports
 import servers
 
 BATCH_ROWS = 65_536
@@ -139,8 +140,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--ingest-rows", type=int, default=1_000_000)
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--neap")
+    reports.add_options(parser, "--repeats")
     options = parser.parse_args()
     binary = servers.neap_binary(options.neap)
     with tempfile.TemporaryDirectory() as folder:
@@ -193,25 +194,22 @@ def measure(server, folder, options):
         memory_server.terminate()
         memory_server.wait()
 
-    print("| read | rows | rows/s | MB/s | ratio to pyarrow |")
-    print("|---|--:|--:|--:|--:|")
+    report, rows_of_table = reports.Report(options.save), []
     peer = statistics.median(rows / seconds for rows, _, seconds in results["pyarrow, from memory"])
     for name, runs in results.items():
         rate = statistics.median(rows / seconds for rows, _, seconds in runs)
         size = statistics.median(size / seconds for _, size, seconds in runs)
-        print(f"| {name} | {runs[0][0]:,} | {rate:,.0f} | {size / 1e6:,.0f} | {rate / peer:.2f} |")
-    print()
+        rows_of_table.append([name, runs[0][0], rate, size / 1e6, rate / peer])
+    report.table("Reads", ["read", "rows", "rows/s", "MB/s", "ratio to pyarrow"], rows_of_table)
     first = first_batch(server, "SELECT * FROM rows ORDER BY time DESC LIMIT 10")
     small_first = first_batch(server, "SELECT 1")
-    print(f"First batch: {first * 1e3:.1f} ms of the newest 10 rows, {small_first * 1e3:.1f} ms of `SELECT 1`.")
-    print(f"Memory above idle after reads: {(peak - idle) / 1e6:.0f} MB.")
-    print()
-    print("| write | rows/s | ratio |")
-    print("|---|--:|--:|")
+    report.note(f"First batch: {first * 1e3:.1f} ms of the newest 10 rows, {small_first * 1e3:.1f} ms of `SELECT 1`. "
+                f"Memory above idle after reads: {(peak - idle) / 1e6:.0f} MB.")
     by_lines = options.ingest_rows / statistics.median(line_times)
     by_adbc = options.ingest_rows / statistics.median(writes)
-    print(f"| line protocol, one client | {by_lines:,.0f} | 1.00 |")
-    print(f"| `adbc_ingest` | {by_adbc:,.0f} | {by_adbc / by_lines:.2f} |")
+    report.table("Writes", ["write", "rows/s", "ratio"],
+                 [["line protocol, one client", by_lines, 1.0], ["`adbc_ingest`", by_adbc, by_adbc / by_lines]])
+    report.finish()
 
 
 if __name__ == "__main__":

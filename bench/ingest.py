@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ingest, acknowledged and durable, beside peers: rows/s, CPU seconds per million rows, peak memory, latencies.
 
-    bench/ingest.py [--scale small|wide] [--workers 4] [--neap PATH] [--s3-server PATH] [--runs 3]
+    bench/ingest.py [--scale small|wide] [--workers 4] [--neap PATH] [--s3-server PATH] [--runs 5] [--save]
 
 Servers are started one after the other, the client runs on the same cores. Peers are measured when their
 packages are installed (Debian: victoria-metrics, influxdb). Prints a Markdown table; each figure is the
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 
+import report as reports
 import servers
 
 SCALES = {
@@ -100,12 +101,9 @@ def run(start, s3_binary, api, data, arguments):
 def row(name, runs, errors, peer):
     """The line of the table for a server: the medians of its runs, or why there are none."""
     if errors:
-        error = " ".join(errors[0].split()).replace("|", "\\|")
-        return f"| {name} | failed in {len(errors)} of {len(runs) + len(errors)} runs: {error} | | | | | |"
+        return [name, f"failed in {len(errors)} of {len(runs) + len(errors)} runs: {errors[0]}", *[None] * 5]
     median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    ratio = f"{median['rows_per_second'] / peer:.2f}" if peer else "–"
-    return (f"| {name} | {median['rows_per_second']:,.0f} | {median['cpu_per_million']:.2f} | "
-            f"{median['peak_mib']:.0f} | {median['p50']:.1f} | {median['p99']:.1f} | {ratio} |")
+    return [name, *median.values(), reports.ratio(median["rows_per_second"], peer)]
 
 
 def main():
@@ -113,10 +111,10 @@ def main():
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--batch", type=int, default=5000)
-    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--s3-server", help="the neap-s3-server binary")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser)
     arguments = parser.parse_args()
     data = data_file(arguments.scale, arguments.out)
     results, failures = {}, {}
@@ -131,12 +129,12 @@ def main():
     peer = None
     if results.get("VictoriaMetrics") and not failures["VictoriaMetrics"]:
         peer = statistics.median(run["rows_per_second"] for run in results["VictoriaMetrics"])
-    print(f"\n{arguments.scale}, {arguments.workers} clients, batches of {arguments.batch}, "
-          f"{arguments.runs} runs\n")
-    print("| server | rows/s | CPU s / million rows | peak MiB | p50 ms | p99 ms | of VictoriaMetrics |")
-    print("|---|---|---|---|---|---|---|")
-    for name, runs in results.items():
-        print(row(name, runs, failures[name], peer))
+    report = reports.Report(arguments.save)
+    report.table(
+        f"{arguments.scale}, {arguments.workers} clients, batches of {arguments.batch}, {arguments.runs} runs",
+        ["server", "rows/s", "CPU s / million rows", "peak MiB", "p50 ms", "p99 ms", "of VictoriaMetrics"],
+        [row(name, runs, failures[name], peer) for name, runs in results.items()])
+    report.finish()
     return 1 if any(errors for name, errors in failures.items() if name.startswith("Neap")) else 0
 
 

@@ -31,6 +31,7 @@ import lambda_report
 import lambda_starts
 import lambda_work
 import lambda_writes
+import report as reports
 import servers
 from lambda_builds import FUNCTIONS, Build, missing, sizes
 from lambda_events import LINES
@@ -40,7 +41,8 @@ PARTS = ("starts", "warm", "work", "writes")
 
 def measure(arguments, builds, folder):
     names = [build.name for build in builds]
-    report = {"cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0], "lines": LINES, "builds": names,
+    report = {"machine": reports.this_machine(), "commit": reports.commit(), "cores": len(os.sched_getaffinity(0)),
+              "load": os.getloadavg()[0], "lines": LINES, "builds": names,
               "functions": arguments.functions, "runs": arguments.runs, "events": arguments.events,
               "seconds": arguments.seconds}
     with servers.s3_server(str(arguments.servers / "neap-s3-server"), folder / "store") as store:

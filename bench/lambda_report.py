@@ -21,7 +21,7 @@ def markdown(report):
     parts = [f"{cores} cores for everything: clients, gateway, store and all instances. An instance may use all of "
              "them; on Lambda one of 1,769 MB has a core and one of 512 MB 0.29 of one, so that processor time says "
              f"more than time. The load was {report['load']:.1f} when the run began. The store is the project's own S3 "
-             "server, without delay.\n"]
+             f"server, without delay. {report['machine']}; commit {report['commit']}.\n"]
     if len(report["builds"]) > 1:
         parts.append(comparison(report))
     if "starts" in report:

@@ -23,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 
+import report as reports
 import servers
 
 START = 1_700_000_000_000_000_000
@@ -82,10 +83,9 @@ def listings(binary, directory):
         return {statement: statistics.median(ask(server, statement) for _ in range(LISTING_RUNS)) for statement in LISTINGS}
 
 
-def report(name, directory, took):
+def row(name, directory, took):
     manifest, pages, page_bytes, bundles, bundle_bytes = sizes(directory)
-    print(f"| {name} | {manifest / 1e3:.0f} | {pages} | {page_bytes / 1e6:.1f} | {bundles} | {bundle_bytes / 1e6:.1f} "
-          f"| {took[0] * 1e3:.0f} | {took[1] * 1e3:.0f} |")
+    return [name, manifest / 1e3, pages, page_bytes / 1e6, bundles, bundle_bytes / 1e6, took[0] * 1e3, took[1] * 1e3]
 
 
 def main():
@@ -94,6 +94,7 @@ def main():
     parser.add_argument("--flushes", type=int, default=100)
     parser.add_argument("--neap")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
     binary = servers.neap_binary(arguments.neap)
     arguments.out.mkdir(exist_ok=True)
@@ -109,20 +110,22 @@ def main():
         time.sleep(9)
         flushes.append(compact(binary, directory, "--flush-only")[1:])
         slowest, largest = max(one[0] for one in flushes), max(one[2] for one in flushes)
-        print(f"{arguments.tables} tables, {arguments.flushes} rounds: a process that flushes takes up to {slowest:.1f} s and "
-              f"{largest:.0f} MiB\n")
-        print("| | manifest, kB | objects of pages | MB | bundles | MB | first query, ms | of another table, ms |")
-        print("|---|---|---|---|---|---|---|---|")
-        report("flushed", directory, query(binary, directory, arguments.tables))
+        report = reports.Report(arguments.save)
+        report.note(f"{arguments.tables} tables, {arguments.flushes} rounds: a process that flushes takes up to "
+                    f"{slowest:.1f} s and {largest:.0f} MiB")
+        rows = [row("flushed", directory, query(binary, directory, arguments.tables))]
         text, took, cpu, memory = compact(binary, directory, "--settle-after", "0s", "--time-travel", "0s",
                                           "--query-timeout", "0s")
-        report("settled", directory, query(binary, directory, arguments.tables))
+        rows.append(row("settled", directory, query(binary, directory, arguments.tables)))
+        report.table("Manifest and queries", ["", "manifest, kB", "objects of pages", "MB", "bundles", "MB",
+                                              "first query, ms", "of another table, ms"], rows)
         found = re.search(r"(\d+) merges?", text)
         merges = int(found[1]) if found else 0
-        print(f"\nSettling: {merges} merges in {took:.0f} s, {merges / took:.0f}/s, {cpu:.0f} s of CPU, peak {memory:.0f} MiB.")
-        print("\n| statement | ms |\n|---|---|")
-        for statement, seconds in listings(binary, directory).items():
-            print(f"| `{statement}` | {seconds * 1e3:.1f} |")
+        report.note(f"Settling: {merges} merges in {took:.0f} s, {merges / took:.0f}/s, {cpu:.0f} s of CPU, peak "
+                    f"{memory:.0f} MiB.")
+        report.table(f"Statements, medians of {LISTING_RUNS} runs", ["statement", "ms"],
+                     [[f"`{statement}`", seconds * 1e3] for statement, seconds in listings(binary, directory).items()])
+        report.finish()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 
+import report as reports
 import servers
 from caches import Client, percentiles
 from settle import metric
@@ -146,10 +147,11 @@ def copy(arguments, binary, work):
         while count(client, "copied") < arguments.rows + 2:
             time.sleep(0.1)
         took = time.perf_counter() - began
-        print(f"\nA trigger copied {arguments.rows / took:,.0f} rows/s ({arguments.rows:,} rows, acknowledged at "
-              f"{arguments.rows / written:,.0f} rows/s meanwhile); {server.cpu_seconds() - used:.1f} s of CPU in the "
-              f"server, {server.peak_kib / 1024:.0f} MiB at most, and "
-              f"{plugin_cpu_seconds(server) - of_plugins:.1f} s in Python", flush=True)
+        arguments.report.note(
+            f"A trigger copied {arguments.rows / took:,.0f} rows/s ({arguments.rows:,} rows, acknowledged at "
+            f"{arguments.rows / written:,.0f} rows/s meanwhile); {server.cpu_seconds() - used:.1f} s of CPU in the "
+            f"server, {server.peak_kib / 1024:.0f} MiB at most, and "
+            f"{plugin_cpu_seconds(server) - of_plugins:.1f} s in Python")
 
 
 def rate(arguments, binary, work, triggers, number):
@@ -174,13 +176,13 @@ def rate(arguments, binary, work, triggers, number):
 
 def overhead(arguments, binary, work):
     rates = {triggers: [] for triggers in (0, 1, 10)}
-    for number in range(3):
+    for number in range(reports.TURNS):
         for triggers, own in rates.items():
             own.append(rate(arguments, binary, work, triggers, number))
     without = statistics.median(rates[0])
-    print("\n| triggers | rows/s | of none |\n|---|---|---|")
-    for triggers, own in rates.items():
-        print(f"| {triggers} | {statistics.median(own):,.0f} | {statistics.median(own) / without:.2f} |", flush=True)
+    arguments.report.table(f"Writers beside triggers, medians of {reports.TURNS} runs", ["triggers", "rows/s", "of none"],
+                           [[triggers, statistics.median(own), statistics.median(own) / without]
+                            for triggers, own in rates.items()])
 
 
 def request(arguments, binary, work):
@@ -194,8 +196,8 @@ def request(arguments, binary, work):
             client.send("GET", f"/api/v3/engine/first{number}")
             firsts.append((time.perf_counter() - began) * 1000)
         p50, p99 = percentiles(lambda: client.send("GET", "/api/v3/engine/first0"), 2_000)
-        print(f"\nA request trigger answers in {p50:.2f} ms (p50) and {p99:.2f} ms (p99), the first time in "
-              f"{statistics.median(firsts):.0f} ms", flush=True)
+        arguments.report.note(f"A request trigger answers in {p50:.2f} ms (p50) and {p99:.2f} ms (p99), the first time in "
+                              f"{statistics.median(firsts):.0f} ms")
 
 
 def main():
@@ -203,12 +205,15 @@ def main():
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--neap", help="the program; release by default")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
+    arguments.report = reports.Report(arguments.save)
     binary = servers.neap_binary(arguments.neap)
     with tempfile.TemporaryDirectory() as work:
         for part, measure in (("copy", copy), ("overhead", overhead), ("request", request)):
             if part in arguments.only.split(","):
                 measure(arguments, binary, pathlib.Path(work))
+    arguments.report.finish()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ import psycopg
 import clients
 import ingest
 import load
+import report as reports
 import servers
 
 PARTS = ("copy", "rows", "queries")
@@ -182,20 +183,20 @@ def stream_rows(contender, query):
         return sum(1 for _ in cursor.stream(query, binary=True, size=PSYCOPG_ROWS)), None
 
 
-def print_readings(title, readings, rows):
-    """Prints the medians of the runs of each server, and their ratio to PostgreSQL."""
+def report_readings(report, title, readings, rows):
+    """Adds the medians of the runs of each server, and their ratio to PostgreSQL, to the report."""
     seen = {(run.rows, run.bytes) for runs in readings.values() for run in runs}
     if len(seen) != 1 or seen.pop()[0] not in (None, rows):
         raise SystemExit(f"the servers have sent other rows: {readings}")
-    print(f"| {title} | rows/s | MB/s | CPU s of the server / million rows | ratio to PostgreSQL |")
-    print("|---|--:|--:|--:|--:|")
+    lines = []
     peer = statistics.median(run.seconds for run in readings[PostgreSql.name])
     for name, runs in readings.items():
         seconds = statistics.median(run.seconds for run in runs)
-        size = f"{runs[0].bytes / seconds / 1e6:,.0f}" if runs[0].bytes else ""
+        size = runs[0].bytes / seconds / 1e6 if runs[0].bytes else None
         cpu = statistics.median(run.cpu for run in runs) / rows * 1e6
-        print(f"| {name} | {rows / seconds:,.0f} | {size} | {cpu:.2f} | {peer / seconds:.2f} |")
-    print(flush=True)
+        lines.append([name, rows / seconds, size, cpu, peer / seconds])
+    report.table(f"{title}, {rows:,} rows",
+                 ["server", "rows/s", "MB/s", "CPU s of the server / million rows", "ratio to PostgreSQL"], lines)
 
 
 def read_all(arguments, parts, folder):
@@ -213,7 +214,7 @@ def read_all(arguments, parts, folder):
             for _ in range(arguments.runs):
                 for contender in contenders:
                     readings[contender.name].append(measured(contender, work))
-            print_readings(title, readings, arguments.rows)
+            report_readings(arguments.report, title, readings, arguments.rows)
     finally:
         for contender in contenders:
             contender.server.stop()
@@ -276,16 +277,18 @@ def send_queries(arguments, folder):
         for _ in range(arguments.runs):
             for name, send in ways.items():
                 before = server.cpu_seconds()
-                report = send(arguments.seconds)
-                cpu = (server.cpu_seconds() - before) / report["requests"] * 1e3
-                latency = report["latency_ms"]
-                results[name].append((report["requests_per_second"], cpu, latency["p50"], latency["p99"]))
-    print(f"| {arguments.clients} connections | queries/s | CPU ms of the server / query | p50 ms | p99 ms | ratio to HTTP |")
-    print("|---|--:|--:|--:|--:|--:|")
+                sent = send(arguments.seconds)
+                cpu = (server.cpu_seconds() - before) / sent["requests"] * 1e3
+                latency = sent["latency_ms"]
+                results[name].append((sent["requests_per_second"], cpu, latency["p50"], latency["p99"]))
     peer = statistics.median(run[0] for run in results["HTTP"])
+    lines = []
     for name, runs in results.items():
         rate, cpu, p50, p99 = (statistics.median(column) for column in zip(*runs))
-        print(f"| {name} | {rate:,.0f} | {cpu:.2f} | {p50:.1f} | {p99:.1f} | {rate / peer:.2f} |")
+        lines.append([name, rate, cpu, p50, p99, rate / peer])
+    arguments.report.table(
+        f"Prepared queries over {arguments.clients} connections, medians of {arguments.runs} runs",
+        ["protocol", "queries/s", "CPU ms of the server / query", "p50 ms", "p99 ms", "ratio to HTTP"], lines)
 
 
 def main():
@@ -293,12 +296,13 @@ def main():
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--load-generator", help="the neap-load-generator binary")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser)
     arguments = parser.parse_args()
+    arguments.report = reports.Report(arguments.save)
     arguments.neap = servers.neap_binary(arguments.neap)
     parts = arguments.only.split(",")
     if unknown := set(parts) - set(PARTS):
@@ -314,6 +318,7 @@ def main():
                 send_queries(arguments, pathlib.Path(folder))
             except ingest.Failed as error:
                 sys.exit(f"queries: {error}")
+    arguments.report.finish()
 
 
 if __name__ == "__main__":

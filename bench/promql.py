@@ -31,6 +31,7 @@ import tempfile
 import time
 import urllib.parse
 
+import report as reports
 import servers
 from ingest import Failed
 from protocols import block, varint
@@ -223,20 +224,18 @@ def measure(all_contenders, scale, runs):
     return readings
 
 
-def report(scale_name, all_contenders, readings, runs):
-    scale = SCALES[scale_name]
-    print(f"\n{scale.series:,} series, {scale.seconds // HOUR} h, {runs} runs\n")
-    print("| query | server | p50 ms | CPU ms | p50 of Prometheus |\n|---|---|--:|--:|--:|")
+def show(report, scale_name, all_contenders, readings, runs):
+    scale, lines = SCALES[scale_name], []
     for query, by_server in readings.items():
         medians = {name: statistics.median(one.milliseconds for one in found) for name, found in by_server.items()}
         for name, found in by_server.items():
             cpu = statistics.mean(one.cpu for one in found)
-            ratio = f"{medians[name] / medians['Prometheus']:.2f}" if "Prometheus" in medians else "–"
-            print(f"| {query} | {name} | {medians[name]:.1f} | {cpu:.1f} | {ratio} |")
-    print("\n| server | MiB after queries | peak MiB |\n|---|--:|--:|")
-    for contender in all_contenders:
-        server = contender.server
-        print(f"| {contender.name} | {server.resident_kib() / 1024:.0f} | {server.peak_kib / 1024:.0f} |", flush=True)
+            lines.append([query, name, medians[name], cpu, reports.ratio(medians[name], medians.get("Prometheus"))])
+    title = f"{scale.series:,} series, {scale.seconds // HOUR} h"
+    report.table(f"{title}, {runs} runs", ["query", "server", "p50 ms", "CPU ms", "p50 of Prometheus"], lines)
+    report.table(f"Memory, {title}", ["server", "MiB after queries", "peak MiB"],
+                 [[contender.name, contender.server.resident_kib() >> 10, contender.server.peak_kib >> 10]
+                  for contender in all_contenders])
 
 
 def main():
@@ -246,10 +245,12 @@ def main():
     parser.add_argument("--only", default="Neap,Prometheus,VictoriaMetrics", help="comma-separated names of servers")
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
     if unknown := set(arguments.scale.split(",")) - set(SCALES):
         parser.error(f"unknown scales: {', '.join(unknown)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    report = reports.Report(arguments.save)
     for name in arguments.scale.split(","):
         with tempfile.TemporaryDirectory(dir=arguments.out, ignore_cleanup_errors=True) as work:
             started = []
@@ -260,12 +261,13 @@ def main():
                 if not started:
                     raise SystemExit("no server of --only is installed")
                 fill(started, SCALES[name])
-                report(name, started, measure(started, SCALES[name], arguments.runs), arguments.runs)
+                show(report, name, started, measure(started, SCALES[name], arguments.runs), arguments.runs)
             except Failed as error:
                 raise SystemExit(str(error)) from None
             finally:
                 for contender in started:
                     contender.server.stop()
+    report.finish()
 
 
 if __name__ == "__main__":

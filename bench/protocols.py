@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rows/s of other databases' protocols: QuestDB over TCP as text and binary, Prometheus remote write, TSM import.
 
-    bench/protocols.py [--rows 2000000] [--clients 2] [--runs 3] [--only questdb,prometheus,tsm] [--neap PATH]
+    bench/protocols.py [--rows 2000000] [--clients 2] [--runs 5] [--only questdb,prometheus,tsm] [--neap PATH]
 
 Needs the Python package `cramjam` (snappy) for `prometheus`, and `influxd` of Debian's package `influxdb` for `tsm`
 (`--influxd`). VictoriaMetrics is measured beside Neap where Debian's package `victoria-metrics` is installed.
@@ -24,6 +24,7 @@ import threading
 import time
 import urllib.parse
 
+import report as reports
 import servers
 
 FIELDS = 10
@@ -211,35 +212,35 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--clients", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="questdb,prometheus,tsm")
     parser.add_argument("--neap")
     parser.add_argument("--influxd", default="influxd")
+    reports.add_options(parser)
     arguments = parser.parse_args()
     arguments.neap = servers.neap_binary(arguments.neap)
-    parts = arguments.only.split(",")
+    parts, report = arguments.only.split(","), reports.Report(arguments.save)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         if "questdb" in parts:
             rows = list(tsbs_rows(arguments.rows))
-            for name, body in (("text", rows), ("binary doubles", [binary_row(row) for row in rows])):
-                rate, cpu = medians([questdb(arguments, body, work) for _ in range(arguments.runs)])
-                print(f"| QuestDB over TCP, {name} | {rate:,.0f} rows/s | {cpu:.2f} CPU s / million rows |", flush=True)
+            forms = {"text": rows, "binary doubles": [binary_row(row) for row in rows]}
+            report.table("QuestDB over TCP", ["form", "rows/s", "CPU s / million rows"],
+                         [[name, *medians([questdb(arguments, body, work) for _ in range(arguments.runs)])]
+                          for name, body in forms.items()])
         if "prometheus" in parts:
             bodies = remote_write_bodies(arguments.rows)
             by_server = {}
             for _ in range(arguments.runs):
                 for name, *figures in prometheus(arguments, bodies, work):
                     by_server.setdefault(name, []).append(figures)
-            for name, runs in by_server.items():
-                rate, cpu = medians(runs)
-                print(f"| remote write, {name} | {rate:,.0f} samples/s | {cpu:.2f} CPU s / million samples |", flush=True)
+            report.table("Remote write", ["server", "samples/s", "CPU s / million samples"],
+                         [[name, *medians(runs)] for name, runs in by_server.items()])
         if "tsm" in parts:
             rows = list(tsbs_rows(arguments.rows // 4))
             source = tsm_folder(arguments, rows, work)
-            rate, own, whole = medians([tsm(arguments, source, rows, work) for _ in range(arguments.runs)])
-            print(f"| TSM import | {rate:,.0f} values/s | {own:,.0f} values per CPU s of the importer, {whole:,.0f} with "
-                  "the server |", flush=True)
+            report.table("TSM import", ["values/s", "values per CPU s of the importer", "with the server"],
+                         [medians([tsm(arguments, source, rows, work) for _ in range(arguments.runs)])])
+    report.finish()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 
 import ingest
+import report as reports
 import servers
 
 # Hosts and duration of the data, by scale.
@@ -83,8 +84,8 @@ def cells(report, name, base):
     """The median of a query, and its ratio to a base."""
     mine = report[name]
     if "error" in mine:
-        return [mine["error"][:80], "–"]
-    return [f"{mine['p50_ms']:.2f}", f"{mine['p50_ms'] / base:.2f}"]
+        return [mine["error"][:80], None]
+    return [mine["p50_ms"], reports.ratio(mine["p50_ms"], base)]
 
 
 def main():
@@ -94,6 +95,7 @@ def main():
     parser.add_argument("--neap")
     parser.add_argument("--only", help="comma-separated names of queries")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
     binary = servers.neap_binary(arguments.neap)
     data = ingest.data_file(arguments.scale, arguments.out)
@@ -109,18 +111,22 @@ def main():
         with servers.neap(binary, directory) as server:
             flushed = both_languages(arguments, server)
             held.append(server.peak_kib)
-    print("| query | DataFusion ms | tail, SQL ms | of DataFusion | tail, InfluxQL ms | of SQL "
-          "| sections, SQL ms | of DataFusion | sections, InfluxQL ms | of SQL |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    rows = []
     for name, base in peer.items():
-        line = [name, f"{base['p50_ms']:.2f}"]
+        line = [name, base["p50_ms"]]
         for sql, influxql in (tail, flushed):
             line += cells(sql, name, base["p50_ms"])
-            line += cells(influxql, name, sql[name].get("p50_ms", float("nan")))
-        print("| " + " | ".join(line) + " |")
+            line += cells(influxql, name, sql[name].get("p50_ms"))
+        rows.append(line)
+    report = reports.Report(arguments.save)
+    report.table(
+        f"{arguments.scale}, medians of {arguments.runs} runs in {TURNS} turns",
+        ["query", "DataFusion ms", "tail, SQL ms", "of DataFusion", "tail, InfluxQL ms", "of SQL", "sections, SQL ms",
+         "of DataFusion", "sections, InfluxQL ms", "of SQL"], rows)
     loaded, with_tail, with_sections = (kib >> 10 for kib in held)
-    print(f"\nThe server held {loaded} MiB at most until the rows were loaded, {with_tail} MiB with the queries of the tail,"
-          f" and after a restart {with_sections} MiB with those of sections.")
+    report.note(f"The server held {loaded} MiB at most until the rows were loaded, {with_tail} MiB with the queries of the "
+                f"tail, and after a restart {with_sections} MiB with those of sections.")
+    report.finish()
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ import threading
 import time
 
 import gen_tsbs
+import report as reports
 import servers
 from settle import metric, settle
 
@@ -162,8 +163,8 @@ def load(arguments, fleet, directory):
         rows, seconds = write_all(server, bodies, arguments.connections)
         # What is younger than the flush lag is not flushed.
         time.sleep(9)
-    print(f"{rows:,} rows of {arguments.hosts:,} hosts and {arguments.days} days, written in {seconds:.0f} s "
-          f"({rows / seconds:,.0f} rows/s)", flush=True)
+    arguments.report.note(f"{rows:,} rows of {arguments.hosts:,} hosts and {arguments.days} days, written in "
+                          f"{seconds:.0f} s ({rows / seconds:,.0f} rows/s)")
     settle(arguments.neap, directory)
 
 
@@ -209,7 +210,7 @@ def create_view(arguments, directory):
             time.sleep(0.2)
         seconds, cpu = time.perf_counter() - began, server.cpu_seconds() - used
         rows = client.rows("SELECT count(*) AS n FROM cpu_1h")[0]["n"]
-        print(f"first refresh of the view: {rows:,} rows in {seconds:.1f} s, {cpu:.1f} s of CPU time", flush=True)
+        arguments.report.note(f"First refresh of the view: {rows:,} rows in {seconds:.1f} s, {cpu:.1f} s of CPU time")
         wait_until_idle(server)
     settle(arguments.neap, directory)
 
@@ -297,20 +298,17 @@ def dashboard(arguments, _, directory):
                 began = time.perf_counter()
                 client.query(query[name], rollups)
                 times[name, panel.name, panel.window].append((time.perf_counter() - began) * 1000)
-    print(f"\n12 panels over 30 days, medians of {arguments.rounds} rounds\n\n"
-          "| panel | window | rows | source ms | exact ms | ratio | view's table ms | ratio |\n"
-          "|---|---|---|---|---|---|---|---|")
-
     def row(title, window, rows, medians):
         source, exact, view = (medians[name] for name in SIDES)
-        print(f"| {title} | {window} | {rows:,} | {source:.1f} | {exact:.1f} | {source / exact:.1f} | {view:.1f} | "
-              f"{source / view:.1f} |", flush=True)
+        return [title, window, rows, source, exact, source / exact, view, source / view]
 
-    for panel, rows in zip(shown, sizes):
-        row(panel.name, panel.window, rows,
-            {name: statistics.median(times[name, panel.name, panel.window]) for name in SIDES})
+    lines = [row(panel.name, panel.window, rows,
+                 {name: statistics.median(times[name, panel.name, panel.window]) for name in SIDES})
+             for panel, rows in zip(shown, sizes)]
     rounds = {name: zip(*(runs for (side, *_), runs in times.items() if side == name)) for name in SIDES}
-    row("all 12", "", sum(sizes), {name: statistics.median(map(sum, runs)) for name, runs in rounds.items()})
+    lines.append(row("all 12", "", sum(sizes), {name: statistics.median(map(sum, runs)) for name, runs in rounds.items()}))
+    arguments.report.table(f"12 panels over 30 days, medians of {arguments.rounds} rounds",
+                           ["panel", "window", "rows", "source ms", "exact ms", "ratio", "view's table ms", "ratio"], lines)
 
 
 def round_of(arguments, both, bodies=None):
@@ -351,16 +349,16 @@ def refresh(arguments, fleet, directory):
                               for name, old in zip(("windows", "rows"), before))
     totals = [sum(column) - len(rounds) * rest for column, rest in zip(zip(*rounds), idle)]
     writing, added = totals[0], totals[1] - totals[0]
-    print(f"\n{hours} hours of new rows, a point per host each {interval} s, in {arguments.parts} "
-          f"part{'s' if arguments.parts > 1 else ''} per hour; "
-          f"{windows:.0f} windows computed, {view_rows:,.0f} rows of the view written\n\n"
-          "| per hour | rows | CPU ms | CPU ms / 1,000 rows | of writing |\n|---|---|---|---|---|")
-    for name, seconds, count in (("writing and flush", writing, rows), ("refresh of the view", added, view_rows)):
-        print(f"| {name} | {count / hours:,.0f} | {seconds / hours * 1e3:.0f} | {seconds / max(count, 1) * 1e6:.2f} | "
-              f"{seconds / writing:.3f} |")
-    print("\nCPU seconds of each round, without and with the view: "
-          + ", ".join(f"{one:.2f} / {other:.2f}" for one, other in rounds)
-          + f"; {idle[0]:.2f} / {idle[1]:.2f} without writes")
+    arguments.report.table(
+        f"{hours} hours of new rows, a point per host each {interval} s, in {arguments.parts} "
+        f"part{'s' if arguments.parts > 1 else ''} per hour; "
+        f"{windows:.0f} windows computed, {view_rows:,.0f} rows of the view written",
+        ["per hour", "rows", "CPU ms", "CPU ms / 1,000 rows", "of writing"],
+        [[name, count / hours, seconds / hours * 1e3, seconds / max(count, 1) * 1e6, seconds / writing]
+         for name, seconds, count in (("writing and flush", writing, rows), ("refresh of the view", added, view_rows))])
+    arguments.report.note("CPU seconds of each round, without and with the view: "
+                          + ", ".join(f"{one:.2f} / {other:.2f}" for one, other in rounds)
+                          + f"; {idle[0]:.2f} / {idle[1]:.2f} without writes")
 
 
 def seconds_of(text):
@@ -382,7 +380,9 @@ def main():
     parser.add_argument("--connections", type=int, default=3)
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
+    arguments.report = reports.Report(arguments.save)
     if arguments.hosts < 10:
         parser.error("--hosts is less than 10")
     chosen = arguments.only.split(",")
@@ -401,6 +401,7 @@ def main():
         for name, part in (("dashboard", dashboard), ("refresh", refresh)):
             if name in chosen:
                 part(arguments, fleet, directory)
+    arguments.report.finish()
 
 
 if __name__ == "__main__":

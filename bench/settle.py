@@ -25,6 +25,7 @@ import tempfile
 import time
 import urllib.request
 
+import report as reports
 import servers
 
 START = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
@@ -132,11 +133,9 @@ def read_times(arguments, server):
     return times
 
 
-def compare_read_times(unsettled, settled):
-    print("\n| a maximum by day of | with late rows unmerged, ms | settled, ms | ratio |")
-    print("|---|---|---|---|")
-    for name, before in unsettled.items():
-        print(f"| {name} | {before:.1f} | {settled[name]:.1f} | {before / settled[name]:.2f} |")
+def compare_read_times(report, unsettled, settled):
+    report.table("A maximum by day", ["of", "with late rows unmerged, ms", "settled, ms", "ratio"],
+                 [[name, before, settled[name], before / settled[name]] for name, before in unsettled.items()])
 
 
 def sorted_file(server, work):
@@ -182,18 +181,13 @@ def queries(arguments, *extra):
         raise SystemExit(answer.stdout + answer.stderr) from None
 
 
-def compare(arguments, server, path):
+def compare(report, arguments, server, path):
     base = queries(arguments, "--engine", "datafusion", "--parquet", str(path))
     mine = queries(arguments, "--url", server.url, "--db", "bench")
-    print("\n| query | DataFusion, one file, ms | settled, ms | ratio |")
-    print("|---|---|---|---|")
-    for name, peer in base.items():
-        one = mine[name]
-        if "error" in one:
-            print(f"| {name} | {peer['p50_ms']:.1f} | {one['error'][:80]} | – |")
-        else:
-            ratio = one["p50_ms"] / peer["p50_ms"]
-            print(f"| {name} | {peer['p50_ms']:.1f} | {one['p50_ms']:.1f} | {ratio:.2f} |")
+    report.table(
+        f"Queries, medians of {arguments.runs} runs", ["query", "DataFusion, one file, ms", "settled, ms", "ratio"],
+        [[name, peer["p50_ms"], mine[name].get("p50_ms", mine[name].get("error", "")[:80]),
+          reports.ratio(mine[name].get("p50_ms"), peer["p50_ms"])] for name, peer in base.items()])
 
 
 def main():
@@ -205,9 +199,11 @@ def main():
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--neap")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
     binary = servers.neap_binary(arguments.neap)
     arguments.out.mkdir(exist_ok=True)
+    report = reports.Report(arguments.save)
     with tempfile.TemporaryDirectory(dir=arguments.out) as temporary:
         work = pathlib.Path(temporary)
         directory = work / "data"
@@ -225,24 +221,25 @@ def main():
         grown = written(directory) - left
         with servers.neap(binary, directory) as server:
             after = sections(server)
-            compare_read_times(unsettled, read_times(arguments, server))
+            compare_read_times(report, unsettled, read_times(arguments, server))
             path = sorted_file(server, work)
             size = path.stat().st_size
-            print(f"{rows} rows in {seconds:.0f} s of ingest; the server's peak is {peak:.0f} MiB, "
-                  f"its CPU time {cpu:.0f} s with flushes and merges\n")
-            print("| | sections | most in a day | bytes/row |")
-            print("|---|---|---|---|")
-            print(f"| when the server stopped | {before[0]} | {before[3]} | {before[1] / max(before[2], 1):.2f} |")
-            print(f"| settled | {after[0]} | {after[3]} | {after[1] / max(after[2], 1):.2f} |")
-            print(f"| one file of DuckDB, sorted, zstd | 1 | – | {size / rows:.2f} |")
+            report.note(f"{rows} rows in {seconds:.0f} s of ingest; the server's peak is {peak:.0f} MiB, "
+                        f"its CPU time {cpu:.0f} s with flushes and merges")
             peer = sorted_by_datafusion(path, work)
-            print(f"| the same rows, DataFusion, zstd | – | – | {peer / rows:.2f} |")
+            report.table("Size", ["", "sections", "most in a day", "bytes/row"], [
+                ["when the server stopped", before[0], before[3], before[1] / max(before[2], 1)],
+                ["settled", after[0], after[3], after[1] / max(after[2], 1)],
+                ["one file of DuckDB, sorted, zstd", 1, None, size / rows],
+                ["the same rows, DataFusion, zstd", None, None, peer / rows]])
             total = put + grown
             took, cpu, memory = settled[0]
-            print(f"\nSize: {after[1] / size:.2f} of DuckDB's, {after[1] / peer:.2f} of DataFusion's. Write amplification: {total / after[1]:.2f} "
-                  f"({total / 1e6:.0f} MB written for {after[1] / 1e6:.0f} MB). Settling: {grown / 1e6:.0f} MB written "
-                  f"in {took:.0f} s, {grown / 1e6 / max(cpu, 0.01):.1f} MB/s per core, peak {memory:.0f} MiB.")
-            compare(arguments, server, path)
+            report.note(f"Size: {after[1] / size:.2f} of DuckDB's, {after[1] / peer:.2f} of DataFusion's. Write "
+                        f"amplification: {total / after[1]:.2f} ({total / 1e6:.0f} MB written for {after[1] / 1e6:.0f} MB). "
+                        f"Settling: {grown / 1e6:.0f} MB written in {took:.0f} s, {grown / 1e6 / max(cpu, 0.01):.1f} MB/s "
+                        f"per core, peak {memory:.0f} MiB.")
+            compare(report, arguments, server, path)
+        report.finish()
 
 
 if __name__ == "__main__":

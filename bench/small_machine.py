@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import report as reports
 import servers
 
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
@@ -185,23 +186,26 @@ def main():
     parser.add_argument("--queriers", type=int, default=6)
     parser.add_argument("--neap", help="the neap binary (default: target/release/neap)")
     parser.add_argument("--log", help="a file for the log of the server")
+    reports.add_options(parser, turns=None)
     arguments = parser.parse_args()
     limit = bytes_of(arguments.memory)
-    print("| load | rows/s | writes | queries | most held | killed |\n|---|---|---|---|---|---|")
-    measured = []
+    report, measured, lines = reports.Report(arguments.save), [], []
     with control_group(limit) as group:
         for queriers in (0, arguments.queriers):
             found = load(arguments, limit, queriers, group)
             measured.append(found)
             name = f"{arguments.writers} writers, {queriers} queriers"
-            print(f"| {name} | {found['rows_per_second']:,.0f} | {found['writes']} | {found['queries']} | "
-                  f"{found['held'] >> 20} MiB, {found['held'] / limit:.0%} | {'yes' if found['killed'] else 'no'} |", flush=True)
+            lines.append([name, found["rows_per_second"], found["writes"], found["queries"], found["held"] >> 20,
+                          f"{found['held'] / limit:.0%}", "yes" if found["killed"] else "no"])
             for text, count in found["refusals"].most_common(8):
-                print(f"<!-- {count} times: {text} -->")
+                print(f"{count} times: {text}", file=sys.stderr, flush=True)
+    report.table(f"{arguments.seconds} s with {arguments.memory}",
+                 ["load", "rows/s", "writes", "queries", "most MiB held", "of the limit", "killed"], lines)
     alone, beside = measured
     ratio = beside["rows_per_second"] / max(alone["rows_per_second"], 1)
-    print(f"\nrows/s beside queries: {ratio:.2f} of those without.",
-          "In a control group." if group else "No control group could be made here: --memory-limit alone.")
+    where = "In a control group." if group else "No control group could be made here: --memory-limit alone."
+    report.note(f"rows/s beside queries: {ratio:.2f} of those without. {where}")
+    report.finish()
     for_tail = sum(count for text, count in beside["refusals"].items() if "tail" in text)
     bad = [found["killed"] or found["held"] > 0.95 * limit for found in measured]
     sys.exit(1 if any(bad) or for_tail or ratio < 0.5 else 0)

@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Start with a tail: from the start of the process until a query over all of it is answered.
 
-    bench/start.py [--mib 50] [--neap PATH]
+    bench/start.py [--mib 50] [--runs 5] [--neap PATH] [--save]
 
-Writes until the tail has so many MiB of segments, none of which are flushed, kills the server, starts it again, and asks.
+Writes until the tail has so many MiB of segments, none of which are flushed, and kills the server. Each run starts a server
+on a copy of its directory, and asks. There is no peer.
 """
 
 import argparse
 import http.client
 import json
 import pathlib
+import shutil
 import signal
 import tempfile
 import time
 import urllib.parse
 
 import ingest
+import report as reports
 import servers
 
 
@@ -27,11 +30,22 @@ def post(server, path, body):
     return servers.post(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120), path, body)
 
 
+def measure(binary, directory):
+    """Seconds until the server is ready and until it has answered, its CPU seconds, and its peak MiB."""
+    began = time.perf_counter()
+    with servers.neap(binary, directory) as server:
+        ready = time.perf_counter() - began
+        body = json.dumps({"db": "bench", "q": "SELECT count(*) AS n, max(usage_user) AS m FROM cpu"})
+        post(server, "/api/v3/query_sql", body)
+        return ready, time.perf_counter() - began, server.cpu_seconds(), server.peak_kib / 1024
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=50)
     parser.add_argument("--neap")
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    reports.add_options(parser)
     arguments = parser.parse_args()
     binary = servers.neap_binary(arguments.neap)
     lines = ingest.data_file("wide", arguments.out).read_bytes().splitlines(keepends=True)
@@ -48,15 +62,17 @@ def main():
             post(server, write, body)
             rows += len(batch)
         server.stop(signal.SIGKILL)
-        began = time.perf_counter()
-        with servers.neap(binary, directory) as server:
-            ready = time.perf_counter() - began
-            body = json.dumps({"db": "bench", "q": "SELECT count(*) AS n, max(usage_user) AS m FROM cpu"})
-            answer = post(server, "/api/v3/query_sql", body)
-            answered = time.perf_counter() - began
-            peak_mib = server.peak_kib >> 10
-        print(json.dumps({"tail_mib": arguments.mib, "rows": rows, "ready_s": round(ready, 3),
-                          "answered_s": round(answered, 3), "peak_mib": peak_mib, "answer": json.loads(answer)}))
+        runs = []
+        for _ in range(arguments.runs):
+            copy = directory.with_name("copy")
+            shutil.copytree(directory, copy)
+            runs.append(measure(binary, copy))
+            shutil.rmtree(copy)
+    report = reports.Report(arguments.save)
+    report.table(f"Start with {arguments.mib} MiB of tail, medians of {arguments.runs} runs",
+                 ["rows", "ready after s", "answered after s", "CPU s", "peak MiB"],
+                 [[rows, *map(reports.median, zip(*runs))]])
+    report.finish()
 
 
 if __name__ == "__main__":

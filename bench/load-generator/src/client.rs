@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -15,10 +15,52 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::report::Report;
+use crate::{lines::FleetLines, report::Report};
 
-/// The pause after a request without an answer, so that a server that has ended is not asked in a busy loop.
+/// The pause after a request without an answer, so that a server that has ended is not asked in a busy loop, and after
+/// one that the server can't take yet.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The bodies of the requests of all connections.
+#[derive(Debug)]
+pub(crate) enum RequestBodies {
+    /// At least one body; all are sent in turn, again and again.
+    Repeated {
+        bodies: Vec<Bytes>,
+        next: AtomicUsize,
+    },
+    /// Each body is sent until the server has taken it. Then the requests end.
+    Lines(Mutex<FleetLines>),
+}
+
+impl RequestBodies {
+    pub(crate) fn repeated(bodies: Vec<Bytes>) -> Self {
+        Self::Repeated {
+            bodies,
+            next: AtomicUsize::default(),
+        }
+    }
+
+    fn next(&self) -> Option<Bytes> {
+        match self {
+            Self::Repeated { bodies, next } => {
+                let index = next.fetch_add(1, Ordering::Relaxed) % bodies.len().max(1);
+                Some(bodies.get(index).cloned().unwrap_or_default())
+            }
+            Self::Lines(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).next(),
+        }
+    }
+
+    /// Returns whether a body is sent again after this answer. A server that can't take more rows yet says so with
+    /// 429 or 503.
+    fn is_repeated_after(&self, answer: &Result<(u16, Bytes), String>) -> bool {
+        let is_refused = match answer {
+            Ok((status, _)) => matches!(status, 429 | 503),
+            Err(_) => true,
+        };
+        is_refused && matches!(self, Self::Lines(_))
+    }
+}
 
 /// The requests of all connections.
 #[derive(Debug)]
@@ -26,9 +68,7 @@ pub(crate) struct RequestSource {
     /// The host and the port.
     address: String,
     template: Request<()>,
-    /// At least one.
-    bodies: Vec<Bytes>,
-    next: AtomicUsize,
+    bodies: RequestBodies,
     timeout: Duration,
 }
 
@@ -38,7 +78,7 @@ impl RequestSource {
         url: &Uri,
         method: Method,
         headers: Vec<(HeaderName, HeaderValue)>,
-        bodies: Vec<Bytes>,
+        bodies: RequestBodies,
         timeout: Duration,
     ) -> Option<Self> {
         let authority = url.authority()?;
@@ -57,19 +97,12 @@ impl RequestSource {
             address: format!("{}:{port}", authority.host()),
             template,
             bodies,
-            next: AtomicUsize::default(),
             timeout,
         })
     }
-
-    fn next_request(&self) -> Request<Full<Bytes>> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.bodies.len().max(1);
-        let body = self.bodies.get(next).cloned().unwrap_or_default();
-        self.template.clone().map(|()| Full::new(body))
-    }
 }
 
-/// Sends requests over all connections until the duration ends, and waits for the last answers.
+/// Sends requests over all connections until the duration or the bodies end, and waits for the last answers.
 pub(crate) async fn send_requests(
     source: Arc<RequestSource>,
     connections: u16,
@@ -99,18 +132,24 @@ pub(crate) async fn send_requests(
 async fn run_connection(source: Arc<RequestSource>, until: Instant) -> Report {
     let mut connection = None;
     let mut report = Report::default();
+    let mut refused = None;
     while now() < until {
+        let Some(body) = refused.take().or_else(|| source.bodies.next()) else {
+            break;
+        };
         let started_at = now();
-        let exchange = exchange(&source, &mut connection);
+        let exchange = exchange(&source, body.clone(), &mut connection);
         let answer = match tokio::time::timeout(source.timeout, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} s", source.timeout.as_secs())),
         };
-        let is_answered = answer.is_ok();
-        let outcome = answer.as_ref().map(|(status, body)| (*status, body.as_ref()));
+        let outcome = answer.as_ref().map(|(status, text)| (*status, text.as_ref()));
         report.add(started_at.elapsed(), outcome.map_err(Clone::clone));
-        if !is_answered {
+        refused = source.bodies.is_repeated_after(&answer).then_some(body);
+        if answer.is_err() {
             connection = None;
+        }
+        if answer.is_err() || refused.is_some() {
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -120,6 +159,7 @@ async fn run_connection(source: Arc<RequestSource>, until: Instant) -> Report {
 /// Sends a request and reads the whole answer. Opens the connection if there is none, or if the server has closed it.
 async fn exchange(
     source: &RequestSource,
+    body: Bytes,
     connection: &mut Option<SendRequest<Full<Bytes>>>,
 ) -> Result<(u16, Bytes), String> {
     let open = connection.take().filter(|open| !open.is_closed());
@@ -129,7 +169,7 @@ async fn exchange(
     };
     open.ready().await.map_err(|error| error.to_string())?;
     let answer = open
-        .send_request(source.next_request())
+        .send_request(source.template.clone().map(|()| Full::new(body)))
         .await
         .map_err(|error| error.to_string())?;
     let status = answer.status().as_u16();

@@ -4,16 +4,24 @@
 //! The exit status is 1 if a request failed: its status was not 2xx, or it was not answered.
 
 mod client;
+mod lines;
 mod report;
 
-use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::Parser;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::{
-    client::{RequestSource, send_requests},
+    client::{RequestBodies, RequestSource, send_requests},
+    lines::FleetLines,
     report::Report,
 };
 
@@ -27,8 +35,8 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
 
-    /// Duration in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    /// Duration in seconds. With --rows, the maximum duration
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
 
     /// Maximum duration of a request in seconds
@@ -47,6 +55,15 @@ struct Arguments {
     /// body is empty
     #[arg(long, value_name = "FILE")]
     bodies: Option<PathBuf>,
+
+    /// Send this number of rows of --hosts as line protocol, once, in place of --bodies. What the server refuses with
+    /// 429 or 503 is sent again
+    #[arg(long, value_name = "NUMBER", conflicts_with = "bodies")]
+    rows: Option<u64>,
+
+    /// Number of hosts of --rows
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    hosts: u32,
 }
 
 /// An argument that can't be used.
@@ -83,11 +100,15 @@ fn read_bodies(path: Option<PathBuf>) -> Result<Vec<Bytes>, ArgumentError> {
 }
 
 async fn run(arguments: Arguments) -> Result<Report, ArgumentError> {
+    let bodies = match arguments.rows {
+        Some(rows) => RequestBodies::Lines(Mutex::new(FleetLines::new(arguments.hosts, rows))),
+        None => RequestBodies::repeated(read_bodies(arguments.bodies)?),
+    };
     let source = RequestSource::new(
         &arguments.url,
         arguments.method,
         arguments.header,
-        read_bodies(arguments.bodies)?,
+        bodies,
         Duration::from_secs(arguments.timeout),
     )
     .ok_or(ArgumentError::Url(arguments.url))?;

@@ -88,6 +88,57 @@ async fn refused_and_unanswered_requests_are_failures() {
     );
 }
 
+/// Answers the first request with 503, and the others with 204. Returns the number of lines of the others.
+async fn refuse_once(listener: TcpListener) -> usize {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let (mut received, mut requests, mut lines) = (Vec::new(), 0, 0);
+    while stream.read_buf(&mut received).await.is_ok_and(|read| read > 0) {
+        let Some(count) = lines_of_request(&received) else {
+            continue;
+        };
+        received.clear();
+        let status = if requests == 0 {
+            "503 Service Unavailable"
+        } else {
+            lines += count;
+            "204 No Content"
+        };
+        requests += 1;
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+    lines
+}
+
+/// Returns the number of lines of a request's body, when all of it is received.
+fn lines_of_request(received: &[u8]) -> Option<usize> {
+    let text = String::from_utf8_lossy(received);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    (body.len() >= length.parse::<usize>().ok()?).then(|| body.lines().count())
+}
+
+#[tokio::test]
+async fn all_rows_are_sent_once_and_again_only_if_they_were_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/path", listener.local_addr().unwrap());
+    let server = tokio::spawn(refuse_once(listener));
+    let arguments = [
+        "load",
+        &url,
+        "--connections=1",
+        "--seconds=600",
+        "--rows=25000",
+        "--hosts=5",
+    ];
+    let report = run(Arguments::parse_from(arguments)).await.unwrap();
+    assert_eq!(server.await.unwrap(), 25_000);
+    assert_eq!(
+        report.to_json()["outcomes"],
+        serde_json::json!({ "204": 3, "503": 1 })
+    );
+}
+
 #[tokio::test]
 async fn unusable_arguments_are_refused() {
     let url = Arguments::parse_from(["load", "https://localhost/"]);
