@@ -24,35 +24,17 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use moka::{policy::EvictionPolicy, sync::Cache};
-use neap_formats::{
-    Format,
-    v1::{EncodingOptions, V1Format},
-};
 use neap_manifest::SnapshotIdentity;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryContext, ScannedTimes};
 
 use crate::{
-    Parameters, QueryRequest, RollupUse,
+    AnswerEncoding, Parameters, QueryRequest, RollupUse,
     request::{QueryDatabases, StatementLanguage},
 };
 
 /// Maximum size of a kept answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-
-/// How an answer is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AnswerEncoding {
-    /// As one table.
-    Table {
-        /// The format.
-        format: Format,
-        /// Whether a table without rows has its columns.
-        has_empty_columns: bool,
-    },
-    /// As series, for InfluxDB 1's interface.
-    Series(V1Format, EncodingOptions),
-}
 
 /// Hits, misses and size of the answer cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,7 +92,7 @@ pub(crate) enum AnswerReuse {
     /// It sends this answer instead of the rows.
     Kept(Arc<KeptAnswer>),
     /// It passes what it sends to this recorder.
-    Recorded(AnswerRecorder),
+    Recorded(Box<AnswerRecorder>),
 }
 
 /// The kept answers.
@@ -189,19 +171,19 @@ impl AnswerCache {
         key: &AnswerKey,
         context: &QueryContext,
         times: ScannedTimes,
-    ) -> Option<AnswerRecorder> {
+    ) -> Option<Box<AnswerRecorder>> {
         if !times.are_retained(context) {
             return None;
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        Some(AnswerRecorder {
+        Some(Box::new(AnswerRecorder {
             cache: Arc::clone(self),
             key: key.clone(),
             snapshot: context.snapshot.identity(),
             times,
             rows: Arc::default(),
             body: Some(Vec::new()),
-        })
+        }))
     }
 
     /// Drops all answers.

@@ -578,9 +578,9 @@ impl QueryEngine {
         };
         for _ in 0..MAX_SNAPSHOT_RETRIES {
             let stale_tail = StaleTail::Fail;
-            let context =
-                self.query_context(databases, options, request, stale_tail, &cancellation);
-            let context = context.await?;
+            let context = self
+                .query_context(databases, options, request, stale_tail, &cancellation)
+                .await?;
             if let Some(answer) = self.kept_answer(&pending, &context) {
                 return Ok(answer);
             }

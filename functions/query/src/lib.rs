@@ -15,6 +15,7 @@
 
 mod alter;
 mod answer_cache;
+mod answer_encoding;
 mod as_of;
 mod cache_refresh;
 mod client_query;
@@ -64,7 +65,8 @@ mod text_pieces;
 mod unsupported;
 mod views;
 
-pub use answer_cache::{AnswerCacheStats, AnswerEncoding};
+pub use answer_cache::AnswerCacheStats;
+pub use answer_encoding::AnswerEncoding;
 pub use as_of::AS_OF_HEADER;
 pub use client_query::ClientQueryError;
 pub use client_statement::{ClientQuery, StatementDescription};

@@ -247,8 +247,8 @@ impl QueryTask {
             }
             QueryPlan::Optimized(plan) => (Cow::Borrowed(plan), plan),
         };
-        let local = create_optimized_plan(&mut state, &optimized).await;
-        let local = local.map_err(QueryError::Planning)?;
+        let planned = create_optimized_plan(&mut state, &optimized).await;
+        let local = planned.map_err(QueryError::Planning)?;
         let key = self.pending.answer_key.as_ref();
         let times = key.and_then(|_| ScannedTimes::from_plan(&optimized));
         // It is not needed while the rows are computed.

@@ -31,7 +31,7 @@ pub(crate) struct RowReceiver {
     /// The number of workers that compute the rows.
     pub(crate) workers: usize,
     /// The recorder of the answer, if it may be kept.
-    pub(crate) recorder: Option<AnswerRecorder>,
+    pub(crate) recorder: Option<Box<AnswerRecorder>>,
     pub(crate) receiver: mpsc::Receiver<RowMessage>,
     pub(crate) job: QueryTaskHandle,
 }

@@ -36,7 +36,7 @@ pub(super) struct AnswerStream {
     rows: Option<StreamedStatement>,
     out: Vec<u8>,
     /// The recorder of the answer, if it may be kept.
-    recorder: Option<AnswerRecorder>,
+    recorder: Option<Box<AnswerRecorder>>,
     has_left: bool,
     is_finished: bool,
 }
