@@ -4,7 +4,8 @@
     bench/clients.py [--what queries|writes] [--clients 32] [--seconds 10] [--runs 5] [--only NAME,…] [--save]
 
 Queries: the maximum per minute of one field of one random host in a random hour (`single-groupby-1-1-1` of the query
-set), over the data of ingest.py's small scale. Writes: one line each. The clients are neap-load-generator, a program
+set), over the data of ingest.py's small scale. Neap keeps no answers, apart from one row: 20 queries that all clients
+repeat, as the viewers of a dashboard do. Writes: one line each. The clients are neap-load-generator, a program
 with one thread, on the same cores as the server. Servers are started one after the other. Peers are measured when their
 packages are installed (Debian: victoria-metrics, influxdb). Prints a Markdown table; each figure is the median of the
 runs, and the last column is the ratio to Neap. A server that refuses requests or does not start has its error in the
@@ -33,6 +34,8 @@ import servers
 
 # Requests that are sent in turn, again and again.
 BODIES = 2_000
+# Those of one dashboard, whose answers Neap keeps.
+DASHBOARD_BODIES = 20
 HOSTS, DURATION = 100, "12h"
 FORM, JSON, TEXT = "application/x-www-form-urlencoded", "application/json", "text/plain"
 
@@ -57,6 +60,11 @@ def filled(text):
 def neap_sql():
     bodies = [json.dumps({"db": "bench", "q": text}) for text in filled(template("influxdb3", ".sql"))]
     return Requests("/api/v3/query_sql", JSON, bodies)
+
+
+def repeated_sql():
+    every = neap_sql()
+    return every._replace(bodies=every.bodies[:DASHBOARD_BODIES])
 
 
 def influxql():
@@ -89,11 +97,15 @@ def contenders(arguments):
     def neap(work):
         return servers.neap(binary, work / "data")
 
+    def keeping_neap(work):
+        return servers.neap(binary, work / "data", answers=())
+
     if arguments.what == "writes":
         yield Contender("Neap", neap, "v3", None)
     else:
         yield Contender("Neap SQL", neap, "v3", neap_sql)
         yield Contender("Neap InfluxQL", neap, "v3", influxql)
+        yield Contender("Neap SQL, kept answers", keeping_neap, "v3", repeated_sql)
     if shutil.which("victoria-metrics"):
         yield Contender("VictoriaMetrics", lambda work: servers.victoria_metrics(work / "data"), "v1", promql)
     if shutil.which("influxd"):

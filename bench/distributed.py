@@ -112,7 +112,7 @@ class Proxy:
 def serve(binary, store_url, name, work, extra):
     port = servers.free_port()
     command = [binary, "serve", *store_options(store_url), "--http-bind", f"127.0.0.1:{port}", "--without-auth",
-               "--node-id", name, *extra]
+               "--node-id", name, *servers.WITHOUT_ANSWERS, *extra]
     return Process(name, command, port, log=work / f"{name}.log")
 
 

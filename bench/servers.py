@@ -13,6 +13,8 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+# Measured queries repeat, and are to be computed each time.
+WITHOUT_ANSWERS = ("--answer-cache-size", "0b")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -125,11 +127,11 @@ def neap_binary(given):
     return str(path)
 
 
-def neap(binary, directory, extra=()):
+def neap(binary, directory, extra=(), answers=WITHOUT_ANSWERS):
     """Neap on a directory."""
     port = free_port()
     command = [binary, "serve", "--object-store", "file", "--data-dir", str(directory),
-               "--http-bind", f"127.0.0.1:{port}", "--without-auth", *extra]
+               "--http-bind", f"127.0.0.1:{port}", "--without-auth", *answers, *extra]
     return Server("neap, directory", command, port, log=f"{directory}.log")
 
 
@@ -145,7 +147,8 @@ def neap_on_s3(binary, store, prefix, log, extra=()):
     port = free_port()
     command = [binary, "serve", "--object-store", "s3", "--bucket", "bench", "--key-prefix", prefix,
                "--aws-endpoint", store.url, "--aws-allow-http", "--aws-access-key-id", "AKIDTEST",
-               "--aws-secret-access-key", "SKTEST", "--http-bind", f"127.0.0.1:{port}", "--without-auth", *extra]
+               "--aws-secret-access-key", "SKTEST", "--http-bind", f"127.0.0.1:{port}", "--without-auth",
+               *WITHOUT_ANSWERS, *extra]
     return Server("neap, S3", command, port, log=log)
 
 

@@ -146,7 +146,8 @@ def load(arguments, limit, queriers, group):
     with tempfile.TemporaryDirectory() as folder:
         port = servers.free_port()
         command = [servers.neap_binary(arguments.neap), "serve", "--object-store", "file", "--data-dir", f"{folder}/data",
-                   "--http-bind", f"127.0.0.1:{port}", "--without-auth", "--memory-limit", str(limit)]
+                   "--http-bind", f"127.0.0.1:{port}", "--without-auth", "--memory-limit", str(limit),
+                   *servers.WITHOUT_ANSWERS]
         if group:
             command = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *command]
         server = servers.Server("neap", command, port, log=arguments.log)

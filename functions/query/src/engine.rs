@@ -32,7 +32,9 @@ use neap_wal::TailReader;
 use tracing::{Instrument, trace_span};
 
 use crate::{
-    DistributionStats, PlanDistributor, QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
+    AnswerCacheStats, DistributionStats, PlanDistributor, QueryError, QueryRequest, QuerySettings,
+    QueryStats, Rows,
+    answer_cache::{AnswerCache, AnswerReuse, KeptAnswer},
     copy::StartedCopy,
     distribution::EngineDistributor,
     executor::Executor,
@@ -68,6 +70,7 @@ pub struct QueryEngine {
     running: QueryPermits,
     log: Arc<QueryLog>,
     plans: Arc<PlanCache>,
+    answers: Arc<AnswerCache>,
     bucket: Bucket,
     deleter: Option<Arc<dyn RowDeleter>>,
     row_writer: Option<Arc<dyn RowWriter>>,
@@ -143,6 +146,11 @@ impl QueryEngine {
             sessions,
             log,
             plans: Arc::default(),
+            answers: Arc::new(AnswerCache::new(if settings.use_caches {
+                settings.answer_cache_bytes
+            } else {
+                0
+            })),
             running: QueryPermits::new(settings.concurrent_queries),
             settings,
             bucket,
@@ -320,9 +328,16 @@ impl QueryEngine {
         self.tables().scan.data.stats()
     }
 
-    /// Releases the cached column chunks of sections. They are only kept to avoid reading them again.
+    /// The contents, hits and misses of the cache of answers.
+    pub fn answer_cache_stats(&self) -> AnswerCacheStats {
+        self.answers.stats()
+    }
+
+    /// Releases the cached column chunks of sections, and the kept answers. They are only kept to avoid reading and computing
+    /// them again.
     pub fn release_memory(&self) {
         self.tables().scan.data.release_chunks();
+        self.answers.release();
     }
 
     /// Ends the newest running query. Operators may hold memory that the memory of queries does not count, such as rows that are
@@ -433,6 +448,7 @@ impl QueryEngine {
             tracker.record_failure();
             return Err(QueryError::Timeout(timeout));
         }
+        let answer_key = self.answers.key(&databases, planner.language(), &request);
         let pending = Arc::new(PendingQuery {
             databases,
             request,
@@ -440,6 +456,7 @@ impl QueryEngine {
             started_at,
             deadline,
             max_rows: self.settings.max_rows,
+            answer_key,
         });
         let answer = async {
             tokio::select! {
@@ -453,6 +470,16 @@ impl QueryEngine {
             Ok(QueryAnswer::Rows(answer)) => {
                 let left = pending.remaining_time(self.world());
                 Ok(answer.rows(running, timeout, left, self.world()))
+            }
+            Ok(QueryAnswer::Kept(kept, as_of)) => {
+                tracker.record_first_rows();
+                tracker.totals().count_rows(kept.rows);
+                tracker.record_success();
+                Ok(Rows {
+                    as_of: Some(as_of),
+                    reuse: AnswerReuse::Kept(kept),
+                    ..Rows::from_batch(RecordBatch::new_empty(Arc::new(Schema::empty())))
+                })
             }
             Ok(QueryAnswer::Copied(answer, copy)) => {
                 let left = pending.remaining_time(self.world());
@@ -552,9 +579,13 @@ impl QueryEngine {
         };
         for _ in 0..MAX_SNAPSHOT_RETRIES {
             let stale_tail = StaleTail::Fail;
-            let context =
-                self.query_context(databases, options, request, stale_tail, &cancellation);
-            match self.answer(work(context.await?)).await {
+            let context = self
+                .query_context(databases, options, request, stale_tail, &cancellation)
+                .await?;
+            if let Some(answer) = self.kept_answer(&pending, &context) {
+                return Ok(answer);
+            }
+            match self.answer(work(context)).await {
                 Err(error) if is_stale_snapshot(&error) => {
                     options.max_staleness = options.max_staleness.max(RETRY_SNAPSHOT_AGE);
                 }
@@ -564,6 +595,13 @@ impl QueryEngine {
         let stale_tail = StaleTail::Rebuild;
         let context = self.query_context(databases, options, request, stale_tail, &cancellation);
         self.answer(work(context.await?)).await
+    }
+
+    /// Returns the answer to a request from the kept ones, if it has one for the snapshot.
+    fn kept_answer(&self, pending: &PendingQuery, context: &QueryContext) -> Option<QueryAnswer> {
+        let key = pending.answer_key.as_ref()?;
+        let kept = self.answers.find(key, context)?;
+        Some(QueryAnswer::Kept(kept, last_stamp(&context.snapshot)))
     }
 
     /// Answers a request from a snapshot. Deletes are executed on the caller's runtime because they wait for the commit
@@ -577,9 +615,13 @@ impl QueryEngine {
             job.ended().await;
             return Err(QueryError::Stopped);
         };
-        let (schema, workers, copy) = match started_at {
-            Ok(StartedQuery::Rows { schema, workers }) => (schema, workers, None),
-            Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), 0, Some(copy)),
+        let (schema, workers, times, copy) = match started_at {
+            Ok(StartedQuery::Rows {
+                schema,
+                workers,
+                times,
+            }) => (schema, workers, times, None),
+            Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), 0, None, Some(copy)),
             Ok(StartedQuery::Delete(delete)) => {
                 job.done();
                 return Ok(QueryAnswer::Deleted(self.delete(&pending, delete).await?));
@@ -592,10 +634,14 @@ impl QueryEngine {
         // Each of several snapshots reaches to another stamp.
         let is_of_snapshot =
             context.snapshot.database != INTERNAL_DATABASE_ID && !context.has_several_databases();
+        let recorded = pending.answer_key.as_ref().zip(times);
+        let recorder =
+            recorded.and_then(|(key, times)| self.answers.recorder(key, &context, times));
         let rows = RowReceiver {
             schema,
             as_of: is_of_snapshot.then(|| last_stamp(&context.snapshot)),
             workers,
+            recorder,
             receiver,
             job,
         };
@@ -627,6 +673,8 @@ pub struct MemoryStats {
 /// The answer to a request.
 enum QueryAnswer {
     Rows(RowReceiver),
+    /// A kept answer, and the stamp up to which it includes writes.
+    Kept(Arc<KeptAnswer>, Stamp),
     /// Rows that become a file.
     Copied(RowReceiver, Box<StartedCopy>),
     Deleted(Stamp),

@@ -119,6 +119,7 @@ async fn answer(
             parameters: query.params,
             may_delete: changes == ChangePolicy::Allowed,
             may_copy: changes == ChangePolicy::Allowed,
+            encoding: Some(format.into()),
             ..query_request(&head.headers, &head.extensions)?
         },
     };

@@ -9,7 +9,7 @@ use neap_http::{
     ApiError, BodyLimits, Call, Kind, RequestDeadline, RequestId, read_body, requested_stamp,
 };
 
-use crate::{QueryEngine, QueryRequest, RollupUse, as_of::requested_as_of};
+use crate::{AnswerEncoding, QueryEngine, QueryRequest, RollupUse, as_of::requested_as_of};
 
 /// The parameters of a handler.
 pub(crate) type EngineCall = Call<Arc<QueryEngine>>;
@@ -36,6 +36,15 @@ pub(crate) struct AnswerFormat {
     pub(crate) format: Format,
     /// Whether a table without rows has its columns.
     pub(crate) has_empty_columns: bool,
+}
+
+impl From<AnswerFormat> for AnswerEncoding {
+    fn from(answer: AnswerFormat) -> Self {
+        Self::Table {
+            format: answer.format,
+            has_empty_columns: answer.has_empty_columns,
+        }
+    }
 }
 
 /// Builds a query request without a statement from the headers and extensions of an HTTP request.

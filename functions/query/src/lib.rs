@@ -14,6 +14,8 @@
 //! query as a file into the bucket. The only state is caches of immutable data, each with a limit in bytes.
 
 mod alter;
+mod answer_cache;
+mod answer_encoding;
 mod as_of;
 mod cache_refresh;
 mod client_query;
@@ -63,6 +65,8 @@ mod text_pieces;
 mod unsupported;
 mod views;
 
+pub use answer_cache::AnswerCacheStats;
+pub use answer_encoding::AnswerEncoding;
 pub use as_of::AS_OF_HEADER;
 pub use client_query::ClientQueryError;
 pub use client_statement::{ClientQuery, StatementDescription};

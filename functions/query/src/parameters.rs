@@ -10,7 +10,7 @@ use serde::{
 };
 
 /// Values for the placeholders of a statement, by name without the `$`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Parameters(pub BTreeMap<String, ScalarValue>);
 
 /// The reason why a record batch does not give values to placeholders.

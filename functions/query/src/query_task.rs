@@ -10,7 +10,7 @@ mod placement;
 mod row_channel;
 mod row_receiver;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use datafusion::{
     execution::{
@@ -25,12 +25,13 @@ use futures::{StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_operators::{interruptible, with_cancellation};
 use neap_row_delete::RowDelete;
-use neap_tables::{QueryContext, create_optimized_plan, create_physical_plan};
+use neap_tables::{QueryContext, ScannedTimes, create_optimized_plan, is_repeatable, optimize};
 use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
 
 use crate::{
     CopyError, QueryError, QueryRequest, TextPieces,
+    answer_cache::AnswerKey,
     copy::StartedCopy,
     delete,
     distribution::{Distribution, DistributionCounters, EngineDistributor},
@@ -39,7 +40,7 @@ use crate::{
     query_log::QueryTracker,
     request::{Planner, QueryDatabases},
     statement::PlannedStatement,
-    views::{ViewReader, answer_from_views},
+    views::{ViewReader, answer_from_views, reads_source},
 };
 use attempt::{JoinAlgorithm, QueryAttempt};
 pub(crate) use row_channel::StartedQuery;
@@ -57,6 +58,8 @@ pub(crate) struct PendingQuery {
     pub(crate) deadline: Duration,
     /// The maximum number of rows in the answer.
     pub(crate) max_rows: Option<u64>,
+    /// Identifies the answer in the answer cache; `None`: it is not kept.
+    pub(crate) answer_key: Option<AnswerKey>,
 }
 
 impl PendingQuery {
@@ -106,6 +109,7 @@ impl QueryTask {
                 let started = StartedQuery::Rows {
                     schema: Arc::clone(&rows.schema),
                     workers: rows.workers,
+                    times: rows.times.clone(),
                 };
                 (rows, started, self.pending.max_rows)
             }
@@ -150,14 +154,16 @@ impl QueryTask {
         self.tracker.record_planned();
         match planned.map_err(QueryError::Planning)? {
             PlannedStatement::Query(state, plan) => {
+                let may_be_kept = self.may_be_kept(context, &plan);
                 let plan = self.with_views(context, &state, plan).await?;
                 let rows = self.execute(state, QueryPlan::Logical(&plan), attempt).await?;
-                Ok(QueryExecution::Rows(rows))
+                Ok(QueryExecution::Rows(rows.kept_if(may_be_kept)))
             }
             PlannedStatement::Optimized(state, plan) => {
+                let may_be_kept = self.may_be_kept(context, &plan);
                 let plan = QueryPlan::Optimized(&plan);
                 let rows = self.execute(state, plan, attempt).await?;
-                Ok(QueryExecution::Rows(rows))
+                Ok(QueryExecution::Rows(rows.kept_if(may_be_kept)))
             }
             PlannedStatement::Rows(rows) => Ok(QueryExecution::Rows(ExecutedRows {
                 schema: rows.schema(),
@@ -165,6 +171,7 @@ impl QueryTask {
                 batches: Box::pin(stream::iter([Ok(rows)])),
                 workers: 0,
                 is_text: false,
+                times: None,
             })),
             PlannedStatement::Text(pieces) => Ok(QueryExecution::Rows(ExecutedRows {
                 schema: TextPieces::schema(),
@@ -172,6 +179,7 @@ impl QueryTask {
                 batches: Box::pin(pieces.into_batches()),
                 workers: 0,
                 is_text: true,
+                times: None,
             })),
             PlannedStatement::Copy(..) if !request.may_copy => Err(CopyError::ReadOnly.into()),
             PlannedStatement::Copy(state, plan, target) => {
@@ -194,6 +202,16 @@ impl QueryTask {
                 ))
             }
         }
+    }
+
+    /// Whether a planned statement, before it is optimized, has the same answer again over the same snapshot, apart from rows that
+    /// expire meanwhile.
+    fn may_be_kept(&self, context: &QueryContext, plan: &LogicalPlan) -> bool {
+        let pending = self.pending.as_ref();
+        pending.answer_key.is_some()
+            && !pending.planner.depends_on_now()
+            && is_repeatable(plan)
+            && !reads_expiring_source(context, plan)
     }
 
     /// Returns a plan whose aggregates read materialized views, as far as the request allows it. Views of several databases
@@ -222,11 +240,19 @@ impl QueryTask {
             let options = state.config_mut().options_mut();
             options.optimizer.prefer_hash_join = false;
         }
-        let (local, query) = match query {
-            QueryPlan::Logical(plan) => (create_physical_plan(&mut state, plan).await, plan),
-            QueryPlan::Optimized(plan) => (create_optimized_plan(&mut state, plan).await, plan),
+        let (optimized, query) = match query {
+            QueryPlan::Logical(plan) => {
+                let optimized = optimize(&mut state, plan).map_err(QueryError::Planning)?;
+                (Cow::Owned(optimized), plan)
+            }
+            QueryPlan::Optimized(plan) => (Cow::Borrowed(plan), plan),
         };
-        let local = local.map_err(QueryError::Planning)?;
+        let planned = create_optimized_plan(&mut state, &optimized).await;
+        let local = planned.map_err(QueryError::Planning)?;
+        let key = self.pending.answer_key.as_ref();
+        let times = key.and_then(|_| ScannedTimes::from_plan(&optimized));
+        // It is not needed while the rows are computed.
+        drop(optimized);
         let stages = self
             .explain_stages(&state, query, attempt)
             .await
@@ -263,6 +289,7 @@ impl QueryTask {
             batch_size,
             workers: number,
             is_text: false,
+            times,
         })
     }
 
@@ -365,6 +392,13 @@ impl QueryTask {
             };
         }
     }
+}
+
+/// Whether a plan may read a table that has materialized views in a database where rows expire. A view answers for rows of its
+/// source without showing when these expire.
+fn reads_expiring_source(context: &QueryContext, plan: &LogicalPlan) -> bool {
+    let catalog = &context.snapshot.catalog.value;
+    catalog.has_retention() && reads_source(catalog, plan).unwrap_or(true)
 }
 
 /// The plan of a query.

@@ -8,7 +8,7 @@ use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 use neap_tables::QueryContext;
 
-use crate::{Parameters, SessionExtension, statement::PlannedStatement};
+use crate::{AnswerEncoding, Parameters, SessionExtension, statement::PlannedStatement};
 
 /// A query as a client sends it.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,9 @@ pub struct QueryRequest {
     pub trace_id: Option<String>,
     /// The extension of the session that plans the statement. A statement with one is a query.
     pub extension: Option<Arc<dyn SessionExtension>>,
+    /// How the caller encodes the answer; `None`: the answer is neither kept nor taken from kept ones. A caller that sets it
+    /// passes the rows to the encoder of this crate, because those of a kept answer are encoded already.
+    pub encoding: Option<AnswerEncoding>,
 }
 
 impl QueryRequest {
@@ -50,7 +53,7 @@ impl QueryRequest {
 }
 
 /// How materialized views answer queries of their sources.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RollupUse {
     /// Sources are read.
     Off,
@@ -71,7 +74,7 @@ pub enum Language {
 }
 
 /// The language of a statement that is planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum StatementLanguage {
     Sql,
@@ -119,6 +122,11 @@ impl From<DatabaseId> for QueryDatabases {
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
     /// The language of the statement.
     fn language(&self) -> StatementLanguage;
+
+    /// Whether the plan depends on the time of the request in other ways than by calls of functions.
+    fn depends_on_now(&self) -> bool {
+        false
+    }
 
     /// Plans a request over a context. The engine may call it again with a newer context.
     async fn plan(

@@ -6,7 +6,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{Stream, stream};
 use neap_bucket::Stamp;
 
-use crate::{QueryError, query_log::LoggedQuery};
+use crate::{QueryError, answer_cache::AnswerReuse, query_log::LoggedQuery};
 
 /// A stream of rows.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
@@ -27,6 +27,8 @@ pub struct Rows {
     pub workers: usize,
     /// The query in the log; `None` if the rows are not from a query.
     pub(crate) logged: Option<Arc<LoggedQuery>>,
+    /// What the encoder does with the answer cache.
+    pub(crate) reuse: AnswerReuse,
 }
 
 impl Rows {
@@ -39,6 +41,7 @@ impl Rows {
             deleted_at: None,
             workers: 0,
             logged: None,
+            reuse: AnswerReuse::None,
         }
     }
 

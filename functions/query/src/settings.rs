@@ -28,8 +28,10 @@ pub struct QuerySettings {
     /// The memory for the contents of last and distinct value caches, in bytes.
     pub cache_bytes: u64,
     /// Whether the contents of last and distinct value caches answer queries. If not, their definitions are evaluated
-    /// over the tables.
+    /// over the tables, and no answers are kept.
     pub use_caches: bool,
+    /// The memory for answers of repeated statements, in bytes. None are kept by default, because only a server encodes them.
+    pub answer_cache_bytes: usize,
     /// The number of partitions that a query is executed in.
     pub partitions: usize,
     /// The maximum duration of a query, from its start to the end of its answer.
@@ -66,6 +68,7 @@ impl Default for QuerySettings {
             chunk_cache_bytes: 128 << 20,
             cache_bytes: 64 << 20,
             use_caches: true,
+            answer_cache_bytes: 0,
             partitions: 2,
             timeout: Duration::from_secs(300),
             pressure: MemoryPressure::none(),

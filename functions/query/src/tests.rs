@@ -1,6 +1,7 @@
 //! Queries over databases that the tests really write and flush, in a memory store with a clock that the tests advance.
 
 mod all_views;
+mod answer_cache;
 mod as_of;
 mod bit_flips;
 mod cache_faults;

@@ -655,6 +655,7 @@ fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
         metadata_cache_bytes: memory.footers as u64,
         chunk_cache_bytes: memory.chunks as u64,
         cache_bytes: memory.caches as u64,
+        answer_cache_bytes: memory.answers,
         pretty_bytes: (memory.results / concurrent_queries).min(64 << 20),
         use_caches: !args.disable_caches,
         partitions: thread::available_parallelism().map_or(1, usize::from),

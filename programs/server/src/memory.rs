@@ -49,6 +49,8 @@ pub(super) struct MemoryPlan {
     pub(super) tails: usize,
     /// Cached column chunks of sections.
     pub(super) chunks: usize,
+    /// Kept answers of queries.
+    pub(super) answers: usize,
     /// Cached footers of sections.
     pub(super) footers: usize,
     /// Contents of last and distinct value caches.
@@ -96,7 +98,8 @@ impl MemoryPlan {
             limit,
             queries,
             tails: of(others, 14),
-            chunks: of(others, 8),
+            chunks: of(others, 7),
+            answers: of(others, 1),
             footers: of(others, 2),
             caches: of(others, 6),
             snapshots: of(others, 4),
@@ -107,6 +110,18 @@ impl MemoryPlan {
             cache_objects: of(others, 2).min(MAX_CACHE_OBJECT_BYTES),
             results: of(others, 4),
             merges,
+        }
+    }
+
+    /// Returns the same plan with the operator's setting for kept answers, at most half of their memory and that of chunks.
+    #[must_use]
+    pub(super) fn with_answers(self, answers: Option<usize>) -> Self {
+        let shared = self.chunks + self.answers;
+        let answers = answers.map_or(self.answers, |bytes| bytes.min(shared / 2));
+        Self {
+            chunks: shared - answers,
+            answers,
+            ..self
         }
     }
 
@@ -175,6 +190,7 @@ mod tests {
             queries,
             tails,
             chunks,
+            answers,
             footers,
             caches,
             snapshots,
@@ -191,6 +207,7 @@ mod tests {
             queries,
             tails,
             chunks,
+            answers,
             footers,
             caches,
             snapshots,
@@ -221,6 +238,21 @@ mod tests {
         let plan = MemoryPlan::with_limit(limit, Some(limit / 3));
         assert_eq!(plan.queries, limit / 3);
         assert!(sum(&plan) * 100 < limit * 85, "{plan:?}");
+    }
+
+    #[test]
+    fn kept_answers_share_the_memory_of_chunks() {
+        let plan = MemoryPlan::with_limit(4 << 30, None);
+        for (size, answers) in [
+            (None, plan.answers),
+            (Some(0), 0),
+            (Some(1 << 20), 1 << 20),
+            (Some(usize::MAX), (plan.chunks + plan.answers) / 2),
+        ] {
+            let with_answers = plan.with_answers(size);
+            assert_eq!(with_answers.answers, answers);
+            assert_eq!(sum(&with_answers), sum(&plan));
+        }
     }
 
     #[test]

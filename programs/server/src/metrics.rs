@@ -102,6 +102,21 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
         "Bytes of decoded footers of sections in memory.",
         |engine| engine.data_cache_stats().footer_bytes,
     );
+    queries.counter(
+        "neap_answer_cache_hits_total",
+        "Answers of queries that were kept ones.",
+        |engine| engine.answer_cache_stats().hits,
+    );
+    queries.counter(
+        "neap_answer_cache_misses_total",
+        "Answers of queries that were computed although they may be kept.",
+        |engine| engine.answer_cache_stats().misses,
+    );
+    queries.gauge(
+        "neap_answer_cache_bytes",
+        "Bytes of kept answers of queries in memory.",
+        |engine| engine.answer_cache_stats().bytes,
+    );
     register_caches(metrics, engine);
 }
 

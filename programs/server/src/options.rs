@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use neap_assembly::{
     NotifierOptions, ProcessingOptions,
-    options::{parse_bytes, parse_duration, parse_nonzero_duration},
+    options::{OptionValueError, parse_bytes, parse_duration, parse_nonzero_duration},
 };
 use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
@@ -151,7 +151,12 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(super) query_log_max_entries: Option<usize>,
 
-    /// Answer queries of last and distinct value caches from the tables instead of the caches.
+    /// The memory for answers of queries, which are sent again while the data stays the same: at most half of what there is for
+    /// parts of sections. By default about 0.7% of the memory. 0 keeps no answers.
+    #[arg(long, value_name = "BYTES", value_parser = parse_cache_size)]
+    pub(super) answer_cache_size: Option<usize>,
+
+    /// Answer queries of last and distinct value caches from the tables instead of the caches, and keep no answers.
     #[arg(long)]
     pub(super) disable_caches: bool,
 
@@ -290,6 +295,14 @@ impl ServeArgs {
     pub(super) fn query_log_entries(&self) -> usize {
         let entries = self.query_log_max_entries.or(self.renamed.query_log_size);
         entries.unwrap_or(DEFAULT_QUERY_LOG_ENTRIES)
+    }
+}
+
+/// Parses a number of bytes; zero switches a cache off.
+fn parse_cache_size(text: &str) -> Result<usize, OptionValueError> {
+    match text.trim() {
+        "0" | "0b" => Ok(0),
+        size => parse_bytes(size),
     }
 }
 

@@ -59,7 +59,8 @@ impl ServerContext {
         stores: &Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
-        let memory = MemoryPlan::new(args.memory_limit, args.query_memory());
+        let memory = MemoryPlan::new(args.memory_limit, args.query_memory())
+            .with_answers(args.answer_cache_size);
         limit_retained_memory(memory.limit);
         let bucket = stores.bucket.clone();
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;

@@ -6,7 +6,8 @@
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 
 /// The options of `neap serve` that are sizes.
-const SIZES: [&str; 8] = [
+const SIZES: [&str; 9] = [
+    "answer-cache-size",
     "distributed-bytes-per-worker",
     "exec-mem-pool-bytes",
     "exec-mem-pool-size",

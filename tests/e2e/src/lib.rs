@@ -21,6 +21,7 @@
 //! | `serving` | operating a running process: stops, profiles, traces |
 //! | `crashes` | `kill -9` under load loses no acknowledged write |
 //! | `endless_queries` | CPU-bound endless queries end, and do not block other requests |
+//! | `kept_answers` | answers of repeated statements are kept, and never outdated or shown to others |
 //! | `memory_limit` | a process with little memory under load: limits hold, queries are answered |
 //! | `aws_credentials` | the chain of credentials of the AWS SDK |
 //! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
@@ -124,6 +125,8 @@ mod influxdb2;
 mod influxdb2_queries;
 #[cfg(test)]
 mod jaeger;
+#[cfg(test)]
+mod kept_answers;
 #[cfg(test)]
 mod lambda;
 #[cfg(test)]

@@ -111,6 +111,8 @@ export const FIGURES: readonly FigureGroup[] = [
       hitRatio("data-hits", "Hits, parts of sections", "neap_data_cache"),
       value("value-cache", "Last and distinct values", "bytes", "neap_cache_bytes"),
       hitRatio("value-hits", "Hits, last and distinct values", "neap_cache"),
+      value("answer-cache", "Kept answers", "bytes", "neap_answer_cache_bytes"),
+      hitRatio("answer-hits", "Hits, kept answers", "neap_answer_cache"),
     ],
   },
   {
@@ -159,6 +161,7 @@ const PART_NAMES: Readonly<Record<string, string>> = {
   queries: "Running queries",
   tails: "Tail images",
   chunks: "Parts of sections",
+  answers: "Kept answers",
   footers: "Footers of sections",
   caches: "Last and distinct values",
 };

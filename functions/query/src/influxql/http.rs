@@ -89,6 +89,7 @@ async fn answer(
         request: QueryRequest {
             text: query.q,
             parameters: query.params,
+            encoding: Some(format.into()),
             ..query_request(&head.headers, &head.extensions)?
         },
     };

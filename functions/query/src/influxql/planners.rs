@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::common::Result;
 use neap_formats::series::{AnswerInterface, SeriesLayout};
 use neap_influxql::{Condition, Statement};
-use neap_influxql_planner::{plan_delete, plan_statement};
+use neap_influxql_planner::{depends_on_now, plan_delete, plan_statement};
 use neap_tables::QueryContext;
 
 use crate::{
@@ -70,6 +70,10 @@ impl RowsPlanner {
 impl Planner for RowsPlanner {
     fn language(&self) -> StatementLanguage {
         StatementLanguage::InfluxQl
+    }
+
+    fn depends_on_now(&self) -> bool {
+        !matches!(&self.statement, Statement::Select(select) if !depends_on_now(select))
     }
 
     async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {

@@ -13,6 +13,7 @@ use std::task::Poll;
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{StreamExt, poll};
 use neap_row_delete::RowDelete;
+use neap_tables::ScannedTimes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{BatchStream, QueryError, copy::StartedCopy, query_log::QueryTracker};
@@ -26,6 +27,8 @@ pub(crate) enum StartedQuery {
         schema: SchemaRef,
         /// The number of workers that compute the rows; zero if this process does.
         workers: usize,
+        /// The times that the plan reads, if its answer may be kept.
+        times: Option<ScannedTimes>,
     },
     /// Rows follow, which the caller writes into a file.
     Copy(StartedCopy),
@@ -44,6 +47,18 @@ pub(super) struct ExecutedRows {
     pub(super) workers: usize,
     /// Whether the rows are pieces of a text, which are not counted as rows.
     pub(super) is_text: bool,
+    /// The times that the plan reads, if its answer may be kept.
+    pub(super) times: Option<ScannedTimes>,
+}
+
+impl ExecutedRows {
+    /// Returns the same rows. Their answer is not kept unless the condition holds.
+    pub(super) fn kept_if(self, may_be_kept: bool) -> Self {
+        Self {
+            times: self.times.filter(|_| may_be_kept),
+            ..self
+        }
+    }
 }
 
 /// A message of the row channel.
@@ -212,6 +227,7 @@ mod tests {
             batch_size: 3,
             workers: 0,
             is_text: false,
+            times: None,
         }
     }
 
@@ -223,6 +239,7 @@ mod tests {
         StartedQuery::Rows {
             schema: schema(),
             workers: 0,
+            times: None,
         }
     }
 

@@ -1,9 +1,14 @@
 //! Receives the rows of a query from the query threads, within its time limit.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{
+    TryStreamExt,
     future::{BoxFuture, Either, select},
     stream,
 };
@@ -11,7 +16,12 @@ use neap_bucket::{Stamp, World};
 use tokio::sync::mpsc;
 
 use super::row_channel::RowMessage;
-use crate::{QueryError, Rows, executor::QueryTaskHandle, query_log::RunningQuery};
+use crate::{
+    BatchStream, QueryError, Rows,
+    answer_cache::{AnswerRecorder, AnswerReuse},
+    executor::QueryTaskHandle,
+    query_log::RunningQuery,
+};
 
 /// The answer to a query that runs on the query threads.
 #[derive(Debug)]
@@ -20,6 +30,8 @@ pub(crate) struct RowReceiver {
     pub(crate) as_of: Option<Stamp>,
     /// The number of workers that compute the rows.
     pub(crate) workers: usize,
+    /// The recorder of the answer, if it may be kept.
+    pub(crate) recorder: Option<Box<AnswerRecorder>>,
     pub(crate) receiver: mpsc::Receiver<RowMessage>,
     pub(crate) job: QueryTaskHandle,
 }
@@ -44,11 +56,22 @@ impl RowReceiver {
             timeout,
         };
         let batches = stream::unfold(Some(open), |open| async { open?.next().await });
+        let (batches, reuse): (BatchStream, AnswerReuse) = match self.recorder {
+            Some(recorder) => {
+                let rows = Arc::clone(recorder.rows());
+                let counted = batches.inspect_ok(move |batch| {
+                    rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
+                });
+                (Box::pin(counted), AnswerReuse::Recorded(recorder))
+            }
+            None => (Box::pin(batches), AnswerReuse::None),
+        };
         Rows {
             as_of,
             workers,
             logged,
-            ..Rows::new(schema, Box::pin(batches))
+            reuse,
+            ..Rows::new(schema, batches)
         }
     }
 }

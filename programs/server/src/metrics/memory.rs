@@ -36,6 +36,7 @@ impl MemoryUsers {
                 ("queries", memory.queries),
                 ("tails", memory.tails),
                 ("chunks", data.chunk_bytes),
+                ("answers", queries.answer_cache_stats().bytes),
                 ("footers", data.footer_bytes),
                 ("caches", queries.cache_stats().bytes),
             ]);

@@ -122,6 +122,9 @@ async fn metrics_and_their_labels_match_the_list() {
     influxdb3_write_bytes_total counter db
     influxdb3_write_lines_rejected_total counter db
     influxdb3_write_lines_total counter db
+    neap_answer_cache_bytes gauge
+    neap_answer_cache_hits_total counter
+    neap_answer_cache_misses_total counter
     neap_auth_failures_total counter reason
     neap_backup_jobs_total counter kind,outcome
     neap_backup_last_bytes gauge

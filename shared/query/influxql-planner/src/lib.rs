@@ -9,6 +9,6 @@ mod show;
 mod table_rows;
 
 pub use plan::{InfluxqlPlan, plan_delete, plan_statement};
-pub use select::{LiftedSelect, LiftedValue, compile_pattern};
+pub use select::{LiftedSelect, LiftedValue, compile_pattern, depends_on_now};
 pub use show::batch_of;
 pub use table_rows::ShowRows;

@@ -54,6 +54,7 @@ pub use file_scans::{FileScans, read_bytes};
 pub use fragment::ScanFragment;
 pub use io_runtime::{IoRuntime, run_on};
 pub use lookup::is_lookup;
+pub use predicate::first_time;
 pub use reader::cold_bytes_read;
 pub use redundant_time_bounds::without_redundant_time_bounds;
 pub use scan_context::ScanContext;

@@ -202,6 +202,12 @@ pub(crate) fn time_range(filters: &[Expr]) -> (TimeInterval, bool) {
     (range, is_all)
 }
 
+/// Returns the first time in nanoseconds since the Unix epoch that a conjunction of filters selects; [`i64::MIN`] if the filters
+/// have no lower bound.
+pub fn first_time(filters: &[Expr]) -> i64 {
+    time_range(filters).0.min
+}
+
 /// Narrows a range by a filter. Returns whether all times of the narrowed range pass the filter.
 fn narrow_by(range: &mut TimeInterval, filter: &Expr) -> bool {
     match filter {

@@ -29,7 +29,7 @@ use neap_schema::CacheId;
 
 pub(crate) use cached_table::{CachedTable, refresh, table_provider};
 pub(crate) use functions::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction};
-pub(crate) use rewrite::CacheRewrite;
+pub(crate) use rewrite::{CacheRewrite, RewrittenTable};
 pub use table::CacheTable;
 
 /// The definition of a cache of a table.

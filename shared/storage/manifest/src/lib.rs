@@ -98,7 +98,7 @@ pub use row_delete_log::{
 pub use section::{Section, TagRange, TimeRange, day_of};
 pub use section_bounds::SectionBounds;
 pub use shipping::ShippingRefusal;
-pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions};
+pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotIdentity, SnapshotOptions};
 pub use store::{ManifestSettings, ManifestStore};
 pub use table_changes::{ManifestPoint, TableChanges};
 pub use table_sweep::TableSweep;

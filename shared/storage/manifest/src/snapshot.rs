@@ -1,6 +1,10 @@
 //! Snapshots: the data of a database at one point in the order of its writes, as a query reads it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ptr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use neap_bucket::{ClockReading, SegmentName, Stamp, StoreTime, VersionedValue};
 use neap_catalog::{CatalogError, DatabaseCatalog};
@@ -48,6 +52,15 @@ impl Snapshot {
         stamp <= self.mark() || self.tail_names().any(|name| name.stamp == stamp)
     }
 
+    /// Returns the identity of the contents.
+    pub fn identity(&self) -> SnapshotIdentity {
+        SnapshotIdentity {
+            catalog: Arc::downgrade(&self.catalog.value),
+            manifest: Arc::downgrade(&self.manifest.value),
+            tail: Arc::downgrade(&self.tail),
+        }
+    }
+
     /// Returns the state of the database up to a stamp: the newest version of the manifest whose mark is not above the
     /// stamp. If that is the current version, the segments of the tail up to the stamp are included.
     pub(crate) fn at(&self, as_of: Stamp) -> Result<Self, VersionGone> {
@@ -75,6 +88,35 @@ impl Snapshot {
     /// Returns the size of the tail's segments in memory, in bytes.
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.iter().map(|segment| segment.size_bytes()).sum()
+    }
+}
+
+/// Identifies the contents of a snapshot of the present, without holding them in memory.
+///
+/// Its weak references keep the addresses of the parts from being used again, and nothing of what the parts refer to.
+#[derive(Clone, Debug)]
+pub struct SnapshotIdentity {
+    catalog: Weak<DatabaseCatalog>,
+    manifest: Weak<Manifest>,
+    tail: Weak<[Arc<Segment>]>,
+}
+
+impl SnapshotIdentity {
+    /// Returns whether a snapshot shares the parts of the identified one. Snapshots with the same contents may have parts of
+    /// their own, if no reader retained the earlier one.
+    pub fn matches(&self, snapshot: &Snapshot) -> bool {
+        ptr::eq(self.catalog.as_ptr(), Arc::as_ptr(&snapshot.catalog.value))
+            && ptr::eq(
+                self.manifest.as_ptr(),
+                Arc::as_ptr(&snapshot.manifest.value),
+            )
+            && ptr::eq(self.tail.as_ptr(), Arc::as_ptr(&snapshot.tail))
+    }
+
+    /// Returns the maximum of the bytes that the references keep allocated.
+    pub fn held_bytes(&self) -> usize {
+        let tail = self.tail.as_ptr().len() * size_of::<Arc<Segment>>();
+        size_of::<DatabaseCatalog>() + size_of::<Manifest>() + tail
     }
 }
 

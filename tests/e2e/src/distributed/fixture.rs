@@ -38,8 +38,10 @@ const FIELDS: [&str; 10] = [
 /// The header with the number of workers of an answer.
 const WORKERS_HEADER: &str = "x-neap-workers";
 
-/// Flags of a worker that distributes each query that reads anything.
-const WORKER_FLAGS: [&str; 6] = [
+/// Flags of a worker that distributes each query that reads anything, also one whose answer it could keep.
+const WORKER_FLAGS: [&str; 8] = [
+    "--answer-cache-size",
+    "0b",
     "--mode",
     "query",
     "--cluster-address",

@@ -9,6 +9,7 @@ use neap_formats::v1::{SeriesEncoder, SeriesWriter};
 
 use crate::{
     QueryError,
+    answer_cache::{AnswerRecorder, AnswerReuse},
     influxql::{
         error::InfluxqlError,
         prepared_statement::PreparedStatement,
@@ -34,6 +35,8 @@ pub(super) struct AnswerStream {
     first: Option<StatementResult>,
     rows: Option<StreamedStatement>,
     out: Vec<u8>,
+    /// The recorder of the answer, if it may be kept.
+    recorder: Option<Box<AnswerRecorder>>,
     has_left: bool,
     is_finished: bool,
 }
@@ -60,6 +63,7 @@ impl AnswerStream {
             first,
             rows: None,
             out: Vec::new(),
+            recorder: None,
             has_left: false,
             is_finished: false,
         }
@@ -78,6 +82,14 @@ impl AnswerStream {
             self.step().await;
         }
         self.has_left = true;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.push(&self.out);
+        }
+        if self.is_finished
+            && let Some(recorder) = self.recorder.take()
+        {
+            recorder.finish();
+        }
         (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
     }
 
@@ -104,6 +116,7 @@ impl AnswerStream {
         };
         if failed.is_some() {
             running.logged.iter().for_each(|query| query.fail());
+            self.recorder = None;
         }
         self.rows = None;
         self.encoder.end(failed.as_deref(), &mut self.out);
@@ -122,6 +135,10 @@ impl AnswerStream {
         match outcome {
             Ok(StatementAnswer { rows, series }) => {
                 let series_writer = SeriesWriter::new(&rows.schema, &series);
+                // Only the answer of a single statement is kept.
+                if let AnswerReuse::Recorded(recorder) = rows.reuse {
+                    self.recorder = Some(recorder);
+                }
                 self.encoder.begin(number, series_writer.columns(), &mut self.out);
                 self.rows = Some(StreamedStatement {
                     batches: rows.batches,

@@ -9,10 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::{AUTOGEN, origin};
 use neap_formats::{series::AnswerInterface, v1::V1Format};
 use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER};
+use neap_influxql::Statement;
 
 use super::{
     answer_stream::{AnswerStream, StatementResult},
@@ -20,9 +22,11 @@ use super::{
     params::{V1QueryParams, pairs},
 };
 use crate::{
-    QueryEngine, QueryRequest,
+    AnswerEncoding, QueryEngine, QueryRequest,
+    answer_cache::AnswerReuse,
     as_of::AS_OF_HEADER,
     http_request::{EngineCall, body_of, query_request},
+    http_response::KEPT_STATUS,
     influxql::{
         error::InfluxqlError,
         prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
@@ -118,13 +122,14 @@ async fn answer(
         is_default: true,
         root: Some(&root),
     };
-    let session = InfluxqlSession {
+    let mut session = InfluxqlSession {
         engine,
         caller,
         interface: AnswerInterface::V1,
         changes,
         request: QueryRequest {
             may_delete: changes == AllowedChanges::All,
+            parameters: params.params.clone(),
             ..query_request(&head.headers, &head.extensions)?
         },
         origin: origin::current(),
@@ -147,6 +152,11 @@ async fn answer(
         }
     };
     session.authorize(&statements).await?;
+    if let [only] = statements.as_slice()
+        && matches!(only.statement, Statement::Select(_))
+    {
+        session.request.encoding = Some(AnswerEncoding::Series(format, params.encoding));
+    }
     let first = first(&session, &statements).await?;
     let stamps = match &first {
         Some(Ok(answer)) => [
@@ -155,8 +165,18 @@ async fn answer(
         ],
         _ => [(AS_OF_HEADER, None), (STAMP_HEADER, None)],
     };
-    let answering = AnswerStream::new(session, encoder, statements, first);
-    let mut response = respond(format, Body::from_stream(answering.pieces()));
+    let mut response = match kept_body(first.as_ref()) {
+        Some(body) => {
+            let mut response = respond(format, body.into());
+            let status = HeaderValue::from_static(KEPT_STATUS);
+            response.headers_mut().insert(header::CACHE_STATUS, status);
+            response
+        }
+        None => {
+            let answering = AnswerStream::new(session, encoder, statements, first);
+            respond(format, Body::from_stream(answering.pieces()))
+        }
+    };
     for (name, stamp) in stamps {
         let stamp = stamp.map(|stamp| (name, HeaderValue::from(stamp.as_u64())));
         response.headers_mut().extend(stamp);
@@ -175,6 +195,14 @@ async fn first(
     match session.run(statement).await {
         Err(error) if error.applies_to_request() => Err(error),
         outcome => Ok(Some(outcome)),
+    }
+}
+
+/// Returns the body of a kept answer.
+fn kept_body(first: Option<&StatementResult>) -> Option<Bytes> {
+    match &first?.as_ref().ok()?.rows.reuse {
+        AnswerReuse::Kept(kept) => Some(kept.body.clone()),
+        AnswerReuse::None | AnswerReuse::Recorded(_) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Units of times in answers.
 
 /// The unit of times in an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch {
     /// The length in nanoseconds, greater than zero.
     nanos: i64,

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Options of the encoding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EncodingOptions {
     /// The unit of times. `None`: times are text.
     pub epoch: Option<Epoch>,
@@ -20,7 +20,7 @@ pub struct EncodingOptions {
 }
 
 /// The formats of the v1 interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum V1Format {
     /// JSON, in one piece or in chunks.
     Json,

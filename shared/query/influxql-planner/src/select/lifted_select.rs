@@ -2,14 +2,14 @@
 
 use neap_formats::series::AnswerInterface;
 use neap_influxql::{
-    CompareOp, Condition, Dimension, Expr as Ast, Literal, MeasurementName, Select, SelectSource,
+    CompareOp, Condition, Expr as Ast, Literal, MeasurementName, Select, SelectSource,
 };
 use neap_schema::TIME_COLUMN;
 
-use super::time::{self, StatementTimeRange, TimeContext};
-
-/// The name of the function with the time of the request.
-const NOW: &str = "now";
+use super::{
+    request_time::{has_window, reads_now},
+    time::{self, StatementTimeRange, TimeContext},
+};
 
 /// A `SELECT` whose times and texts that are compared with columns were taken out.
 ///
@@ -58,8 +58,7 @@ impl ValueList {
         let zone_name = zone.map(String::as_str);
         let clock = TimeContext::new(now, zone_name, AnswerInterface::V3).ok()?;
         let (mut range, rest) = time::split(select.condition.take().as_ref(), &clock).ok()?;
-        let has_window = |dimension: &Dimension| matches!(dimension, Dimension::Time { .. });
-        if select.group_by.iter().any(has_window) && !outer.has_upper {
+        if has_window(select) && !outer.has_upper {
             range.upper = range.upper.or(Some(now));
         }
         let (has_lower, has_upper) = (range.lower.is_some(), range.upper.is_some());
@@ -143,33 +142,6 @@ struct OuterStatement {
     has_lower: bool,
     has_upper: bool,
     zone: Option<String>,
-}
-
-/// Whether a statement reads the time of the request, apart from the bounds of its times and from its subqueries.
-fn reads_now(select: &Select, condition: Option<&Condition>) -> bool {
-    let is_read = |dimension: &Dimension| match dimension {
-        Dimension::Time { offset, .. } => offset.as_ref().is_some_and(calls_now),
-        _ => false,
-    };
-    select.fields.iter().any(|field| calls_now(&field.expr))
-        || select.group_by.iter().any(is_read)
-        || condition.is_some_and(condition_calls_now)
-}
-
-fn condition_calls_now(condition: &Condition) -> bool {
-    match condition {
-        Condition::And(parts) | Condition::Or(parts) => parts.iter().any(condition_calls_now),
-        Condition::Compare { left, right, .. } => calls_now(left) || calls_now(right),
-        Condition::Value(value) => calls_now(value),
-    }
-}
-
-fn calls_now(expr: &Ast) -> bool {
-    match expr {
-        Ast::Call(call) => call.name == NOW || call.args.iter().any(calls_now),
-        Ast::Binary { left, right, .. } => calls_now(left) || calls_now(right),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

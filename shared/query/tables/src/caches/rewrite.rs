@@ -24,3 +24,4 @@ mod table;
 use required_rows::RequiredRows;
 
 pub(crate) use rule::CacheRewrite;
+pub(crate) use table::RewrittenTable;

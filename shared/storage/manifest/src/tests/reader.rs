@@ -60,6 +60,19 @@ async fn an_unchanged_snapshot_costs_a_list_and_two_gets_and_shares_its_parts() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_snapshot_has_the_identity_of_an_earlier_one_with_the_same_contents_only() {
+    let (stage, writer, reader) = stage();
+    writer.write(0).await.unwrap();
+    let identity = reader.read().await.unwrap().identity();
+    stage.sleep(MINUTE).await;
+    assert!(identity.matches(&reader.read().await.unwrap()));
+    writer.write(0).await.unwrap();
+    let changed = reader.read().await.unwrap();
+    assert!(!identity.matches(&changed));
+    assert!(changed.identity().matches(&changed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_new_segment_costs_a_get_once() {
     let (stage, writer, reader) = stage();
     reader.read().await.unwrap();

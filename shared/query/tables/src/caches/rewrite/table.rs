@@ -31,9 +31,9 @@ use crate::{
 
 /// A table for a plan that requires only some of its rows.
 #[derive(Debug)]
-pub(super) struct RewrittenTable {
+pub(crate) struct RewrittenTable {
     scope: Arc<QueryScope>,
-    rows: SnapshotTable,
+    pub(crate) rows: SnapshotTable,
     need: RequiredRows,
     tags: Vec<String>,
 }
