@@ -1,7 +1,7 @@
 //! Client libraries, against a server that requires tokens.
 //!
-//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` those in Rust. `scripts/test --all` installs
-//! the libraries.
+//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` and `questdb_client` those in Rust.
+//! `scripts/test --all` installs the libraries.
 //!
 //! | variable | names |
 //! |---|---|
@@ -16,6 +16,7 @@ mod methods;
 mod other_databases;
 mod postgres;
 mod promql;
+mod questdb_client;
 mod recorded_agents;
 mod rust_client;
 mod telegraf;
