@@ -155,6 +155,11 @@ fn influxdb_client_queries_in_flux() {
 }
 
 #[test]
+fn the_interfaces_of_influxdb_2_for_javascript_administer() {
+    run(TestProgram::node("influxdb2_apis.test.js"));
+}
+
+#[test]
 fn dashboards_of_grafana_query() {
     run(TestProgram::python("test_grafana_dashboards"));
 }

@@ -1,4 +1,5 @@
-//! Clients and programs of other databases: QuestDB over TCP and in JavaScript, OpenTelemetry, Prometheus, InfluxDB 1; and exports.
+//! Clients and programs of other databases: QuestDB over TCP and in JavaScript, OpenTelemetry, Prometheus, InfluxDB 1; and
+//! exports.
 //!
 //! `scripts/test --all` installs the programs from Debian's packages, where it can.
 //!
