@@ -12,6 +12,7 @@
 mod exchange;
 mod iceberg;
 mod integrations;
+mod libraries;
 mod methods;
 mod other_databases;
 mod postgres;
