@@ -119,6 +119,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn every_row_is_in_its_range_and_in_its_order(
             days in proptest::collection::vec(-3000..3000i64, 1..200)

@@ -120,6 +120,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn escaping_is_independent_of_chunk_sizes(text in "[a-é\u{7f}-\u{c3}\u{1b}\t\n]{0,40}", size in 1..5_usize) {
             let expected = shown(&text);

@@ -342,6 +342,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn no_bytes_end_the_process(ticket in proptest::collection::vec(any::<u8>(), 0..200)) {
             // A panic fails the test.

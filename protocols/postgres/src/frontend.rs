@@ -275,6 +275,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn any_bytes_are_a_message_or_malformed(message_type: u8, body in vec(any::<u8>(), 0..64)) {
             FrontendMessage::decode(message_type, Bytes::from(body.clone())).ok();

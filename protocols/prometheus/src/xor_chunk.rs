@@ -307,6 +307,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_chunk_can_be_decoded(
             start in any::<i64>(),

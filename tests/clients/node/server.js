@@ -32,20 +32,27 @@ export async function sql(database, query) {
 /** Checks the rows of an answer after writes that did not wait for the store. */
 export async function assertStoredSoon(database, query, rows) {
   for (let attempt = 0; attempt < 1_200; attempt += 1) {
-    if (isDeepStrictEqual(await sql(database, query), rows)) return
+    // The table may not exist yet.
+    if (isDeepStrictEqual(await sql(database, query).catch(() => undefined), rows)) return
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   assert.deepEqual(await sql(database, query), rows)
 }
 
-/** Creates a token that may read a database, and returns it. */
-export async function createReader(name, database) {
+/** Creates a token with actions on a database, and returns it; with a public key, registers the key instead. */
+export async function createToken(name, database, actions, publicKey) {
   const headers = {'Content-Type': 'application/json'}
   await request('/api/v3/configure/database', JSON.stringify({db: database}), headers)
-  const permission = {resource_type: 'db', resource_names: [database], actions: ['read']}
-  const body = JSON.stringify({token_name: name, permissions: [permission]})
+  const permission = {resource_type: 'db', resource_names: [database], actions}
+  const body = JSON.stringify({token_name: name, permissions: [permission], public_key: publicKey})
   const answer = await request('/api/v3/enterprise/configure/token', body, headers)
+  if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`)
   return (await answer.json()).token
+}
+
+/** Creates a token that may read a database, and returns it. */
+export function createReader(name, database) {
+  return createToken(name, database, ['read'])
 }
 
 /** Calls a function with a client, and closes the client. */

@@ -1,7 +1,7 @@
 //! Client libraries, against a server that requires tokens.
 //!
-//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` those in Rust. `scripts/test --all` installs
-//! the libraries.
+//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` and `questdb_client` those in Rust.
+//! `scripts/test --all` installs the libraries.
 //!
 //! | variable | names |
 //! |---|---|
@@ -12,10 +12,12 @@
 mod exchange;
 mod iceberg;
 mod integrations;
+mod libraries;
 mod methods;
 mod other_databases;
 mod postgres;
 mod promql;
+mod questdb_client;
 mod recorded_agents;
 mod rust_client;
 mod telegraf;
@@ -151,6 +153,11 @@ fn influxdb_client_administers_buckets_and_tokens() {
 #[test]
 fn influxdb_client_queries_in_flux() {
     run(TestProgram::python("test_influxdb_client_queries"));
+}
+
+#[test]
+fn the_interfaces_of_influxdb_2_for_javascript_administer() {
+    run(TestProgram::node("influxdb2_apis.test.js"));
 }
 
 #[test]

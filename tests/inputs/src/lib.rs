@@ -1,13 +1,13 @@
 //! What tests share: optional inputs, and the number of random cases.
 //!
 //! A test whose input is missing passes, and `scripts/test` lists such tests at the end. A simulation takes the number of its
-//! schedules from `NEAP_SIM_SEEDS`, and else from `PROPTEST_CASES`.
+//! schedules from `NEAP_SIM_SEEDS`, and else from `NEAP_TEST_CASES`.
 //!
 //! | variable | effect |
 //! |---|---|
 //! | `NEAP_TEST_SKIPPED` | file to which each test without an input appends a line; `scripts/test` sets and shows it |
 //! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`InputOrigin::Installed`] fails the test |
-//! | `PROPTEST_CASES` | of 256 random cases, the number that a test tries; `scripts/test` sets 13, a twentieth |
+//! | `NEAP_TEST_CASES` | of 256 random cases, the number that a test tries; `scripts/test` sets 13, a twentieth |
 //! | `NEAP_SIM_SEEDS` | the number of schedules that each simulation tries |
 
 #[cfg(test)]
@@ -51,10 +51,10 @@ pub fn skip(input: InputOrigin, missing: impl fmt::Display) {
     }
 }
 
-/// Returns how many random cases a property or a simulation tries that has `all` in the whole run. `PROPTEST_CASES`, from which
-/// properties with the default of 256 cases take their number, scales it.
+/// Returns how many random cases a property or a simulation tries that has `all` in the whole run. `NEAP_TEST_CASES` scales it,
+/// and not `PROPTEST_CASES`, because proptest replaces the number of every property by the value of that variable.
 pub fn cases(all: u32) -> u32 {
-    let of_256 = number("PROPTEST_CASES").unwrap_or(256);
+    let of_256 = number("NEAP_TEST_CASES").unwrap_or(256);
     let cases = (u64::from(all) * of_256).div_ceil(256).max(1);
     u32::try_from(cases).unwrap_or(u32::MAX)
 }

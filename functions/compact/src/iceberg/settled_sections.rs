@@ -269,6 +269,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         /// Published sections never share a time, and every other section is in the unsettled times.
         #[test]
         fn published_sections_are_disjoint(

@@ -333,6 +333,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn files_have_one_hash_in_any_order(
             files in proptest::collection::vec(("[ab]{1,3}\\.py", "[xy]{0,3}"), 0..6)

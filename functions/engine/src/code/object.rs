@@ -104,6 +104,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn files_round_trip(
             contents in proptest::collection::btree_map("[a-z]{1,8}(/[a-z]{1,4}\\.py)?", "\\PC{0,20}[\\x00-\\x1f]{0,3}", 0..5)

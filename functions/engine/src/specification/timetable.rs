@@ -256,6 +256,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         /// The next time is the first second whose local time matches, regardless of clock changes.
         #[test]
         fn the_next_time_is_the_first_that_matches(

@@ -187,6 +187,7 @@ async fn damage_is_reported_until_it_is_gone() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn a_part_is_due_once_in_each_interval_however_often_passes_run(
         name in "[a-z]{1,9}",

@@ -258,6 +258,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn batches_joined_are_the_source(lines in prop::collection::vec("[a-c =,\"\\\\]{0,12}", 0..40), limit in 16_usize..200) {
             let text = lines.join("\n");

@@ -121,6 +121,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn what_is_left_and_what_is_finished_cover_the_range_once(
             cuts in proptest::collection::btree_set(0_i64..1000, 2..20),

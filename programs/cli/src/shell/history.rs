@@ -214,6 +214,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn entries_survive_their_encoding(entry in r"([a\\\n né;])*") {
             let line = encode(&entry);

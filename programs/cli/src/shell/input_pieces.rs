@@ -253,6 +253,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn pieces_together_are_the_text(
             text in r#"([a-eE$'"/*; \n\\é;.-]|\$\$|--|/\*|\*/|\nuse x\n){0,40}"#,

@@ -227,6 +227,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn tokens_together_are_the_text(
             text in r#"([a-eE$'"/*; \n\\é;.-]|\$\$|--|/\*|\*/|FROM ){0,40}"#,

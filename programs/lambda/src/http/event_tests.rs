@@ -279,6 +279,7 @@ fn too_many_headers_are_rejected() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn parsing_an_event_never_panics(
         path in "\\PC{0,30}", query in "\\PC{0,30}", host in "\\PC{0,20}", body in "\\PC{0,20}",

@@ -276,6 +276,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn encoded_bytes_is_the_size_of_the_serialized_response(
             body in prop_oneof![

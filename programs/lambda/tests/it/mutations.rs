@@ -123,7 +123,8 @@ fn every_mutated_request_gets_a_response_that_its_source_accepts() {
     let writes = place.open::<WriteProgram>(&["--without-auth"]);
     let requests = requests();
     assert!(requests.len() > 20);
-    proptest!(|(event in proptest::sample::select(requests), mutations in mutations())| {
+    let config = ProptestConfig::with_cases(neap_test_inputs::cases(256));
+    proptest!(config, |(event in proptest::sample::select(requests), mutations in mutations())| {
         let mut event = event;
         for (place, mutation) in &mutations {
             mutate(&mut event, *place, mutation);

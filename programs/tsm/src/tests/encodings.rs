@@ -52,6 +52,7 @@ fn float() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn timestamps_are_decoded(times in times()) {
         let mut out = Vec::new();

@@ -262,6 +262,7 @@ fn model() -> impl Strategy<Value = Model> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn merged_values_are_those_of_the_newest_file(files in model(), min in -1..40i64, width in 0..41i64) {
         let filter = TimeRange { min, max: min + width };

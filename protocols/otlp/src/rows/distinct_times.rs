@@ -92,6 +92,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn times_are_distinct_and_not_early(
             input in proptest::collection::vec(0i64..50, 0..300),

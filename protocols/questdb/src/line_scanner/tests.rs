@@ -137,6 +137,7 @@ fn text_line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn lines_are_those_of_the_parser(lines in prop::collection::vec(text_line(), 0..6), cut in 0usize..400) {
         let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();

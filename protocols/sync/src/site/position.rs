@@ -77,6 +77,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_position_is_parsed_from_its_text(stamp: u64, nonce: u64, streams: usize, rows: usize) {
             let position = SitePosition {

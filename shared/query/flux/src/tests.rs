@@ -501,6 +501,7 @@ fn part() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn no_text_is_a_panic_and_errors_are_in_the_text(parts in prop::collection::vec(part(), 0..60)) {
         let text = parts.concat();

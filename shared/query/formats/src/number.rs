@@ -112,6 +112,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn doubles_read_back(bits in any::<u64>()) {
             let value = f64::from_bits(bits);

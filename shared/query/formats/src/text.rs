@@ -118,6 +118,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn json_strings_are_those_of_serde_json(text in "(?s).{0,40}") {
             prop_assert_eq!(pushed(&text, Dialect::Json), serde_json::to_string(&text).unwrap());

@@ -254,6 +254,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn texts_are_those_of_arrow(values in prop::collection::vec((any::<i64>(), -1_000_000_000_000i64..1_000_000_000_000), 1..20)) {
             let mut writers = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond]

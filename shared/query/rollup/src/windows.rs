@@ -250,6 +250,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_set_has_the_windows_that_were_added_and_not_removed(
             changes in proptest::collection::vec((any::<bool>(), -200i64..200, 0i64..60), 1..20),

@@ -222,6 +222,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn each_point_is_read_by_exactly_one_worker(
             sections in proptest::collection::vec((0..30_i64, 0..10_i64, 1..64_u64), 1..12),

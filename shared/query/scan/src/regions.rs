@@ -187,6 +187,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn every_time_of_every_source_is_in_exactly_one_region(
             sources in proptest::collection::vec((0..40i64, 0..20i64), 0..8)

@@ -278,6 +278,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn bodies_are_read_whole_for_all_piece_sizes(
             members in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..4),

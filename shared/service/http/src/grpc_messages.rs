@@ -96,6 +96,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn messages_are_found_however_the_body_is_split(
             messages in prop::collection::vec((any::<bool>(), 0_usize..40), 0..12),

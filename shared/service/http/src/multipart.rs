@@ -204,6 +204,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn arbitrary_bodies_do_not_panic(text in "(--x|\r\n|: |name=|;|-|a|\"|\\\\|content-disposition){0,30}") {
             multipart_parts(text.as_bytes(), "x").for_each(drop);

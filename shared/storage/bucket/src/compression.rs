@@ -61,6 +61,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn content_round_trips(contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3_000), 1..4)) {
             for content in contents {

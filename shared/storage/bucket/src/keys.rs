@@ -655,6 +655,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn each_kind_has_an_example(key in keys()) {
             let examples = Key::one_of_each_kind(DatabaseId::new(1));

@@ -313,6 +313,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_manifest_is_consistent_iff_no_stamp_of_a_table_and_day_is_covered_twice(
             claims in proptest::collection::vec((1u32..3, 0i32..3, 0i32..2, 0u64..12, 1u64..4), 1..8),

@@ -195,6 +195,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn pages_hold_every_section_once_within_the_limits(
             tables in proptest::collection::vec(1usize..400, 0..40),

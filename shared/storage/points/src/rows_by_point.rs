@@ -87,6 +87,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn rows_are_sorted_by_rank_time_and_age(
             rows in proptest::collection::vec((0..5_u32, 0..7_i64), 0..60),

@@ -187,6 +187,7 @@ fn steps() -> impl Strategy<Value = Vec<ModelStep>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn deduplication_keeps_the_newest_value_of_each_field_and_sorts_by_tags_and_time(portions in rows()) {
         let batches: Vec<_> = portions.iter().map(|rows| batch(rows)).collect();
@@ -254,6 +255,7 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn an_order_that_is_computed_from_an_earlier_one_is_that_of_all_rows(steps in steps(), later in rows()) {
         let mut builder = TailImageBuilder::new(&tags(), schema());
@@ -548,6 +550,7 @@ fn holds(condition: &Condition, tags: &[Option<String>; 2], time: i64) -> bool {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn searches_return_the_first_number_for_which_the_condition_does_not_hold(
         start in 0..40usize,

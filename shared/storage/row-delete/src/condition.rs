@@ -295,6 +295,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_resolved_condition_has_only_tags_of_the_table(condition in conditions()) {
             let resolved = condition.resolved(&|name| name == "t");

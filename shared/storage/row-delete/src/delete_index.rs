@@ -315,6 +315,7 @@ mod tests {
     };
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn the_mask_is_the_union_of_the_masks_of_the_later_deletes(
             conditions in proptest::collection::vec(conditions(), 0..8),

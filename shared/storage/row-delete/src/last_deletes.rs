@@ -59,6 +59,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn the_last_delete_of_each_time_is_kept(
             deletes in proptest::collection::vec((-9_i64..9, 0_i64..6), 0..8),

@@ -179,6 +179,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn mask_equals_the_row_by_row_evaluation(
             condition in conditions(),

@@ -148,6 +148,7 @@ fn the_deepest_predicate_is_within_the_limits_together_with_a_range_of_times() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn the_parser_never_panics(
         text in r#"(\(|\)|=|'|"| |\\|and|OR|a|ü|!|_measurement){0,40}"#,

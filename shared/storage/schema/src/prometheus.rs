@@ -121,6 +121,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_tag_leads_back_to_its_label(label in "(label_){0,3}(value|time|count|job|)") {
             let tag = tag_of_label(&label);

@@ -218,6 +218,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn requests_keep_their_order_and_are_never_divided(
             sizes in proptest::collection::vec(proptest::collection::vec(1_usize..300, 0..5), 1..8),

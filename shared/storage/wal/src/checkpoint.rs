@@ -102,6 +102,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn merging_is_independent_of_the_commit_order(
             commits in proptest::collection::vec((0..50_u64, proptest::collection::vec(0..60_u64, 0..6)), 1..6),

@@ -128,6 +128,7 @@ fn deletes_count_from_the_request_until_they_are_flushed() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn no_put_above_the_mark_is_forgotten(
         steps in proptest::collection::vec(0_i64..4, 1..200),

@@ -169,6 +169,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn no_window_has_more_puts_and_no_put_waits_longer_than_without_a_burst(
             burst in 0_u32..20,

@@ -348,6 +348,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_stream_is_that_of_the_stream_writer(batch in slices()) {
             prop_assert_eq!(stream_of(&batch, 0), expected_stream(&batch, false));

@@ -74,6 +74,7 @@ fn narrow() -> Segment {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn segments_round_trip(batches in proptest::collection::vec((0_u32..3, batches()), 1..5)) {
         let rows: Vec<_> = batches
@@ -340,6 +341,7 @@ fn a_truncation_damages_the_streams_after_it() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn several_flipped_bits_never_change_rows(
         bits in proptest::collection::vec(any::<proptest::sample::Index>(), 1..20),

@@ -149,6 +149,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn stamps_increase_strictly_even_if_the_clock_steps_back(
             steps in proptest::collection::vec((-100_i64..100, any::<u16>(), any::<bool>()), 1..100),

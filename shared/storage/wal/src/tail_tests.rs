@@ -37,6 +37,7 @@ fn stamps(names: &[SegmentName]) -> Vec<u64> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn a_listing_has_every_segment_above_the_mark_for_all_page_sizes(
         mut present in proptest::collection::btree_set(1_u64..1000, 0..60),

@@ -8,6 +8,7 @@
 //! | `common` | lines that the head of each request ends with |
 //! | `requests` | requests with the lines of their `head`, their `body`, and whether it is sent with `gzip` |
 //! | `status`, `headers` | the status of the answer, and headers that it has, in lower case |
+//! | `without` | names of headers that it must not have |
 //! | `answer`, `text`, `contains`, `error` | its body as JSON or text, parts of it, or a part of an error |
 //! | `stored` | queries in SQL, and their rows after the last request |
 //!
@@ -201,5 +202,9 @@ fn check(request: &Value, answer: &RawResponse, shown: &str) {
     for (name, value) in request["headers"].as_object().into_iter().flatten() {
         let line = format!("\r\n{name}: {}", value.as_str().unwrap());
         assert!(answer.head.contains(&line), "{shown}: {}", answer.head);
+    }
+    for name in request["without"].as_array().into_iter().flatten() {
+        let line = format!("\r\n{}: ", name.as_str().unwrap());
+        assert!(!answer.head.contains(&line), "{shown}: {}", answer.head);
     }
 }

@@ -1,4 +1,5 @@
-//! Clients and programs of other databases: QuestDB over TCP, OpenTelemetry, Prometheus, InfluxDB 1; and exports.
+//! Clients and programs of other databases: QuestDB over TCP and in JavaScript, OpenTelemetry, Prometheus, InfluxDB 1; and
+//! exports.
 //!
 //! `scripts/test --all` installs the programs from Debian's packages, where it can.
 //!
@@ -33,11 +34,9 @@ pub(super) fn free_address() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-#[test]
-fn questdb_writes_over_tcp() {
-    let Some(program) = TestProgram::python("test_questdb_tcp") else {
-        return;
-    };
+/// Runs a test program against a new server that accepts QuestDB's clients over TCP, too.
+fn run_with_tcp(program: Option<TestProgram>) {
+    let Some(program) = program else { return };
     let address = free_address();
     let (server, token) = serve(&StoreFixture::memory(), &["--questdb-bind", &address]);
     program
@@ -46,6 +45,16 @@ fn questdb_writes_over_tcp() {
         .env("NEAP_DEFAULT_DATABASE", DEFAULT_DATABASE)
         .env("NEAP_QUESTDB_ADDRESS", address)
         .run(server.folder());
+}
+
+#[test]
+fn questdb_writes_over_tcp() {
+    run_with_tcp(TestProgram::python("test_questdb_tcp"));
+}
+
+#[test]
+fn questdb_for_javascript_writes_over_http_and_tcp() {
+    run_with_tcp(TestProgram::node("questdb.test.js"));
 }
 
 #[test]

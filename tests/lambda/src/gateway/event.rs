@@ -402,6 +402,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn path_segments_reach_the_router_unchanged(
             segment in prop_oneof!["\\PC{1,12}", "[ %/?#+&=;.a2Füλ世\\x00-\\x1f]{1,12}"],

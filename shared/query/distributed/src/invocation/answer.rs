@@ -383,6 +383,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn rows_survive_in_their_partitions_and_a_cut_answer_is_an_error(
             batches in proptest::collection::vec((0_usize..3, proptest::collection::vec(any::<i64>(), 1..40)), 0..6),

@@ -92,6 +92,7 @@ fn same_json(a: &serde_json::Value, b: &serde_json::Value) -> bool {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn text_formats_agree_with_those_of_arrow(rows in prop::collection::vec(row(), 1..30), cut in 0usize..30) {
         let whole = rows_batch(&rows);

@@ -149,6 +149,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn numbers_read_back(bits in any::<u64>()) {
             let number = f64::from_bits(bits);

@@ -254,6 +254,7 @@ fn as_floats(value: &Value) -> Value {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn all_formats_encode_the_same_values(rows in rows(), batch_rows in 1..10_usize, chunk_rows in 1..5_usize) {
         let whole = json_of(WHOLE, &rows, rows.len().max(1));

@@ -394,6 +394,7 @@ fn statement() -> impl Strategy<Value = Statement> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn parsing_the_text_of_a_statement_returns_that_statement(statement in statement()) {
         let text = statement.to_string();

@@ -162,6 +162,7 @@ fn parts() -> impl Strategy<Value = Vec<Part>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn rows_are_those_of_a_stable_sort_of_all_partitions(
         partitions in vec(vec(vec(row(), 0..12), 0..4), 1..4),

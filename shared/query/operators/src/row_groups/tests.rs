@@ -85,6 +85,7 @@ fn keys_strategy() -> impl Strategy<Value = Vec<Key>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn groups_are_those_of_datafusion(
         batches in prop::collection::vec(keys_strategy(), 1..4),

@@ -272,6 +272,7 @@ fn zones() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     /// The bins between two instants are exactly the bins of all instants in the range.
     #[test]
     fn bins_between_are_those_of_all_instants_between(

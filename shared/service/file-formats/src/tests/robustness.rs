@@ -16,6 +16,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn any_text_is_read_or_refused(text in text(), is_csv in any::<bool>()) {
         let format = if is_csv { Format::Csv } else { Format::JsonLines };

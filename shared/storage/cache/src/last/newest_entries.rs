@@ -101,6 +101,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn a_ring_has_the_newest_of_all_in_any_order(
             entries in proptest::collection::vec((0..20u8, any::<u8>()), 0..40),

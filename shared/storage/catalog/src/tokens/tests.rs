@@ -572,6 +572,7 @@ fn answers(permissions: &Permissions) -> Vec<bool> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn covered_permissions_allow_nothing_more(own in permissions(), other in permissions()) {
         prop_assert!(own.cover(&own));

@@ -402,6 +402,7 @@ fn triggers() -> impl Strategy<Value = NewTrigger> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn triggers_round_trip_through_json(
         new in proptest::collection::vec(triggers(), 0..5), since in any::<i64>()

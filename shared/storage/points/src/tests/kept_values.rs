@@ -20,6 +20,7 @@ fn deduplicated(batches: Vec<RecordBatch>) -> RecordBatch {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn an_image_and_deduplication_keep_the_first_value_of_each_field(
         steps in steps(),

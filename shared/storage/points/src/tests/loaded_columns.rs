@@ -29,6 +29,7 @@ fn batches(steps: &[ModelStep]) -> Vec<RecordBatch> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn columns_that_are_loaded_later_have_the_same_values(
         steps in steps(),

@@ -33,6 +33,7 @@ fn rows_of_parts(points: &DividedPoints, batches: &[RecordBatch]) -> Vec<RecordB
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn parts_of_the_points_have_the_rows_that_all_points_have_in_one_batch(
         portions in rows(),

@@ -119,6 +119,7 @@ fn check(wide: &[ArrayRef], start: usize, places: &[(prop::sample::Index, prop::
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn narrow_parts_have_the_values_and_nulls_of_wide_ones(
         parts in parts(),

@@ -55,6 +55,7 @@ fn batches(rows: LiveRows) -> Vec<Vec<Option<i64>>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn batches_have_all_rows_in_their_order(
         chunks in vec(vec(option::weighted(0.8, 0..1_000_i64), 1..40), 0..12),

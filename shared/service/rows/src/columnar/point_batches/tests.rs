@@ -313,6 +313,7 @@ impl Point {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn points_are_stored_like_lines(points in vec((point(), any::<bool>()), 0..60)) {
         let mut lines = String::new();

@@ -264,6 +264,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn json_has_the_shape_and_the_exact_values(
             shape in vec(1u32..4, 1..4),

@@ -280,6 +280,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn bytes_and_text_are_the_same_number(unscaled: i128, scale in 0u8..77) {
             let text = of_bytes(scale, &unscaled.to_be_bytes()).unwrap();

@@ -140,6 +140,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
         #[test]
         fn lines_without_binary_values_end_as_in_influxdb(
             body in "(m|[a-c,= \"\\\\#\n]{0,3}|v=|v=\"|\" |,|\n){1,30}"

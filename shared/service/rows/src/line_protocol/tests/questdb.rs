@@ -424,6 +424,7 @@ fn the_influxdb_dialect_refuses_questdb_extensions() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn lines_of_influxdb_mean_the_same(
         // Only one line has no timestamp, because the times of several differ in this dialect.

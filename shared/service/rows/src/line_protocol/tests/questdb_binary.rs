@@ -299,6 +299,7 @@ fn point() -> impl Strategy<Value = (Point, Vec<u8>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn written_rows_are_read_back(rows in vec(point(), 1..12)) {
         // The rows are repeated, so that series and fields are recognised.

@@ -61,6 +61,7 @@ fn without_conflicts(points: Vec<Point>) -> Vec<Point> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
     #[test]
     fn written_points_are_read_back(
         points in proptest::collection::vec(point(), 1..20),
