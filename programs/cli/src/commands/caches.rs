@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     name_argument::{CacheName, NameArgument},
     options::{AnswerFormat, ConnectionArgs, TableArgs},
@@ -153,14 +153,10 @@ fn parse_seconds(text: &str) -> Result<u64, OptionValueError> {
 }
 
 /// Creates a last value cache.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn create_last(
     args: &CreateLastCacheArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let body = CreateLastCache {
         db: &args.table.database,
         table: &args.table.table,
@@ -181,14 +177,10 @@ pub(super) async fn create_last(
 }
 
 /// Creates a distinct value cache.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn create_distinct(
     args: &CreateDistinctCacheArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let body = CreateDistinctCache {
         db: &args.table.database,
         table: &args.table.table,
@@ -213,7 +205,7 @@ async fn create(
     format: AnswerFormat,
     connection: &ConnectionArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (path, title) = kind.path_and_title();
     let text = match connection.client(None)?.create_json(path, body).await? {
         Some(created) => match (format, created_name(&created)) {
@@ -229,15 +221,11 @@ async fn create(
 }
 
 /// Deletes a cache.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn delete(
     kind: CacheKind,
     args: &DeleteCacheArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (path, title) = kind.path_and_title();
     let name = format!("{title} cache {:?}", args.name.as_str());
     args.confirmation.require_on_terminal(&name, console)?;

@@ -5,7 +5,7 @@ use neap_server::console::Console;
 use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, TableArgs},
 };
@@ -91,14 +91,7 @@ struct DeletedColumn {
 }
 
 /// Executes `neap rename column`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn rename(
-    args: &RenameColumnArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn rename(args: &RenameColumnArgs, console: &mut Console) -> CommandResult {
     let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
     let (name, new_name) = (args.name.as_str(), args.new_name.as_str());
     let query = [
@@ -114,11 +107,7 @@ pub(super) async fn rename(
 }
 
 /// Executes `neap update column`. Returns what to print.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn update(args: &UpdateColumnArgs) -> Result<String, CommandError> {
+pub(super) async fn update(args: &UpdateColumnArgs) -> CommandResult<String> {
     let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
     let (column, column_type) = (args.name.as_str(), args.column_type.as_str());
     let body = ChangeType {
@@ -135,14 +124,7 @@ pub(super) async fn update(args: &UpdateColumnArgs) -> Result<String, CommandErr
 }
 
 /// Executes `neap delete column`.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteColumnArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteColumnArgs, console: &mut Console) -> CommandResult {
     let (name, column) = (args.name.as_str(), &args.column);
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{name:?}");
@@ -159,14 +141,10 @@ pub(super) async fn delete(
 }
 
 /// Executes `neap delete column_alias`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn delete_alias(
     args: &DeleteColumnAliasArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (alias, column) = (args.alias.as_str(), &args.column);
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{alias:?}");

@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError, backup, backup_restore, caches,
+    CommandError, CommandResult, backup, backup_restore, caches,
     cold_storage::ColdStorageArgs,
     create_bucket::{self, CreateBucketArgs},
     file_index, materialized_view,
@@ -218,15 +218,11 @@ fn check_duration(text: &str) -> Result<String, OptionValueError> {
 }
 
 /// Executes `neap create`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn run(
     command: &CreateCommand,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     match command {
         CreateCommand::Bucket(args) => create_bucket::run(args, console, &world).await,
         CreateCommand::Database(args) => create_database(args, console).await,
@@ -247,10 +243,7 @@ pub(super) async fn run(
     }
 }
 
-async fn create_database(
-    args: &CreateDatabaseArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn create_database(args: &CreateDatabaseArgs, console: &mut Console) -> CommandResult {
     args.cold.check()?;
     let body = CreateDatabase {
         db: &args.name,
@@ -266,7 +259,7 @@ async fn create_database(
     console.print(text).map_err(CommandError::Output)
 }
 
-async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(), CommandError> {
+async fn create_table(args: &CreateTableArgs, console: &mut Console) -> CommandResult {
     args.cold.check()?;
     let (database, table) = (&args.database.database, &args.name);
     let body = CreateTable {
@@ -296,7 +289,7 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
     }
 }
 
-async fn create_column(args: &CreateColumnArgs, console: &mut Console) -> Result<(), CommandError> {
+async fn create_column(args: &CreateColumnArgs, console: &mut Console) -> CommandResult {
     let (database, table, column) = (&args.database.database, &args.table, &args.name);
     let body = AddColumn {
         db: database,

@@ -20,6 +20,10 @@ use crate::{
     import::ImportError,
 };
 
+/// The outcome of a command, or of a part of one. Commands of a server fail if a request fails or is refused, if the user does not
+/// confirm, and if the result can't be printed.
+pub(crate) type CommandResult<T = ()> = Result<T, CommandError>;
+
 /// Error of a command, shown as `<Command> command failed: <error>`.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
     rows::{DatabaseListArgs, Rows},
@@ -68,14 +68,7 @@ struct View {
 }
 
 /// Creates a view.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn create(
-    args: &CreateViewArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateViewArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let view = NewView {
         db: &args.database.database,
@@ -88,14 +81,7 @@ pub(super) async fn create(
 }
 
 /// Deletes a view. Its table stays.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteViewArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteViewArgs, console: &mut Console) -> CommandResult {
     let name = format!("materialized view {:?}", args.name);
     args.confirmation.require_on_terminal(&name, console)?;
     let client = args.connection.client(None)?;
@@ -109,14 +95,7 @@ pub(super) async fn delete(
 }
 
 /// Lists the views of a database.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(
-    args: &DatabaseListArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
     let fetched_views: Vec<View> = client.fetch_json(Method::GET, PATH, &query).await?;

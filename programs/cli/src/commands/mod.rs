@@ -70,6 +70,7 @@ use neap_catalog::{ChangeOrigin, origin};
 use neap_server::{ServeArgs, Variables, console::Console, legacy_flags};
 use tokio::runtime::Runtime;
 
+pub(crate) use self::error::CommandResult;
 pub use self::{
     config::ConfigError, environment::Environment, error::CommandError, import::SourceError,
 };
@@ -253,7 +254,7 @@ impl CliCommand {
         environment: &Environment,
         console: &mut Console,
         world: World,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult {
         match self {
             Self::Query(args) => query::run(args, environment, console, world).await,
             Self::Write(args) => write::run(args, console, world).await,

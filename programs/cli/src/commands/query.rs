@@ -11,7 +11,7 @@ use neap_server::{Variables, console::Console, terminal::ControlCharEscaper};
 use reqwest::{Response, Url};
 
 use super::{
-    CommandError, Environment,
+    CommandError, CommandResult, Environment,
     input_text::InputText,
     options::{ConnectionArgs, OutputFormat, parse_url},
     output,
@@ -89,16 +89,12 @@ impl StatementLanguage {
 }
 
 /// Runs the query and prints its result or writes it into a file; without a query on a terminal, runs the shell.
-///
-/// # Errors
-///
-/// The query failed, or its result can't be printed or stored; or the terminal can't be used.
 pub(super) async fn run(
     args: &QueryArgs,
     environment: &Environment,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     output::check(args.format, args.output.as_deref(), console)?;
     let language = args.language.of_statement();
     if language.is_some() {
@@ -159,7 +155,7 @@ async fn run_statement(
     request: &StatementRequest<'_>,
     args: &QueryArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let response = match request.send(client).await {
         Ok(response) => response,
         Err(error) => {
@@ -182,7 +178,7 @@ async fn print_table(
     mut response: Response,
     request: &StatementRequest<'_>,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let mut printer = ResultPrinter::new(TerminalFormat::Pretty);
     let mut controls = ControlCharEscaper::new(console.out_is_terminal);
     while let Some(chunk) = client.next_chunk(&mut response).await? {
@@ -206,7 +202,7 @@ async fn run_shell(
     environment: &Environment,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let form = match args.format {
         OutputFormat::Pretty => TerminalFormat::Pretty,
         OutputFormat::Json => TerminalFormat::Json,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs},
@@ -104,14 +104,7 @@ fn path_of(namespace: &str, group: Option<&str>) -> String {
 }
 
 /// Replaces the rules of a namespace by those of a file.
-///
-/// # Errors
-///
-/// The file can't be read, or the request failed or was refused.
-pub(super) async fn create(
-    args: &CreateRulesArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> CommandResult {
     let input = InputText {
         what: "rule file",
         command: "neap create rules",
@@ -132,14 +125,7 @@ pub(super) async fn create(
 }
 
 /// Deletes the rules of a namespace, or of one of its groups.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteRulesArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteRulesArgs, console: &mut Console) -> CommandResult {
     let name = match &args.group {
         Some(group) => format!("rule group {group:?} of namespace {:?}", args.namespace),
         None => format!("rules of namespace {:?}", args.namespace),
@@ -153,14 +139,7 @@ pub(super) async fn delete(
 }
 
 /// Lists the rules of a database.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(
-    args: &DatabaseListArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
     let answer: RuleListAnswer = client.fetch_json(Method::GET, LIST, &query).await?;
