@@ -58,7 +58,6 @@ pub(super) struct CreateRestoreArgs {
 #[derive(Debug, Args)]
 pub(super) struct RestoreIdArgs {
     /// The id of the restore.
-    #[arg(value_name = "ID")]
     id: String,
 
     #[command(flatten)]

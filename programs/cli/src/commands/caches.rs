@@ -20,7 +20,6 @@ const DISTINCT: &str = "/api/v3/configure/distinct_cache";
 #[derive(Debug, Args)]
 pub(super) struct CreateLastCacheArgs {
     /// The name of the cache. By default it is made of those of the table and the key columns.
-    #[arg(value_name = "NAME")]
     name: Option<String>,
 
     #[command(flatten)]
@@ -54,7 +53,6 @@ pub(super) struct CreateLastCacheArgs {
 #[derive(Debug, Args)]
 pub(super) struct CreateDistinctCacheArgs {
     /// The name of the cache. By default it is made of those of the table and the columns.
-    #[arg(value_name = "NAME")]
     name: Option<String>,
 
     #[command(flatten)]

@@ -14,11 +14,9 @@ use super::{
 #[derive(Debug, Args)]
 pub(super) struct RenameColumnArgs {
     /// The name of the column, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The new name.
-    #[arg(value_name = "NEW_NAME")]
     new_name: String,
 
     #[command(flatten)]
@@ -32,7 +30,6 @@ pub(super) struct RenameColumnArgs {
 #[derive(Debug, Args)]
 pub(super) struct UpdateColumnArgs {
     /// The name of the column, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -59,7 +56,6 @@ struct ChangeType<'a> {
 #[derive(Debug, Args)]
 pub(super) struct DeleteColumnArgs {
     /// The name of the column.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -70,7 +66,6 @@ pub(super) struct DeleteColumnArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteColumnAliasArgs {
     /// The alias.
-    #[arg(value_name = "ALIAS")]
     alias: String,
 
     #[command(flatten)]

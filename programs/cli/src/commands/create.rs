@@ -67,7 +67,6 @@ pub(super) enum CreateCommand {
 #[derive(Debug, Args)]
 pub(super) struct CreateDatabaseArgs {
     /// The name of the database.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// How long rows are kept: `7d`, `1 year`. For ever by default.
@@ -100,7 +99,6 @@ pub(super) struct CreateDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct CreateTableArgs {
     /// The name of the table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -129,7 +127,6 @@ pub(super) struct CreateTableArgs {
 #[derive(Debug, Args)]
 pub(super) struct CreateColumnArgs {
     /// The name of the column.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]

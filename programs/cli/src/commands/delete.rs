@@ -92,7 +92,6 @@ fn parse_when(text: &str) -> Result<String, Infallible> {
 #[derive(Debug, Args)]
 pub(super) struct DeleteDatabaseArgs {
     /// The name of the database.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -106,7 +105,6 @@ pub(super) struct DeleteDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteTableArgs {
     /// The name of the table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]

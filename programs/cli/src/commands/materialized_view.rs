@@ -19,11 +19,9 @@ const PATH: &str = "/api/v3/configure/materialized_view";
 #[derive(Debug, Args)]
 pub(super) struct CreateViewArgs {
     /// The name of the view, and of its table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The query: SELECT date_bin(INTERVAL '1 hour', time) AS time, TAGS, AGGREGATES FROM TABLE GROUP BY 1, TAGS.
-    #[arg(value_name = "QUERY")]
     query: String,
 
     #[command(flatten)]
@@ -37,7 +35,6 @@ pub(super) struct CreateViewArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteViewArgs {
     /// The name of the view.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]

@@ -31,7 +31,6 @@ pub(super) struct QueryArgs {
     database: Option<String>,
 
     /// The query, in quotes. Without a query, a terminal becomes a shell for statements.
-    #[arg(value_name = "QUERY")]
     query: Vec<String>,
 
     /// A file with the query. `-` is the standard input.

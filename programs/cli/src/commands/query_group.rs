@@ -22,7 +22,6 @@ const PATH: &str = "/api/v3/enterprise/configure/query_groups";
 #[derive(Debug, Args)]
 pub(super) struct CreateQueryGroupArgs {
     /// The name of the group.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The names of its processes (`--node-id`), separated by commas.
@@ -41,7 +40,6 @@ pub(super) struct CreateQueryGroupArgs {
 #[derive(Debug, Args)]
 pub(super) struct UpdateQueryGroupArgs {
     /// The name of the group.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// Another name.
@@ -64,7 +62,6 @@ pub(super) struct UpdateQueryGroupArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteQueryGroupArgs {
     /// The name of the group.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]

@@ -25,11 +25,9 @@ pub(super) enum RenameCommand {
 #[derive(Debug, Args)]
 pub(super) struct RenameDatabaseArgs {
     /// The name of the database, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The new name.
-    #[arg(value_name = "NEW_NAME")]
     new_name: String,
 
     #[command(flatten)]
@@ -40,11 +38,9 @@ pub(super) struct RenameDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct RenameTableArgs {
     /// The name of the table, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The new name.
-    #[arg(value_name = "NEW_NAME")]
     new_name: String,
 
     #[command(flatten)]
@@ -58,7 +54,6 @@ pub(super) struct RenameTableArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteDatabaseAliasArgs {
     /// The alias.
-    #[arg(value_name = "ALIAS")]
     alias: String,
 
     #[command(flatten)]
@@ -72,7 +67,6 @@ pub(super) struct DeleteDatabaseAliasArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteTableAliasArgs {
     /// The alias.
-    #[arg(value_name = "ALIAS")]
     alias: String,
 
     #[command(flatten)]

@@ -26,7 +26,6 @@ const LIST: &str = "/prometheus/api/v1/rules";
 #[derive(Debug, Args)]
 pub(super) struct CreateRulesArgs {
     /// The rule file in the format of Prometheus; `-` is the standard input.
-    #[arg(value_name = "FILE")]
     file: PathBuf,
 
     /// The namespace, whose rules are replaced. The name of the file without its extension by default.
@@ -44,11 +43,9 @@ pub(super) struct CreateRulesArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteRulesArgs {
     /// The namespace.
-    #[arg(value_name = "NAMESPACE")]
     namespace: String,
 
     /// The group; all groups of the namespace by default.
-    #[arg(value_name = "GROUP")]
     group: Option<String>,
 
     #[command(flatten)]

@@ -31,7 +31,6 @@ const ALL_TABLES: &str = "all_tables";
 #[derive(Debug, Args)]
 pub(super) struct CreateTriggerArgs {
     /// The name of the trigger.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -107,7 +106,6 @@ pub(super) struct UpdateTriggerArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteTriggerArgs {
     /// The name of the trigger.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -142,7 +140,6 @@ pub(super) enum DisableCommand {
 #[derive(Debug, Args)]
 pub(super) struct SwitchTriggerArgs {
     /// The name of the trigger.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]

@@ -84,7 +84,6 @@ pub(super) struct UpdateDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct UpdateTableArgs {
     /// The name of the table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]

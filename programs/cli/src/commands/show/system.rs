@@ -53,7 +53,6 @@ enum SystemCommand {
 #[derive(Debug, Args)]
 struct SystemTableArgs {
     /// The name of the table.
-    #[arg(value_name = "TABLE")]
     table: String,
 
     /// Maximum number of rows to show; 0 for all.
