@@ -7,7 +7,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture};
 
 const PATH: &str = "/api/v2/query?org=works";
 
@@ -269,22 +269,7 @@ fn a_token_reads_and_lists_its_buckets() {
     for bucket in ["home", "garden"] {
         server.with_token(&admin).write(bucket, "m v=1 1704096000");
     }
-    let create = [
-        "create",
-        "token",
-        "--host",
-        server.url(),
-        "--token",
-        &admin,
-        "--permission",
-        "db:home:read",
-        "--name",
-        "reader",
-        "--format",
-        "json",
-    ];
-    let created: Value = serde_json::from_str(&neap(&create).succeeded()).unwrap();
-    let token = created["token"].as_str().unwrap();
+    let token = server.create_token(&admin, "db:home:read");
     let ask = |query: &str| {
         let request = post(&server, &json!({ "query": query }))
             .header("authorization", format!("Token {token}"));

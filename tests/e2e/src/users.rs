@@ -6,7 +6,7 @@ use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for, words};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const BASIC: [&str; 2] = ["--user-auth-type", "basic"];
@@ -79,23 +79,13 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &BASIC);
     let boss = Person::at(&neap);
     let file = boss.password_file("correct horse");
-    let created = boss.run(&[
-        "manage",
-        "init-admin",
-        "-u",
-        "boss",
-        "--password-file",
-        &file,
-    ]);
+    let created = boss.run(&words(&format!(
+        "manage init-admin -u boss --password-file {file}"
+    )));
     assert!(created.succeeded().contains("apiv3_"));
-    let again = boss.run(&[
-        "manage",
-        "init-admin",
-        "-u",
-        "thief",
-        "--password-file",
-        &file,
-    ]);
+    let again = boss.run(&words(&format!(
+        "manage init-admin -u thief --password-file {file}"
+    )));
     assert_eq!(again.status, Some(1));
     assert!(again.err.contains("409"), "{}", again.err);
     assert_eq!(
@@ -106,27 +96,14 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     assert_eq!(mode & 0o777, 0o600);
     boss.run(&["create", "database", "home"]).succeeded();
     boss.run(&["create", "database", "secret"]).succeeded();
-    boss.run(&[
-        "create",
-        "role",
-        "--name",
-        "family",
-        "--permission",
-        "db:home:read,write",
-    ])
+    boss.run(&words(
+        "create role --name family --permission db:home:read,write",
+    ))
     .succeeded();
     let file = boss.password_file("battery staple");
-    boss.run(&[
-        "create",
-        "user",
-        "-u",
-        "ann",
-        "--roles",
-        "Member,family",
-        "--password-file",
-        &file,
-        "--keep-password",
-    ])
+    boss.run(&words(&format!(
+        "create user -u ann --roles Member,family --password-file {file} --keep-password"
+    )))
     .succeeded();
     let users = boss.run(&["show", "users", "--format", "csv"]).succeeded();
     assert!(

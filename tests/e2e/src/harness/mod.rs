@@ -10,7 +10,7 @@ mod wait;
 
 pub(crate) use self::{
     binaries::{lambda_binary, lambda_local_binary, neap_binary, repository, s3_server_binary},
-    command::{CommandOutput, neap, neap_with_input, output_of, program},
+    command::{CommandOutput, neap, neap_with_input, output_of, program, words},
     http::{Reply, STAMP, ServerClient, StoreRequests, gzip},
     neap::NeapProcess,
     receiver::receive,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, make_wheel, send};
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, repository};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, repository};
 
 /// Returns the requests that require an administrator.
 fn administration() -> [(&'static str, &'static str, Value); 11] {
@@ -63,26 +63,6 @@ fn administration() -> [(&'static str, &'static str, Value); 11] {
     ]
 }
 
-/// Creates a token with one permission.
-fn token(server: &ServerClient, admin: &str, name: &str, permission: &str) -> String {
-    let arguments = [
-        "create",
-        "token",
-        "--format",
-        "json",
-        "--name",
-        name,
-        "--permission",
-        permission,
-        "--token",
-        admin,
-        "--host",
-        server.url(),
-    ];
-    let created: Value = serde_json::from_str(&neap(&arguments).succeeded()).unwrap();
-    created["token"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn administrators_create_triggers_and_users_of_the_database_call_them() {
     let folder = repository().join("tests/plugins");
@@ -107,7 +87,7 @@ fn administrators_create_triggers_and_users_of_the_database_call_them() {
         ("writer", "db:plants:write", 200),
         ("stranger", "db:other:read,write", 403),
     ] {
-        let user = server.with_token(&token(&server, &key, name, permission));
+        let user = server.with_token(&server.create_token(&key, permission));
         assert_eq!(call(&user), status, "{name}");
         for (method, path, body) in administration() {
             let reply = send(&user, method, path, &body);

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use self::stand_in::StandInRepository;
 use super::fixture::{DB, TriggerDefinition, make_wheel, send};
-use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, repository};
+use crate::harness::{CommandOutput, NeapProcess, StoreFixture, repository, words};
 
 /// The path of the checkout.
 const CHECKOUT: &str = "tests/plugin-repository";
@@ -45,8 +45,7 @@ impl RepositoryFixture {
     }
 
     fn run(&self, arguments: &[&str]) -> CommandOutput {
-        let host = ["--host", self.server.url()];
-        neap(&[arguments, &host].concat())
+        self.server.run_command(arguments)
     }
 
     /// Creates a trigger on requests to a path, and returns the answer of its plugin.
@@ -153,12 +152,7 @@ fn a_plugin_of_a_checkout_is_installed_without_its_tests() {
         stage.answer_of("gh:influxdata/greeter", "public", &[]),
         "hello"
     );
-    let install = [
-        "install",
-        "plugin",
-        "gh:influxdata/beacon",
-        "--no-dependencies",
-    ];
+    let install = words("install plugin gh:influxdata/beacon --no-dependencies");
     let installed = stage.run(&install).succeeded();
     assert_eq!(installed.lines().count(), 4, "{installed}");
     assert!(stage.has("greeter/greeter_config.toml") && !stage.has("greeter/test_greeter.py"));
