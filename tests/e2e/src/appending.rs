@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, words};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, words};
 
 /// The content of the table, as queries return it.
 fn content(server: &ServerClient, database: &str) -> Vec<Value> {
@@ -130,11 +130,7 @@ fn a_token_that_appends_is_refused_where_rows_replace_others() {
     let request = appender.request("POST", path).body("t,room=hall v=2 1");
     let refused = Reply::receive(request).unwrap();
     assert_eq!(refused.status, 403, "{}", refused.text());
-    assert!(
-        refused.text().contains("on-duplicate: replace"),
-        "{}",
-        refused.text()
-    );
+    assert_contains!(refused.text(), "on-duplicate: replace");
     let rows = content(&home.administrator(), "other");
     assert_eq!(rows, [json!({ "room": "attic", "v": 1.0 })]);
     // Its rows may have been merged already.

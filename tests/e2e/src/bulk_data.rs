@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, ServerClient, StoreFixture, wait_for, words};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, assert_contains, wait_for, words};
 
 /// The time that an import may take.
 const IMPORT_LIMIT: Duration = Duration::from_secs(60);
@@ -62,15 +62,9 @@ fn requests_delete_rows_at_once_and_can_not_be_aborted() {
     });
     assert_eq!(server.query("home", shown), [request]);
     let message = server.run_command(&["cancel", "row-delete", "1"]).failed(1);
-    assert!(
-        message.contains("is pending and can't be aborted"),
-        "{message}"
-    );
+    assert_contains!(message, "is pending and can't be aborted");
     let message = server.run_command(&["cancel", "row-delete", "2"]).failed(1);
-    assert!(
-        message.contains("row delete request not found: 2"),
-        "{message}"
-    );
+    assert_contains!(message, "row delete request not found: 2");
     let all = words("delete rows -d home -t rooms -y --all-time");
     server.run_command(&all).succeeded();
     assert_eq!(rows(), Vec::<Value>::new());
@@ -108,16 +102,8 @@ fn files_of_a_folder_become_jobs_and_rows() {
     let missing = ["import", "upload", "-d", "nope", "-t", "copy", place];
     let output = server.run_command(&missing);
     assert_eq!(output.status, Some(1));
-    assert!(
-        output.err.contains("Database not found nope"),
-        "{}",
-        output.err
-    );
-    assert!(
-        output.err.contains("2 of 2 files were not uploaded"),
-        "{}",
-        output.err
-    );
+    assert_contains!(output.err, "Database not found nope");
+    assert_contains!(output.err, "2 of 2 files were not uploaded");
 }
 
 #[test]

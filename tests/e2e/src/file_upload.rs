@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, gzip};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, gzip};
 
 const CSV: &str = "time,host,usage,n\n\
     2026-01-01T00:00:00Z,a,0.5,1\n\
@@ -238,16 +238,8 @@ fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_it() {
     let query = "db=d&table=cpu&format=csv";
     let refused = upload(&server, query, None, file.as_bytes());
     assert_eq!(refused.status, 400);
-    assert!(
-        refused.text().contains("9 of 10 rows"),
-        "{}",
-        refused.text()
-    );
-    assert!(
-        refused.text().contains("columns with texts: 'host'"),
-        "{}",
-        refused.text()
-    );
+    assert_contains!(refused.text(), "9 of 10 rows");
+    assert_contains!(refused.text(), "columns with texts: 'host'");
     let path = format!("/api/v3/write_file?{query}");
     let request = server.request("POST", &path).header("x-neap-allow-duplicates", "true");
     let allowed = Reply::receive(request.body(file.clone())).unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, StoreFixture, neap, wait_for, words};
+use crate::harness::{NeapProcess, StoreFixture, assert_contains, neap, wait_for, words};
 
 /// Maximum wait for a refresh of the view, which follows a flush.
 const REFRESH: Duration = Duration::from_secs(90);
@@ -100,10 +100,7 @@ fn a_renamed_table_has_its_rows_caches_and_views_under_both_names() {
 
     let alias = words("delete table_alias cpu -d house");
     let refused = one.run_command(&alias).failed(1);
-    assert!(
-        refused.contains("materialized view 'hourly' uses the alias 'cpu'"),
-        "{refused}"
-    );
+    assert_contains!(refused, "materialized view 'hourly' uses the alias 'cpu'");
     one.query("house", "DROP MATERIALIZED VIEW hourly");
     one.run_command(&alias).succeeded();
     store.run(&["delete", "database_alias", "home"]);

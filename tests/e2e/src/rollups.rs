@@ -5,7 +5,9 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for, words};
+use crate::harness::{
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap, wait_for, words,
+};
 
 /// The time until rows are flushed and in the views: several times the flush lag.
 const REFRESH_LIMIT: Duration = Duration::from_secs(90);
@@ -200,5 +202,5 @@ fn views_are_created_listed_and_deleted_by_commands() {
     let shown: Value = serde_json::from_str(&server.run_command(&show).succeeded()).unwrap();
     assert_eq!(shown, json!([]));
     let message = server.run_command(&delete).failed(1);
-    assert!(message.contains("not found"), "{message}");
+    assert_contains!(message, "not found");
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, receive, wait_for};
+use crate::harness::{
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, receive, wait_for,
+};
 
 /// The time until rules are evaluated: shorter than the claim of a process that has ended during an evaluation.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -91,7 +93,7 @@ fn rules_are_changed_over_http_and_by_commands() {
     assert_eq!(send("POST", path, group).0, 202);
     let (status, text) = send("POST", path, "name: g\nrules: [{record: r, expr: 'sum('}]");
     assert_eq!(status, 400);
-    assert!(text.contains("could not parse expression"), "{text}");
+    assert_contains!(text, "could not parse expression");
     let shown = server.get("/prometheus/config/v1/rules?db=prom");
     assert!(shown.text().starts_with("a/b:"), "{}", shown.text());
     let listed = server.run_command(&["show", "rules", "-d", "prom", "--format", "json"]);

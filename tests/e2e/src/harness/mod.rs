@@ -17,3 +17,12 @@ pub(crate) use self::{
     store::{CATALOG_AGE, StoreFixture},
     wait::{now, pause, try_wait_for, wait_for},
 };
+
+/// Asserts that a text has a part, and shows the text otherwise.
+macro_rules! assert_contains {
+    ($text:expr, $part:expr $(,)?) => {{
+        let text = &$text;
+        assert!(text.contains($part), "{text}");
+    }};
+}
+pub(crate) use assert_contains;
