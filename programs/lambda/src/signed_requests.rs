@@ -132,9 +132,6 @@ impl SignedClient {
     }
 
     /// Sends a POST request once. `path` starts with a slash and may have a query.
-    ///
-    /// # Errors
-    /// There is no response.
     pub(crate) async fn post(
         &self,
         path: &str,

@@ -49,10 +49,6 @@ impl OutputArgs {
     }
 
     /// Prints a list, or writes it into the file.
-    ///
-    /// # Errors
-    ///
-    /// See [`deliver`].
     pub(super) async fn deliver(
         &self,
         client: &Client,

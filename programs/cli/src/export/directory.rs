@@ -102,9 +102,6 @@ impl ExportDirectory {
     }
 
     /// Creates a temporary file.
-    ///
-    /// # Errors
-    /// The file can't be created.
     pub(super) fn temporary_file(&mut self) -> Result<PartFile, ExportError> {
         self.next_temporary += 1;
         let name = self.next_temporary.to_string();
@@ -112,9 +109,6 @@ impl ExportDirectory {
     }
 
     /// Sets the stamp as of which all parts are, and removes the parts of another stamp.
-    ///
-    /// # Errors
-    /// A file can't be removed or written.
     pub(super) fn set_as_of(&mut self, as_of: Option<u64>) -> Result<(), ExportError> {
         if self.manifest.as_of != as_of {
             for part in std::mem::take(&mut self.manifest.parts) {
@@ -127,9 +121,6 @@ impl ExportDirectory {
     }
 
     /// Records a finished part.
-    ///
-    /// # Errors
-    /// The manifest can't be written.
     pub(super) fn add(&mut self, part: PartRecord) -> Result<(), ExportError> {
         self.manifest.add(part)?;
         self.is_changed = true;
@@ -142,9 +133,6 @@ impl ExportDirectory {
     }
 
     /// Writes the manifest.
-    ///
-    /// # Errors
-    /// The file can't be written.
     pub(super) fn save(&mut self) -> Result<(), ExportError> {
         let path = self.root.join(MANIFEST);
         let text = self.manifest.encode().map_err(|reason| ExportError::Manifest {
@@ -168,9 +156,6 @@ impl ExportDirectory {
     }
 
     /// Marks the export as complete, and writes the checksums.
-    ///
-    /// # Errors
-    /// A file can't be written.
     pub(super) fn complete(&mut self) -> Result<(), ExportError> {
         self.manifest.parts.sort_by(|one, other| {
             let key = |part: &PartRecord| (part.table.clone(), part.times);

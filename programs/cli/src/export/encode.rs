@@ -37,9 +37,6 @@ const LINES_BYTES: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 1;
 
 /// Returns the number of rows of a Parquet file. A file without bytes has none.
-///
-/// # Errors
-/// The file can't be read.
 pub(super) fn parquet_rows(path: &Path, bytes: u64) -> Result<u64, ExportError> {
     if bytes == 0 {
         return Ok(0);

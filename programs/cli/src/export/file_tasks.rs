@@ -15,9 +15,6 @@ pub(super) struct FileTasks {
 
 impl FileTasks {
     /// Runs work and returns its outcome.
-    ///
-    /// # Errors
-    /// The work fails or panics.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,

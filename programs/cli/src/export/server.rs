@@ -45,9 +45,6 @@ impl ExportServer {
     }
 
     /// Returns the names of all tables, as of a time or stamp.
-    ///
-    /// # Errors
-    /// The request failed.
     pub(super) async fn tables(
         &self,
         as_of: Option<&str>,
@@ -58,9 +55,6 @@ impl ExportServer {
     }
 
     /// Returns the readable versions of the database, by stamp.
-    ///
-    /// # Errors
-    /// The request failed.
     pub(super) async fn versions(&self) -> Result<Vec<ReadableVersion>, ExportError> {
         let sql =
             "SELECT low_water_mark FROM system.versions WHERE readable ORDER BY low_water_mark";

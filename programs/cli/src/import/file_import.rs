@@ -46,10 +46,6 @@ struct ImportProgress<'a> {
 }
 
 /// Imports files. `read` reads a file from a position on, and runs on a thread of its own.
-///
-/// # Errors
-///
-/// A file cannot be read, or a request failed.
 pub(super) async fn import_files(
     files: Vec<PathBuf>,
     sender: Option<&BodySender>,

@@ -142,10 +142,6 @@ impl StateFile {
     }
 
     /// Replaces the state of a unit, and saves the file if the last time is long enough ago.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
     pub(crate) fn update(&mut self, name: &str, unit: UnitState) -> Result<(), ImportError> {
         self.state.units.insert(name.to_owned(), unit);
         if self.world.elapsed(&self.saved) >= SAVE_INTERVAL {

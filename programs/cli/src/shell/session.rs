@@ -148,10 +148,6 @@ impl<'a> ShellSession<'a> {
     }
 
     /// Redirects results to a file.
-    ///
-    /// # Errors
-    ///
-    /// The file can't be created.
     pub(super) fn open_output(&mut self, path: &Path) -> CommandResult {
         let file = File::create(path).map_err(|error| CommandError::File {
             path: path.display().to_string(),
@@ -165,10 +161,6 @@ impl<'a> ShellSession<'a> {
     }
 
     /// Runs the input, statement by statement, until one fails.
-    ///
-    /// # Errors
-    ///
-    /// The output is closed.
     pub(super) async fn run(&mut self, text: &str) -> CommandResult<InputOutcome> {
         self.run_text(text, 0).await.map_err(CommandError::Output)
     }

@@ -142,9 +142,6 @@ impl QueryService {
     }
 
     /// Returns the service that signs users in; `None` if the options let no users sign in.
-    ///
-    /// # Errors
-    /// An option is invalid.
     pub(crate) fn identity(&self) -> Result<Option<Arc<IdentityService>>, OptionsError> {
         self.options.access.identity(&self.catalog)
     }

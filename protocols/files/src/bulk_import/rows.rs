@@ -65,9 +65,6 @@ pub(crate) struct OpenedImport {
 
 impl OpenedImport {
     /// Opens a file on a blocking thread.
-    ///
-    /// # Errors
-    /// The file is not valid Parquet.
     pub(crate) async fn open(file: File, selection: RowSelection) -> Result<Self, ImportRowsError> {
         let opened = tokio::task::spawn_blocking(move || {
             let options = ReadOptions {

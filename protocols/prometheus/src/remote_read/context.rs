@@ -109,9 +109,6 @@ impl ReadContext {
     }
 
     /// Evaluates an expression.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::query_promql`].
     pub(crate) async fn evaluate(&self, params: &QueryParams) -> Result<PromqlAnswer, ReadFailure> {
         let DatabaseReader {
             engine,
@@ -144,9 +141,6 @@ impl ReadContext {
     }
 
     /// Returns the rules of the database and their progress.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::list_rules`].
     pub(crate) async fn rules(&self) -> Result<RuleList, ReadFailure> {
         let DatabaseReader {
             engine,
@@ -158,9 +152,6 @@ impl ReadContext {
     }
 
     /// Changes the rules of a namespace.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::change_rules`].
     pub(crate) async fn change_rules(
         &self,
         namespace: &str,
@@ -173,17 +164,11 @@ impl ReadContext {
     }
 
     /// Executes a statement.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::query_as`].
     pub(crate) async fn query(&self, text: String) -> Result<Rows, ReadFailure> {
         Ok(self.reader.query(text).await?)
     }
 
     /// Executes a statement, and passes each batch of its rows to a function.
-    ///
-    /// # Errors
-    /// Those of the statement and of the function.
     pub(crate) async fn for_each_batch(
         &self,
         text: String,

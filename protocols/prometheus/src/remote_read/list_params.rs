@@ -30,9 +30,6 @@ pub(crate) struct MetadataParams {
 
 impl ListParams {
     /// Reads the parameters of a request. Unknown ones are ignored.
-    ///
-    /// # Errors
-    /// A parameter has no valid value.
     pub(crate) fn parse(params: RequestParams) -> Result<Self, ReadFailure> {
         let mut list = Self {
             selectors: Vec::new(),
@@ -54,9 +51,6 @@ impl ListParams {
 
 impl MetadataParams {
     /// Reads the parameters of a request. Unknown ones are ignored.
-    ///
-    /// # Errors
-    /// A parameter has no valid value.
     pub(crate) fn parse(params: &RequestParams) -> Result<Self, ReadFailure> {
         let limit = |name: &'static str| {
             let number = params.get(name).map(|text| parse_integer(name, text)).transpose()?;

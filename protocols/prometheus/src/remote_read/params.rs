@@ -71,9 +71,6 @@ pub(crate) fn parse_limit(name: &'static str, text: &str) -> Result<Option<usize
 }
 
 /// Parses an integer.
-///
-/// # Errors
-/// The text is no integer.
 pub(crate) fn parse_integer(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
     text.parse().map_err(|_| ReadFailure::Parameter {
         name,

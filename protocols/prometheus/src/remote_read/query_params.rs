@@ -28,9 +28,6 @@ pub(crate) struct QueryParams {
 
 impl QueryParams {
     /// Reads the parameters of a query at one time, by default the present.
-    ///
-    /// # Errors
-    /// A parameter has no valid value.
     pub(crate) fn instant(params: &RequestParams, now_ms: i64) -> Result<Self, ReadFailure> {
         let time = params.get("time").map(|text| parse_time("time", text));
         let at_ms = time.transpose()?.unwrap_or(now_ms);

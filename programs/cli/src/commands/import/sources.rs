@@ -133,9 +133,6 @@ impl FileSource {
     }
 
     /// Returns the bytes of the file.
-    ///
-    /// # Errors
-    /// The file can't be opened.
     pub(super) async fn open(
         &self,
     ) -> Result<BoxStream<'static, Result<Bytes, std::io::Error>>, SourceError> {

@@ -53,10 +53,6 @@ impl<'a> LineWriter<'a> {
     }
 
     /// Adds lines, each with a line break at its end, and sends them if they are enough.
-    ///
-    /// # Errors
-    ///
-    /// A request failed.
     pub(super) async fn push(&mut self, text: &str, lines: u64) -> Result<(), ImportError> {
         if self.text.len() + text.len() > self.max_bytes {
             self.flush().await?;
@@ -74,10 +70,6 @@ impl<'a> LineWriter<'a> {
     }
 
     /// Sends the lines.
-    ///
-    /// # Errors
-    ///
-    /// The request failed.
     pub(super) async fn flush(&mut self) -> Result<(), ImportError> {
         let (text, lines) = (
             std::mem::take(&mut self.text),

@@ -104,10 +104,6 @@ impl Source {
     }
 
     /// Sends a request, again after failures that may pass.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
     pub(super) async fn send(
         &self,
         request: impl Fn(&Self) -> RequestBuilder,
@@ -122,10 +118,6 @@ impl Source {
     }
 
     /// Returns the next bytes of an answer.
-    ///
-    /// # Errors
-    ///
-    /// The answer was interrupted.
     pub(super) async fn next_chunk(
         &self,
         answer: &mut Response,

@@ -224,10 +224,6 @@ impl FieldBuilder {
 }
 
 /// Encodes a batch as an Arrow stream.
-///
-/// # Errors
-///
-/// Arrow cannot encode the batch.
 pub(super) fn encode_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let mut stream = Vec::with_capacity(batch.get_array_memory_size());
     let mut writer = StreamWriter::try_new(&mut stream, batch.schema_ref())?;
