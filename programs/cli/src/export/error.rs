@@ -8,6 +8,9 @@ use neap_rows::columnar::EncodeError;
 
 use crate::client::ClientError;
 
+/// The outcome of a part of an export.
+pub(super) type ExportResult<T = ()> = Result<T, ExportError>;
+
 /// Error of an export, or of its verification.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportCompression, ExportError, ExportFormat, TimeRange};
+use super::{ExportCompression, ExportError, ExportFormat, ExportResult, TimeRange};
 
 /// The version of the manifest.
 const VERSION: u32 = 1;
@@ -126,11 +126,7 @@ impl ExportManifest {
     ///
     /// # Errors
     /// Another request.
-    pub(super) fn check(
-        &self,
-        request: &ExportRequest,
-        directory: &str,
-    ) -> Result<(), ExportError> {
+    pub(super) fn check(&self, request: &ExportRequest, directory: &str) -> ExportResult {
         match self.request.difference(request) {
             None => Ok(()),
             Some(difference) => Err(ExportError::OtherExport {
@@ -144,7 +140,7 @@ impl ExportManifest {
     ///
     /// # Errors
     /// Too many parts.
-    pub(super) fn add(&mut self, part: PartRecord) -> Result<(), ExportError> {
+    pub(super) fn add(&mut self, part: PartRecord) -> ExportResult {
         if self.parts.len() >= MAX_PARTS {
             return Err(ExportError::TooManyParts(MAX_PARTS));
         }

@@ -41,6 +41,7 @@ mod time_range;
 mod verify;
 
 pub use self::error::ExportError;
+use self::error::ExportResult;
 pub(crate) use self::{
     exporter::{ExportStats, Exporter},
     format::{ExportCompression, ExportFormat},

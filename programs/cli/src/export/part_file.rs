@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::ExportError;
+use super::{ExportError, ExportResult};
 use crate::owner_only;
 
 /// The size of the buffer of a file, in bytes.
@@ -35,7 +35,7 @@ pub(super) struct PartFile {
 
 impl PartFile {
     /// Creates a file.
-    pub(super) fn create(path: PathBuf) -> Result<Self, ExportError> {
+    pub(super) fn create(path: PathBuf) -> ExportResult<Self> {
         let file =
             owner_only::create_file(&path).map_err(|error| ExportError::of_file(&path, error))?;
         Ok(Self {
@@ -63,14 +63,14 @@ impl PartFile {
     }
 
     /// Writes buffered bytes, so that the file can be read.
-    pub(super) fn flush_to_file(&mut self) -> Result<(), ExportError> {
+    pub(super) fn flush_to_file(&mut self) -> ExportResult {
         let flushed = self.file.flush();
         flushed.map_err(|error| self.failed(error))
     }
 
     /// Waits until the file is on the disk, and gives it its final name `path` below the directory `root`. The name is on
     /// the disk then, too.
-    pub(super) fn move_to(mut self, root: &Path, path: &Path) -> Result<FileDigest, ExportError> {
+    pub(super) fn move_to(mut self, root: &Path, path: &Path) -> ExportResult<FileDigest> {
         self.flush_to_file()?;
         let synced = self.file.get_ref().sync_data();
         synced.map_err(|error| self.failed(error))?;
