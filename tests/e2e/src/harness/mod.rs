@@ -26,3 +26,17 @@ macro_rules! assert_contains {
     }};
 }
 pub(crate) use assert_contains;
+
+/// Declares tests that are one call each.
+macro_rules! tests {
+    ($($(#[$doc:meta])* $name:ident => $call:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[test]
+            fn $name() {
+                $call;
+            }
+        )*
+    };
+}
+pub(crate) use tests;
