@@ -55,7 +55,6 @@ pub(crate) enum RequestError {
     Connection(String),
 }
 
-/// A response.
 #[derive(Debug)]
 pub(crate) struct SignedResponse {
     pub(crate) status: StatusCode,

@@ -21,7 +21,6 @@ const READ_INFO_TYPE: &str = "influxdata.iox.querier.v1.ReadInfo";
 /// The query type of a `ReadInfo` with a command of Flight SQL.
 const FLIGHT_SQL_COMMAND: i32 = 3;
 
-/// A decoded ticket.
 #[derive(Debug)]
 pub(crate) enum DecodedTicket {
     /// A query of a client of InfluxDB.

@@ -60,7 +60,6 @@ const VARIABLES: [(&str, &str, bool); 36] = [
     ("transaction_read_only", "off", false),
 ];
 
-/// The variables of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionVariables {
     values: BTreeMap<&'static str, String>,

@@ -47,7 +47,6 @@ impl CommandFixture {
         neap_with_input(&arguments, input.as_bytes())
     }
 
-    /// Creates a file with this text.
     fn file(&self, name: &str, text: &str) -> String {
         let path = self.files.path().join(name);
         fs::write(&path, text).unwrap();

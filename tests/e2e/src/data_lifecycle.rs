@@ -37,7 +37,6 @@ impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
         }
     }
 
-    /// Returns the server.
     pub(crate) fn into_server(self) -> S {
         self.server
     }

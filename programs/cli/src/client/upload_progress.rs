@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The source of a batch.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchSource {
     /// Index of the source.

@@ -94,7 +94,6 @@ pub(super) struct DeleteCacheArgs {
     connection: ConnectionArgs,
 }
 
-/// A kind of cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CacheKind {
     /// Last value cache.

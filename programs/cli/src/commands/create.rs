@@ -183,7 +183,6 @@ struct AddColumn<'a> {
     column_type: &'a str,
 }
 
-/// The field types.
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
 
 /// Accepts the types of columns.

@@ -82,7 +82,6 @@ impl ExportDirectory {
         Ok(directory)
     }
 
-    /// The manifest.
     pub(super) fn manifest(&self) -> &ExportManifest {
         &self.manifest
     }
@@ -97,7 +96,6 @@ impl ExportDirectory {
         self.root.join(path)
     }
 
-    /// Creates a temporary file.
     pub(super) fn temporary_file(&mut self) -> ExportResult<PartFile> {
         self.next_temporary += 1;
         let name = self.next_temporary.to_string();

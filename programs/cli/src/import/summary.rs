@@ -43,7 +43,6 @@ pub(crate) struct ColumnCounts {
 }
 
 impl ImportSummary {
-    /// Adds counts of tables.
     pub(crate) fn add_tables(&mut self, added: &TableCountMap) {
         for (database, tables) in added {
             let own = self.tables.entry(database.clone()).or_default();

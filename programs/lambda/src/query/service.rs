@@ -225,7 +225,6 @@ impl QueryService {
         Ok(engine)
     }
 
-    /// Creates the reader of tails.
     fn tail(&self) -> TailReader {
         let settings = TailReaderSettings {
             cache_bytes: self.options.common.memory_percent(5) as u64,

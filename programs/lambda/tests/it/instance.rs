@@ -45,7 +45,6 @@ impl SharedDirectory {
     }
 }
 
-/// A function under test.
 pub(crate) struct FunctionUnderTest(Arc<dyn Function>);
 
 impl FunctionUnderTest {

@@ -71,7 +71,6 @@ fn is_off(check: &DuplicateCheck) -> bool {
     *check == DuplicateCheck::Off
 }
 
-/// An import job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ImportJob {
     pub(crate) file: ImportedFile,

@@ -35,7 +35,6 @@ pub(crate) const ENTRY_BYTES: usize = 64;
 /// Maximum number of scans of one statement.
 const SCANS_PER_STATEMENT: usize = 50;
 
-/// Lists the names of labels.
 pub(crate) async fn label_names(context: &ReadContext, params: &ListParams) -> ReadResult<List> {
     let metrics = context.metrics().await?.metrics;
     let mut names: BTreeSet<String> = BTreeSet::new();

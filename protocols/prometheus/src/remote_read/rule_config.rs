@@ -50,7 +50,6 @@ pub(crate) fn show_namespaces(list: &RuleList, namespace: Option<&str>) -> ReadR
     Ok(yaml(namespaces_text(&shown).map_err(unreadable)?))
 }
 
-/// Returns a group.
 pub(crate) fn show_group(list: &RuleList, namespace: &str, group: &str) -> ReadResult<Response> {
     let groups = list.catalog.rules().get(namespace);
     let found = groups.and_then(|groups| groups.get(group)).ok_or_else(not_found)?;

@@ -17,7 +17,6 @@ const LABEL_BYTES: usize = size_of::<Label>();
 /// The memory of a series besides its labels and samples, in bytes.
 const SERIES_BYTES: usize = 256;
 
-/// A series.
 #[derive(Debug)]
 pub(crate) struct ReadSeries {
     /// The labels in the order of their names.

@@ -190,7 +190,6 @@ async fn timeout<T>(future: impl Future<Output = T>) -> T {
     world.timeout(PATIENCE, future).await.expect("in time")
 }
 
-/// A client.
 pub(super) struct TestClient(pub(super) TcpStream);
 
 impl TestClient {

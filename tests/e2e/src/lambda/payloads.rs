@@ -13,7 +13,6 @@ const ROWS: usize = 20_000;
 /// The bytes of text in each row.
 const TEXT: usize = 1_000;
 
-/// Returns the text of a row.
 fn text(row: usize) -> String {
     let word = format!("{row:07}-");
     word.repeat(TEXT / word.len())

@@ -34,7 +34,6 @@ struct TagColumn {
     keys: Vec<i32>,
 }
 
-/// A field.
 #[derive(Debug)]
 struct FieldBuilder {
     name: String,
