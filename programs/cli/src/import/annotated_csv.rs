@@ -37,11 +37,8 @@ pub async fn import_csv(
 ) -> Result<ImportSummary, ImportError> {
     let (paths, parallel) = (files.paths.clone(), files.parallel);
     let files = Arc::new(files);
-    let read = move |path: &Path, position: Option<String>, batches: FileSender| {
-        if let Err(error) = read_file(&files, path, position.as_deref(), &batches) {
-            // Without a receiver, the import has failed already.
-            batches.blocking_send(Err(error)).ok();
-        }
+    let read = move |path: &Path, position: Option<&str>, batches: &FileSender| {
+        read_file(&files, path, position, batches)
     };
     import_files(paths, sender, parallel, state, progress, read).await
 }

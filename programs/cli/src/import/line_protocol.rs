@@ -75,12 +75,8 @@ pub async fn import_lines(
 ) -> Result<ImportSummary, ImportError> {
     let (paths, parallel) = (files.paths.clone(), files.parallel);
     let files = Arc::new(files);
-    let read = move |path: &Path, position: Option<String>, batches: FileSender| {
-        let read = read_file(&files, path, position.as_deref(), &batches);
-        if let Err(error) = read {
-            // Without a receiver, the import has failed already.
-            batches.blocking_send(Err(error)).ok();
-        }
+    let read = move |path: &Path, position: Option<&str>, batches: &FileSender| {
+        read_file(&files, path, position, batches)
     };
     import_files(paths, sender, parallel, state, progress, read).await
 }
