@@ -97,10 +97,5 @@ pub(super) async fn print_jobs<T: ShownJob>(
             json!(progress.error),
         ]
     });
-    let rows = Rows {
-        columns: T::COLUMNS,
-        rows: rows.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(T::COLUMNS, rows).print(args.format, console)
 }

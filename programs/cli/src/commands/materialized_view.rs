@@ -105,10 +105,9 @@ pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> Comm
             json!(view.query),
         ]
     });
-    let rows = Rows {
-        columns: &["name", "source", "target_database", "target_table", "query"],
-        rows: views.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(
+        &["name", "source", "target_database", "target_table", "query"],
+        views,
+    )
+    .print(args.format, console)
 }

@@ -156,12 +156,7 @@ pub(super) async fn show(args: &ShowQueryGroupsArgs, console: &mut Console) -> C
             json!(group.replication_factor),
         ]
     });
-    let rows = Rows {
-        columns: &["id", "name", "nodes", "replication_factor"],
-        rows: groups.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&["id", "name", "nodes", "replication_factor"], groups).print(args.format, console)
 }
 
 async fn list(client: &Client) -> CommandResult<Vec<QueryGroup>> {

@@ -133,11 +133,7 @@ pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> Command
             Value::from(permissions.text),
         ]);
     }
-    let rows = Rows {
-        columns: &["id", "name", "description", "permissions"],
-        rows,
-    };
-    tell(console, &rows.render(args.format))
+    Rows::new(&["id", "name", "description", "permissions"], rows).print(args.format, console)
 }
 
 /// Executes `neap delete role`.

@@ -156,8 +156,8 @@ pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> Comm
             ]);
         }
     }
-    let table = Rows {
-        columns: &[
+    Rows::new(
+        &[
             "namespace",
             "group",
             "interval_s",
@@ -169,9 +169,8 @@ pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> Comm
             "error",
         ],
         rows,
-    };
-    let text = table.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    )
+    .print(args.format, console)
 }
 
 #[cfg(test)]

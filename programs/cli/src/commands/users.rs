@@ -280,8 +280,8 @@ pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Command
             property(user, "oauthId"),
         ]
     });
-    let rows = Rows {
-        columns: &[
+    Rows::new(
+        &[
             "id",
             "username",
             "display_name",
@@ -290,9 +290,9 @@ pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Command
             "requires_password_reset",
             "oauth_id",
         ],
-        rows: rows.collect(),
-    };
-    tell(console, &rows.render(args.format))
+        rows,
+    )
+    .print(args.format, console)
 }
 
 /// Executes `neap update user`.

@@ -208,12 +208,7 @@ pub(super) async fn list(args: &ListArgs, console: &mut Console) -> CommandResul
         let cell = |name: &&str| job.get(*name).cloned().unwrap_or_default();
         COLUMNS.iter().map(cell).collect()
     });
-    let list = Rows {
-        columns: &COLUMNS,
-        rows: rows.collect(),
-    };
-    let text = list.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&COLUMNS, rows).print(args.format, console)
 }
 
 #[cfg(test)]

@@ -172,12 +172,8 @@ async fn show_versions(
             version.committed.map_or(Value::Null, |at| json!(time_text(at))),
         ]
     });
-    let rows = Rows {
-        columns: &["version", "writes_until", "stamp", "committed"],
-        rows: versions.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&["version", "writes_until", "stamp", "committed"], versions)
+        .print(args.format, console)
 }
 
 async fn show_retention(args: &ShowRetentionArgs, console: &mut Console) -> CommandResult {
@@ -194,12 +190,8 @@ async fn show_retention(args: &ShowRetentionArgs, console: &mut Console) -> Comm
             kept.source.map_or(Value::Null, Value::from),
         ]
     });
-    let rows = Rows {
-        columns: &["database", "table", "retention_period", "set_for"],
-        rows: rows.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&["database", "table", "retention_period", "set_for"], rows)
+        .print(args.format, console)
 }
 
 /// Formats a retention period in the largest unit that it is a multiple of: `infinite`, `7d`, `36h` (InfluxDB 3 `show

@@ -65,9 +65,9 @@ pub(super) async fn run(args: &ShowPluginsArgs, console: &mut Console) -> Comman
         ];
         Vec::from(cells.map(Value::from))
     });
-    let rows = Rows {
-        columns: &["plugin", "version", "triggers", "needs", "description"],
-        rows: rows.collect(),
-    };
+    let rows = Rows::new(
+        &["plugin", "version", "triggers", "needs", "description"],
+        rows,
+    );
     output.deliver_text(&rows.render(format), console)
 }
