@@ -26,7 +26,7 @@ const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 /// A token. `Debug` does not show it.
 #[derive(Clone, derive_more::Debug)]
 #[debug("Token(…)")]
-pub struct Token(String);
+pub(crate) struct Token(String);
 
 impl FromStr for Token {
     type Err = std::convert::Infallible;
@@ -38,22 +38,22 @@ impl FromStr for Token {
 
 /// Connection settings of a server.
 #[derive(Clone, Debug)]
-pub struct ClientSettings {
+pub(crate) struct ClientSettings {
     /// The server's address.
-    pub url: Url,
+    pub(crate) url: Url,
     /// Authentication token.
-    pub token: Option<Token>,
+    pub(crate) token: Option<Token>,
     /// The file with the session to use without a token.
-    pub credentials: Option<CredentialsFile>,
+    pub(crate) credentials: Option<CredentialsFile>,
     /// A PEM file with certificate authorities to trust beside those of the system.
-    pub tls_ca: Option<PathBuf>,
+    pub(crate) tls_ca: Option<PathBuf>,
     /// Accept any certificate.
-    pub tls_no_verify: bool,
+    pub(crate) tls_no_verify: bool,
 }
 
 /// A client of one server. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: Url,
     session: Option<Arc<ClientSession>>,
@@ -72,7 +72,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the certificates can't be read, or the token can't be sent.
-    pub fn new(connection: &ClientSettings) -> Result<Self, ClientError> {
+    pub(crate) fn new(connection: &ClientSettings) -> Result<Self, ClientError> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// Builds a request to a path below the server's address.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}{path}"));
@@ -112,11 +112,7 @@ impl Client {
     }
 
     /// Sends a request; a response with an error status is an error.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let request = match &self.session {
             Some(session) => {
                 let token = self.access_token(session).await?;
@@ -197,7 +193,7 @@ impl Client {
     /// # Errors
     ///
     /// The response was interrupted.
-    pub async fn next_chunk(
+    pub(crate) async fn next_chunk(
         &self,
         response: &mut Response,
     ) -> Result<Option<bytes::Bytes>, ClientError> {
@@ -206,11 +202,11 @@ impl Client {
     }
 
     /// Posts a JSON body and discards the response.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn post_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn post_json(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
         self.send_json(Method::POST, path, body).await.map(drop)
     }
 
@@ -219,7 +215,7 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn create_json(
+    pub(crate) async fn create_json(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -236,7 +232,7 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn ask_json<T: DeserializeOwned>(
+    pub(crate) async fn ask_json<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -246,11 +242,7 @@ impl Client {
     }
 
     /// Sends an SQL query; the response is in `format`, such as `csv`.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn query_sql(
+    pub(crate) async fn query_sql(
         &self,
         database: &str,
         sql: &str,
@@ -265,7 +257,7 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn query_rows<T: DeserializeOwned>(
+    pub(crate) async fn query_rows<T: DeserializeOwned>(
         &self,
         database: &str,
         sql: &str,
@@ -275,11 +267,11 @@ impl Client {
     }
 
     /// Sends a JSON body with PUT.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn put_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn put_json(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
         self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
@@ -288,7 +280,7 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn exchange_json<T: DeserializeOwned>(
+    pub(crate) async fn exchange_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -311,11 +303,7 @@ impl Client {
     }
 
     /// Posts a path and query without a body and discards the response.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn post(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+    pub(crate) async fn post(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
         let request = self.request(Method::POST, path).query(query);
         self.send(request).await.map(drop)
     }
@@ -325,7 +313,7 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn fetch_json<T: DeserializeOwned>(
+    pub(crate) async fn fetch_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -340,7 +328,7 @@ impl Client {
     /// # Errors
     ///
     /// The response can't be decoded.
-    pub async fn read_json<T: DeserializeOwned>(
+    pub(crate) async fn read_json<T: DeserializeOwned>(
         &self,
         response: Response,
     ) -> Result<T, ClientError> {
@@ -352,11 +340,11 @@ impl Client {
     }
 
     /// Sends a JSON body with PATCH.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn patch_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn patch_json(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
         self.send_json(Method::PATCH, path, body).await.map(drop)
     }
 
@@ -365,7 +353,7 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn ask_form<T: DeserializeOwned>(
+    pub(crate) async fn ask_form<T: DeserializeOwned>(
         &self,
         form: &[(&str, &str)],
     ) -> Result<T, ClientError> {
@@ -375,20 +363,20 @@ impl Client {
     }
 
     /// Sends DELETE with a JSON body.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn delete_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn delete_json(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
         self.send_json(Method::DELETE, path, body).await.map(drop)
     }
 
     /// Sends DELETE with a path and query.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+    pub(crate) async fn delete(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(), ClientError> {
         let request = self.request(Method::DELETE, path).query(query);
         self.send(request).await.map(drop)
     }

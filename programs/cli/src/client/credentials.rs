@@ -39,18 +39,18 @@ const RENEWAL_MARGIN: Duration = Duration::from_secs(30);
 #[derive(Deserialize, derive_more::Debug)]
 #[debug("SignInResponse")]
 #[serde(rename_all = "camelCase")]
-pub struct SignInResponse {
+pub(crate) struct SignInResponse {
     access_token: String,
     refresh_token: String,
     expires_in: u64,
     /// The name of the user.
-    pub username: String,
+    pub(crate) username: String,
 }
 
 /// A session with a server. `Debug` hides it.
 #[derive(Clone, Deserialize, Serialize, derive_more::Debug)]
 #[debug("StoredSession of {username}")]
-pub struct StoredSession {
+pub(crate) struct StoredSession {
     pub(super) access_token: String,
     pub(super) refresh_token: String,
     /// In seconds since 1970, by the clock of this machine.
@@ -64,7 +64,7 @@ fn now_seconds(world: &World) -> u64 {
 
 impl StoredSession {
     /// Creates the session of an answer.
-    pub fn new(response: SignInResponse, world: &World) -> Self {
+    pub(crate) fn new(response: SignInResponse, world: &World) -> Self {
         Self {
             access_token: response.access_token,
             refresh_token: response.refresh_token,
@@ -87,7 +87,7 @@ struct Sessions {
 
 /// The file with the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialsFile(PathBuf);
+pub(crate) struct CredentialsFile(PathBuf);
 
 /// A lock on the file, until it is dropped.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(super) struct CredentialsLock(
 impl CredentialsFile {
     /// Returns the file at this path; without one, the file in the user's configuration directory. `None` if there is
     /// no such directory.
-    pub fn at(path: Option<&Path>) -> Option<Self> {
+    pub(crate) fn at(path: Option<&Path>) -> Option<Self> {
         let default = || dirs::config_dir().map(|folder| folder.join("neap/credentials.json"));
         path.map(Path::to_owned).or_else(default).map(Self)
     }
@@ -132,7 +132,7 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the file can't be read, or others may read it.
-    pub fn find(&self, host: &Url) -> Result<Option<StoredSession>, ClientError> {
+    pub(crate) fn find(&self, host: &Url) -> Result<Option<StoredSession>, ClientError> {
         Ok(self.read()?.hosts.remove(host.as_str()))
     }
 
@@ -187,7 +187,7 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the file can't be written.
-    pub async fn store(
+    pub(crate) async fn store(
         &self,
         host: &Url,
         session: Option<StoredSession>,

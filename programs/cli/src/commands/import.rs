@@ -8,7 +8,7 @@ use clap::Subcommand;
 use neap_bucket::World;
 use neap_server::console::Console;
 
-pub use self::sources::SourceError;
+pub(super) use self::sources::SourceError;
 use super::{CommandResult, Environment};
 
 /// The subcommands of `neap import`.

@@ -70,10 +70,8 @@ use neap_catalog::{ChangeOrigin, origin};
 use neap_server::{ServeArgs, Variables, console::Console, legacy_flags};
 use tokio::runtime::Runtime;
 
-pub(crate) use self::error::CommandResult;
-pub use self::{
-    config::ConfigError, environment::Environment, error::CommandError, import::SourceError,
-};
+pub use self::environment::Environment;
+pub(crate) use self::error::{CommandError, CommandResult};
 
 /// Stack size of a thread. Planning a long SQL statement recurses once per operator, and the query function accepts
 /// statements with up to 5,000 operators. Unused stack memory is only reserved, not committed.
