@@ -33,13 +33,10 @@ pub(crate) struct RequestLimits {
 /// Reason why a client can't be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// The URL is invalid.
     #[error("{0}")]
     Url(String),
-    /// The credentials are incomplete.
     #[error(transparent)]
     Credentials(#[from] StoreConfigError),
-    /// The HTTP client can't be created.
     #[error("{0}")]
     Http(String),
 }
@@ -50,7 +47,6 @@ pub(crate) enum RequestError {
     /// There are no credentials. A retry fails as well.
     #[error("{0}")]
     Credentials(String),
-    /// The service did not answer.
     #[error("{0}")]
     Connection(String),
 }

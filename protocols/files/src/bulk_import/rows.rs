@@ -24,7 +24,6 @@ pub(crate) enum ImportRowsError {
     Column(#[from] ColumnError),
     #[error(transparent)]
     Mapping(#[from] MappingError),
-    /// The thread that reads has panicked.
     #[error("the file can't be decoded")]
     Panicked,
 }

@@ -36,7 +36,6 @@ pub(crate) enum ImportStoreError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The worker must not continue the job.
     #[error(transparent)]
     Claim(#[from] ClaimRefusal),
     #[error("it is unknown whether the job was changed: {0}")]
