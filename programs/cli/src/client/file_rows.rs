@@ -16,7 +16,6 @@ const MAX_REFUSED_ROWS: usize = 1_000;
 pub(crate) struct FileRows {
     /// Display name.
     pub(crate) name: String,
-    /// Reader of its rows.
     pub(crate) reader: FileReader,
     /// Unit of times that are integers without a unit.
     pub(crate) precision: Precision,

@@ -14,7 +14,6 @@ const MAX_SHOWN_CHARS: usize = 500;
 /// A line that a server refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RefusedLine {
-    /// Index of the source.
     pub(crate) source_index: usize,
     /// Number of the line or row in the source, from 1.
     pub(crate) line: u64,

@@ -7,7 +7,6 @@ use std::{
 
 #[derive(Clone, Debug)]
 pub(crate) struct BatchSource {
-    /// Index of the source.
     pub(crate) index: usize,
     /// `None` if the source has no name.
     pub(crate) name: Option<Arc<str>>,

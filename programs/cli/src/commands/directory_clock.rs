@@ -18,7 +18,6 @@ use super::{CommandError, CommandResult};
 struct ClockReport {
     /// The newest time that a process issued, in microseconds since the Unix epoch.
     directory: StoreTime,
-    /// The time of this machine.
     machine: StoreTime,
     /// The number of processes that have the directory open.
     processes: usize,

@@ -33,7 +33,6 @@ pub(super) struct LocalPlugin {
 pub(super) struct PluginFile {
     /// Path below the folder, with `/` as separator.
     pub(super) relative_path: String,
-    /// Content of the file.
     pub(super) content: String,
 }
 

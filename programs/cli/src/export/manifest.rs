@@ -25,7 +25,6 @@ pub(crate) enum ExportSource {
 /// The options of an export that determine the contents of its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExportRequest {
-    /// The database.
     pub(crate) database: String,
     /// What is exported.
     pub(crate) source: ExportSource,

@@ -44,7 +44,6 @@ pub(crate) async fn import_csv(
 pub(crate) struct CsvFiles {
     /// The files.
     pub(crate) paths: Vec<PathBuf>,
-    /// The database.
     pub(crate) database: String,
     /// The part to import.
     pub(crate) filter: ImportFilter,

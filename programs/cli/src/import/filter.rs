@@ -10,9 +10,7 @@ const OWN_DATABASES: [&str; 3] = ["_internal", "_monitoring", "_tasks"];
 pub(crate) struct ImportFilter {
     /// Databases of the source, or buckets.
     pub(crate) databases: Vec<String>,
-    /// Retention policies.
     pub(crate) retention_policies: Vec<String>,
-    /// Measurements.
     pub(crate) measurements: Vec<String>,
     /// Times in nanoseconds.
     pub(crate) times: TimeRange,

@@ -15,7 +15,6 @@ use crate::remote_read::{
 /// The parameters of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueryParams {
-    /// The expression.
     pub(crate) expression: String,
     pub(crate) evaluation: Evaluation,
     /// Maximum number of series; `None` is no limit.

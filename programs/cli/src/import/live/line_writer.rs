@@ -15,7 +15,6 @@ use crate::{
 /// A value of a field as text, without the marks of line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FieldText<'a> {
-    /// The text.
     pub(super) text: &'a str,
     /// The type of the field that is written.
     pub(super) value_type: ValueType,

@@ -8,7 +8,6 @@ pub(crate) struct ShardSource {
     pub(crate) database: String,
     /// The ID of the bucket, if it is one of InfluxDB 2.
     pub(crate) bucket: Option<String>,
-    /// The retention policy.
     pub(crate) retention_policy: String,
     /// The number of the shard.
     pub(crate) shard: String,

@@ -50,7 +50,6 @@ const WAITING_MESSAGES: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct ShardImport {
-    /// The shards.
     pub(crate) shards: Vec<ShardSource>,
     /// Parts of the source that are not there.
     pub(crate) missing: Vec<String>,

@@ -45,9 +45,7 @@ struct FieldBuilder {
 /// The values of a column to append to a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ColumnRows<'a> {
-    /// The name of the column.
     pub(super) name: &'a str,
-    /// The values.
     pub(super) values: &'a Values,
     /// Whether each row has a value; `None` if all have one.
     pub(super) present: Option<&'a [bool]>,
