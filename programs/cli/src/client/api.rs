@@ -11,7 +11,7 @@ use neap_query::EMPTY_TABLE_HEADER;
 use neap_server::is_this_machine;
 
 use super::{
-    ClientError,
+    ClientError, ClientResult,
     credentials::{CredentialsFile, SignInResponse, StoredSession},
     error::address,
 };
@@ -72,7 +72,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the certificates can't be read, or the token can't be sent.
-    pub(crate) fn new(connection: &ClientSettings) -> Result<Self, ClientError> {
+    pub(crate) fn new(connection: &ClientSettings) -> ClientResult<Self> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// Sends a request; a response with an error status is an error.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> ClientResult<Response> {
         let request = match &self.session {
             Some(session) => {
                 let token = self.access_token(session).await?;
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// Returns the access token of a session, and renews the session before the token expires.
-    async fn access_token(&self, client: &ClientSession) -> Result<String, ClientError> {
+    async fn access_token(&self, client: &ClientSession) -> ClientResult<String> {
         let world = World::system();
         let mut known = client.session.lock().await;
         if !known.is_due(&world) {
@@ -157,7 +157,7 @@ impl Client {
     }
 
     /// Sends a request without the access token of the session.
-    async fn execute(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    async fn execute(&self, request: RequestBuilder) -> ClientResult<Response> {
         let failed = |error| ClientError::of_request(&self.url, &error);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -176,7 +176,7 @@ impl Client {
         })
     }
 
-    async fn read_text(&self, mut response: Response) -> Result<String, ClientError> {
+    async fn read_text(&self, mut response: Response) -> ClientResult<String> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.next_chunk(&mut response).await? {
             bytes.extend_from_slice(&chunk);
@@ -196,17 +196,13 @@ impl Client {
     pub(crate) async fn next_chunk(
         &self,
         response: &mut Response,
-    ) -> Result<Option<bytes::Bytes>, ClientError> {
+    ) -> ClientResult<Option<bytes::Bytes>> {
         let chunk = response.chunk().await;
         chunk.map_err(|error| ClientError::of_request(&self.url, &error))
     }
 
     /// Posts a JSON body and discards the response.
-    pub(crate) async fn post_json(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<(), ClientError> {
+    pub(crate) async fn post_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::POST, path, body).await.map(drop)
     }
 
@@ -219,7 +215,7 @@ impl Client {
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<Option<Value>, ClientError> {
+    ) -> ClientResult<Option<Value>> {
         let response = self.send_json(Method::POST, path, body).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -236,7 +232,7 @@ impl Client {
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let response = self.send_json(Method::POST, path, body).await?;
         self.read_json(response).await
     }
@@ -247,7 +243,7 @@ impl Client {
         database: &str,
         sql: &str,
         format: &str,
-    ) -> Result<Response, ClientError> {
+    ) -> ClientResult<Response> {
         let body = json!({ "db": database, "q": sql, "format": format });
         self.send_json(Method::POST, "/api/v3/query_sql", &body).await
     }
@@ -261,17 +257,13 @@ impl Client {
         &self,
         database: &str,
         sql: &str,
-    ) -> Result<Vec<T>, ClientError> {
+    ) -> ClientResult<Vec<T>> {
         let response = self.query_sql(database, sql, "json").await?;
         self.read_json(response).await
     }
 
     /// Sends a JSON body with PUT.
-    pub(crate) async fn put_json(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<(), ClientError> {
+    pub(crate) async fn put_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
@@ -285,7 +277,7 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let response = self.send_json(method, path, body).await?;
         self.read_json(response).await
     }
@@ -295,7 +287,7 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<Response, ClientError> {
+    ) -> ClientResult<Response> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
         let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
@@ -303,7 +295,7 @@ impl Client {
     }
 
     /// Posts a path and query without a body and discards the response.
-    pub(crate) async fn post(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+    pub(crate) async fn post(&self, path: &str, query: &[(&str, &str)]) -> ClientResult {
         let request = self.request(Method::POST, path).query(query);
         self.send(request).await.map(drop)
     }
@@ -318,7 +310,7 @@ impl Client {
         method: Method,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let response = self.send(self.request(method, path).query(query)).await?;
         self.read_json(response).await
     }
@@ -331,7 +323,7 @@ impl Client {
     pub(crate) async fn read_json<T: DeserializeOwned>(
         &self,
         response: Response,
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let text = self.read_text(response).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::UnexpectedResponse {
             url: address(&self.url),
@@ -340,11 +332,7 @@ impl Client {
     }
 
     /// Sends a JSON body with PATCH.
-    pub(crate) async fn patch_json(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<(), ClientError> {
+    pub(crate) async fn patch_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::PATCH, path, body).await.map(drop)
     }
 
@@ -356,33 +344,25 @@ impl Client {
     pub(crate) async fn ask_form<T: DeserializeOwned>(
         &self,
         form: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let request = self.http.post(self.url.clone()).form(form);
         let response = self.send(request).await?;
         self.read_json(response).await
     }
 
     /// Sends DELETE with a JSON body.
-    pub(crate) async fn delete_json(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<(), ClientError> {
+    pub(crate) async fn delete_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::DELETE, path, body).await.map(drop)
     }
 
     /// Sends DELETE with a path and query.
-    pub(crate) async fn delete(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<(), ClientError> {
+    pub(crate) async fn delete(&self, path: &str, query: &[(&str, &str)]) -> ClientResult {
         let request = self.request(Method::DELETE, path).query(query);
         self.send(request).await.map(drop)
     }
 }
 
-fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError> {
+fn authorization(token: Option<&Token>) -> ClientResult<header::HeaderMap> {
     let mut headers = header::HeaderMap::new();
     if let Some(Token(token)) = token {
         headers.insert(header::AUTHORIZATION, bearer(token)?);
@@ -390,7 +370,7 @@ fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError
     Ok(headers)
 }
 
-fn bearer(token: &str) -> Result<header::HeaderValue, ClientError> {
+fn bearer(token: &str) -> ClientResult<header::HeaderValue> {
     let mut value = header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         ClientError::Settings("the token has characters that a header can't hold".to_owned())
     })?;
@@ -402,7 +382,7 @@ fn session_ended() -> ClientError {
     ClientError::Settings("the session has ended: sign in again with neap auth login".to_owned())
 }
 
-fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
+fn read_certificates(path: &PathBuf) -> ClientResult<Vec<Certificate>> {
     let read = std::fs::read(path).map_err(|error| error.to_string());
     let certificates =
         read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));

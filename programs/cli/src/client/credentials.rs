@@ -17,7 +17,7 @@ use neap_bucket::World;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::ClientError;
+use super::{ClientError, ClientResult};
 use crate::owner_only;
 
 /// Permission bits of group and others.
@@ -108,7 +108,7 @@ impl CredentialsFile {
         ClientError::Settings(format!("cannot use the credentials in '{path}': {reason}"))
     }
 
-    fn read(&self) -> Result<Sessions, ClientError> {
+    fn read(&self) -> ClientResult<Sessions> {
         let metadata = match fs::metadata(&self.0) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Sessions::default()),
@@ -132,7 +132,7 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the file can't be read, or others may read it.
-    pub(crate) fn find(&self, host: &Url) -> Result<Option<StoredSession>, ClientError> {
+    pub(crate) fn find(&self, host: &Url) -> ClientResult<Option<StoredSession>> {
         Ok(self.read()?.hosts.remove(host.as_str()))
     }
 
@@ -141,7 +141,7 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the lock can't be taken in time.
-    pub(super) async fn lock(&self, world: &World) -> Result<CredentialsLock, ClientError> {
+    pub(super) async fn lock(&self, world: &World) -> ClientResult<CredentialsLock> {
         if let Some(folder) = owner_only::parent(&self.0) {
             let created = owner_only::create_directories(folder, &|_| Ok(()));
             created.map_err(|error| self.failed(error))?;
@@ -172,7 +172,7 @@ impl CredentialsFile {
         _lock: &CredentialsLock,
         host: &Url,
         session: Option<StoredSession>,
-    ) -> Result<(), ClientError> {
+    ) -> ClientResult {
         let mut sessions = self.read()?;
         match session {
             Some(session) => sessions.hosts.insert(host.to_string(), session),
@@ -192,7 +192,7 @@ impl CredentialsFile {
         host: &Url,
         session: Option<StoredSession>,
         world: &World,
-    ) -> Result<(), ClientError> {
+    ) -> ClientResult {
         let lock = self.lock(world).await?;
         self.replace(&lock, host, session)
     }

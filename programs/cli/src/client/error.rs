@@ -6,6 +6,9 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The outcome of a request.
+pub(super) type ClientResult<T = ()> = Result<T, ClientError>;
+
 /// Error of a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {

@@ -21,6 +21,7 @@ mod upload_progress;
 pub(crate) use api::{Client, ClientSettings, Token};
 pub(crate) use credentials::{CredentialsFile, SignInResponse, StoredSession};
 pub(crate) use error::ClientError;
+use error::ClientResult;
 pub(crate) use error::refusal_message;
 pub(crate) use file_rows::{FileRows, FileRowsError};
 pub(crate) use line_splitter::line_length;
