@@ -20,12 +20,10 @@ mod upload_progress;
 
 pub(crate) use api::{Client, ClientSettings, Token};
 pub(crate) use credentials::{CredentialsFile, SignInResponse, StoredSession};
-pub(crate) use error::ClientError;
 use error::ClientResult;
-pub(crate) use error::refusal_message;
+pub(crate) use error::{ClientError, refusal_message};
 pub(crate) use file_rows::{FileRows, FileRowsError};
-pub(crate) use line_splitter::line_length;
-pub(crate) use line_splitter::{LineBatch, LineSplitter, SplitError};
+pub(crate) use line_splitter::{LineBatch, LineSplitter, SplitError, line_length};
 pub(crate) use refused_lines::{LinePositions, RefusedLines};
 pub(crate) use retry::Backoff;
 pub(crate) use upload::{
