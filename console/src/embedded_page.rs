@@ -16,7 +16,6 @@ use crate::{
     headers::Caching,
 };
 
-/// A file of the page.
 #[derive(Clone, Copy, Debug)]
 struct PageFile {
     /// The path in URLs.

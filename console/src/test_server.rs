@@ -32,7 +32,6 @@ pub(crate) enum TestPage {
     Bucket { is_on: bool },
 }
 
-/// An answer.
 pub(crate) struct TestAnswer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,

@@ -30,7 +30,6 @@ pub(crate) struct PluginFileLister {
     pub(crate) code: Arc<PluginCodeStore>,
 }
 
-/// A plugin file on disk.
 struct PluginFileOnDisk {
     /// Path relative to the plugin folder; empty for a single-file plugin.
     relative: PathBuf,

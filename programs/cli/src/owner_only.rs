@@ -8,7 +8,6 @@ use std::{
     path::Path,
 };
 
-/// The mode of directories.
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// The mode of files.

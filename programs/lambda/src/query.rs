@@ -89,9 +89,6 @@ struct QueryComponents {
 
 impl QueryRouteProvider {
     /// Creates the provider without sending requests to the store.
-    ///
-    /// # Errors
-    /// An option is invalid.
     pub(crate) fn new(
         options: &QueryFunctionOptions,
         opened: FunctionStore,

@@ -33,13 +33,10 @@ pub(crate) struct RequestLimits {
 /// Reason why a client can't be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// The URL is invalid.
     #[error("{0}")]
     Url(String),
-    /// The credentials are incomplete.
     #[error(transparent)]
     Credentials(#[from] StoreConfigError),
-    /// The HTTP client can't be created.
     #[error("{0}")]
     Http(String),
 }
@@ -50,12 +47,10 @@ pub(crate) enum RequestError {
     /// There are no credentials. A retry fails as well.
     #[error("{0}")]
     Credentials(String),
-    /// The service did not answer.
     #[error("{0}")]
     Connection(String),
 }
 
-/// A response.
 #[derive(Debug)]
 pub(crate) struct SignedResponse {
     pub(crate) status: StatusCode,
@@ -132,9 +127,6 @@ impl SignedClient {
     }
 
     /// Sends a POST request once. `path` starts with a slash and may have a query.
-    ///
-    /// # Errors
-    /// There is no response.
     pub(crate) async fn post(
         &self,
         path: &str,

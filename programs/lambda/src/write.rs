@@ -148,7 +148,6 @@ impl WriteServiceOptions {
         Arc::new(catalog.with_limits(self.limits.catalog.limits()))
     }
 
-    /// Creates the write service.
     pub(crate) fn write_service(
         &self,
         common: &CommonOptions,

@@ -15,7 +15,6 @@ create_exception!(
     "A failure after which the same call may succeed later."
 );
 
-/// Returns the exception for an error.
 pub(crate) fn exception(error: &neapdb::Error) -> PyErr {
     if error.is_temporary() {
         Unavailable::new_err(error.to_string())

@@ -32,7 +32,6 @@ impl ActiveCount {
         ActiveGuard(Arc::clone(&self.0))
     }
 
-    /// Returns the count.
     pub(super) fn count(&self) -> usize {
         *self.0.borrow()
     }

@@ -107,7 +107,6 @@ pub(super) struct ProcessContext<'a> {
     pub(super) own: &'a Arc<OwnNode>,
     /// Cancelled when it is asked to stop.
     pub(super) stop: &'a CancellationToken,
-    /// The export of its traces.
     pub(super) traces: Option<&'a Arc<TraceExport>>,
 }
 

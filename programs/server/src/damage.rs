@@ -62,7 +62,6 @@ impl DamageMonitor {
         of_jobs.chain(self.snapshots.damaged_objects()).collect()
     }
 
-    /// Registers the metric.
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
         metrics.read_from(Arc::clone(self)).gauge(
             "neap_damaged_objects",

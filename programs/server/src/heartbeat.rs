@@ -41,7 +41,6 @@ impl OwnNode {
     }
 }
 
-/// The description of a process.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessDescription<'a> {
     pub(super) own: Arc<OwnNode>,

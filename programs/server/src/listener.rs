@@ -79,7 +79,6 @@ impl ListenerSettings {
 /// Counters of connections.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionStats {
-    /// Open connections.
     pub(super) open: ActiveCount,
     /// Requests whose responses are incomplete.
     pub(super) requests: ActiveCount,

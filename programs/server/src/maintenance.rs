@@ -258,10 +258,6 @@ impl MaintenanceTask {
 }
 
 /// Creates the runtime of maintenance.
-///
-/// # Errors
-///
-/// The threads can't be started.
 pub(super) fn runtime(parallel: usize) -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .thread_name("maintenance")

@@ -28,7 +28,6 @@ use super::{
 };
 use crate::stores::StoreRequestCounts;
 
-/// Sources of the metrics.
 #[derive(Debug)]
 pub(super) struct MetricSources {
     pub(super) requests: StoreRequestCounts,
@@ -47,7 +46,6 @@ pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
     register_store(metrics, &observed.requests);
 }
 
-/// Registers the metrics of queries.
 pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     let counted = Arc::clone(engine);
     let help = "Finished queries by outcome.";
@@ -185,7 +183,6 @@ pub(super) fn register_views(metrics: &Metrics, stats: &Arc<ViewStats>) {
     );
 }
 
-/// Registers the metrics of rules.
 pub(super) fn register_rules(metrics: &Metrics, stats: &Arc<RuleStats>) {
     let rules = metrics.read_from(Arc::clone(stats));
     rules.counter(

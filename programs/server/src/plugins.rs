@@ -124,9 +124,6 @@ fn folder_error(folder: &Path, error: io::Error) -> ServeError {
 }
 
 /// Prints a warning if plugins are expected and can't run. The server starts in any case.
-///
-/// # Errors
-/// The catalog can't be read.
 pub(super) async fn tell(
     args: &ServeArgs,
     processing: Option<&ProcessingEngine>,

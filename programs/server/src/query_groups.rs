@@ -47,7 +47,6 @@ struct ChangeBody {
     replication_factor: Option<u32>,
 }
 
-/// Returns the routes.
 pub(super) fn routes(catalog: Arc<Catalog>, world: World) -> Router {
     let all = get(list).post(create);
     let one = get(show).put(replace).patch(change).delete(delete);

@@ -34,7 +34,6 @@ const MIN_PROGRESS_BYTES: usize = 1 << 10;
 /// Reason why a request is rejected because of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RequestRejection {
-    /// No permit became free in time.
     #[error("too many concurrent requests")]
     NoPermit,
     /// The body is incomplete, and all clients together exceed the limit of incomplete bodies.

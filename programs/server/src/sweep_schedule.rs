@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use neap_memory::PressureLevel;
 
-/// Interval of sweeps.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Time from the start of a process to its first sweep. The first queries, which load the unflushed rows that an earlier

@@ -132,7 +132,6 @@ impl ViewRefreshTask {
         }
     }
 
-    /// Returns all databases with views.
     async fn databases_with_views(&self) -> Vec<DatabaseId> {
         let found = self.engine.databases_with_views(CATALOG_AGE).await;
         found.unwrap_or_else(|error| {

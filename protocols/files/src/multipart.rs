@@ -31,24 +31,18 @@ pub(crate) enum MultipartError {
     /// The content type is another one, or has no valid boundary.
     #[error("the content type must be multipart/form-data with a boundary")]
     ContentType,
-    /// The body is not of this format.
     #[error("the multipart body is malformed: {0}")]
     Malformed(&'static str),
-    /// A part is too large.
     #[error("the part '{name}' has more than {limit} bytes")]
     TooLarge {
-        /// The name of the part.
         name: String,
         /// The limit in bytes.
         limit: u64,
     },
-    /// The client sends too slowly.
     #[error("less than 1 KiB/s of the request body arrived for {} s", SPAN.as_secs())]
     TooSlow,
-    /// The body takes too long.
     #[error("the request body did not arrive within {} s", MAX_TIME.as_secs())]
     TooLong,
-    /// The connection broke.
     #[error("client hung up while sending body: {0}")]
     Broken(String),
 }

@@ -83,7 +83,6 @@ impl RequestedRows {
     }
 }
 
-/// Returns the ticket of a statement.
 pub(crate) fn statement_ticket(handle: &StatementHandle) -> Any {
     TicketStatementQuery {
         statement_handle: handle.encode_to_vec().into(),

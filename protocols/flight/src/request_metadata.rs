@@ -20,7 +20,6 @@ const TABLE_TYPE_HEADER: HeaderName = HeaderName::from_static("x-influxdata-base
 /// The header with the maximum time of a request, such as `1500m`.
 const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The metadata of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestMetadata {
     headers: HeaderMap,

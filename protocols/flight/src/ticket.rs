@@ -21,7 +21,6 @@ const READ_INFO_TYPE: &str = "influxdata.iox.querier.v1.ReadInfo";
 /// The query type of a `ReadInfo` with a command of Flight SQL.
 const FLIGHT_SQL_COMMAND: i32 = 3;
 
-/// A decoded ticket.
 #[derive(Debug)]
 pub(crate) enum DecodedTicket {
     /// A query of a client of InfluxDB.
@@ -42,22 +41,17 @@ pub(crate) struct NativeQuery {
 /// The reason why a ticket can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TicketError {
-    /// The ticket is not JSON of the right form.
     #[error("Invalid ticket. Error: {0}")]
     Json(#[from] serde_json::Error),
     /// The ticket is not a message of a known type.
     #[error("Invalid ticket. Error: {0}")]
     Message(#[from] prost::DecodeError),
-    /// The ticket names no database.
     #[error("Invalid ticket. Error: the ticket names no database")]
     NoDatabase,
-    /// The language of the query is unknown.
     #[error("Invalid ticket. Error: unknown query type: {0}")]
     QueryType(String),
-    /// The value of a placeholder is NaN or infinite.
     #[error("Invalid ticket. Error: parameter {0} is not a finite number")]
     InfiniteParameter(String),
-    /// A message of Flight SQL is malformed.
     #[error("Invalid ticket. Error: {0}")]
     Command(String),
 }

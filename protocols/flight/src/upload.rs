@@ -33,7 +33,6 @@ use crate::{
 /// Maximum time of an upload. Its token is checked at its start only, and may be revoked later.
 const MAX_UPLOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// Limits of an upload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UploadLimits {
     /// Maximum size of the rows of a message in memory, in bytes.
@@ -88,7 +87,6 @@ pub(crate) enum TableExpectation {
     Missing,
 }
 
-/// The answer to an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UploadAnswer {
     /// The number of rows, when all rows are stored (Flight SQL).

@@ -13,7 +13,6 @@ pub(crate) struct RetentionRule {
     every_seconds: Option<i64>,
 }
 
-/// A change of the retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RetentionChange {
     /// The request says nothing about it.

@@ -43,9 +43,6 @@ impl SpanReader {
     }
 
     /// Executes a statement, and passes each batch of its rows to a function.
-    ///
-    /// # Errors
-    /// Those of the statement and of the function.
     pub(crate) async fn read(
         &self,
         text: String,
@@ -59,9 +56,6 @@ impl SpanReader {
     }
 
     /// Executes a statement, and returns the texts of a column. Nulls are left out.
-    ///
-    /// # Errors
-    /// Those of the statement.
     pub(crate) async fn texts(&self, text: String, column: &str) -> Result<Vec<String>, ApiError> {
         let mut texts = Vec::new();
         let read = self.read(text, |batch| {

@@ -39,7 +39,6 @@ pub(crate) struct TraceSet {
     text_bytes: usize,
 }
 
-/// A trace.
 #[derive(Debug, Default)]
 struct Trace {
     spans: Vec<Value>,

@@ -15,31 +15,20 @@ pub(crate) enum ToolError {
     #[error("invalid arguments: {0}")]
     #[strum(serialize = "invalid_arguments")]
     Arguments(String),
-    /// The statement has no condition on time.
     #[error("the statement has no condition on time, so it would read the whole history")]
     NoTimeBound,
     /// The tool changes data, and this server only reads.
     #[error("this server is read-only")]
     ReadOnly,
-    /// The server refused the request.
     #[error("the server answered {status}: {message}")]
-    Refused {
-        /// The status.
-        status: StatusCode,
-        /// The text of the answer.
-        message: String,
-    },
-    /// The server did not answer.
+    Refused { status: StatusCode, message: String },
     #[error("the server did not answer: {0}")]
     Unavailable(#[from] ApiUnavailable),
-    /// The call took too long.
     #[error("the call did not end within {} s and was cancelled", .0.as_secs())]
     #[strum(serialize = "timeout")]
     TimedOut(Duration),
-    /// The agent cancelled the call.
     #[error("the call was cancelled")]
     Cancelled,
-    /// The answer is not that of a Neap server.
     #[error("the server's answer can't be read: {0}")]
     UnexpectedAnswer(String),
 }

@@ -71,9 +71,6 @@ impl<'a> Node<'a> {
     }
 
     /// Decodes the fields of a message that has large fields besides, which are skipped.
-    ///
-    /// # Errors
-    /// It is malformed.
     pub(crate) fn decode_header<M>(self) -> Result<M, DecodeError>
     where
         M: prost::Message + Default + DeserializeOwned,
@@ -89,9 +86,6 @@ impl<'a> Node<'a> {
     }
 
     /// Returns the messages in some fields that are not lists.
-    ///
-    /// # Errors
-    /// The message is malformed.
     pub(crate) fn children<const N: usize>(
         self,
         fields: [Field; N],

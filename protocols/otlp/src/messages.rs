@@ -4,6 +4,28 @@
 //! Messages that contain others in large numbers are walked by [`crate::encoding`] instead, so that a request is never
 //! in memory as a whole.
 
+/// Defines messages. A line has the name, the type and the protobuf field, and the function of `json` that reads it from JSON.
+macro_rules! messages {
+    ($(
+        $(#[$doc:meta])*
+        $message:ident {
+            $($(#[$field_doc:meta])* $field:ident: $type:ty = ($($protobuf:tt)*) $(, $reader:tt)?;)*
+        }
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, prost::Message, serde::Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        pub(crate) struct $message {
+            $(
+                $(#[$field_doc])*
+                #[prost($($protobuf)*)]
+                $(#[serde(deserialize_with = $reader)])?
+                pub(crate) $field: $type,
+            )*
+        }
+    )*};
+}
+
 mod any_value;
 mod attribute_map;
 mod common;

@@ -64,7 +64,6 @@ impl CancelRegistry {
     }
 }
 
-/// A registered connection.
 #[derive(derive_more::Debug)]
 #[debug("RegisteredConnection {{ process: {process:?}, .. }}")]
 pub(crate) struct RegisteredConnection {

@@ -99,7 +99,6 @@ pub(crate) fn description(columns: &[FieldInfo]) -> RowDescription {
     RowDescription::new(columns.iter().map(FieldDescription::from).collect())
 }
 
-/// Returns a column of texts.
 pub(crate) fn text_column(name: &str) -> FieldInfo {
     FieldInfo::new(name.to_owned(), None, None, Type::TEXT, FieldFormat::Text).with_type_size(-1)
 }

@@ -260,7 +260,6 @@ impl Connection<'_> {
         Ok(tools)
     }
 
-    /// Starts a query.
     pub(crate) async fn start_query(
         &mut self,
         text: &str,

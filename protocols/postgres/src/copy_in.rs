@@ -116,9 +116,6 @@ impl CopyParser {
     }
 
     /// Parses the last row, which may lack the end of its line.
-    ///
-    /// # Errors
-    /// The row is malformed.
     pub(crate) fn finish(&mut self) -> Result<(), SqlError> {
         let rest = std::mem::take(&mut self.input);
         if self.is_quoted {

@@ -233,7 +233,6 @@ pub(crate) fn show_columns(name: &str) -> Vec<FieldInfo> {
     }
 }
 
-/// Returns a row of texts.
 fn text_row(values: &[&str]) -> DataRow {
     let mut data = BytesMut::new();
     for value in values {

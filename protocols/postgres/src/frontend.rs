@@ -11,7 +11,6 @@ const GSS_CODE: u32 = 80_877_104;
 /// The code of a request to cancel a query.
 const CANCEL_CODE: u32 = 80_877_102;
 
-/// A message is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedMessage;
 

@@ -137,7 +137,6 @@ impl PostgresListener {
     }
 }
 
-/// The start of a connection.
 struct ConnectionStart<'a> {
     peer: SocketAddr,
     pending: PendingConnection,

@@ -59,9 +59,6 @@ impl OpenRows {
     }
 
     /// Changes the formats of the next rows.
-    ///
-    /// # Errors
-    /// The number of formats is wrong.
     pub(crate) fn set_formats(&mut self, formats: &[i16]) -> Result<(), SqlError> {
         self.fields = columns(&self.schema, formats)?;
         self.encoder = DataRowEncoder::new(Arc::clone(&self.fields));
@@ -90,9 +87,6 @@ impl OpenRows {
     }
 
     /// Returns the next batch of rows; `None` at the end.
-    ///
-    /// # Errors
-    /// The query failed or was cancelled.
     pub(crate) async fn next_batch(&mut self) -> Result<Option<RecordBatch>, SqlError> {
         let next = tokio::select! {
             biased;

@@ -22,9 +22,6 @@ impl Savepoints {
     }
 
     /// Adds a savepoint. It hides an earlier one of the same name.
-    ///
-    /// # Errors
-    /// There are too many.
     pub(crate) fn add(&mut self, name: &str, rows: usize) -> Result<(), SqlError> {
         let held: usize =
             self.0.iter().map(|known| size_of::<Savepoint>() + known.name.len()).sum();

@@ -29,7 +29,6 @@ const PG_CATALOG_ID: i32 = 11;
 /// The name of a type in Arrow, in SQL, and in PostgreSQL.
 type TypeNames = (&'static str, &'static str, &'static str);
 
-/// The types of columns.
 const COLUMN_TYPES: [TypeNames; 12] = [
     ("Binary", "bytea", "bytea"),
     ("Boolean", "boolean", "bool"),

@@ -60,7 +60,6 @@ const VARIABLES: [(&str, &str, bool); 36] = [
     ("transaction_read_only", "off", false),
 ];
 
-/// The variables of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionVariables {
     values: BTreeMap<&'static str, String>,
@@ -70,9 +69,6 @@ pub(crate) struct SessionVariables {
 
 impl SessionVariables {
     /// Takes the values of a startup message. Unknown names are ignored, because drivers add some of their own.
-    ///
-    /// # Errors
-    /// A value is invalid.
     pub(crate) fn from_startup(
         user: &str,
         mut parameters: BTreeMap<String, String>,
@@ -128,9 +124,6 @@ impl SessionVariables {
     }
 
     /// Returns the value of a variable.
-    ///
-    /// # Errors
-    /// The variable is unknown.
     pub(crate) fn get(&self, name: &str) -> Result<&str, SqlError> {
         let (key, default, _) = known(name).ok_or_else(|| unknown(name))?;
         Ok(self.value(key, default))

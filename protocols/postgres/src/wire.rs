@@ -204,7 +204,6 @@ impl Wire {
         !self.input.is_empty()
     }
 
-    /// Returns the stream.
     pub(crate) fn into_stream(self) -> Box<dyn ByteStream> {
         self.stream
     }

@@ -27,7 +27,6 @@ use crate::{
     receive_buffer::{BufferMemory, ReceiveBuffer, ReceivedLines},
 };
 
-/// The limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
     /// Maximum bytes of a line.
@@ -113,7 +112,6 @@ struct Connection<S> {
 /// A write in progress. Returns the number of lines of the connection that are stored or skipped.
 type WriteTask = JoinHandle<Result<u64, CloseReason>>;
 
-/// An event of a connection.
 enum ConnectionEvent {
     Written(Result<u64, CloseReason>),
     Read(io::Result<usize>),

@@ -25,7 +25,6 @@ const ARRAY: u8 = 14;
 const DECIMAL: u8 = 23;
 /// Type of the elements of an array: a double.
 const DOUBLE_ELEMENT: u8 = 10;
-/// Bytes of a double.
 const DOUBLE_BYTES: usize = 8;
 /// Bytes of the length of a dimension.
 const LENGTH_BYTES: usize = 4;

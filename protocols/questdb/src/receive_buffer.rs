@@ -98,7 +98,6 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Returns all bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

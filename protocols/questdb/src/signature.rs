@@ -15,7 +15,6 @@ use p256::{
     ecdsa::{Signature, VerifyingKey, signature::Verifier},
 };
 
-/// Bytes of a challenge.
 pub(crate) const CHALLENGE_BYTES: usize = 512;
 
 /// Maximum bytes of a signature in base64.

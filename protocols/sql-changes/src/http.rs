@@ -42,7 +42,6 @@ struct StatementRequest<P> {
     params: Option<P>,
 }
 
-/// The answer to a statement.
 #[derive(Debug, Serialize)]
 struct StatementAnswer {
     statement: &'static str,

@@ -64,9 +64,6 @@ pub(crate) fn decoded_bytes(batch: &RecordBatch) -> usize {
 }
 
 /// Adds the rows of a table to a body.
-///
-/// # Errors
-/// Arrow cannot encode them.
 pub(crate) fn push_table(
     body: &mut Vec<u8>,
     table: &str,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, words};
 
 /// The content of the table, as queries return it.
 fn content(server: &ServerClient, database: &str) -> Vec<Value> {
@@ -18,26 +18,6 @@ fn status(server: &ServerClient, (method, path, body): (&str, &str, &str)) -> u1
     Reply::receive(request).unwrap().status
 }
 
-/// Returns a client with a token that the command creates.
-fn client_with(server: &ServerClient, admin: &str, permission: &str) -> ServerClient {
-    let created = neap(&[
-        "create",
-        "token",
-        "--name",
-        permission,
-        "--permission",
-        permission,
-        "--format",
-        "json",
-        "--host",
-        server.url(),
-        "--token",
-        admin,
-    ]);
-    let created: Value = serde_json::from_str(&created.succeeded()).unwrap();
-    server.with_token(created["token"].as_str().unwrap())
-}
-
 /// A server with the databases `home`, which keeps earlier rows, and `other`, which replaces them. Both have the table `t`.
 struct HomeFixture {
     server: NeapProcess,
@@ -48,17 +28,8 @@ impl HomeFixture {
     fn new() -> Self {
         let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
         let admin = server.first_token();
-        let created = neap(&[
-            "create",
-            "database",
-            "home",
-            "--on-duplicate",
-            "keep",
-            "--host",
-            server.url(),
-            "--token",
-            &admin,
-        ]);
+        let create = format!("create database home --on-duplicate keep --token {admin}");
+        let created = server.run_command(&words(&create));
         created.succeeded();
         let fixture = Self { server, admin };
         for database in ["home", "other"] {
@@ -72,7 +43,8 @@ impl HomeFixture {
     }
 
     fn client_with(&self, permission: &str) -> ServerClient {
-        client_with(&self.server, &self.admin, permission)
+        let token = self.server.create_token(&self.admin, permission);
+        self.server.with_token(&token)
     }
 }
 
@@ -158,11 +130,7 @@ fn a_token_that_appends_is_refused_where_rows_replace_others() {
     let request = appender.request("POST", path).body("t,room=hall v=2 1");
     let refused = Reply::receive(request).unwrap();
     assert_eq!(refused.status, 403, "{}", refused.text());
-    assert!(
-        refused.text().contains("on-duplicate: replace"),
-        "{}",
-        refused.text()
-    );
+    assert_contains!(refused.text(), "on-duplicate: replace");
     let rows = content(&home.administrator(), "other");
     assert_eq!(rows, [json!({ "room": "attic", "v": 1.0 })]);
     // Its rows may have been merged already.

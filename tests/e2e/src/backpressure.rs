@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
+use crate::harness::{
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap, wait_for,
+};
 
 /// Maximum time until writers know the backlog that a flusher has published.
 const MAX_BACKLOG_DELAY: Duration = Duration::from_secs(15);
@@ -66,11 +68,7 @@ fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
         });
         assert_eq!(refused.status, 503, "{}", refused.text());
         assert_eq!(refused.header("retry-after"), Some("5"));
-        assert!(
-            refused.text().contains("too many segments"),
-            "{}",
-            refused.text()
-        );
+        assert_contains!(refused.text(), "too many segments");
         let delete = writer
             .request("POST", "/api/v3/delete_rows")
             .header("content-type", "application/json");

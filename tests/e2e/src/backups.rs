@@ -10,17 +10,12 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, Reply, StoreFixture, neap, wait_for};
 
 /// Maximum duration of a backup or a restore: the waits of network stores, on a busy machine.
 const JOB: Duration = Duration::from_secs(180);
 
 const SERIES: &str = "SELECT host, count(*) AS n, max(v) AS v FROM m GROUP BY host ORDER BY host";
-
-fn command(server: &NeapProcess, arguments: &[&str]) -> CommandOutput {
-    let host = ["--host", server.url()];
-    neap(&[arguments, &host[..]].concat())
-}
 
 /// Waits for the end of a job, and returns its status.
 fn ended(server: &NeapProcess, path: &str) -> Value {
@@ -34,14 +29,14 @@ fn ended(server: &NeapProcess, path: &str) -> Value {
 
 fn back_up(server: &NeapProcess, name: &str, more: &[&str]) {
     let create = ["create", "backup", "--name", name];
-    command(server, &[&create[..], more].concat()).succeeded();
+    server.run_command(&[&create[..], more].concat()).succeeded();
     let job = ended(server, &format!("/api/v3/enterprise/backup/{name}"));
     assert_eq!(job["status"], "completed", "{job}");
 }
 
 fn restore(server: &NeapProcess, more: &[&str]) -> Value {
     let create = ["create", "restore", "--yes"];
-    let started = command(server, &[&create[..], more].concat());
+    let started = server.run_command(&[&create[..], more].concat());
     assert_eq!(started.status, Some(0), "{}", started.err);
     assert!(
         started.err.starts_with("Retention is off"),
@@ -106,14 +101,14 @@ fn a_backup_under_load_is_restored_in_place_and_beside() {
         assert_eq!(server.query("db", SERIES), beside, "{}", place.name);
         let other = json!({ "host": "a", "n": 1, "v": 7 });
         assert_eq!(server.query("other", SERIES), [other]);
-        let listed = command(&server, &["show", "databases", "--format", "json"]).succeeded();
+        let listed = server.run_command(&["show", "databases", "--format", "json"]).succeeded();
         assert!(!listed.contains("later"), "{listed}");
         assert!(!listed.contains("monday"), "{listed}");
         // The restored database is written to and checked like every other.
         server.write("db", "m,host=c v=1i 1\n");
         assert_eq!(server.query("db", SERIES).len(), 2);
         neap(&place.after(&["fsck", "--full"])).succeeded();
-        let deleted = command(&server, &["delete", "backup", "--name", "monday", "--yes"]);
+        let deleted = server.run_command(&["delete", "backup", "--name", "monday", "--yes"]);
         deleted.succeeded();
         assert_eq!(server.query("db", SERIES).len(), 2);
     }
@@ -143,12 +138,9 @@ fn a_chain_at_another_place_restores_in_a_new_cluster_and_damage_is_found() {
         back_up(&server, "full", &["--to", &there]);
         server.write("db", "m,host=b v=2i 2\n");
         back_up(&server, "next", &["--incremental", "--parent", "full"]);
-        let refused = command(&server, &["delete", "backup", "--name", "full", "--yes"]);
+        let refused = server.run_command(&["delete", "backup", "--name", "full", "--yes"]);
         refused.failed(1);
-        let elsewhere = command(
-            &server,
-            &["create", "backup", "--name", "x", "--to", "/etc"],
-        );
+        let elsewhere = server.run_command(&["create", "backup", "--name", "x", "--to", "/etc"]);
         elsewhere.failed(1);
 
         let fresh = StoreFixture::directory();

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{CommandOutput, NeapProcess, ServerClient, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, assert_contains, wait_for, words};
 
 /// The time that an import may take.
 const IMPORT_LIMIT: Duration = Duration::from_secs(60);
@@ -13,11 +13,6 @@ const IMPORT_LIMIT: Duration = Duration::from_secs(60);
 const LINES: &str = "rooms,room=a temp=1.5,n=1i 1767225600\n\
     rooms,room=b temp=2.5,n=2i 1767225601\n\
     rooms,room=a temp=3.5,n=3i 1767312000\n";
-
-/// Runs a command against a server.
-fn run(server: &ServerClient, arguments: &[&str]) -> CommandOutput {
-    neap(&[arguments, &["--host", server.url()]].concat())
-}
 
 fn json_of(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|error| {
@@ -28,7 +23,7 @@ fn json_of(bytes: &[u8]) -> Value {
 /// Waits until all jobs of a server are imported, and returns them.
 fn imported(server: &ServerClient, number: usize) -> Vec<Value> {
     wait_for("imported files", IMPORT_LIMIT, || {
-        let list = run(server, &["import", "list", "--format", "json"]).succeeded();
+        let list = server.run_command(&["import", "list", "--format", "json"]).succeeded();
         let jobs: Vec<Value> = serde_json::from_str(&list).unwrap();
         let is_done = jobs.iter().all(|job| job["status"] == "imported");
         (jobs.len() == number && is_done).then_some(jobs)
@@ -41,7 +36,7 @@ fn save_query(server: &ServerClient, path: &Path, sql: &str) {
     let query = [
         "query", "-d", "home", "--format", "parquet", "-o", path, sql,
     ];
-    run(server, &query).succeeded();
+    server.run_command(&query).succeeded();
 }
 
 #[test]
@@ -49,18 +44,9 @@ fn requests_delete_rows_at_once_and_can_not_be_aborted() {
     let server = NeapProcess::serve(&StoreFixture::memory());
     server.write("home", LINES);
     let rows = || server.query("home", "SELECT n FROM rooms ORDER BY n");
-    let delete = [
-        "delete",
-        "rows",
-        "-d",
-        "home",
-        "-t",
-        "rooms",
-        "-y",
-        "--max-time",
-    ];
+    let delete = words("delete rows -d home -t rooms -y --max-time");
     let before = ["2026-01-02T00:00:00Z", "--predicate", "room = \"a\""];
-    let output = run(&server, &[&delete[..], &before].concat()).succeeded();
+    let output = server.run_command(&[&delete[..], &before].concat()).succeeded();
     assert_eq!(
         output,
         "Rows of \"home\".\"rooms\" deleted successfully (request 1)\n"
@@ -75,27 +61,12 @@ fn requests_delete_rows_at_once_and_can_not_be_aborted() {
         "disposition": "pending",
     });
     assert_eq!(server.query("home", shown), [request]);
-    let message = run(&server, &["cancel", "row-delete", "1"]).failed(1);
-    assert!(
-        message.contains("is pending and can't be aborted"),
-        "{message}"
-    );
-    let message = run(&server, &["cancel", "row-delete", "2"]).failed(1);
-    assert!(
-        message.contains("row delete request not found: 2"),
-        "{message}"
-    );
-    let all = [
-        "delete",
-        "rows",
-        "-d",
-        "home",
-        "-t",
-        "rooms",
-        "-y",
-        "--all-time",
-    ];
-    run(&server, &all).succeeded();
+    let message = server.run_command(&["cancel", "row-delete", "1"]).failed(1);
+    assert_contains!(message, "is pending and can't be aborted");
+    let message = server.run_command(&["cancel", "row-delete", "2"]).failed(1);
+    assert_contains!(message, "row delete request not found: 2");
+    let all = words("delete rows -d home -t rooms -y --all-time");
+    server.run_command(&all).succeeded();
     assert_eq!(rows(), Vec::<Value>::new());
     let listed = json_of(&server.get("/api/v3/row_delete_requests?min_sequence=2").bytes);
     assert_eq!(listed[0]["delete_predicate"], "");
@@ -115,7 +86,7 @@ fn files_of_a_folder_become_jobs_and_rows() {
     let place = folder.path().to_str().unwrap();
     let upload = ["import", "upload", "-d", "home", "-t", "copy", place];
     let types = ["--column", "room:tag", "--column", "n:f64"];
-    let output = run(&server, &[&upload[..], &types].concat()).succeeded();
+    let output = server.run_command(&[&upload[..], &types].concat()).succeeded();
     assert_eq!(output.lines().count(), 2, "{output}");
     let jobs = imported(&server, 2);
     assert!(jobs.iter().all(|job| job["table_name"] == "copy"));
@@ -129,18 +100,10 @@ fn files_of_a_folder_become_jobs_and_rows() {
         ]
     );
     let missing = ["import", "upload", "-d", "nope", "-t", "copy", place];
-    let output = run(&server, &missing);
+    let output = server.run_command(&missing);
     assert_eq!(output.status, Some(1));
-    assert!(
-        output.err.contains("Database not found nope"),
-        "{}",
-        output.err
-    );
-    assert!(
-        output.err.contains("2 of 2 files were not uploaded"),
-        "{}",
-        output.err
-    );
+    assert_contains!(output.err, "Database not found nope");
+    assert_contains!(output.err, "2 of 2 files were not uploaded");
 }
 
 #[test]
@@ -168,7 +131,7 @@ fn files_of_an_object_store_are_read_by_the_command() {
         upload.extend(["--source-opt", option]);
     }
     upload.extend(["--column", "room:tag"]);
-    run(&server, &upload).succeeded();
+    server.run_command(&upload).succeeded();
     assert_eq!(imported(&server, 1)[0]["imported_rows"], 3);
     let count = server.query("home", "SELECT count(*) AS n FROM copy");
     assert_eq!(count, [json!({ "n": 3 })]);
@@ -195,11 +158,9 @@ fn days_are_exported_as_files_that_can_be_imported() {
     let file = folder.path().join("day.parquet");
     fs::write(&file, &archive.bytes[512..512 + size]).unwrap();
     let place = file.to_str().unwrap();
-    run(
-        &server,
-        &["import", "upload", "-d", "home", "-t", "day", place],
-    )
-    .succeeded();
+    server
+        .run_command(&["import", "upload", "-d", "home", "-t", "day", place])
+        .succeeded();
     imported(&server, 1);
     let rows = server.query("home", "SELECT room, n FROM day ORDER BY n");
     let expected = [

@@ -11,7 +11,7 @@ use reqwest::{Certificate, blocking::Client};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, StoreFixture, wait_for};
+use crate::harness::{NeapProcess, Reply, StoreFixture, assert_contains, wait_for};
 
 /// Maximum wait of a test for an effect on a connection.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ fn incomplete_heads_and_bodies_time_out_while_others_are_served() {
     );
     let answer = all_of(&mut body);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("did not arrive within 2 s"), "{answer}");
+    assert_contains!(answer, "did not arrive within 2 s");
     // The server also closes an idle keep-alive connection.
     let mut idle = connect(&neap);
     idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -101,7 +101,7 @@ fn heads_that_are_too_large_are_refused() {
     let head = format!("GET /health?{path} HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = exchange(&neap, head.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 414 "), "{answer}");
-    assert!(answer.contains("send the query in the body"), "{answer}");
+    assert_contains!(answer, "send the query in the body");
     let sql = format!("SELECT '{}' AS x", "y".repeat(30_000));
     neap.write("d", "m v=1 1");
     assert_eq!(neap.query("d", &sql).len(), 1);
@@ -198,8 +198,8 @@ fn incomplete_bodies_do_not_block_other_requests() {
     );
     let answer = all_of(&mut halves[0]);
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
-    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    assert!(answer.contains("with incomplete bodies"), "{answer}");
+    assert_contains!(answer, "retry-after: 1\r\n");
+    assert_contains!(answer, "with incomplete bodies");
     for source in [[127, 0, 0, 1], [127, 0, 0, 2]] {
         let client =
             Client::builder().local_address(std::net::IpAddr::from(source)).build().unwrap();
@@ -239,7 +239,7 @@ fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
         let mut lines = log.lines();
         lines.find(|line| line.contains(&id) && line.contains("204")).map(str::to_owned)
     });
-    assert!(line.contains("_admin"), "{line}");
+    assert_contains!(line, "_admin");
     let log = neap.log();
     for secret in [token, &encoded, "p=apiv3", "u=somebody", "apiv3_wrong"] {
         assert!(!log.contains(secret), "{secret}");

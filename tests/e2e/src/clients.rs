@@ -30,7 +30,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 
 pub(crate) use self::{other_databases::installed, test_program::TestProgram};
-use crate::harness::{NeapProcess, StoreFixture, neap_binary, repository};
+use crate::harness::{NeapProcess, StoreFixture, neap_binary, repository, tests};
 
 /// The database of requests without a database.
 const DEFAULT_DATABASE: &str = "quest";
@@ -140,59 +140,18 @@ fn guides() -> Option<PathBuf> {
     Some(folder)
 }
 
-#[test]
-fn influxdb_client_writes_and_deletes() {
-    run(TestProgram::python("test_influxdb_client"));
-}
-
-#[test]
-fn influxdb_client_administers_buckets_and_tokens() {
-    run(TestProgram::python("test_influxdb_client_resources"));
-}
-
-#[test]
-fn influxdb_client_queries_in_flux() {
-    run(TestProgram::python("test_influxdb_client_queries"));
-}
-
-#[test]
-fn the_interfaces_of_influxdb_2_for_javascript_administer() {
-    run(TestProgram::node("influxdb2_apis.test.js"));
-}
-
-#[test]
-fn dashboards_of_grafana_query() {
-    run(TestProgram::python("test_grafana_dashboards"));
-}
-
-#[test]
-fn influxdb_writes_queries_and_drops() {
-    run(TestProgram::python("test_influxdb"));
-}
-
-#[test]
-fn questdb_writes_over_http() {
-    run(TestProgram::python("test_questdb"));
-}
-
-#[test]
-fn influxdb3_python_writes() {
-    run(TestProgram::python("test_influxdb3_python"));
-}
-
-#[test]
-fn influxdb3_python_writes_batches() {
-    run(TestProgram::python("test_influxdb3_python_batches"));
-}
-
-#[test]
-fn influxdb3_python_writes_files() {
-    run(TestProgram::python("test_influxdb3_python_files"));
-}
-
-#[test]
-fn influxdb3_python_queries() {
-    run(TestProgram::python("test_influxdb3_python_queries"));
+tests! {
+    influxdb_client_writes_and_deletes => run(TestProgram::python("test_influxdb_client"));
+    influxdb_client_administers_buckets_and_tokens => run(TestProgram::python("test_influxdb_client_resources"));
+    influxdb_client_queries_in_flux => run(TestProgram::python("test_influxdb_client_queries"));
+    the_interfaces_of_influxdb_2_for_javascript_administer => run(TestProgram::node("influxdb2_apis.test.js"));
+    dashboards_of_grafana_query => run(TestProgram::python("test_grafana_dashboards"));
+    influxdb_writes_queries_and_drops => run(TestProgram::python("test_influxdb"));
+    questdb_writes_over_http => run(TestProgram::python("test_questdb"));
+    influxdb3_python_writes => run(TestProgram::python("test_influxdb3_python"));
+    influxdb3_python_writes_batches => run(TestProgram::python("test_influxdb3_python_batches"));
+    influxdb3_python_writes_files => run(TestProgram::python("test_influxdb3_python_files"));
+    influxdb3_python_queries => run(TestProgram::python("test_influxdb3_python_queries"));
 }
 
 #[test]
@@ -232,52 +191,15 @@ fn the_sdk_of_the_model_context_protocol_calls_every_tool() {
         .run(server.folder());
 }
 
-#[test]
-fn pyarrow_flight_queries() {
-    run(TestProgram::python("test_flight_queries"));
-}
-
-#[test]
-fn pyarrow_flight_executes_prepared_statements() {
-    run(TestProgram::python("test_flight_prepared"));
-}
-
-#[test]
-fn pyarrow_flight_reads_and_writes_every_type() {
-    run(TestProgram::python("test_flight_types"));
-}
-
-#[test]
-fn pyarrow_flight_writes() {
-    run(TestProgram::python("test_flight_put"));
-}
-
-#[test]
-fn pyarrow_flight_reads_large_and_abandoned_answers_with_many_clients() {
-    run(TestProgram::python("test_flight_streams"));
-}
-
-#[test]
-fn adbc_queries() {
-    run(TestProgram::python("test_adbc_flightsql"));
-}
-
-#[test]
-fn adbc_ingests() {
-    run(TestProgram::python("test_adbc_ingest"));
-}
-
-#[test]
-fn flightsql_dbapi_queries_as_superset_does() {
-    run(TestProgram::python("test_flightsql_dbapi"));
-}
-
-#[test]
-fn clients_for_python_use_tls() {
-    run_with_tls(TestProgram::python("test_tls"));
-}
-
-#[test]
-fn the_client_for_javascript_uses_tls() {
-    run_with_tls(TestProgram::node("tls.test.js"));
+tests! {
+    pyarrow_flight_queries => run(TestProgram::python("test_flight_queries"));
+    pyarrow_flight_executes_prepared_statements => run(TestProgram::python("test_flight_prepared"));
+    pyarrow_flight_reads_and_writes_every_type => run(TestProgram::python("test_flight_types"));
+    pyarrow_flight_writes => run(TestProgram::python("test_flight_put"));
+    pyarrow_flight_reads_large_and_abandoned_answers_with_many_clients => run(TestProgram::python("test_flight_streams"));
+    adbc_queries => run(TestProgram::python("test_adbc_flightsql"));
+    adbc_ingests => run(TestProgram::python("test_adbc_ingest"));
+    flightsql_dbapi_queries_as_superset_does => run(TestProgram::python("test_flightsql_dbapi"));
+    clients_for_python_use_tls => run_with_tls(TestProgram::python("test_tls"));
+    the_client_for_javascript_uses_tls => run_with_tls(TestProgram::node("tls.test.js"));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap};
+use crate::harness::{CommandOutput, NeapProcess, StoreFixture, assert_contains, neap};
 
 fn update(server: &NeapProcess, options: &[&str]) -> CommandOutput {
     let command = [
@@ -43,14 +43,11 @@ fn a_directory_and_a_class_of_another_cloud_are_refused_with_the_reason() {
     let server = NeapProcess::serve(&directory);
     server.write("db", "m v=1 1");
     let refused = update(&server, &GLACIER).failed(1);
-    assert!(refused.contains("has no storage classes"), "{refused}");
+    assert_contains!(refused, "has no storage classes");
     let s3 = StoreFixture::neap_s3_server();
     let over_s3 = NeapProcess::serve(&s3);
     over_s3.write("db", "m v=1 1");
     let other = ["--cold-after", "90d", "--cold-class", "NEARLINE"];
     let named = update(&over_s3, &other).failed(1);
-    assert!(
-        named.contains("no storage class NEARLINE, but STANDARD_IA"),
-        "{named}"
-    );
+    assert_contains!(named, "no storage class NEARLINE, but STANDARD_IA");
 }

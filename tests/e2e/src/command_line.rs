@@ -9,7 +9,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::{
-    CommandOutput, NeapProcess, StoreFixture, neap, neap_binary, neap_with_input, wait_for,
+    CommandOutput, NeapProcess, StoreFixture, assert_contains, neap, neap_binary, neap_with_input,
+    wait_for,
 };
 
 const LINES: &str = "cpu,host=a usage=0.5,n=3i 1700000000\ncpu,host=b usage=1.5 1700000000\n";
@@ -46,7 +47,6 @@ impl CommandFixture {
         neap_with_input(&arguments, input.as_bytes())
     }
 
-    /// Creates a file with this text.
     fn file(&self, name: &str, text: &str) -> String {
         let path = self.files.path().join(name);
         fs::write(&path, text).unwrap();
@@ -501,7 +501,7 @@ fn invalid_command_lines_have_a_separate_exit_status() {
         ),
     ] {
         let text = neap(arguments).failed(2);
-        assert!(text.contains(reason), "{text}");
+        assert_contains!(text, reason);
     }
     let stage = CommandFixture::new();
     let address = stage.server.url().strip_prefix("http://").unwrap();

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{NeapProcess, ServerClient, StoreFixture, neap, pause},
+    harness::{NeapProcess, ServerClient, StoreFixture, neap, pause, words},
     parquet_objects::check_readable,
 };
 
@@ -108,15 +108,8 @@ fn compact_rounds(place: &StoreFixture, over: &AtomicBool) {
 }
 
 fn compact(place: &StoreFixture) {
-    let settle = [
-        "--settle-after",
-        "0s",
-        "--time-travel",
-        "1m",
-        "--query-timeout",
-        "30s",
-    ];
-    let arguments = [place.after(&["compact"]), settle.to_vec()].concat();
+    let settle = words("--settle-after 0s --time-travel 1m --query-timeout 30s");
+    let arguments = [place.after(&["compact"]), settle].concat();
     let output = neap(&arguments);
     assert_eq!(output.status, Some(0), "{}{}", output.out, output.err);
 }

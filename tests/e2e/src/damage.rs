@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap};
+use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, assert_contains, neap};
 
 /// The bytes of a segment before its header: the envelope, and the length of the header.
 const ENVELOPE: usize = 28;
@@ -114,27 +114,27 @@ fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
     let error = stage.failure("a");
     assert!(error.contains(&key) && error.contains("'a'"), "{error}");
     let found = stage.damage(&[]);
-    assert!(found.contains(&key), "{found}");
+    assert_contains!(found, &key);
 
     stage.on_store(&["compact"]).succeeded();
     stage.server().write("db", "a,k=z v=9 9\nb,k=z v=9 9\n");
     assert_eq!(stage.count("b"), 3);
     let error = stage.failure("a");
     let expected = format!("'{key}' is damaged: 2 rows of table 'a'");
-    assert!(error.contains(&expected), "{error}");
+    assert_contains!(error, &expected);
     let ready = stage.server().get("/ready");
     assert_eq!(ready.status, 200);
-    assert!(ready.text().contains(&key), "{}", ready.text());
+    assert_contains!(ready.text(), &key);
     assert_eq!(stage.damaged_objects(), "neap_damaged_objects 1");
     let found = stage.damage(&[]);
-    assert!(found.contains(&key), "{found}");
+    assert_contains!(found, &key);
 
     let shown = stage.damage(&["--quarantine", &key]);
     let lost = "2 rows of table \"a\" from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z";
-    assert!(shown.contains(lost), "{shown}");
+    assert_contains!(shown, lost);
     stage.failure("a");
     let done = stage.on_store(&["fsck", "--repair", "--quarantine", &key]).succeeded();
-    assert!(done.contains(&format!("quarantined {key}")), "{done}");
+    assert_contains!(done, &format!("quarantined {key}"));
     assert_eq!((stage.count("a"), stage.count("b")), (2, 3));
     let versions = "SELECT quarantined FROM system.versions WHERE quarantined IS NOT NULL";
     assert_eq!(
@@ -165,12 +165,12 @@ fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
     stage.flip(&path, ENVELOPE + 10);
     for table in ["a", "b"] {
         let error = stage.failure(table);
-        assert!(error.contains(&key), "{error}");
+        assert_contains!(error, &key);
     }
     let stopped = stage.on_store(&["compact"]);
-    assert!(stopped.err.contains(&key), "{}", stopped.err);
+    assert_contains!(stopped.err, &key);
     let found = stage.damage(&[]);
-    assert!(found.contains(&key), "{found}");
+    assert_contains!(found, &key);
 
     stage.on_store(&["fsck", "--repair", "--quarantine", &key]).succeeded();
     assert_eq!((stage.count("a"), stage.count("b")), (2, 1));
@@ -190,15 +190,15 @@ fn a_damaged_section_is_quarantined_alone() {
     stage.flip(&path, 10);
     assert_eq!(stage.count("b"), 2);
     let found = stage.damage(&["--full"]);
-    assert!(found.contains(&key), "{found}");
+    assert_contains!(found, &key);
     let done = stage
         .on_store(&["fsck", "--full", "--repair", "--quarantine", &key])
         .succeeded();
     let lost = format!("quarantined {key}@0 (\"db\"): lost are 3 rows of table \"a\"");
-    assert!(done.contains(&lost), "{done}");
+    assert_contains!(done, &lost);
     assert_eq!((stage.count("a"), stage.count("b")), (0, 2));
     let other = stage.key(&stage.objects("tail/1").remove(0));
     let refused = stage.on_store(&["fsck", "--repair", "--quarantine", &other]);
-    assert!(refused.err.contains("does not name"), "{}", refused.err);
+    assert_contains!(refused.err, "does not name");
     assert!(path.exists());
 }

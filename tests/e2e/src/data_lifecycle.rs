@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     CATALOG_AGE, CommandOutput, NeapProcess, Reply, STAMP, ServerClient, StoreFixture, neap, pause,
+    words,
 };
 
 const HOUR: u64 = 3_600;
@@ -36,13 +37,12 @@ impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
         }
     }
 
-    /// Returns the server.
     pub(crate) fn into_server(self) -> S {
         self.server
     }
 
     fn run(&self, arguments: &[&str]) -> CommandOutput {
-        neap(&[arguments, &["--host", self.server.url()]].concat())
+        self.server.run_command(arguments)
     }
 
     /// Writes lines ordered after all previous requests, because with several instances only stamps guarantee the
@@ -182,37 +182,15 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
         let rows = stage.rows(&format!("SELECT count(*) AS n FROM {table}"));
         rows[0]["n"].as_u64().unwrap()
     };
-    let update = [
-        "update",
-        "database",
-        "-d",
-        "db",
-        "--retention-period",
-        "24h",
-    ];
+    let update = words("update database -d db --retention-period 24h");
     stage.run(&update).succeeded();
-    let update = [
-        "update",
-        "table",
-        "kept",
-        "-d",
-        "db",
-        "--retention-period",
-        "10d",
-    ];
+    let update = words("update table kept -d db --retention-period 10d");
     stage.run(&update).succeeded();
     // An instance may use its copy of the catalog for a while.
     pause(CATALOG_AGE);
     assert_eq!((count("m"), count("kept")), (1, 2));
     stage.compact(&[]);
-    let update = [
-        "update",
-        "database",
-        "-d",
-        "db",
-        "--retention-period",
-        "none",
-    ];
+    let update = words("update database -d db --retention-period none");
     stage.run(&update).succeeded();
     pause(CATALOG_AGE);
     assert_eq!(

@@ -5,7 +5,9 @@ use std::{fs, path::PathBuf, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap, pause};
+use crate::harness::{
+    CommandOutput, NeapProcess, Reply, StoreFixture, assert_contains, neap, pause,
+};
 
 /// A compaction that keeps no objects for running queries, because there are none.
 const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-timeout", "0s"];
@@ -187,16 +189,13 @@ fn damage_is_found_and_unaffected_queries_continue() {
 fn a_time_travel_period_that_queries_may_outlive_is_refused() {
     let stage = EarlierStatesFixture::new();
     let refused = stage.on_store(&["compact", "--time-travel", "9m"]).failed(1);
-    assert!(
-        refused.contains("--time-travel 540 s is too short for queries of up to 300 s"),
-        "{refused}"
+    assert_contains!(
+        refused,
+        "--time-travel 540 s is too short for queries of up to 300 s"
     );
     let serve = ["serve", "--time-travel", "1m", "--query-timeout", "31s"];
     let refused = neap(&StoreFixture::directory().after(&serve)).failed(1);
-    assert!(
-        refused.contains("--time-travel 60 s is too short"),
-        "{refused}"
-    );
+    assert_contains!(refused, "--time-travel 60 s is too short");
     stage.on_store(&COMPACT_AT_ONCE).succeeded();
 }
 
@@ -207,7 +206,7 @@ fn unknown_files_are_reported_and_not_changed() {
     let alien = stage.place.folder().join("data/1/notes.txt");
     fs::write(&alien, "mine").unwrap();
     let report = stage.on_store(&["fsck"]).succeeded();
-    assert!(report.contains("notes.txt"), "{report}");
+    assert_contains!(report, "notes.txt");
     stage.on_store(&COMPACT_AT_ONCE).succeeded();
     stage.on_store(&["fsck", "--repair"]).succeeded();
     assert_eq!(fs::read(&alien).unwrap(), b"mine");

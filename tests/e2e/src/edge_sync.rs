@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, neap_binary, pause,
-    program, wait_for,
+    CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap,
+    neap_binary, pause, program, wait_for,
 };
 
 /// Maximum time until rows are shipped, which may include a flush at both sides.
@@ -142,7 +142,7 @@ fn sites_ship_rows_and_deletes_to_one_database_each_with_its_token() {
     // A token of a site ships this site, and does nothing else.
     let foreign = neap(&two.arguments("plant-2", central.url(), Some(&token_one)));
     assert_eq!(foreign.status, Some(1));
-    assert!(foreign.err.contains("403"), "{}", foreign.err);
+    assert_contains!(foreign.err, "403");
     let holder = central.with_token(&token_one);
     let written = holder.try_write("plants", "oven,site=plant-2 celsius=0 1", None);
     assert_eq!(written.unwrap().status, 403);
@@ -154,7 +154,7 @@ fn sites_ship_rows_and_deletes_to_one_database_each_with_its_token() {
     other.server.write("line", "oven,unit=z celsius=1 1");
     let refused = neap(&other.arguments("plant-1", central.url(), Some(&token_one)));
     assert_eq!(refused.status, Some(1));
-    assert!(refused.err.contains("another database"), "{}", refused.err);
+    assert_contains!(refused.err, "another database");
     assert_eq!(admin.query("plants", sql), expected);
 }
 
@@ -202,7 +202,7 @@ fn rows_that_were_flushed_before_are_left_out_only_on_request() {
     let arguments = site.arguments("plant-1", central.url(), None);
     let refused = neap(&arguments);
     assert_eq!(refused.status, Some(1));
-    assert!(refused.err.contains("export"), "{}", refused.err);
+    assert_contains!(refused.err, "export");
     let skipping = neap(&[&arguments[..], &["--skip-history".to_owned()][..]].concat());
     assert_eq!(skipping.status, Some(0), "{}", skipping.err);
     let shipped = central.query("plants", "SELECT celsius FROM oven");

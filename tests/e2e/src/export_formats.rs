@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap};
+use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, assert_contains, neap};
 
 /// Rows of three days with every type, and texts that need escapes.
 const LINES: &str = r#"soil,bed=herbs moisture=38.5,count=-9223372036854775808i,size=18446744073709551615u,ok=true,note="a \"b\", \\ c" 1767225600000000000
@@ -242,7 +242,7 @@ fn an_interrupted_export_continues_with_the_state_it_began_with() {
     assert!(!out.join(".partial").exists());
     let refused = format!("export -d garden --format csv -o {}", out.display());
     let err = server.run(&refused).failed(1);
-    assert!(err.contains("has an export with another format"), "{err}");
+    assert_contains!(err, "has an export with another format");
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn a_time_range_and_a_query_select_rows() {
         folder.path().display()
     );
     let err = server.run(&other).failed(1);
-    assert!(err.contains("table not found: nothing"), "{err}");
+    assert_contains!(err, "table not found: nothing");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, gzip, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, gzip};
 
 const CSV: &str = "time,host,usage,n\n\
     2026-01-01T00:00:00Z,a,0.5,1\n\
@@ -216,25 +216,6 @@ fn an_upload_needs_the_permission_to_write() {
     for database in ["d", "other"] {
         server.with_token(&admin).write(database, "known v=1i 1");
     }
-    let token = |permission: &str| {
-        let name = permission.replace(':', "-");
-        let create = [
-            "create",
-            "token",
-            "--host",
-            server.url(),
-            "--token",
-            &admin,
-            "--permission",
-            permission,
-            "--name",
-            &name,
-            "--format",
-            "json",
-        ];
-        let created: Value = serde_json::from_str(&neap(&create).succeeded()).unwrap();
-        created["token"].as_str().unwrap().to_owned()
-    };
     let query = "db=d&table=cpu&format=csv";
     for (permission, status) in [
         ("db:d:read", 403),
@@ -242,7 +223,7 @@ fn an_upload_needs_the_permission_to_write() {
         ("db:d:write", 204),
         ("db:d:append", 403),
     ] {
-        let client = server.with_token(&token(permission));
+        let client = server.with_token(&server.create_token(&admin, permission));
         let reply = upload(&client, query, None, CSV.as_bytes());
         assert_eq!(reply.status, status, "{permission}: {}", reply.text());
     }
@@ -257,16 +238,8 @@ fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_it() {
     let query = "db=d&table=cpu&format=csv";
     let refused = upload(&server, query, None, file.as_bytes());
     assert_eq!(refused.status, 400);
-    assert!(
-        refused.text().contains("9 of 10 rows"),
-        "{}",
-        refused.text()
-    );
-    assert!(
-        refused.text().contains("columns with texts: 'host'"),
-        "{}",
-        refused.text()
-    );
+    assert_contains!(refused.text(), "9 of 10 rows");
+    assert_contains!(refused.text(), "columns with texts: 'host'");
     let path = format!("/api/v3/write_file?{query}");
     let request = server.request("POST", &path).header("x-neap-allow-duplicates", "true");
     let allowed = Reply::receive(request.body(file.clone())).unwrap();

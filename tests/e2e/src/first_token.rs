@@ -5,7 +5,9 @@ use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
+use crate::harness::{
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap, wait_for,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -34,8 +36,8 @@ fn token_file(folder: &TempDir, name: &str) -> (String, String) {
 fn a_server_without_tokens_refuses_requests_and_explains_how_to_create_one() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
     let log = neap.log();
-    assert!(log.contains("There is no token yet"), "{log}");
-    assert!(log.contains("neap create token --host"), "{log}");
+    assert_contains!(log, "There is no token yet");
+    assert_contains!(log, "neap create token --host");
     assert_eq!(neap.get("/health").status, 401);
     let created = Reply::receive(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();

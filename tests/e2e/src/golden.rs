@@ -11,7 +11,7 @@ use std::{
 use neap_test_inputs::{InputOrigin, skip};
 use serde_json::Value;
 
-use crate::harness::{neap_binary, repository, wait_for};
+use crate::harness::{neap_binary, repository, tests, wait_for};
 
 /// Maximum duration of a comparison.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -110,19 +110,10 @@ pub(crate) fn compare_on(suite: &str, further: &[&str], server: &[&str]) {
     );
 }
 
-#[test]
-fn answers_about_health_are_those_recorded() {
-    compare("health");
-}
-
-#[test]
-fn answers_to_writes_are_those_recorded() {
-    compare_with("write", &[PARTIAL_WRITES], "");
-}
-
-#[test]
-fn answers_to_strict_writes_are_those_recorded() {
-    compare_with("write", &[], "--legacy-writes strict");
+tests! {
+    answers_about_health_are_those_recorded => compare("health");
+    answers_to_writes_are_those_recorded => compare_with("write", &[PARTIAL_WRITES], "");
+    answers_to_strict_writes_are_those_recorded => compare_with("write", &[], "--legacy-writes strict");
 }
 
 #[test]
@@ -134,27 +125,10 @@ fn answers_at_limits_are_those_recorded() {
     );
 }
 
-#[test]
-fn answers_to_configuration_are_those_recorded() {
-    compare("configure");
-}
-
-#[test]
-fn answers_about_tokens_are_those_recorded() {
-    compare("auth");
-}
-
-#[test]
-fn answers_about_the_system_are_those_recorded() {
-    compare("system");
-}
-
-#[test]
-fn answers_to_sql_are_those_recorded() {
-    compare("sql");
-}
-
-#[test]
-fn answers_to_influxql_are_those_recorded() {
-    compare("influxql");
+tests! {
+    answers_to_configuration_are_those_recorded => compare("configure");
+    answers_about_tokens_are_those_recorded => compare("auth");
+    answers_about_the_system_are_those_recorded => compare("system");
+    answers_to_sql_are_those_recorded => compare("sql");
+    answers_to_influxql_are_those_recorded => compare("influxql");
 }

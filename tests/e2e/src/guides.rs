@@ -18,7 +18,7 @@ use std::{fs::File, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::harness::{neap_binary, program, repository, s3_server_binary, wait_for};
+use crate::harness::{neap_binary, program, repository, s3_server_binary, tests, wait_for};
 
 /// Variables with programs that scripts run if they are installed.
 const OPTIONAL_PROGRAMS: [&str; 3] = [
@@ -151,52 +151,15 @@ fn every_page_with_commands_is_run() {
     }
 }
 
-#[test]
-fn servers_start_on_every_store_and_together() {
-    follow_script("serve.sh");
-}
-
-#[test]
-fn tokens_are_created_and_shown() {
-    follow_script("tokens.sh");
-}
-
-#[test]
-fn rows_are_written_and_deleted() {
-    follow_script("write.sh");
-}
-
-#[test]
-fn rows_are_queried() {
-    follow_script("query.sh");
-}
-
-#[test]
-fn caches_and_indexes_are_set_up() {
-    follow_script("caches.sh");
-}
-
-#[test]
-fn plugins_are_tested_and_triggered() {
-    follow_script("plugins.sh");
-}
-
-#[test]
-fn questdb_lines_come_over_http() {
-    follow_script("questdb.sh");
-}
-
-#[test]
-fn the_python_client_writes() {
-    follow_script("python_client.sh");
-}
-
-#[test]
-fn rows_move_from_other_databases() {
-    follow_script("migrate.sh");
-}
-
-#[test]
-fn telegraf_rows_are_downsampled() {
-    follow_script("downsampling.sh");
+tests! {
+    servers_start_on_every_store_and_together => follow_script("serve.sh");
+    tokens_are_created_and_shown => follow_script("tokens.sh");
+    rows_are_written_and_deleted => follow_script("write.sh");
+    rows_are_queried => follow_script("query.sh");
+    caches_and_indexes_are_set_up => follow_script("caches.sh");
+    plugins_are_tested_and_triggered => follow_script("plugins.sh");
+    questdb_lines_come_over_http => follow_script("questdb.sh");
+    the_python_client_writes => follow_script("python_client.sh");
+    rows_move_from_other_databases => follow_script("migrate.sh");
+    telegraf_rows_are_downsampled => follow_script("downsampling.sh");
 }

@@ -38,6 +38,7 @@ mod store_proxy;
 use std::time::Duration;
 
 use self::{checker::Promise, cluster::ClusterKind, faults::FaultMix, run::HistoryRun};
+use crate::harness::tests;
 
 /// The load of a history in the normal tests.
 const LOAD: Duration = Duration::from_secs(20);
@@ -61,24 +62,11 @@ fn keeps_all_promises(kind: ClusterKind) {
     }
 }
 
-#[test]
-fn processes_on_a_directory_keep_all_promises() {
-    keeps_all_promises(ClusterKind::Directory);
-}
-
-#[test]
-fn processes_on_our_s3_server_keep_all_promises() {
-    keeps_all_promises(ClusterKind::OwnS3);
-}
-
-#[test]
-fn processes_on_another_s3_server_keep_all_promises() {
-    keeps_all_promises(ClusterKind::OtherS3);
-}
-
-#[test]
-fn functions_and_processes_on_one_store_keep_all_promises() {
-    keeps_all_promises(ClusterKind::Functions);
+tests! {
+    processes_on_a_directory_keep_all_promises => keeps_all_promises(ClusterKind::Directory);
+    processes_on_our_s3_server_keep_all_promises => keeps_all_promises(ClusterKind::OwnS3);
+    processes_on_another_s3_server_keep_all_promises => keeps_all_promises(ClusterKind::OtherS3);
+    functions_and_processes_on_one_store_keep_all_promises => keeps_all_promises(ClusterKind::Functions);
 }
 
 /// The checker sees a store that does not keep what it was given.

@@ -7,7 +7,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains};
 
 const PATH: &str = "/api/v2/query?org=works";
 
@@ -139,10 +139,7 @@ fn home_assistant_reads_the_state_of_sensors() {
         Some("gzip") => std::io::read_to_string(GzDecoder::new(&reply.bytes[..])).unwrap(),
         _ => reply.text(),
     };
-    assert!(
-        text.contains(",,0,home,6e65617000000001,6e65617000000000,,0\r\n"),
-        "{text}"
-    );
+    assert_contains!(text, ",,0,home,6e65617000000001,6e65617000000000,,0\r\n");
     let filter = "filter(fn: (r) => r._field == \"value\" and r.entity_id == \"humidity\")";
     for group in ["limit(n: 1)", "mean(column: \"_value\")", "last()"] {
         let state = read(filter, group);
@@ -181,10 +178,7 @@ fn node_red_and_influx_send_texts_and_variables() {
         .header("user-agent", "influxdb-client-js/1.33.2")
         .body(body.to_string());
     let last = answer(request);
-    assert!(
-        last.contains(",2024-01-01T08:09:00Z,19,temp,home,Bath\n"),
-        "{last}"
-    );
+    assert_contains!(last, ",2024-01-01T08:09:00Z,19,temp,home,Bath\n");
     // The text alone, compressed.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(query.as_bytes()).unwrap();
@@ -269,22 +263,7 @@ fn a_token_reads_and_lists_its_buckets() {
     for bucket in ["home", "garden"] {
         server.with_token(&admin).write(bucket, "m v=1 1704096000");
     }
-    let create = [
-        "create",
-        "token",
-        "--host",
-        server.url(),
-        "--token",
-        &admin,
-        "--permission",
-        "db:home:read",
-        "--name",
-        "reader",
-        "--format",
-        "json",
-    ];
-    let created: Value = serde_json::from_str(&neap(&create).succeeded()).unwrap();
-    let token = created["token"].as_str().unwrap();
+    let token = server.create_token(&admin, "db:home:read");
     let ask = |query: &str| {
         let request = post(&server, &json!({ "query": query }))
             .header("authorization", format!("Token {token}"));

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{NeapProcess, Reply, StoreFixture, neap, neap_binary};
+use crate::harness::{NeapProcess, Reply, StoreFixture, assert_contains, neap, neap_binary};
 
 /// Removes an object from a directory, and returns its bytes.
 fn lose(place: &StoreFixture, key: &str) -> Vec<u8> {
@@ -55,8 +55,8 @@ fn assert_refused(server: &NeapProcess, key: &str) {
     for reply in [written, Reply::receive(query).unwrap()] {
         assert_eq!(reply.status, 500, "{}", reply.text());
         let expected = format!("'{key}' is missing");
-        assert!(reply.text().contains(&expected), "{}", reply.text());
-        assert!(reply.text().contains("neap fsck"), "{}", reply.text());
+        assert_contains!(reply.text(), &expected);
+        assert_contains!(reply.text(), "neap fsck");
     }
 }
 
@@ -78,10 +78,10 @@ fn a_server_does_not_start_without_the_root_catalog_of_a_used_bucket() {
         command.args(&place.flags);
     });
     let reason = started.unwrap_err();
-    assert!(reason.contains("'catalog' is missing"), "{reason}");
-    assert!(reason.contains("neap fsck"), "{reason}");
+    assert_contains!(reason, "'catalog' is missing");
+    assert_contains!(reason, "neap fsck");
     let shown = neap(&place.after(&["show", "versions", "-d", "garden"]));
-    assert!(shown.err.contains("'catalog' is missing"), "{}", shown.err);
+    assert_contains!(shown.err, "'catalog' is missing");
     assert_reported(&place, "catalog");
     assert!(!place.folder().join("catalog").exists());
 

@@ -6,7 +6,7 @@ mod lines;
 mod queries;
 mod transport;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, tests};
 
 /// The body size limit in these tests, in bytes.
 pub(crate) const LIMIT: &str = "1000000";
@@ -125,19 +125,10 @@ fn refused_writes_have_the_expected_errors() {
     check(&cases);
 }
 
-#[test]
-fn refused_queries_have_the_expected_errors() {
-    check(&queries::cases());
-}
-
-#[test]
-fn refused_changes_of_databases_and_tables_have_the_expected_errors() {
-    check(&configure::cases());
-}
-
-#[test]
-fn unknown_paths_and_methods_are_not_found() {
-    check(&unknown_paths());
+tests! {
+    refused_queries_have_the_expected_errors => check(&queries::cases());
+    refused_changes_of_databases_and_tables_have_the_expected_errors => check(&configure::cases());
+    unknown_paths_and_methods_are_not_found => check(&unknown_paths());
 }
 
 /// Returns requests for paths and methods that do not exist.

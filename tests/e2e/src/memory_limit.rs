@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{NeapProcess, Reply, StoreFixture, pause};
+use crate::harness::{NeapProcess, Reply, StoreFixture, assert_contains, pause};
 
 const LIMIT: usize = 384 << 20;
 
@@ -118,10 +118,7 @@ fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
         [json!({ "n": rows })]
     );
     let metrics = neap.get("/metrics").text();
-    assert!(
-        metrics.contains(&format!("neap_memory_limit_bytes {limit}\n")),
-        "{metrics}"
-    );
+    assert_contains!(metrics, &format!("neap_memory_limit_bytes {limit}\n"));
     for part in ["queries", "tails", "chunks", "bodies", "segments"] {
         let sample = format!("neap_memory_charged_bytes{{part=\"{part}\"}} ");
         assert!(metrics.contains(&sample), "{part}: {metrics}");
@@ -154,7 +151,7 @@ fn a_query_that_exhausts_the_memory_is_ended_and_others_are_answered() {
         reply.unwrap().unwrap()
     });
     assert_eq!(reply.status, 503, "{}", reply.text());
-    assert!(reply.text().contains("exhausted"), "{}", reply.text());
+    assert_contains!(reply.text(), "exhausted");
     // What an operator adds between two measurements is over the limit.
     let most = most.into_inner();
     assert!(most < LIMIT * 3 / 2, "it held {} MiB", most >> 20);

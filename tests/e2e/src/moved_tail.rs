@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, StoreFixture, assert_contains, neap, wait_for};
 
 const COUNT: &str = "SELECT count(*) AS n FROM soil";
 
@@ -52,8 +52,8 @@ fn new_data_move_to_another_bucket_and_no_process_misses_any() {
 
     let only_new = with_flags(&store, &["--tail-bucket", "fast"]);
     let refused = neap(&only_new.after(&["compact"])).failed(1);
-    assert!(refused.contains("--former-tail-bucket"), "{refused}");
-    assert!(refused.contains("in the main bucket"), "{refused}");
+    assert_contains!(refused, "--former-tail-bucket");
+    assert_contains!(refused, "in the main bucket");
 
     let moving = with_flags(
         &store,
@@ -87,5 +87,5 @@ fn new_data_move_to_another_bucket_and_no_process_misses_any() {
     let checked = neap(&moving.after(&["fsck"]));
     assert_eq!(checked.status, Some(0), "{}{}", checked.out, checked.err);
     let refused = neap(&store.after(&["fsck"])).failed(1);
-    assert!(refused.contains("bucket 'fast'"), "{refused}");
+    assert_contains!(refused, "bucket 'fast'");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply};
+use crate::harness::{NeapProcess, Reply, assert_contains};
 
 /// Returns the distinct modes of the directories and of the files below a directory, itself included.
 fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
@@ -93,7 +93,7 @@ fn a_directory_that_is_open_to_others_causes_warnings() {
     let warning = format!(
         "warning: --data-dir {data}: users other than its owner may use it; chmod -R go= {data}"
     );
-    assert!(log.contains(&warning), "{log}");
+    assert_contains!(log, &warning);
     let closed = std::process::Command::new("chmod")
         .args(["-R", "go=", &data.to_string()])
         .status();

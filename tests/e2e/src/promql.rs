@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, words};
 
 /// 2024-01-01T08:00:00Z, in seconds.
 const START: i64 = 1_704_096_000;
@@ -237,14 +237,7 @@ fn the_command_line_prints_series() {
         run(&["--time", "2024-01-01T08:00:00Z", "web_load{host=\"a\"}"]),
         "web_load{host=\"a\"} => 1.5 @[1704096000]\n"
     );
-    let range = [
-        "--start",
-        "2024-01-01T08:00:00Z",
-        "--end",
-        "1704096060",
-        "--step",
-        "1m",
-    ];
+    let range = words("--start 2024-01-01T08:00:00Z --end 1704096060 --step 1m");
     assert_eq!(
         run(&[&range[..], &["sum(web_up)"]].concat()),
         "{} =>\n2 @[1704096000]\n2 @[1704096060]\n"

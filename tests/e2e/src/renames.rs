@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, StoreFixture, assert_contains, neap, wait_for, words};
 
 /// Maximum wait for a refresh of the view, which follows a flush.
 const REFRESH: Duration = Duration::from_secs(90);
@@ -27,8 +27,7 @@ impl RenamedStore {
 
     /// Runs a command on the first process.
     fn run(&self, arguments: &[&str]) -> String {
-        let url = self.processes[0].url();
-        neap(&[arguments, &["--host", url]].concat()).succeeded()
+        self.processes[0].run_command(arguments).succeeded()
     }
 
     /// Flushes and merges everything.
@@ -58,17 +57,9 @@ fn a_renamed_table_has_its_rows_caches_and_views_under_both_names() {
     let store = RenamedStore::start();
     let [one, other] = &store.processes;
     one.write("home", "cpu,host=a v=1\nother v=1");
-    store.run(&[
-        "create",
-        "last_cache",
-        "latest",
-        "-d",
-        "home",
-        "-t",
-        "cpu",
-        "--key-columns",
-        "host",
-    ]);
+    store.run(&words(
+        "create last_cache latest -d home -t cpu --key-columns host",
+    ));
     one.query(
         "home",
         &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
@@ -107,22 +98,11 @@ fn a_renamed_table_has_its_rows_caches_and_views_under_both_names() {
     });
     store.assert_rows(rows, ["hourly", "counts"], &hosts(&["a", "b", "c"]));
 
-    let alias = [
-        "delete",
-        "table_alias",
-        "cpu",
-        "-d",
-        "house",
-        "--host",
-        one.url(),
-    ];
-    let refused = neap(&alias).failed(1);
-    assert!(
-        refused.contains("materialized view 'hourly' uses the alias 'cpu'"),
-        "{refused}"
-    );
+    let alias = words("delete table_alias cpu -d house");
+    let refused = one.run_command(&alias).failed(1);
+    assert_contains!(refused, "materialized view 'hourly' uses the alias 'cpu'");
     one.query("house", "DROP MATERIALIZED VIEW hourly");
-    neap(&alias).succeeded();
+    one.run_command(&alias).succeeded();
     store.run(&["delete", "database_alias", "home"]);
     // Both names are free, also for the process that knew them.
     other.write("house", "cpu,host=z v=5");
@@ -143,22 +123,8 @@ fn a_token_for_a_renamed_database_stays_valid() {
     let admin = server.first_token();
     let administrator = server.with_token(&admin);
     administrator.write("home", "cpu v=1");
-    let created = neap(&[
-        "create",
-        "token",
-        "--permission",
-        "db:home:read,write",
-        "--name",
-        "sensors",
-        "--format",
-        "json",
-        "--host",
-        server.url(),
-        "--token",
-        &admin,
-    ]);
-    let token: Value = serde_json::from_str(&created.succeeded()).unwrap();
-    let holder = server.with_token(token["token"].as_str().unwrap());
+    let token = server.create_token(&admin, "db:home:read,write");
+    let holder = server.with_token(&token);
     administrator.query("home", "ALTER DATABASE home RENAME TO house");
     for database in ["home", "house"] {
         holder.write(database, "cpu v=2");
@@ -167,16 +133,8 @@ fn a_token_for_a_renamed_database_stays_valid() {
             1
         );
     }
-    let renamed = neap(&[
-        "rename",
-        "database",
-        "house",
-        "palace",
-        "--host",
-        server.url(),
-        "--token",
-        token["token"].as_str().unwrap(),
-    ]);
+    let rename = format!("rename database house palace --token {token}");
+    let renamed = server.run_command(&words(&rename));
     assert!(
         renamed.failed(1).contains("403"),
         "only who may create databases may rename them"

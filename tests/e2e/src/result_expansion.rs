@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{NeapProcess, Reply, StoreFixture};
+use crate::harness::{NeapProcess, Reply, StoreFixture, assert_contains};
 
 /// Statements, and a part of their error message.
 const STATEMENTS: &[(&str, &str)] = &[
@@ -60,7 +60,7 @@ fn statements_with_huge_results_are_refused_and_the_server_continues() {
     for (statement, message) in STATEMENTS {
         let refused = sql(&neap, statement);
         assert_eq!(refused.status, 400, "{statement}: {}", refused.text());
-        assert!(refused.text().contains(message), "{}", refused.text());
+        assert_contains!(refused.text(), message);
         let next = sql(&neap, "SELECT 1 AS one");
         assert_eq!(next.text(), r#"[{"one":1}]"#, "{statement}");
     }

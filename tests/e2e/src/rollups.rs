@@ -6,7 +6,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for,
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap, wait_for, words,
 };
 
 /// The time until rows are flushed and in the views: several times the flush lag.
@@ -24,11 +24,6 @@ fn serve(store: &StoreFixture) -> NeapProcess {
 
 fn line(room: &str, minutes: i64, temp: f64) -> String {
     format!("home,room={room} temp={temp} {}", NEW_YEAR + minutes * 60)
-}
-
-/// Runs a command against a server.
-fn run(server: &ServerClient, arguments: &[&str]) -> CommandOutput {
-    neap(&[arguments, &["--host", server.url()]].concat())
 }
 
 /// Executes InfluxQL statements with the v1 interface.
@@ -194,25 +189,18 @@ fn views_are_created_listed_and_deleted_by_commands() {
     server.write("home", &line("a", 0, 1.0));
     let create = ["create", "materialized_view", "hourly", VIEW, "-d", "home"];
     assert_eq!(
-        run(&server, &create).succeeded(),
+        server.run_command(&create).succeeded(),
         "Materialized view \"hourly\" created successfully\n"
     );
-    run(&server, &create).failed(1);
-    let show = [
-        "show",
-        "materialized_views",
-        "-d",
-        "home",
-        "--format",
-        "json",
-    ];
-    let shown: Value = serde_json::from_str(&run(&server, &show).succeeded()).unwrap();
+    server.run_command(&create).failed(1);
+    let show = words("show materialized_views -d home --format json");
+    let shown: Value = serde_json::from_str(&server.run_command(&show).succeeded()).unwrap();
     assert_eq!(shown[0]["name"], "hourly");
     assert_eq!(shown[0]["source"], "home");
     let delete = ["delete", "materialized_view", "hourly", "-d", "home"];
-    run(&server, &delete).succeeded();
-    let shown: Value = serde_json::from_str(&run(&server, &show).succeeded()).unwrap();
+    server.run_command(&delete).succeeded();
+    let shown: Value = serde_json::from_str(&server.run_command(&show).succeeded()).unwrap();
     assert_eq!(shown, json!([]));
-    let message = run(&server, &delete).failed(1);
-    assert!(message.contains("not found"), "{message}");
+    let message = server.run_command(&delete).failed(1);
+    assert_contains!(message, "not found");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    CommandOutput, NeapProcess, Reply, ServerClient, StoreFixture, neap, receive, wait_for,
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, receive, wait_for,
 };
 
 /// The time until rules are evaluated: shorter than the claim of a process that has ended during an evaluation.
@@ -24,11 +24,6 @@ groups:
         labels: {severity: page}
         annotations: {summary: "{{ $labels.instance }} is down"}
 "#;
-
-/// Runs a command against a server.
-fn run(server: &ServerClient, arguments: &[&str]) -> CommandOutput {
-    neap(&[arguments, &["--host", server.url()]].concat())
-}
 
 fn list(server: &ServerClient, path: &str) -> Value {
     let reply = server.get(&format!("/prometheus/api/v1/{path}?db=prom"));
@@ -52,7 +47,7 @@ fn rules_record_results_and_tell_a_webhook_of_alerts() {
     std::fs::write(&file, FILE).unwrap();
     let create = ["create", "rules", file.to_str().unwrap(), "-d", "prom"];
     assert_eq!(
-        run(&server, &create).succeeded(),
+        server.run_command(&create).succeeded(),
         "Rules of namespace \"node\" created successfully\n"
     );
 
@@ -98,20 +93,17 @@ fn rules_are_changed_over_http_and_by_commands() {
     assert_eq!(send("POST", path, group).0, 202);
     let (status, text) = send("POST", path, "name: g\nrules: [{record: r, expr: 'sum('}]");
     assert_eq!(status, 400);
-    assert!(text.contains("could not parse expression"), "{text}");
+    assert_contains!(text, "could not parse expression");
     let shown = server.get("/prometheus/config/v1/rules?db=prom");
     assert!(shown.text().starts_with("a/b:"), "{}", shown.text());
-    let listed = run(
-        &server,
-        &["show", "rules", "-d", "prom", "--format", "json"],
-    );
+    let listed = server.run_command(&["show", "rules", "-d", "prom", "--format", "json"]);
     let rows: Value = serde_json::from_str(&listed.succeeded()).unwrap();
     assert_eq!(rows[0]["namespace"], "a/b");
     assert_eq!(rows[0]["expression"], "sum(up)");
-    run(&server, &["delete", "rules", "a/b", "g", "-d", "prom"]).succeeded();
+    server.run_command(&["delete", "rules", "a/b", "g", "-d", "prom"]).succeeded();
     assert_eq!(
         server.get("/prometheus/config/v1/rules?db=prom").status,
         404
     );
-    run(&server, &["delete", "rules", "a/b", "-d", "prom"]).failed(1);
+    server.run_command(&["delete", "rules", "a/b", "-d", "prom"]).failed(1);
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, io::Read, time::Duration};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, pause, wait_for};
+use crate::harness::{
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap, pause, wait_for,
+};
 
 /// Maximum wait for traces, which are sent every 5 s.
 const TRACES: Duration = Duration::from_secs(60);
@@ -34,7 +36,7 @@ fn a_process_stops_if_an_operator_asks_another_one() {
         neap(&line.split(' ').collect::<Vec<_>>())
     };
     let refused = node("remove", "host02").failed(1);
-    assert!(refused.contains("node 'host02' is running"), "{refused}");
+    assert_contains!(refused, "node 'host02' is running");
     assert_eq!(
         node("stop", "host02").succeeded(),
         "Node \"host02\" is stopped\n"
@@ -77,11 +79,7 @@ fn a_cpu_profile_is_made_on_request_one_at_a_time() {
         });
         (made.join().unwrap(), refused)
     });
-    assert!(
-        refused.text().contains("another profile"),
-        "{}",
-        refused.text()
-    );
+    assert_contains!(refused.text(), "another profile");
     assert_eq!(made.status, 200, "{}", made.text());
     assert_eq!(made.bytes.get(..2), Some([0x1f, 0x8b].as_slice()), "gzip");
 }

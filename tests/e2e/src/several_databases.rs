@@ -4,7 +4,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{NeapProcess, Reply, ServerClient, StoreFixture, pause},
+    harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, pause},
     request_budget::{REVALIDATION_AGE, costs},
 };
 
@@ -62,11 +62,7 @@ fn a_statement_reads_the_databases_that_its_token_may_read() {
     let nested = "SELECT sum(m) FROM (SELECT max(v) AS m FROM second.week./c/, cpu)";
     assert_eq!(rows(&influxql(&all, "GET", nested)), json!([[0, 300]]));
     let explained = influxql(&all, "GET", &format!("EXPLAIN {q}"));
-    assert!(
-        explained.text().contains("second/week.cpu"),
-        "{}",
-        explained.text()
-    );
+    assert_contains!(explained.text(), "second/week.cpu");
     let into = q.replace("SELECT v", "SELECT v INTO copy");
     assert_eq!(rows(&influxql(&all, "POST", &into)), json!([[0, 3]]));
     for (server, status) in [(&first, 403), (&*server, 401)] {
@@ -75,11 +71,7 @@ fn a_statement_reads_the_databases_that_its_token_may_read() {
         }
     }
     let missing = influxql(&admin, "GET", "SELECT v FROM cpu, nowhere..cpu");
-    assert!(
-        missing.text().contains("database not found: nowhere"),
-        "{}",
-        missing.text()
-    );
+    assert_contains!(missing.text(), "database not found: nowhere");
 }
 
 #[test]

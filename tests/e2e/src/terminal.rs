@@ -7,7 +7,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use tempfile::TempDir;
 
 use self::screen::{CTRL_C, CTRL_D, CTRL_R, ENTER, Options, TAB, UP, VirtualTerminal};
-use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, StoreFixture, assert_contains, neap, wait_for};
 
 const LINES: &str =
     "home,room=Kitchen temp=22.5,hum=36.1 1700000000\nhome,room=Attic temp=12.5 1700000060\n";
@@ -104,7 +104,7 @@ fn names_and_keywords_are_completed() {
     shell.press(" ORDER B");
     complete(&shell, "house> SELECT room FROM home ORDER BY");
     let answer = shell.enter(" room LIMIT 1;", "house>");
-    assert!(answer.contains("| Attic |"), "{answer}");
+    assert_contains!(answer, "| Attic |");
     shell.press("\\c ho");
     complete(&shell, "house> \\c house");
 }
@@ -175,8 +175,8 @@ fn a_session_without_a_database_chooses_one() {
     let hint = "error: no database is selected: \\l lists the databases, \\c NAME selects one";
     assert_eq!(shell.enter("SELECT 1;", none), hint);
     let databases = shell.enter("\\l", none);
-    assert!(databases.contains("| house "), "{databases}");
-    assert!(databases.contains("| office "), "{databases}");
+    assert_contains!(databases, "| house ");
+    assert_contains!(databases, "| office ");
     assert_eq!(
         shell.enter("\\c nope", none),
         "error: database not found: nope"
@@ -265,12 +265,12 @@ fn the_history_is_available_in_the_next_session() {
     shell.press(UP);
     shell.wait_for_line("house> SELECT 2 AS two;");
     let answer = shell.enter("", "house>");
-    assert!(answer.contains("| two |"), "{answer}");
+    assert_contains!(answer, "| two |");
     shell.press(CTRL_R);
     shell.press("one");
     shell.wait_for_text("AS one;");
     let answer = shell.enter("", "house>");
-    assert!(answer.contains("| one |"), "{answer}");
+    assert_contains!(answer, "| one |");
 }
 
 #[test]

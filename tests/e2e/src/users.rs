@@ -6,7 +6,9 @@ use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
+use crate::harness::{
+    NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap, wait_for, words,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const BASIC: [&str; 2] = ["--user-auth-type", "basic"];
@@ -79,25 +81,15 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &BASIC);
     let boss = Person::at(&neap);
     let file = boss.password_file("correct horse");
-    let created = boss.run(&[
-        "manage",
-        "init-admin",
-        "-u",
-        "boss",
-        "--password-file",
-        &file,
-    ]);
+    let created = boss.run(&words(&format!(
+        "manage init-admin -u boss --password-file {file}"
+    )));
     assert!(created.succeeded().contains("apiv3_"));
-    let again = boss.run(&[
-        "manage",
-        "init-admin",
-        "-u",
-        "thief",
-        "--password-file",
-        &file,
-    ]);
+    let again = boss.run(&words(&format!(
+        "manage init-admin -u thief --password-file {file}"
+    )));
     assert_eq!(again.status, Some(1));
-    assert!(again.err.contains("409"), "{}", again.err);
+    assert_contains!(again.err, "409");
     assert_eq!(
         boss.log_in("boss", "correct horse").succeeded(),
         "Signed in as \"boss\"\n"
@@ -106,59 +98,35 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     assert_eq!(mode & 0o777, 0o600);
     boss.run(&["create", "database", "home"]).succeeded();
     boss.run(&["create", "database", "secret"]).succeeded();
-    boss.run(&[
-        "create",
-        "role",
-        "--name",
-        "family",
-        "--permission",
-        "db:home:read,write",
-    ])
+    boss.run(&words(
+        "create role --name family --permission db:home:read,write",
+    ))
     .succeeded();
     let file = boss.password_file("battery staple");
-    boss.run(&[
-        "create",
-        "user",
-        "-u",
-        "ann",
-        "--roles",
-        "Member,family",
-        "--password-file",
-        &file,
-        "--keep-password",
-    ])
+    boss.run(&words(&format!(
+        "create user -u ann --roles Member,family --password-file {file} --keep-password"
+    )))
     .succeeded();
     let users = boss.run(&["show", "users", "--format", "csv"]).succeeded();
-    assert!(
-        users.contains("2,ann,,\"Member,family\",false,false,"),
-        "{users}"
-    );
+    assert_contains!(users, "2,ann,,\"Member,family\",false,false,");
 
     let ann = Person::at(&neap);
     let wrong = ann.log_in("ann", "wrong horse");
-    assert!(
-        wrong.err.contains("the name or the password is wrong"),
-        "{}",
-        wrong.err
-    );
+    assert_contains!(wrong.err, "the name or the password is wrong");
     ann.log_in("ann", "battery staple").succeeded();
     ann.run(&["write", "--quiet", "-d", "home", "t,room=a c=1 1"]).succeeded();
     let rows = ann.run(&["query", "-d", "home", "--format", "csv", "SELECT c FROM t"]);
     assert_eq!(rows.succeeded(), "c\n1.0\n");
     let refused = ann.run(&["query", "-d", "secret", "SELECT 1"]);
-    assert!(refused.err.contains("403"), "{}", refused.err);
+    assert_contains!(refused.err, "403");
     let refused = ann.run(&["show", "users"]);
-    assert!(refused.err.contains("403"), "{}", refused.err);
+    assert_contains!(refused.err, "403");
 
     boss.run(&["user", "require-password-reset", "-u", "ann"]).succeeded();
     let ended = ann.run(&["query", "-d", "home", "SELECT 1"]);
-    assert!(ended.err.contains("401"), "{}", ended.err);
+    assert_contains!(ended.err, "401");
     let must_reset = ann.log_in("ann", "battery staple");
-    assert!(
-        must_reset.err.contains("password reset required"),
-        "{}",
-        must_reset.err
-    );
+    assert_contains!(must_reset.err, "password reset required");
     let reset = json!({
         "username": "ann", "password": "battery staple", "newPassword": "third password",
     });
@@ -169,15 +137,11 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     ann.log_in("ann", "third password").succeeded();
     boss.run(&["update", "user", "-u", "ann", "--disabled", "true"]).succeeded();
     let disabled = ann.log_in("ann", "third password");
-    assert!(
-        disabled.err.contains("the name or the password is wrong"),
-        "{}",
-        disabled.err
-    );
+    assert_contains!(disabled.err, "the name or the password is wrong");
     boss.run(&["delete", "user", "-u", "ann", "--yes"]).succeeded();
     assert_eq!(boss.run(&["auth", "logout"]).succeeded(), "Signed out\n");
     let signed_out = boss.run(&["show", "users"]);
-    assert!(signed_out.err.contains("401"), "{}", signed_out.err);
+    assert_contains!(signed_out.err, "401");
 }
 
 #[test]
@@ -260,7 +224,7 @@ fn users_that_influxql_creates_sign_in_and_do_what_is_granted() {
         assert_eq!(influxql(&by_ann, q).status, 403, "{q}");
     }
     let grants = influxql(&by_boss, "SHOW GRANTS FOR ann").text();
-    assert!(grants.contains(r#"["home","READ"]"#), "{grants}");
+    assert_contains!(grants, r#"["home","READ"]"#);
     assert_eq!(influxql(&by_boss, "DROP USER ann").status, 200);
     assert_eq!(status(&neap, &by_ann), 401);
 }

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::runtime::{ACCOUNT, REGION};
 
-/// The summary.
 const SUMMARY: &str = include_str!("../../terraform/deployment.json");
 
 /// The deployed functions by name.
@@ -18,7 +17,6 @@ pub struct Deployment {
     functions: BTreeMap<String, DeployedFunction>,
 }
 
-/// A deployed function.
 #[derive(Clone, Debug, Deserialize)]
 struct DeployedFunction {
     routes: Vec<String>,

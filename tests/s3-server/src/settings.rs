@@ -48,7 +48,6 @@ impl Settings {
     }
 }
 
-/// The settings by bucket.
 #[derive(Debug, Default)]
 pub(crate) struct BucketSettings(Mutex<BTreeMap<String, Settings>>);
 

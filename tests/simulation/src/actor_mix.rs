@@ -145,7 +145,6 @@ pub(crate) struct ActorMix {
 }
 
 impl ActorMix {
-    /// No optional actors.
     pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
         any: 0.0,
         ..Self::ALL
@@ -351,7 +350,6 @@ pub(crate) struct ActorSelection {
 }
 
 impl ActorSelection {
-    /// No optional actors.
     pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
         merging: false,
         planning: false,

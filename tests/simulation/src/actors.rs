@@ -49,7 +49,6 @@ pub(crate) struct ActorContext {
     copies: Arc<Mutex<Vec<(DatabaseId, String)>>>,
 }
 
-/// A request of a client.
 #[derive(Clone, Debug)]
 enum ClientRequest {
     Write(GeneratedWrite),

@@ -71,7 +71,6 @@ impl RequestTime {
     }
 }
 
-/// A change of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ColumnChange {
     Rename,

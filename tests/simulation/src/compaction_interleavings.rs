@@ -10,9 +10,8 @@ use neap_manifest::TimeRange;
 use crate::{
     instance::{DATABASE, Instance, InstanceOptions},
     machine::Suspension,
-    network::InterceptionPoint,
     rows::TABLE,
-    scenario::{ScriptedScenario, first_cell, freeze, once},
+    scenario::{ScriptedScenario, before, first_cell, freeze},
     simulate::run,
     write::GeneratedWrite,
 };
@@ -68,12 +67,7 @@ fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
         let after = HardDelete::After(Duration::from_secs(100));
         owner.catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
         let machine = scenario.machine("operator", Suspension::NoClockStops);
-        let script = once(
-            InterceptionPoint::Before,
-            Operation::Put,
-            "catalog",
-            freeze(&machine, 300),
-        );
+        let script = before(Operation::Put, "catalog", freeze(&machine, 300));
         let operator = scenario.scripted(&machine, script);
         scenario.sleep_until(110.0).await;
         let undeleted = operator.catalog.undelete_table(DATABASE, TABLE, None);
@@ -120,12 +114,7 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
         let retention = Duration::from_secs(86_400 + 3600);
         owner.catalog.set_retention(DATABASE, Some(retention)).await.unwrap();
         let machine = scenario.machine("merger", Suspension::MonotonicClockStops);
-        let script = once(
-            InterceptionPoint::Before,
-            Operation::Get,
-            ".page",
-            freeze(&machine, 7200),
-        );
+        let script = before(Operation::Get, ".page", freeze(&machine, 7200));
         let merger = scenario.start(
             &machine,
             InstanceOptions {
@@ -198,12 +187,7 @@ fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
         let [one, other] = merges(&owner, [[0, 3], [1, 2]]).await;
         assert!(one.bounds().overlaps(&other.bounds()));
         let machine = scenario.machine("slow", Suspension::NoClockStops);
-        let script = once(
-            InterceptionPoint::Before,
-            Operation::Put,
-            "manifest",
-            freeze(&machine, 5),
-        );
+        let script = before(Operation::Put, "manifest", freeze(&machine, 5));
         let slow = scenario.scripted(&machine, script);
         let quick = scenario.instance("quick");
         let (one, other, limits) = (one.reference(), other.reference(), JobLimits::default());

@@ -12,12 +12,11 @@ use crate::{
     disabled_rule::DisabledRule,
     instance::{DATABASE, Instance, InstanceOptions},
     machine::Suspension,
-    network::InterceptionPoint,
     operators::restore_as,
     oracle::{Invariant, Violation},
     protocol_mutants::assert_rule_matters,
     rows::{HOSTS, Rows, TABLE, WITNESSES},
-    scenario::{ScriptedScenario, freeze, once},
+    scenario::{ScriptedScenario, before, freeze},
     schedule::{ScheduleMix, ScheduleParameters},
     simulate::{run, simulate, simulate_all},
     simulated_store::StoreBehavior,
@@ -308,12 +307,7 @@ async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Viol
     let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
     let first = Manifest::versions(&manifest)[0].mark;
     let machine = scenario.machine("collector", Suspension::NoClockStops);
-    let script = once(
-        InterceptionPoint::Before,
-        Operation::Put,
-        "manifest",
-        freeze(&machine, 5),
-    );
+    let script = before(Operation::Put, "manifest", freeze(&machine, 5));
     let collector = scenario.scripted(&machine, script);
     let restored = async {
         scenario.sleep(1.0).await;

@@ -6,7 +6,6 @@
 //! gives to it: the store of their progress ([`crate::mutant_progress`]), and the interface to their rows
 //! ([`crate::view_data`]). The same is true for jobs ([`crate::job_mutants`]).
 
-/// The disabled rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DisabledRule {
     /// No rule is disabled: the control.

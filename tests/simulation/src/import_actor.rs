@@ -51,7 +51,6 @@ impl JobInfo {
     }
 }
 
-/// Starts the worker of an instance.
 pub(crate) fn start_worker(instance: &Instance, max_batch_bytes: usize) -> Arc<ImportWorker> {
     let uploads = ObjectUploads::collected(Arc::new(instance.network.clone()), "");
     let settings = ImportSettings {

@@ -57,7 +57,6 @@ pub(crate) struct Instance {
     pub(crate) weakness: Option<DisabledRule>,
 }
 
-/// The options of an instance.
 #[derive(Clone)]
 pub(crate) struct InstanceOptions {
     pub(crate) rules: ProtocolRules,

@@ -31,7 +31,7 @@ use crate::{
     network::{CallScript, InterceptionPoint, ScriptDecision},
     oracle::{EventCounts, Invariant},
     rows::{HOSTS, TABLE},
-    scenario::{ScriptedScenario, freeze, once},
+    scenario::{ScriptedScenario, before, freeze},
     schedule::ScheduleMix,
     simulate::{run, simulate_all},
     simulated_store::SimulatedStore,
@@ -183,12 +183,7 @@ async fn back_up_beside_a_slow_write(rules: ProtocolRules) -> ScriptedScenario {
         }
         .boxed()
     };
-    let script = once(
-        InterceptionPoint::Before,
-        Operation::Put,
-        Key::TAIL_PREFIX,
-        slow,
-    );
+    let script = before(Operation::Put, Key::TAIL_PREFIX, slow);
     let machine = scenario.machine("writer", Suspension::NoClockStops);
     let (writer, owner) = (
         scenario.scripted(&machine, script),
@@ -269,12 +264,7 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
     let started = engine.begin_backup(&request).await;
     assert_eq!(engine.run_backup(started.unwrap()).await, None);
     let machine = scenario.machine("restorer", Suspension::NoClockStops);
-    let script = once(
-        InterceptionPoint::Before,
-        Operation::Put,
-        "data/",
-        freeze(&machine, 30),
-    );
+    let script = before(Operation::Put, "data/", freeze(&machine, 30));
     let restorer = backup_engine(&scenario.scripted(&machine, script));
     let request = RestoreRequest {
         backup: Some("b".to_owned()),
@@ -328,12 +318,7 @@ async fn copy_beside_a_frozen_copy(weakness: Option<DisabledRule>) -> ScriptedSc
     let b = scenario.instance("b");
     write_and_flush(&scenario, &b).await;
     let machine = scenario.machine("a", Suspension::NoClockStops);
-    let script = once(
-        InterceptionPoint::Before,
-        Operation::Put,
-        "manifest",
-        freeze(&machine, 600),
-    );
+    let script = before(Operation::Put, "manifest", freeze(&machine, 600));
     let start = InstanceOptions {
         script: Some(script),
         weakness,

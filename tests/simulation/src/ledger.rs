@@ -58,7 +58,6 @@ pub(crate) enum DuplicateEntryMode {
     Refuse,
 }
 
-/// Commits one entry.
 pub(crate) async fn commit_entry(
     instance: &Instance,
     known: Option<VersionedValue<Ledger>>,

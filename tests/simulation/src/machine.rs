@@ -208,7 +208,6 @@ pub(crate) fn signed_micros(seconds: f64) -> i64 {
     if seconds < 0.0 { -magnitude } else { magnitude }
 }
 
-/// The clocks of a machine.
 #[derive(Clone, Debug)]
 pub(crate) struct SimClock(pub(crate) Arc<Machine>);
 

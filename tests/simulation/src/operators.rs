@@ -14,7 +14,6 @@ use crate::{
     rows::TABLE,
 };
 
-/// An action of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OperatorAction {
     SetRetention,

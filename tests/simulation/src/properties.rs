@@ -25,7 +25,6 @@ const TIME_TRAVEL: Duration = Duration::from_secs(30);
 
 const POINTS: usize = 4;
 
-/// One operation of a test.
 #[derive(Clone, Debug)]
 enum TestOperation {
     Write {

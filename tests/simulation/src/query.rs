@@ -23,7 +23,6 @@ use crate::{
     rows::{Rows, TableRows, merge_rows, plain},
 };
 
-/// The consistency of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueryConsistency {
     /// The query sees everything that was acknowledged before it.
@@ -34,7 +33,6 @@ pub(crate) enum QueryConsistency {
     AsOf(Stamp),
 }
 
-/// A section and its decoded rows.
 type SectionRows = (Arc<Section>, Arc<DecodedSection>);
 
 /// An answer with the snapshot that it is from. The oracle has checked the answer.

@@ -1,20 +1,19 @@
 //! Interleavings of flushes and queries that broke earlier versions of the protocol, one by one.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use neap_bucket::{Key, Operation, ProtocolMargins, ProtocolRules, Stamp};
 use neap_compact::{FlushLimits, FlushResult, FlushSkipped};
 use neap_manifest::Manifest;
 use neap_wal::{NotAcknowledged, WriteError};
 use neap_write::WriteFailure;
-use tokio::sync::Notify;
 
 use crate::{
     instance::{DATABASE, InstanceOptions},
     machine::Suspension,
-    network::{InterceptionPoint, ScriptDecision},
+    network::ScriptDecision,
     oracle::{Invariant, Violation},
-    scenario::{ScriptedScenario, first_cell, freeze, once},
+    scenario::{ScriptedScenario, before, first_cell, freeze, hold},
     simulate::run,
 };
 
@@ -27,32 +26,19 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
         scenario.sleep_until(60.0).await;
         // The writer gets its time from a slow host. Its put takes as long as an acknowledged one can.
         scenario.world.truth.set_skew(-5.0);
-        let (sent, landing) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let scene = {
-            let (sent, landing) = (Arc::clone(&sent), Arc::clone(&landing));
-            move || {
-                Box::pin(async move {
-                    sent.notify_one();
-                    landing.notified().await;
-                    ScriptDecision::Proceed
-                }) as _
-            }
-        };
+        let (held, scene) = hold(ScriptDecision::Proceed);
         let machine = scenario.machine("a", Suspension::NoClockStops);
-        let a = scenario.scripted(
-            &machine,
-            once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
-        );
+        let a = scenario.scripted(&machine, before(Operation::Put, "tail/", scene));
         let flusher = scenario.instance("flusher");
         let content = scenario.content();
         let (written, flushed) = futures::join!(scenario.write(&a, &content, None), async {
-            sent.notified().await;
+            held.arrived.notified().await;
             scenario.sleep(4.9).await;
             // A fast host answers the listing, just before the put takes effect on a slow one.
             scenario.world.truth.set_skew(5.0);
             let flushed = flusher.flusher.flush(DATABASE).await;
             scenario.world.truth.set_skew(-5.0);
-            landing.notify_one();
+            held.released.notify_one();
             flushed
         });
         assert!(matches!(
@@ -98,24 +84,9 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
     scenario.write(&healthy, &scenario.content(), None).await.unwrap();
     scenario.sleep_until(60.0).await;
     let machine = scenario.machine("reader", suspension);
-    let (asked, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let scene = {
-        let (asked, goes_on) = (Arc::clone(&asked), Arc::clone(&goes_on));
-        move || {
-            Box::pin(async move {
-                asked.notify_one();
-                goes_on.notified().await;
-                ScriptDecision::Proceed
-            }) as _
-        }
-    };
+    let (held, scene) = hold(ScriptDecision::Proceed);
     let start = InstanceOptions {
-        script: Some(once(
-            InterceptionPoint::Before,
-            Operation::List,
-            "tail/",
-            scene,
-        )),
+        script: Some(before(Operation::List, "tail/", scene)),
         rules: ProtocolRules {
             snapshot_span,
             ..scenario.rules
@@ -124,11 +95,11 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
     };
     let reader = scenario.start(&machine, start);
     let (answer, ()) = futures::join!(reader.query(), async {
-        asked.notified().await;
+        held.arrived.notified().await;
         // Manifest and catalog are answered before the freeze.
         scenario.sleep(1.0).await;
         machine.freeze(Duration::from_secs(300));
-        goes_on.notify_one();
+        held.released.notify_one();
         assert!(matches!(
             healthy.flusher.flush(DATABASE).await,
             Ok(FlushResult::Done { .. })
@@ -178,39 +149,23 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
         scenario.sleep(2.0).await;
         let machine = scenario.machine("a", Suspension::NoClockStops);
         let late = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(58)) }) as _;
-        let a = scenario.scripted(
-            &machine,
-            once(InterceptionPoint::Before, Operation::Put, "tail/", late),
-        );
+        let a = scenario.scripted(&machine, before(Operation::Put, "tail/", late));
         let failed = scenario.content();
         scenario.write(&a, &failed, None).await.unwrap_err();
 
         // The flush has listed the tail and is about to commit.
         scenario.sleep_until(55.0).await;
-        let (listed, commits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let scene = {
-            let (listed, commits) = (Arc::clone(&listed), Arc::clone(&commits));
-            move || {
-                Box::pin(async move {
-                    listed.notify_one();
-                    commits.notified().await;
-                    ScriptDecision::Proceed
-                }) as _
-            }
-        };
+        let (held, scene) = hold(ScriptDecision::Proceed);
         let machine = scenario.machine("flusher", Suspension::NoClockStops);
-        let flusher = scenario.scripted(
-            &machine,
-            once(InterceptionPoint::Before, Operation::Put, "manifest", scene),
-        );
+        let flusher = scenario.scripted(&machine, before(Operation::Put, "manifest", scene));
         let reader = scenario.instance("reader");
         let (flushed, ()) = futures::join!(flusher.flusher.flush(DATABASE), async {
-            listed.notified().await;
+            held.arrived.notified().await;
             scenario.sleep_until(65.0).await;
             assert_eq!(scenario.segments().len(), 2, "it has landed");
             let during = reader.query().await.unwrap();
             assert_eq!(first_cell(&during), Some(failed.value(0)));
-            commits.notify_one();
+            held.released.notify_one();
         });
         assert!(matches!(
             flushed.unwrap(),
@@ -231,12 +186,7 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
         let machine = scenario.machine("serve", Suspension::NoClockStops);
         let start = InstanceOptions {
             sole_writer: true,
-            script: Some(once(
-                InterceptionPoint::Before,
-                Operation::Put,
-                "tail/",
-                freeze(&machine, 8),
-            )),
+            script: Some(before(Operation::Put, "tail/", freeze(&machine, 8))),
             ..InstanceOptions::healthy(scenario.rules)
         };
         let serve = scenario.start(&machine, start);

@@ -42,7 +42,6 @@ pub(crate) type Row = (Point, Fields);
 /// The deduplicated rows: one row for each point.
 pub(crate) type Rows = BTreeMap<Point, Fields>;
 
-/// The rows of each table.
 pub(crate) type TableRows = BTreeMap<TableId, Rows>;
 
 /// Merges newer rows into `into`: the newest value of each field wins.

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use neap_bucket::{Operation, ProtocolMargins, ProtocolRules, Stamp};
 use neap_wal::WriteError;
 use neap_write::WriteFailure;
+use tokio::sync::Notify;
 
 use crate::{
     instance::{Instance, InstanceOptions},
@@ -141,9 +142,25 @@ pub(crate) fn first_cell(answer: &Rows) -> Option<i64> {
     answer.get(&shared_point(0))?.get("a").copied()
 }
 
-/// Returns a script that runs `scene` once: in this phase of the first call of this operation on a key that contains
-/// `part`.
-pub(crate) fn once(
+/// Returns a script that runs `scene` once: before the first call of this operation on a key that contains `part`.
+pub(crate) fn before(
+    operation: Operation,
+    part: &'static str,
+    scene: impl FnOnce() -> BoxFuture<'static, ScriptDecision> + Send + 'static,
+) -> CallScript {
+    once(InterceptionPoint::Before, operation, part, scene)
+}
+
+/// Returns a script as [`before`] does, whose scene runs after the store's answer.
+pub(crate) fn after(
+    operation: Operation,
+    part: &'static str,
+    scene: impl FnOnce() -> BoxFuture<'static, ScriptDecision> + Send + 'static,
+) -> CallScript {
+    once(InterceptionPoint::After, operation, part, scene)
+}
+
+fn once(
     moment: InterceptionPoint,
     operation: Operation,
     part: &'static str,
@@ -162,6 +179,36 @@ pub(crate) fn once(
             |scene| scene(),
         )
     })
+}
+
+/// A call that a scene holds back.
+pub(crate) struct HeldCall {
+    /// Notified when the call comes.
+    pub(crate) arrived: Arc<Notify>,
+    /// Lets the call go on.
+    pub(crate) released: Arc<Notify>,
+}
+
+/// Returns a scene that holds the call back until it is released.
+pub(crate) fn hold(
+    decision: ScriptDecision,
+) -> (
+    HeldCall,
+    impl FnOnce() -> BoxFuture<'static, ScriptDecision> + Send + 'static,
+) {
+    let (arrived, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let held = HeldCall {
+        arrived: Arc::clone(&arrived),
+        released: Arc::clone(&released),
+    };
+    let scene = move || {
+        Box::pin(async move {
+            arrived.notify_one();
+            released.notified().await;
+            decision
+        }) as BoxFuture<'static, _>
+    };
+    (held, scene)
 }
 
 /// Returns a scene that freezes the machine.

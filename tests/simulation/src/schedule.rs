@@ -148,7 +148,6 @@ impl ScheduleMix {
 /// The additional calls of a schedule for each kind of late actors, in percent of those without.
 const CALLS_OF_LATE_ACTORS: usize = 50;
 
-/// The parameters of one schedule.
 #[derive(Clone, Debug)]
 pub(crate) struct ScheduleParameters {
     pub(crate) calls: usize,

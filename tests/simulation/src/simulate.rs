@@ -36,7 +36,6 @@ use crate::{
     view_rows::{VIEW_DATABASE, VIEW_DATABASE_NAME},
 };
 
-/// The result of a schedule.
 #[derive(Debug)]
 pub(crate) struct ScheduleResult {
     pub(crate) violations: Vec<Violation>,

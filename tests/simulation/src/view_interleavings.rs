@@ -9,9 +9,8 @@ use crate::{
     actors::ActorContext,
     instance::{DATABASE, Instance},
     machine::Suspension,
-    network::InterceptionPoint,
     query::QueryConsistency,
-    scenario::{ScriptedScenario, freeze, once},
+    scenario::{ScriptedScenario, before, freeze},
     schedule::ScheduleMix,
     simulate::run,
     view_actor::refresh,
@@ -55,7 +54,7 @@ fn a_refresher_whose_manifest_is_older_than_the_progress_computes_no_window_agai
         created.unwrap();
         let machine = scenario.machine("a", Suspension::NoClockStops);
         let frozen = freeze(&machine, 200);
-        let script = once(InterceptionPoint::Before, Operation::Get, "/views", frozen);
+        let script = before(Operation::Get, "/views", frozen);
         let a = scenario.scripted(&machine, script);
         let (of_a, of_b) = futures::join!(refresh(&stage, &a, DATABASE, LIMIT), async {
             scenario.sleep(1.0).await;

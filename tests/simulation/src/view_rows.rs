@@ -126,9 +126,6 @@ pub(crate) fn aggregate(view: &MaterializedView, rows: &Rows) -> Rows {
 }
 
 /// Converts plain rows to rows of a view.
-///
-/// # Errors
-/// The rows can't be normalized.
 pub(crate) fn to_view_rows(rows: &Rows) -> Result<ViewRows, ViewDataError> {
     let tags = vec![TAG.to_owned()];
     let mut batches = Vec::new();

@@ -42,7 +42,6 @@ impl GeneratedWrite {
         }
     }
 
-    /// Returns the value of a cell.
     pub(crate) fn value(&self, cell: usize) -> i64 {
         100 * i64::try_from(self.request).unwrap() + i64::try_from(cell).unwrap()
     }

@@ -1,6 +1,6 @@
 //! Interleavings of writes and commits that broke earlier versions of the protocol, one by one.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use neap_bucket::{Key, Operation, Stamp, StoreTime};
 use neap_catalog::HardDelete;
@@ -8,14 +8,13 @@ use neap_compact::{FlushResult, FlushSkipped};
 use neap_schema::DatabaseId;
 use neap_wal::{NotAcknowledged, StampError, WriteError, WriteErrorKind};
 use neap_write::WriteFailure;
-use tokio::sync::Notify;
 
 use crate::{
     instance::{DATABASE, DATABASE_NAME, InstanceOptions},
     ledger::{DuplicateEntryMode, ReportedOutcome, commit_entry, register},
     machine::{BEGIN_MICROS, Suspension},
-    network::{InterceptionPoint, ScriptDecision},
-    scenario::{ScriptedScenario, first_cell, freeze, once},
+    network::ScriptDecision,
+    scenario::{ScriptedScenario, after, before, first_cell, freeze, hold},
     schedule::ScheduleParameters,
     simulate::run,
     simulated_store::StoreBehavior,
@@ -111,12 +110,7 @@ fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
     run(async {
         let scenario = ScriptedScenario::open().await;
         let machine = scenario.machine("a", Suspension::MonotonicClockStops);
-        let scene = once(
-            InterceptionPoint::Before,
-            Operation::Get,
-            "manifest",
-            freeze(&machine, 3600),
-        );
+        let scene = before(Operation::Get, "manifest", freeze(&machine, 3600));
         let a = scenario.scripted(&machine, scene);
         let b = scenario.instance("b");
         let old = scenario.content();
@@ -177,10 +171,7 @@ fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
         scenario.world.truth.set_skew(4.0);
         let machine = scenario.machine("a", Suspension::NoClockStops);
         let scene = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(1)) }) as _;
-        let a = scenario.scripted(
-            &machine,
-            once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
-        );
+        let a = scenario.scripted(&machine, before(Operation::Put, "tail/", scene));
         let failed = scenario.write(&a, &scenario.content(), None).await.unwrap_err();
         let token = failed.stamp().expect("a segment may exist");
         scenario.world.truth.set_skew(-4.0);
@@ -200,31 +191,18 @@ fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
 async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
     let scenario = ScriptedScenario::open().await;
     let machine = scenario.machine("a", Suspension::NoClockStops);
-    let (frozen, thawed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let scene = {
-        let (frozen, thawed) = (Arc::clone(&frozen), Arc::clone(&thawed));
-        move || {
-            Box::pin(async move {
-                frozen.notify_one();
-                thawed.notified().await;
-                ScriptDecision::LoseAnswer
-            }) as _
-        }
-    };
-    let a = scenario.scripted(
-        &machine,
-        once(InterceptionPoint::After, Operation::Put, "ledger", scene),
-    );
+    let (held, scene) = hold(ScriptDecision::LoseAnswer);
+    let a = scenario.scripted(&machine, after(Operation::Put, "ledger", scene));
     let b = scenario.instance("b");
     let (outcome, ()) = futures::join!(
         commit_entry(&a, None, 0, DuplicateEntryMode::Append),
         async {
-            frozen.notified().await;
+            held.arrived.notified().await;
             for entry in 1..=commits {
                 let (said, _) = commit_entry(&b, None, entry, DuplicateEntryMode::Append).await;
                 assert_eq!(said, ReportedOutcome::Committed);
             }
-            thawed.notify_one();
+            held.released.notify_one();
         }
     );
     let ledger = register(&b).read(None).await.unwrap();
@@ -252,12 +230,7 @@ fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
     run(async {
         let scenario = ScriptedScenario::open().await;
         let machine = scenario.machine("a", Suspension::MonotonicClockStops);
-        let scene = once(
-            InterceptionPoint::After,
-            Operation::Put,
-            "tail/",
-            freeze(&machine, 11),
-        );
+        let scene = after(Operation::Put, "tail/", freeze(&machine, 11));
         let a = scenario.scripted(&machine, scene);
         let doubtful = scenario.write(&a, &scenario.content(), None).await.unwrap_err();
         assert!(

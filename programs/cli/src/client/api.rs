@@ -13,7 +13,7 @@ use neap_http_client::{
 use neap_query::EMPTY_TABLE_HEADER;
 
 use super::{
-    ClientError,
+    ClientError, ClientResult,
     credentials::{CredentialsFile, SignInResponse, StoredSession},
     error::address,
 };
@@ -28,7 +28,7 @@ const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 /// A token. `Debug` does not show it.
 #[derive(Clone, derive_more::Debug)]
 #[debug("Token(…)")]
-pub struct Token(String);
+pub(crate) struct Token(String);
 
 impl FromStr for Token {
     type Err = std::convert::Infallible;
@@ -40,22 +40,22 @@ impl FromStr for Token {
 
 /// Connection settings of a server.
 #[derive(Clone, Debug)]
-pub struct ClientSettings {
+pub(crate) struct ClientSettings {
     /// The server's address.
-    pub url: Url,
+    pub(crate) url: Url,
     /// Authentication token.
-    pub token: Option<Token>,
+    pub(crate) token: Option<Token>,
     /// The file with the session to use without a token.
-    pub credentials: Option<CredentialsFile>,
+    pub(crate) credentials: Option<CredentialsFile>,
     /// A PEM file with certificate authorities to trust beside those of the system.
-    pub tls_ca: Option<PathBuf>,
+    pub(crate) tls_ca: Option<PathBuf>,
     /// Accept any certificate.
-    pub tls_no_verify: bool,
+    pub(crate) tls_no_verify: bool,
 }
 
 /// A client of one server. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: Url,
     session: Option<Arc<ClientSession>>,
@@ -74,7 +74,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the certificates can't be read, or the token can't be sent.
-    pub fn new(connection: &ClientSettings) -> Result<Self, ClientError> {
+    pub(crate) fn new(connection: &ClientSettings) -> ClientResult<Self> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Builds a request to a path below the server's address.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}{path}"));
@@ -116,11 +116,7 @@ impl Client {
     }
 
     /// Sends a request; a response with an error status is an error.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> ClientResult<Response> {
         let request = match &self.session {
             Some(session) => {
                 let token = self.access_token(session).await?;
@@ -132,7 +128,7 @@ impl Client {
     }
 
     /// Returns the access token of a session, and renews the session before the token expires.
-    async fn access_token(&self, client: &ClientSession) -> Result<String, ClientError> {
+    async fn access_token(&self, client: &ClientSession) -> ClientResult<String> {
         let world = World::system();
         let mut known = client.session.lock().await;
         if !known.is_due(&world) {
@@ -165,7 +161,7 @@ impl Client {
     }
 
     /// Sends a request without the access token of the session.
-    async fn execute(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    async fn execute(&self, request: RequestBuilder) -> ClientResult<Response> {
         let failed = |error| ClientError::of_request(&self.url, &error);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -184,7 +180,7 @@ impl Client {
         })
     }
 
-    async fn read_text(&self, mut response: Response) -> Result<String, ClientError> {
+    async fn read_text(&self, mut response: Response) -> ClientResult<String> {
         let read = read_response_start(&mut response, MAX_TEXT_BYTES).await;
         let bytes = read.map_err(|error| ClientError::of_request(&self.url, &error))?;
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
@@ -195,20 +191,16 @@ impl Client {
     /// # Errors
     ///
     /// The response was interrupted.
-    pub async fn next_chunk(
+    pub(crate) async fn next_chunk(
         &self,
         response: &mut Response,
-    ) -> Result<Option<bytes::Bytes>, ClientError> {
+    ) -> ClientResult<Option<bytes::Bytes>> {
         let chunk = response.chunk().await;
         chunk.map_err(|error| ClientError::of_request(&self.url, &error))
     }
 
     /// Posts a JSON body and discards the response.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn post_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn post_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::POST, path, body).await.map(drop)
     }
 
@@ -217,11 +209,11 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn create_json(
+    pub(crate) async fn create_json(
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<Option<Value>, ClientError> {
+    ) -> ClientResult<Option<Value>> {
         let response = self.send_json(Method::POST, path, body).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -234,26 +226,22 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn ask_json<T: DeserializeOwned>(
+    pub(crate) async fn ask_json<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let response = self.send_json(Method::POST, path, body).await?;
         self.read_json(response).await
     }
 
     /// Sends an SQL query; the response is in `format`, such as `csv`.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn query_sql(
+    pub(crate) async fn query_sql(
         &self,
         database: &str,
         sql: &str,
         format: &str,
-    ) -> Result<Response, ClientError> {
+    ) -> ClientResult<Response> {
         let body = json!({ "db": database, "q": sql, "format": format });
         self.send_json(Method::POST, "/api/v3/query_sql", &body).await
     }
@@ -263,21 +251,17 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn query_rows<T: DeserializeOwned>(
+    pub(crate) async fn query_rows<T: DeserializeOwned>(
         &self,
         database: &str,
         sql: &str,
-    ) -> Result<Vec<T>, ClientError> {
+    ) -> ClientResult<Vec<T>> {
         let response = self.query_sql(database, sql, "json").await?;
         self.read_json(response).await
     }
 
     /// Sends a JSON body with PUT.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn put_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn put_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
@@ -286,12 +270,12 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn exchange_json<T: DeserializeOwned>(
+    pub(crate) async fn exchange_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let response = self.send_json(method, path, body).await?;
         self.read_json(response).await
     }
@@ -301,7 +285,7 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<Response, ClientError> {
+    ) -> ClientResult<Response> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
         let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
@@ -309,11 +293,7 @@ impl Client {
     }
 
     /// Posts a path and query without a body and discards the response.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn post(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+    pub(crate) async fn post(&self, path: &str, query: &[(&str, &str)]) -> ClientResult {
         let request = self.request(Method::POST, path).query(query);
         self.send(request).await.map(drop)
     }
@@ -323,12 +303,12 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn fetch_json<T: DeserializeOwned>(
+    pub(crate) async fn fetch_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let response = self.send(self.request(method, path).query(query)).await?;
         self.read_json(response).await
     }
@@ -338,10 +318,10 @@ impl Client {
     /// # Errors
     ///
     /// The response can't be decoded.
-    pub async fn read_json<T: DeserializeOwned>(
+    pub(crate) async fn read_json<T: DeserializeOwned>(
         &self,
         response: Response,
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let text = self.read_text(response).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::UnexpectedResponse {
             url: address(&self.url),
@@ -350,11 +330,7 @@ impl Client {
     }
 
     /// Sends a JSON body with PATCH.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn patch_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn patch_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::PATCH, path, body).await.map(drop)
     }
 
@@ -363,36 +339,28 @@ impl Client {
     /// # Errors
     ///
     /// The request failed or was refused, or the response can't be decoded.
-    pub async fn ask_form<T: DeserializeOwned>(
+    pub(crate) async fn ask_form<T: DeserializeOwned>(
         &self,
         form: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
+    ) -> ClientResult<T> {
         let request = self.http.post(self.url.clone()).form(form);
         let response = self.send(request).await?;
         self.read_json(response).await
     }
 
     /// Sends DELETE with a JSON body.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn delete_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(crate) async fn delete_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
         self.send_json(Method::DELETE, path, body).await.map(drop)
     }
 
     /// Sends DELETE with a path and query.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
-    pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+    pub(crate) async fn delete(&self, path: &str, query: &[(&str, &str)]) -> ClientResult {
         let request = self.request(Method::DELETE, path).query(query);
         self.send(request).await.map(drop)
     }
 }
 
-fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError> {
+fn authorization(token: Option<&Token>) -> ClientResult<header::HeaderMap> {
     let mut headers = header::HeaderMap::new();
     if let Some(Token(token)) = token {
         headers.insert(header::AUTHORIZATION, bearer(token)?);
@@ -400,7 +368,7 @@ fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError
     Ok(headers)
 }
 
-fn bearer(token: &str) -> Result<header::HeaderValue, ClientError> {
+fn bearer(token: &str) -> ClientResult<header::HeaderValue> {
     let mut value = header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         ClientError::Settings("the token has characters that a header can't hold".to_owned())
     })?;

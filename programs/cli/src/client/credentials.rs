@@ -17,7 +17,7 @@ use neap_bucket::World;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::ClientError;
+use super::{ClientError, ClientResult};
 use crate::owner_only;
 
 /// Permission bits of group and others.
@@ -39,18 +39,18 @@ const RENEWAL_MARGIN: Duration = Duration::from_secs(30);
 #[derive(Deserialize, derive_more::Debug)]
 #[debug("SignInResponse")]
 #[serde(rename_all = "camelCase")]
-pub struct SignInResponse {
+pub(crate) struct SignInResponse {
     access_token: String,
     refresh_token: String,
     expires_in: u64,
     /// The name of the user.
-    pub username: String,
+    pub(crate) username: String,
 }
 
 /// A session with a server. `Debug` hides it.
 #[derive(Clone, Deserialize, Serialize, derive_more::Debug)]
 #[debug("StoredSession of {username}")]
-pub struct StoredSession {
+pub(crate) struct StoredSession {
     pub(super) access_token: String,
     pub(super) refresh_token: String,
     /// In seconds since 1970, by the clock of this machine.
@@ -64,7 +64,7 @@ fn now_seconds(world: &World) -> u64 {
 
 impl StoredSession {
     /// Creates the session of an answer.
-    pub fn new(response: SignInResponse, world: &World) -> Self {
+    pub(crate) fn new(response: SignInResponse, world: &World) -> Self {
         Self {
             access_token: response.access_token,
             refresh_token: response.refresh_token,
@@ -87,7 +87,7 @@ struct Sessions {
 
 /// The file with the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialsFile(PathBuf);
+pub(crate) struct CredentialsFile(PathBuf);
 
 /// A lock on the file, until it is dropped.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(super) struct CredentialsLock(
 impl CredentialsFile {
     /// Returns the file at this path; without one, the file in the user's configuration directory. `None` if there is
     /// no such directory.
-    pub fn at(path: Option<&Path>) -> Option<Self> {
+    pub(crate) fn at(path: Option<&Path>) -> Option<Self> {
         let default = || dirs::config_dir().map(|folder| folder.join("neap/credentials.json"));
         path.map(Path::to_owned).or_else(default).map(Self)
     }
@@ -108,7 +108,7 @@ impl CredentialsFile {
         ClientError::Settings(format!("cannot use the credentials in '{path}': {reason}"))
     }
 
-    fn read(&self) -> Result<Sessions, ClientError> {
+    fn read(&self) -> ClientResult<Sessions> {
         let metadata = match fs::metadata(&self.0) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Sessions::default()),
@@ -132,7 +132,7 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the file can't be read, or others may read it.
-    pub fn find(&self, host: &Url) -> Result<Option<StoredSession>, ClientError> {
+    pub(crate) fn find(&self, host: &Url) -> ClientResult<Option<StoredSession>> {
         Ok(self.read()?.hosts.remove(host.as_str()))
     }
 
@@ -141,7 +141,7 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the lock can't be taken in time.
-    pub(super) async fn lock(&self, world: &World) -> Result<CredentialsLock, ClientError> {
+    pub(super) async fn lock(&self, world: &World) -> ClientResult<CredentialsLock> {
         if let Some(folder) = owner_only::parent(&self.0) {
             let created = owner_only::create_directories(folder, &|_| Ok(()));
             created.map_err(|error| self.failed(error))?;
@@ -172,7 +172,7 @@ impl CredentialsFile {
         _lock: &CredentialsLock,
         host: &Url,
         session: Option<StoredSession>,
-    ) -> Result<(), ClientError> {
+    ) -> ClientResult {
         let mut sessions = self.read()?;
         match session {
             Some(session) => sessions.hosts.insert(host.to_string(), session),
@@ -187,12 +187,12 @@ impl CredentialsFile {
     /// # Errors
     ///
     /// [`ClientError::Settings`]: the file can't be written.
-    pub async fn store(
+    pub(crate) async fn store(
         &self,
         host: &Url,
         session: Option<StoredSession>,
         world: &World,
-    ) -> Result<(), ClientError> {
+    ) -> ClientResult {
         let lock = self.lock(world).await?;
         self.replace(&lock, host, session)
     }

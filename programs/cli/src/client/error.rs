@@ -7,43 +7,27 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The outcome of a request.
+pub(super) type ClientResult<T = ()> = Result<T, ClientError>;
+
 /// Error of a request.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The server refused the request.
+pub(crate) enum ClientError {
     #[error("server responded with error [{status}]: {message}", message = refusal_message(.body))]
     Refused {
-        /// HTTP status of the response.
         status: StatusCode,
         /// Text of the response, truncated if it is long.
         body: String,
-        /// Time after which the server asks to retry.
         retry_after: Option<Duration>,
     },
     /// The connection could not be established; nothing was sent.
     #[error("cannot connect to {url}: {reason}")]
-    Unreachable {
-        /// The server.
-        url: String,
-        /// The cause.
-        reason: String,
-    },
+    Unreachable { url: String, reason: String },
     /// The connection broke or timed out before the response was complete.
     #[error("no complete answer from {url}: {reason}")]
-    Interrupted {
-        /// The server.
-        url: String,
-        /// The cause.
-        reason: String,
-    },
-    /// The response is not that of a Neap server.
+    Interrupted { url: String, reason: String },
     #[error("unexpected response from {url}: {reason}")]
-    UnexpectedResponse {
-        /// The server.
-        url: String,
-        /// The cause.
-        reason: String,
-    },
+    UnexpectedResponse { url: String, reason: String },
     /// The server's address, the token or the certificates are invalid.
     #[error("{0}")]
     Settings(String),

@@ -13,25 +13,21 @@ const MAX_REFUSED_ROWS: usize = 1_000;
 /// A file of rows: CSV, JSON lines, Parquet or Arrow.
 #[derive(derive_more::Debug)]
 #[debug("FileRows({name:?})")]
-pub struct FileRows {
+pub(crate) struct FileRows {
     /// Display name.
-    pub name: String,
-    /// Reader of its rows.
-    pub reader: FileReader,
+    pub(crate) name: String,
+    pub(crate) reader: FileReader,
     /// Unit of times that are integers without a unit.
-    pub precision: Precision,
+    pub(crate) precision: Precision,
 }
 
 /// Error of reading the rows of a file.
 #[derive(Debug, thiserror::Error)]
-pub enum FileRowsError {
-    /// The file can't be read.
+pub(crate) enum FileRowsError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The columns are not those that the options name.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// A row exceeds the size limit of a request.
     #[error("row {row} is longer than the {limit} bytes that a request may have")]
     RowTooLong {
         /// Number of the row, from 1.

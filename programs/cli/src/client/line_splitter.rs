@@ -9,20 +9,18 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// A batch of complete lines of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineBatch {
+pub(crate) struct LineBatch {
     /// The lines.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// Number of lines before the batch in the source.
-    pub lines_before: u64,
+    pub(crate) lines_before: u64,
 }
 
 /// Error of splitting a source.
 #[derive(Debug, thiserror::Error)]
-pub enum SplitError {
-    /// The source can't be read.
+pub(crate) enum SplitError {
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// A line exceeds the size limit of a request.
     #[error("line {line} is longer than the {limit} bytes that a request may have")]
     LineTooLong {
         /// Line number, from 1.
@@ -36,7 +34,7 @@ pub enum SplitError {
 ///
 /// A line may contain line breaks inside a quoted value; it is not split there.
 #[derive(Debug)]
-pub struct LineSplitter<R> {
+pub(crate) struct LineSplitter<R> {
     source: R,
     limit: usize,
     buffer: BytesMut,
@@ -46,7 +44,7 @@ pub struct LineSplitter<R> {
 
 impl<R: Read> LineSplitter<R> {
     /// Creates a splitter for batches of at most `limit` bytes.
-    pub fn new(source: R, limit: usize) -> Self {
+    pub(crate) fn new(source: R, limit: usize) -> Self {
         Self {
             source,
             limit,
@@ -61,7 +59,7 @@ impl<R: Read> LineSplitter<R> {
     /// # Errors
     ///
     /// The source can't be read, or contains a line longer than the limit.
-    pub fn next_batch(&mut self) -> Result<Option<LineBatch>, SplitError> {
+    pub(crate) fn next_batch(&mut self) -> Result<Option<LineBatch>, SplitError> {
         self.fill()?;
         if self.buffer.is_empty() {
             return Ok(None);

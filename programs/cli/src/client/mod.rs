@@ -18,14 +18,15 @@ mod retry;
 mod upload;
 mod upload_progress;
 
-pub use api::{Client, ClientSettings, Token};
-pub use credentials::{CredentialsFile, SignInResponse, StoredSession};
-pub use error::ClientError;
-pub(crate) use error::refusal_message;
-pub use file_rows::{FileRows, FileRowsError};
-pub(crate) use line_splitter::line_length;
-pub use line_splitter::{LineBatch, LineSplitter, SplitError};
-pub use refused_lines::{LinePositions, RefusedLine, RefusedLines};
-pub use retry::Backoff;
-pub use upload::{InputSource, UploadError, UploadSettings, UploadSource, UploadStats, Uploader};
-pub use upload_progress::RowPosition;
+pub(crate) use api::{Client, ClientSettings, Token};
+pub(crate) use credentials::{CredentialsFile, SignInResponse, StoredSession};
+use error::ClientResult;
+pub(crate) use error::{ClientError, refusal_message};
+pub(crate) use file_rows::{FileRows, FileRowsError};
+pub(crate) use line_splitter::{LineBatch, LineSplitter, SplitError, line_length};
+pub(crate) use refused_lines::{LinePositions, RefusedLines};
+pub(crate) use retry::Backoff;
+pub(crate) use upload::{
+    InputSource, UploadError, UploadSettings, UploadSource, UploadStats, Uploader,
+};
+pub(crate) use upload_progress::RowPosition;

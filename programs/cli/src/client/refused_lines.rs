@@ -13,24 +13,23 @@ const MAX_SHOWN_CHARS: usize = 500;
 
 /// A line that a server refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RefusedLine {
-    /// Index of the source.
-    pub source_index: usize,
+pub(crate) struct RefusedLine {
+    pub(crate) source_index: usize,
     /// Number of the line or row in the source, from 1.
-    pub line: u64,
+    pub(crate) line: u64,
     /// Whether the source is a file of rows.
-    pub is_row: bool,
+    pub(crate) is_row: bool,
     /// Name of the source; `None` if there is only one source.
-    pub source: Option<String>,
+    pub(crate) source: Option<String>,
     /// Reason of the refusal.
-    pub message: String,
+    pub(crate) message: String,
     /// The line.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// The places of the lines of a request in their source.
 #[derive(Clone, Copy, Debug)]
-pub enum LinePositions<'a> {
+pub(crate) enum LinePositions<'a> {
     /// The lines follow this number of lines.
     After(u64),
     /// Each line is a row of a file with this number.
@@ -52,7 +51,7 @@ impl LinePositions<'_> {
 
 /// The refused lines of a whole upload. [`fmt::Display`] shows the first of them.
 #[derive(Debug)]
-pub struct RefusedLines {
+pub(crate) struct RefusedLines {
     /// `None`: the lines were not sent.
     status: Option<StatusCode>,
     error: String,
@@ -84,7 +83,7 @@ struct RefusalLine {
 
 impl RefusedLines {
     /// Parses the lines in the refusal of a request and locates them by their batch; `None` if it names no lines.
-    pub fn parse(
+    pub(crate) fn parse(
         status: StatusCode,
         body: &str,
         source_index: usize,
@@ -109,7 +108,7 @@ impl RefusedLines {
     }
 
     /// Returns the rows of a file that can't be sent; `None` if there are none.
-    pub fn of_rows(
+    pub(crate) fn of_rows(
         source_index: usize,
         source: Option<&str>,
         errors: &[LineError],
@@ -140,7 +139,7 @@ impl RefusedLines {
     }
 
     /// Adds the lines of another request.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         if self.status.is_none() && other.status.is_some() {
             self.status = other.status;
             self.error = other.error;
@@ -151,7 +150,7 @@ impl RefusedLines {
     }
 
     /// Returns the number of refused lines that the server reported.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use neap_bucket::World;
 use reqwest::StatusCode;
 
-use super::ClientError;
+use super::{ClientError, ClientResult};
 
 /// First pause; each further pause may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -19,14 +19,14 @@ const MAX_ATTEMPTS: u32 = 12;
 /// The backoff between the attempts of one request. A request that is retried must be idempotent, as the points of a
 /// write are.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     world: World,
     attempts: u32,
 }
 
 impl Backoff {
     /// Creates a backoff before the first attempt.
-    pub fn new(world: World) -> Self {
+    pub(crate) fn new(world: World) -> Self {
         Self { world, attempts: 0 }
     }
 
@@ -35,7 +35,7 @@ impl Backoff {
     /// # Errors
     ///
     /// Returns `error` if another attempt would fail the same way or the attempts are exhausted.
-    pub async fn wait_after(&mut self, error: ClientError) -> Result<(), ClientError> {
+    pub(crate) async fn wait_after(&mut self, error: ClientError) -> ClientResult {
         self.attempts += 1;
         match self.pause_after(&error) {
             Some(pause) => {

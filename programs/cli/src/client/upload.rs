@@ -35,16 +35,15 @@ const READ_AHEAD: usize = 2;
 /// A source of line protocol.
 #[derive(derive_more::Debug)]
 #[debug("InputSource({name:?})")]
-pub struct InputSource {
+pub(crate) struct InputSource {
     /// Display name; empty if there is only one source.
-    pub name: String,
+    pub(crate) name: String,
     /// Reader of its text.
-    pub reader: Box<dyn Read + Send>,
+    pub(crate) reader: Box<dyn Read + Send>,
 }
 
-/// A source of an upload.
 #[derive(Debug)]
-pub enum UploadSource {
+pub(crate) enum UploadSource {
     /// Line protocol.
     Lines(InputSource),
     /// A file of rows.
@@ -57,22 +56,21 @@ impl From<InputSource> for UploadSource {
     }
 }
 
-/// Upload settings.
 #[derive(Clone, Debug)]
-pub struct UploadSettings {
+pub(crate) struct UploadSettings {
     /// Query parameters of each request.
-    pub query: Vec<(&'static str, String)>,
+    pub(crate) query: Vec<(&'static str, String)>,
     /// Compress the requests.
-    pub gzip: bool,
+    pub(crate) gzip: bool,
     /// Maximum size of a request in bytes, before compression.
-    pub max_request_bytes: usize,
+    pub(crate) max_request_bytes: usize,
     /// Maximum number of concurrent requests.
-    pub max_concurrent_requests: usize,
+    pub(crate) max_concurrent_requests: usize,
 }
 
 /// Error of an incomplete upload.
 #[derive(Debug, thiserror::Error)]
-pub enum UploadError {
+pub(crate) enum UploadError {
     /// Everything was sent; the server refused these lines.
     #[error("{0}")]
     Lines(RefusedLines),
@@ -82,32 +80,18 @@ pub enum UploadError {
     /// The upload ended early, after other requests were answered.
     #[error("{error}{}", stop_text(position.as_ref(), refused.as_ref()))]
     Stopped {
-        /// The cause.
         error: Box<Self>,
         /// The first row that may not be written; `None` if it is unknown or that of the first batch.
         position: Option<RowPosition>,
-        /// The lines that the server refused before.
         refused: Option<RefusedLines>,
     },
-    /// The reader of the sources panicked.
     #[error("reading the input failed: {0}")]
     Reader(JoinError),
-    /// A source can't be read to its end.
     #[error("cannot read {name}: {error}")]
-    Source {
-        /// The source.
-        name: String,
-        /// The cause.
-        error: SplitError,
-    },
+    Source { name: String, error: SplitError },
     /// A file of rows can't be read to its end.
     #[error("cannot read {name}: {error}")]
-    File {
-        /// The file.
-        name: String,
-        /// The cause.
-        error: FileRowsError,
-    },
+    File { name: String, error: FileRowsError },
 }
 
 /// Returns where to continue, and what was refused before, each on further lines.
@@ -119,18 +103,18 @@ fn stop_text(position: Option<&RowPosition>, refused: Option<&RefusedLines>) -> 
 
 /// Counts of an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UploadStats {
+pub(crate) struct UploadStats {
     /// Number of answered requests.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Number of rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Bytes of line protocol, before compression.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Writes sources to a server.
 #[derive(Debug)]
-pub struct Uploader {
+pub(crate) struct Uploader {
     client: Client,
     settings: UploadSettings,
     world: World,
@@ -164,7 +148,7 @@ const PRECISION: &str = "precision";
 
 impl Uploader {
     /// Creates an uploader that advances a progress bar by bytes of line protocol.
-    pub fn new(
+    pub(crate) fn new(
         client: Client,
         settings: UploadSettings,
         world: World,
@@ -187,7 +171,10 @@ impl Uploader {
     ///
     /// Lines were refused, or a request or source failed. A failed request ends the upload. After a failed source,
     /// requests for what was read are still answered.
-    pub async fn upload(&self, sources: Vec<UploadSource>) -> Result<UploadStats, UploadError> {
+    pub(crate) async fn upload(
+        &self,
+        sources: Vec<UploadSource>,
+    ) -> Result<UploadStats, UploadError> {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         let limit = self.settings.max_request_bytes;
         let reader = tokio::task::spawn_blocking(move || read_batches(sources, limit, &sender));

@@ -5,10 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The source of a batch.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchSource {
-    /// Index of the source.
     pub(crate) index: usize,
     /// `None` if the source has no name.
     pub(crate) name: Option<Arc<str>>,
@@ -29,13 +27,13 @@ impl BatchSource {
 
 /// A row of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowPosition {
+pub(crate) struct RowPosition {
     /// Name of the file; `None` if it has none.
-    pub source: Option<Arc<str>>,
+    pub(crate) source: Option<Arc<str>>,
     /// Number of the row, from 1.
-    pub row: u64,
+    pub(crate) row: u64,
     /// Whether no sources follow the file.
-    pub is_last_source: bool,
+    pub(crate) is_last_source: bool,
 }
 
 impl RowPosition {

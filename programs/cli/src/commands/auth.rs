@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     options::ConnectionArgs,
     password::{self, PasswordArgs},
 };
@@ -66,15 +66,11 @@ pub(super) struct ResetPasswordArgs {
 }
 
 /// Executes `neap auth`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the file with the session can't be used.
 pub(super) async fn run(
     command: &AuthCommand,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     match command {
         AuthCommand::Login(args) => log_in(args, console, &world).await,
         AuthCommand::Logout(args) => log_out(args, console, &world).await,
@@ -82,13 +78,13 @@ pub(super) async fn run(
     }
 }
 
-fn file(connection: &ConnectionArgs) -> Result<CredentialsFile, CommandError> {
+fn file(connection: &ConnectionArgs) -> CommandResult<CredentialsFile> {
     let text = "there is no configuration directory: name a file with --credentials";
     let file = connection.credentials();
     file.ok_or_else(|| CommandError::Account(text.to_owned()))
 }
 
-fn name(given: Option<&str>, console: &mut Console) -> Result<String, CommandError> {
+fn name(given: Option<&str>, console: &mut Console) -> CommandResult<String> {
     match given {
         Some(name) => Ok(name.to_owned()),
         None => {
@@ -111,11 +107,7 @@ fn of_password(error: ClientError) -> CommandError {
     }
 }
 
-async fn log_in(
-    args: &LoginArgs,
-    console: &mut Console,
-    world: &World,
-) -> Result<(), CommandError> {
+async fn log_in(args: &LoginArgs, console: &mut Console, world: &World) -> CommandResult {
     let file = file(&args.connection)?;
     let host = args.connection.host();
     let client = args.connection.client_without_token(host)?;
@@ -139,11 +131,7 @@ async fn log_in(
     console.print_text(&text).map_err(CommandError::Output)
 }
 
-async fn log_out(
-    args: &LogoutArgs,
-    console: &mut Console,
-    world: &World,
-) -> Result<(), CommandError> {
+async fn log_out(args: &LogoutArgs, console: &mut Console, world: &World) -> CommandResult {
     let (file, host) = (file(&args.connection)?, args.connection.host());
     if file.find(host)?.is_none() {
         return Err(CommandError::Account("not signed in".to_owned()));
@@ -159,10 +147,7 @@ async fn log_out(
     console.print("Signed out").map_err(CommandError::Output)
 }
 
-async fn reset_password(
-    args: &ResetPasswordArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn reset_password(args: &ResetPasswordArgs, console: &mut Console) -> CommandResult {
     let name = name(args.username.as_deref(), console)?;
     let old = password::ask("Password:", console)?;
     let new = args.new.read_new(console)?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
     name_argument::{BackupName, NameArgument, NewBackupName},
@@ -135,14 +135,7 @@ impl ShownJob for Backup {
 }
 
 /// Starts a backup.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn create(
-    args: &CreateBackupArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateBackupArgs, console: &mut Console) -> CommandResult {
     let body = CreateBackup {
         kind: if args.incremental {
             "incremental"
@@ -165,36 +158,18 @@ pub(super) async fn create(
 }
 
 /// Prints the state of a backup.
-///
-/// # Errors
-///
-/// There is no such backup, or the request failed.
-pub(super) async fn status(
-    args: &NamedBackupArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn status(args: &NamedBackupArgs, console: &mut Console) -> CommandResult {
     let path = format!("{BACKUPS}/{}", args.name.as_str());
     print_status::<Backup>(&args.connection, &path, console).await
 }
 
 /// Lists the backups.
-///
-/// # Errors
-///
-/// The request failed.
-pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> CommandResult {
     print_jobs::<Backup>(args, BACKUPS, console).await
 }
 
 /// Cancels a backup in progress.
-///
-/// # Errors
-///
-/// No such backup is in progress, or the request failed.
-pub(super) async fn cancel(
-    args: &NamedBackupArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn cancel(args: &NamedBackupArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let body = json!({ "name": args.name.as_str() });
     client.delete_json(BACKUPS, &body).await?;
@@ -203,14 +178,7 @@ pub(super) async fn cancel(
 }
 
 /// Deletes a backup after a confirmation.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteBackupArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteBackupArgs, console: &mut Console) -> CommandResult {
     let name = format!("backup {:?}", args.name.as_str());
     args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;

@@ -5,7 +5,7 @@ use neap_server::console::Console;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandError, confirm,
+    CommandError, CommandResult, confirm,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
     options::ConnectionArgs,
 };
@@ -58,7 +58,6 @@ pub(super) struct CreateRestoreArgs {
 #[derive(Debug, Args)]
 pub(super) struct RestoreIdArgs {
     /// The id of the restore.
-    #[arg(value_name = "ID")]
     id: String,
 
     #[command(flatten)]
@@ -130,14 +129,7 @@ impl ShownJob for Restore {
 }
 
 /// Starts a restore, after a confirmation if it replaces databases.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn create(
-    args: &CreateRestoreArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateRestoreArgs, console: &mut Console) -> CommandResult {
     if args.to.is_none() && !args.yes {
         confirm::replacement(args.database.as_deref(), console)?;
     }
@@ -160,36 +152,18 @@ pub(super) async fn create(
 }
 
 /// Prints the state of a restore.
-///
-/// # Errors
-///
-/// There is no such restore, or the request failed.
-pub(super) async fn status(
-    args: &RestoreIdArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn status(args: &RestoreIdArgs, console: &mut Console) -> CommandResult {
     let path = format!("{RESTORES}/{}", args.id);
     print_status::<Restore>(&args.connection, &path, console).await
 }
 
 /// Lists the restores, newest first.
-///
-/// # Errors
-///
-/// The request failed.
-pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> CommandResult {
     print_jobs::<Restore>(args, RESTORES, console).await
 }
 
 /// Cancels a restore in progress.
-///
-/// # Errors
-///
-/// No such restore is in progress, or the request failed.
-pub(super) async fn cancel(
-    args: &RestoreIdArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn cancel(args: &RestoreIdArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let path = format!("{RESTORES}/{}", args.id);
     client.delete(&path, &[]).await?;

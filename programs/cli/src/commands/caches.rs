@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     name_argument::{CacheName, NameArgument},
     options::{AnswerFormat, ConnectionArgs, TableArgs},
@@ -20,7 +20,6 @@ const DISTINCT: &str = "/api/v3/configure/distinct_cache";
 #[derive(Debug, Args)]
 pub(super) struct CreateLastCacheArgs {
     /// The name of the cache. By default it is made of those of the table and the key columns.
-    #[arg(value_name = "NAME")]
     name: Option<String>,
 
     #[command(flatten)]
@@ -54,7 +53,6 @@ pub(super) struct CreateLastCacheArgs {
 #[derive(Debug, Args)]
 pub(super) struct CreateDistinctCacheArgs {
     /// The name of the cache. By default it is made of those of the table and the columns.
-    #[arg(value_name = "NAME")]
     name: Option<String>,
 
     #[command(flatten)]
@@ -96,7 +94,6 @@ pub(super) struct DeleteCacheArgs {
     connection: ConnectionArgs,
 }
 
-/// A kind of cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CacheKind {
     /// Last value cache.
@@ -153,14 +150,10 @@ fn parse_seconds(text: &str) -> Result<u64, OptionValueError> {
 }
 
 /// Creates a last value cache.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn create_last(
     args: &CreateLastCacheArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let body = CreateLastCache {
         db: &args.table.database,
         table: &args.table.table,
@@ -181,14 +174,10 @@ pub(super) async fn create_last(
 }
 
 /// Creates a distinct value cache.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn create_distinct(
     args: &CreateDistinctCacheArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let body = CreateDistinctCache {
         db: &args.table.database,
         table: &args.table.table,
@@ -213,7 +202,7 @@ async fn create(
     format: AnswerFormat,
     connection: &ConnectionArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (path, title) = kind.path_and_title();
     let text = match connection.client(None)?.create_json(path, body).await? {
         Some(created) => match (format, created_name(&created)) {
@@ -229,15 +218,11 @@ async fn create(
 }
 
 /// Deletes a cache.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn delete(
     kind: CacheKind,
     args: &DeleteCacheArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (path, title) = kind.path_and_title();
     let name = format!("{title} cache {:?}", args.name.as_str());
     args.confirmation.require_on_terminal(&name, console)?;

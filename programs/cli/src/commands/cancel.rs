@@ -4,7 +4,7 @@ use clap::Subcommand;
 use neap_server::console::Console;
 
 use super::{
-    CommandError, backup, backup_restore,
+    CommandResult, backup, backup_restore,
     row_deletes::{self, CancelRowDeleteArgs},
 };
 
@@ -20,14 +20,7 @@ pub(super) enum CancelCommand {
 }
 
 /// Executes `neap cancel`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn run(
-    command: &CancelCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn run(command: &CancelCommand, console: &mut Console) -> CommandResult {
     match command {
         CancelCommand::RowDelete(args) => row_deletes::cancel(args, console).await,
         CancelCommand::Backup(args) => backup::cancel(args, console).await,

@@ -10,7 +10,7 @@ use neap_server::console::Console;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     open_cluster::{OpenCluster, time_text},
 };
 
@@ -41,7 +41,7 @@ pub(super) async fn run(
     command: &CatalogCommand,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (CatalogCommand::List(args)
     | CatalogCommand::Snapshot(args)
     | CatalogCommand::Sequence(args)) = command;

@@ -10,7 +10,7 @@ use neap_server::{
     stores::{Stores, StoresError},
 };
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// The options of `neap check-store`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(super) async fn run(
     args: &CheckStoreArgs,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let stores = Stores::open(&args.store, &world)?;
     let buckets = S3Bucket::all(&args.store, &world).map_err(StoresError::from)?;
     let prefix = args.store.key_prefix().map_err(StoresError::from)?;

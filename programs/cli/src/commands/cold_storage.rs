@@ -5,7 +5,7 @@ use neap_assembly::options::{OptionValueError, parse_nonzero_duration};
 use neap_bucket::StorageClass;
 use serde::Serialize;
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 use crate::client::Client;
 
 const PATH: &str = "/api/v3/configure/cold_storage";
@@ -49,7 +49,7 @@ impl ColdStorageArgs {
     ///
     /// # Errors
     /// The command line lacks the class.
-    pub(super) fn check(&self) -> Result<(), CommandError> {
+    pub(super) fn check(&self) -> CommandResult {
         let has_age = matches!(&self.cold_after, Some(ColdAge(Some(_))));
         if has_age && self.cold_class.is_none() {
             let text = "--cold-after needs the storage class of the rows: --cold-class\n";
@@ -60,15 +60,12 @@ impl ColdStorageArgs {
     }
 
     /// Changes the cold storage of a database or a table, if the options are given.
-    ///
-    /// # Errors
-    /// The request failed or was refused.
     pub(super) async fn apply(
         &self,
         client: &Client,
         db: &str,
         table: Option<&str>,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult {
         match (&self.cold_after, self.cold_class) {
             (Some(ColdAge(Some(after))), Some(class)) => {
                 let body = SetColdStorage {

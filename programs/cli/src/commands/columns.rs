@@ -5,7 +5,7 @@ use neap_server::console::Console;
 use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, TableArgs},
 };
@@ -14,11 +14,9 @@ use super::{
 #[derive(Debug, Args)]
 pub(super) struct RenameColumnArgs {
     /// The name of the column, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The new name.
-    #[arg(value_name = "NEW_NAME")]
     new_name: String,
 
     #[command(flatten)]
@@ -32,7 +30,6 @@ pub(super) struct RenameColumnArgs {
 #[derive(Debug, Args)]
 pub(super) struct UpdateColumnArgs {
     /// The name of the column, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -59,7 +56,6 @@ struct ChangeType<'a> {
 #[derive(Debug, Args)]
 pub(super) struct DeleteColumnArgs {
     /// The name of the column.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -70,7 +66,6 @@ pub(super) struct DeleteColumnArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteColumnAliasArgs {
     /// The alias.
-    #[arg(value_name = "ALIAS")]
     alias: String,
 
     #[command(flatten)]
@@ -91,14 +86,7 @@ struct DeletedColumn {
 }
 
 /// Executes `neap rename column`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn rename(
-    args: &RenameColumnArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn rename(args: &RenameColumnArgs, console: &mut Console) -> CommandResult {
     let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
     let (name, new_name) = (args.name.as_str(), args.new_name.as_str());
     let query = [
@@ -114,11 +102,7 @@ pub(super) async fn rename(
 }
 
 /// Executes `neap update column`. Returns what to print.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn update(args: &UpdateColumnArgs) -> Result<String, CommandError> {
+pub(super) async fn update(args: &UpdateColumnArgs) -> CommandResult<String> {
     let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
     let (column, column_type) = (args.name.as_str(), args.column_type.as_str());
     let body = ChangeType {
@@ -135,14 +119,7 @@ pub(super) async fn update(args: &UpdateColumnArgs) -> Result<String, CommandErr
 }
 
 /// Executes `neap delete column`.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteColumnArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteColumnArgs, console: &mut Console) -> CommandResult {
     let (name, column) = (args.name.as_str(), &args.column);
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{name:?}");
@@ -159,14 +136,10 @@ pub(super) async fn delete(
 }
 
 /// Executes `neap delete column_alias`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn delete_alias(
     args: &DeleteColumnAliasArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (alias, column) = (args.alias.as_str(), &args.column);
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{alias:?}");

@@ -15,7 +15,7 @@ use neap_compact::{
 use neap_schema::DatabaseId;
 use neap_server::{console::Console, publish_options::PublishArgs, stores::Stores};
 
-use super::{CommandError, open_cluster::open_existing};
+use super::{CommandError, CommandResult, open_cluster::open_existing};
 
 /// Number of tails that are listed concurrently.
 const LISTINGS_AT_ONCE: usize = 16;
@@ -72,11 +72,7 @@ pub(super) struct CompactArgs {
 ///
 /// The store can't be used, the database does not exist, or a step failed. After a failed step, the other databases are
 /// still processed.
-pub(super) async fn run(
-    args: &CompactArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &CompactArgs, console: &mut Console, world: World) -> CommandResult {
     let collect = GarbageCollectorSettings {
         dry_run: args.dry_run,
         ..GarbageCollectorSettings::for_queries(args.time_travel, args.query_timeout)?
@@ -115,11 +111,7 @@ pub(super) async fn run(
 }
 
 /// Prints counts of merges and deletions.
-fn tell(
-    report: &CompactionReport,
-    is_dry_run: bool,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+fn tell(report: &CompactionReport, is_dry_run: bool, console: &mut Console) -> CommandResult {
     let CompactionReport {
         merges,
         removed,
@@ -171,7 +163,7 @@ fn tell_published(
     published: &[PublishedTable],
     databases: &[(DatabaseId, String)],
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     for table in published {
         let PublishedTable {
             table: name,
@@ -224,10 +216,7 @@ fn tell_unpublished(
     }
 }
 
-async fn chosen(
-    catalog: &Catalog,
-    name: Option<&str>,
-) -> Result<Vec<(DatabaseId, String)>, CommandError> {
+async fn chosen(catalog: &Catalog, name: Option<&str>) -> CommandResult<Vec<(DatabaseId, String)>> {
     let root = catalog.root(ANY_AGE).await?;
     let live = root.value.live_databases().map(|(id, entry)| (id, entry.name.clone()));
     let Some(name) = name else {
@@ -246,7 +235,7 @@ async fn compactor(
     collect: GarbageCollectorSettings,
     stores: &Stores,
     catalog: &Arc<Catalog>,
-) -> Result<Compactor, CommandError> {
+) -> CommandResult<Compactor> {
     let parts = CompactParts {
         bucket: stores.bucket.clone(),
         margins: stores.margins,
@@ -273,7 +262,7 @@ async fn wait_for_newest_rows(
     databases: &[(DatabaseId, String)],
     lag: Duration,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     // No request has been answered if there is no time, so there are no databases either.
     let now = bucket.clock().now().unwrap_or_default();
     let flushable = Stamp::end_of(now.minus(lag));
@@ -302,7 +291,7 @@ async fn flush(
     compactor: &Compactor,
     databases: &[(DatabaseId, String)],
     console: &mut Console,
-) -> Result<usize, CommandError> {
+) -> CommandResult<usize> {
     let names: BTreeMap<_, _> = databases.iter().map(|(id, name)| (*id, name)).collect();
     let ids = databases.iter().map(|(id, _)| *id).collect();
     let mut flushes = pin!(compactor.flush_all(ids).await?);

@@ -47,15 +47,9 @@ const NOT_IN_FILES: [&str; 4] = ["config", "help", "help-all", "version"];
 
 /// Error in the configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
+pub(crate) enum ConfigError {
     #[error("{path}: {error}")]
-    Read {
-        /// The file.
-        path: String,
-        /// The cause.
-        error: io::Error,
-    },
+    Read { path: String, error: io::Error },
     /// The file has mistakes, listed one per line.
     #[error("{0}")]
     Invalid(String),

@@ -4,7 +4,7 @@ use clap::Args;
 use neap_bucket::FormatLevel;
 use neap_server::console::Console;
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// The option that confirms a deletion in advance.
 #[derive(Clone, Debug, Args)]
@@ -16,11 +16,7 @@ pub(super) struct DeletionConfirmation {
 
 impl DeletionConfirmation {
     /// Asks for confirmation of a deletion, unless the option is set.
-    ///
-    /// # Errors
-    ///
-    /// The answer is not yes.
-    pub(super) fn require(&self, name: &str, console: &mut Console) -> Result<(), CommandError> {
+    pub(super) fn require(&self, name: &str, console: &mut Console) -> CommandResult {
         if self.yes {
             return Ok(());
         }
@@ -31,15 +27,7 @@ impl DeletionConfirmation {
 
     /// Asks as [`require`](Self::require) does, but on a terminal only: scripts for `influxdb3`, which does not ask before
     /// this deletion, work unchanged.
-    ///
-    /// # Errors
-    ///
-    /// The answer is not yes.
-    pub(super) fn require_on_terminal(
-        &self,
-        name: &str,
-        console: &mut Console,
-    ) -> Result<(), CommandError> {
+    pub(super) fn require_on_terminal(&self, name: &str, console: &mut Console) -> CommandResult {
         if console.input_is_terminal {
             self.require(name, console)
         } else {
@@ -49,14 +37,7 @@ impl DeletionConfirmation {
 }
 
 /// Asks for confirmation of a restore that replaces a database, or all databases.
-///
-/// # Errors
-///
-/// The answer is not yes.
-pub(super) fn replacement(
-    database: Option<&str>,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) fn replacement(database: Option<&str>, console: &mut Console) -> CommandResult {
     let replaced = match database {
         Some(name) => format!("database {name:?}"),
         None => "all databases".to_owned(),
@@ -84,16 +65,12 @@ pub(super) fn raised_format_level(
 }
 
 /// Asks for confirmation of the regeneration of the operator token.
-///
-/// # Errors
-///
-/// The answer is not yes.
-pub(super) fn regeneration(console: &mut Console) -> Result<(), CommandError> {
+pub(super) fn regeneration(console: &mut Console) -> CommandResult {
     let question = "Are you sure you want to regenerate admin token? Enter 'yes' to confirm";
     ask(question, &["yes"], console)
 }
 
-fn ask(question: &str, accepted: &[&str], console: &mut Console) -> Result<(), CommandError> {
+fn ask(question: &str, accepted: &[&str], console: &mut Console) -> CommandResult {
     let answer = console.ask(question).map_err(CommandError::Input)?;
     if accepted.contains(&answer.trim().to_lowercase().as_str()) {
         Ok(())

@@ -8,7 +8,7 @@ use neap_fsck::{Fsck, FsckOptions};
 use neap_server::{console::Console, store_location, stores::Stores};
 
 use super::{
-    CommandError, fsck,
+    CommandError, CommandResult, fsck,
     open_cluster::{check_used, open_existing},
 };
 use crate::progress_bar;
@@ -31,11 +31,7 @@ pub(super) struct CopyArgs {
 /// # Errors
 ///
 /// A store can't be used, the destination holds something else, or the copy is incomplete.
-pub(super) async fn run(
-    args: &CopyArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &CopyArgs, console: &mut Console, world: World) -> CommandResult {
     let from = open_existing(&args.store, &world)?;
     check_used(&from).await?;
     let config = store_location::parse(&args.to, &args.store).map_err(CommandError::Destination)?;

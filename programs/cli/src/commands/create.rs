@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError, backup, backup_restore, caches,
+    CommandError, CommandResult, backup, backup_restore, caches,
     cold_storage::ColdStorageArgs,
     create_bucket::{self, CreateBucketArgs},
     file_index, materialized_view,
@@ -67,7 +67,6 @@ pub(super) enum CreateCommand {
 #[derive(Debug, Args)]
 pub(super) struct CreateDatabaseArgs {
     /// The name of the database.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// How long rows are kept: `7d`, `1 year`. For ever by default.
@@ -100,7 +99,6 @@ pub(super) struct CreateDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct CreateTableArgs {
     /// The name of the table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -129,7 +127,6 @@ pub(super) struct CreateTableArgs {
 #[derive(Debug, Args)]
 pub(super) struct CreateColumnArgs {
     /// The name of the column.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -186,7 +183,6 @@ struct AddColumn<'a> {
     column_type: &'a str,
 }
 
-/// The field types.
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
 
 /// Accepts the types of columns.
@@ -218,15 +214,11 @@ fn check_duration(text: &str) -> Result<String, OptionValueError> {
 }
 
 /// Executes `neap create`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn run(
     command: &CreateCommand,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     match command {
         CreateCommand::Bucket(args) => create_bucket::run(args, console, &world).await,
         CreateCommand::Database(args) => create_database(args, console).await,
@@ -247,10 +239,7 @@ pub(super) async fn run(
     }
 }
 
-async fn create_database(
-    args: &CreateDatabaseArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn create_database(args: &CreateDatabaseArgs, console: &mut Console) -> CommandResult {
     args.cold.check()?;
     let body = CreateDatabase {
         db: &args.name,
@@ -266,7 +255,7 @@ async fn create_database(
     console.print(text).map_err(CommandError::Output)
 }
 
-async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(), CommandError> {
+async fn create_table(args: &CreateTableArgs, console: &mut Console) -> CommandResult {
     args.cold.check()?;
     let (database, table) = (&args.database.database, &args.name);
     let body = CreateTable {
@@ -296,7 +285,7 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
     }
 }
 
-async fn create_column(args: &CreateColumnArgs, console: &mut Console) -> Result<(), CommandError> {
+async fn create_column(args: &CreateColumnArgs, console: &mut Console) -> CommandResult {
     let (database, table, column) = (&args.database.database, &args.table, &args.name);
     let body = AddColumn {
         db: database,

@@ -8,7 +8,7 @@ use neap_server::{
     stores::{self, StoresError},
 };
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// The options of `neap create bucket`.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(super) async fn run(
     args: &CreateBucketArgs,
     console: &mut Console,
     world: &World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let buckets = S3Bucket::all(&args.store, world).map_err(StoresError::from)?;
     if buckets.is_empty() {
         let kind = args.store.kind();

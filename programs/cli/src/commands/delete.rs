@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use neap_server::console::Console;
 
 use super::{
-    CommandError, backup,
+    CommandError, CommandResult, backup,
     caches::{self, CacheKind, DeleteCacheArgs},
     columns::{self, DeleteColumnAliasArgs, DeleteColumnArgs},
     confirm::DeletionConfirmation,
@@ -92,7 +92,6 @@ fn parse_when(text: &str) -> Result<String, Infallible> {
 #[derive(Debug, Args)]
 pub(super) struct DeleteDatabaseArgs {
     /// The name of the database.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -106,7 +105,6 @@ pub(super) struct DeleteDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteTableArgs {
     /// The name of the table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -120,14 +118,7 @@ pub(super) struct DeleteTableArgs {
 }
 
 /// Executes `neap delete` after a confirmation.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn run(
-    command: &DeleteCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn run(command: &DeleteCommand, console: &mut Console) -> CommandResult {
     let (path, mut query, deletion, connection, title, name) = match command {
         DeleteCommand::Database(args) => (
             "/api/v3/configure/database",

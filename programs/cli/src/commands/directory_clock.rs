@@ -11,14 +11,13 @@ use neap_server::{
 };
 use serde::Serialize;
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// The time of a directory compared with the clock of this machine.
 #[derive(Debug, Serialize)]
 struct ClockReport {
     /// The newest time that a process issued, in microseconds since the Unix epoch.
     directory: StoreTime,
-    /// The time of this machine.
     machine: StoreTime,
     /// The number of processes that have the directory open.
     processes: usize,
@@ -93,7 +92,7 @@ pub(super) async fn run(
     is_json: bool,
     console: &mut Console,
     world: &World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let root = data_directory(config).ok_or(CommandError::NoDirectory)?;
     let mut report = inspect(config, &root, world).await?;
     if repair && report.is_ahead() {
@@ -108,11 +107,7 @@ pub(super) async fn run(
     console.print(text).map_err(CommandError::Output)
 }
 
-async fn inspect(
-    config: &StoreConfig,
-    root: &Path,
-    world: &World,
-) -> Result<ClockReport, CommandError> {
+async fn inspect(config: &StoreConfig, root: &Path, world: &World) -> CommandResult<ClockReport> {
     // Before this process opens the directory.
     let found = DirectoryTime::read(root).map_err(CommandError::DirectoryTime)?;
     let machine = StoreTime::from_micros(world.clock.wall_micros());

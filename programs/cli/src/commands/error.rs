@@ -20,90 +20,58 @@ use crate::{
     import::ImportError,
 };
 
+/// The outcome of a command, or of a part of one. Commands of a server fail if a request fails or is refused, if the user does not
+/// confirm, and if the result can't be printed.
+pub(crate) type CommandResult<T = ()> = Result<T, CommandError>;
+
 /// Error of a command, shown as `<Command> command failed: <error>`.
 #[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// A request failed.
+pub(crate) enum CommandError {
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// An upload was incomplete.
     #[error(transparent)]
     Upload(#[from] UploadError),
-    /// An export is incomplete.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// An import is incomplete.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The files to upload can't be found.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// Some files were not uploaded. Their errors are reported.
     #[error("{failed} of {total} files were not uploaded")]
-    FilesNotUploaded {
-        /// The number of these files.
-        failed: usize,
-        /// The number of all files.
-        total: usize,
-    },
-    /// A file can't be read or written.
+    FilesNotUploaded { failed: usize, total: usize },
     #[error("{path}: {error}")]
-    File {
-        /// The file.
-        path: String,
-        /// The cause.
-        error: io::Error,
-    },
-    /// A process did not stop in time.
+    File { path: String, error: io::Error },
     #[error(
         "node '{node}' did not stop within {timeout:?}, and is {state}; it stops as soon as its requests in progress end"
     )]
     NodeNotStopped {
-        /// The name of the node.
         node: String,
-        /// The state that is recorded.
         state: String,
-        /// The time that the command waited.
         timeout: Duration,
     },
-    /// The result can't be printed.
     #[error("cannot print the result: {0}")]
     Output(io::Error),
-    /// The input can't be read.
     #[error("cannot read the input: {0}")]
     Input(io::Error),
-    /// The input is missing.
     #[error("no {0} given: pass it as an argument, in a file with --file, or to standard input")]
     MissingInput(&'static str),
     /// The command line lacks an option that only some uses of the command need.
     #[error("{0}")]
     Usage(clap::Error),
-    /// Several arguments were passed instead of one quoted text.
     #[error("more than one argument: put the {what} in quotes: {command}")]
-    NotQuoted {
-        /// The kind of text.
-        what: &'static str,
-        /// The command with the text in quotes.
-        command: String,
-    },
+    NotQuoted { what: &'static str, command: String },
     /// A statement was refused, and more is known than the error says.
     #[error("{error}\n{hint}")]
-    Statement {
-        /// The refusal.
-        error: ClientError,
-        /// Further lines.
-        hint: String,
-    },
+    Statement { error: ClientError, hint: String },
     /// The results of several statements can't be put into one file.
     #[error("several statements have several results: run each by itself, or print text")]
     SeveralResults,
-    /// The user did not confirm.
     #[error("Cannot proceed without confirmation")]
     NotConfirmed,
     /// The output is a terminal and the format is Parquet.
     #[error("cannot print Parquet to a terminal: write it to a file with --output")]
     ParquetToTerminal,
-    /// A token could not be created.
     #[error("Failed to create token, error: {0}")]
     TokenNotCreated(Box<Self>),
     /// The response to a token creation contains no token. The response is not shown, because it may contain a token
@@ -115,79 +83,48 @@ pub enum CommandError {
         "the server has deleted this token, and not the tokens that it created: it does not know --with-created"
     )]
     OnlyTokenDeleted,
-    /// A command about users or sessions can't be executed.
     #[error("{0}")]
     Account(String),
     /// A folder is not a Python package, so it can't be a plugin.
     #[error("the folder '{path}' is not a plugin: it has no __init__.py")]
-    NotAPlugin {
-        /// The folder.
-        path: String,
-    },
+    NotAPlugin { path: String },
     /// The files of a plugin exceed the size limit of one request.
     #[error("the plugin is too large: its files have more than {limit} bytes together")]
     PluginTooLarge {
         /// Maximum total size in bytes.
         limit: u64,
     },
-    /// The input exceeds the size limit of one request.
     #[error("the {what} is too large: it has more than {limit} bytes")]
     InputTooLarge {
-        /// The kind of text.
         what: &'static str,
         /// Maximum size in bytes.
         limit: u64,
     },
-    /// The system table does not exist.
     #[error("system table '{name}' not found, there are: {}", tables.join(", "))]
-    NoSystemTable {
-        /// The requested name.
-        name: String,
-        /// The existing names.
-        tables: Vec<String>,
-    },
-    /// Backups can't be checked.
+    NoSystemTable { name: String, tables: Vec<String> },
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// The connection to an agent ended with an error.
     #[error(transparent)]
     Mcp(#[from] StdioError),
-    /// The server can't be started.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// A bucket has settings that lose data.
     #[error("{place} must not be used with these settings, data would be lost:\n{report}")]
-    BucketLosesData {
-        /// The store.
-        place: String,
-        /// The results of all checks.
-        report: String,
-    },
-    /// A request about a bucket failed.
+    BucketLosesData { place: String, report: String },
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// The store can't be used.
     #[error(transparent)]
     Stores(#[from] StoresError),
-    /// The catalog can't be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// A manifest can't be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A database can't be restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// The time-travel period is too short: dropped data would be deleted while queries read it.
     #[error(transparent)]
     TimeTravel(#[from] TimeTravelTooShort),
-    /// The requested version is no longer available.
     #[error("the requested earlier state is no longer available{}", oldest_text(oldest.as_deref()))]
-    VersionGone {
-        /// Time of the oldest readable version.
-        oldest: Option<String>,
-    },
-    /// The check could not be completed.
+    VersionGone { oldest: Option<String> },
     #[error(transparent)]
     Fsck(#[from] FsckError),
     /// The time of a store that is no directory was requested.
@@ -198,26 +135,16 @@ pub enum CommandError {
     DirectoryTime(io::Error),
     /// The check found damage, which was already printed.
     #[error("{errors} errors were found")]
-    Damaged {
-        /// Number of findings that are errors.
-        errors: u64,
-    },
-    /// The cluster could not be copied.
+    Damaged { errors: u64 },
     #[error("the copy is not complete: {0}")]
     Copy(#[from] CopyError),
-    /// The copy destination is invalid.
     #[error("--to: {0}")]
     Destination(String),
     /// The source deleted an object before it was copied; the findings were already printed.
     #[error("the copy is incomplete, {errors} errors were found: run the command again")]
-    CopyNotWhole {
-        /// Number of findings that are errors.
-        errors: u64,
-    },
-    /// The connection to another cluster can't be set up.
+    CopyNotWhole { errors: u64 },
     #[error(transparent)]
     SyncTarget(#[from] HttpTargetError),
-    /// Rows are not shipped to another cluster.
     #[error(transparent)]
     Ship(#[from] ShipError),
     /// The synchronization of a database can't be started or ended.
@@ -226,38 +153,23 @@ pub enum CommandError {
     /// The data directory, or that of the backups, does not exist.
     #[error("there is no directory {0}")]
     MissingDirectory(String),
-    /// The store holds no cluster.
     #[error("there is no database cluster in {0}")]
     NoCluster(String),
-    /// The database does not exist.
     #[error("database not found: {0}")]
     NoDatabase(String),
-    /// Compaction failed.
     #[error(transparent)]
     Compact(#[from] CompactError),
     /// Some compaction steps failed; the reasons were already printed.
     #[error("{failed} failures, listed above")]
-    NotFlushed {
-        /// Number of failures.
-        failed: usize,
-    },
-    /// The configuration has mistakes.
+    NotFlushed { failed: usize },
     #[error("errors in the configuration:\n{0}")]
     Config(#[from] ConfigError),
-    /// The runtime can't be started.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// There is no query group with this name.
     #[error("query group not found: {0}")]
     NoQueryGroup(String),
-    /// The table already exists.
     #[error("table '{database}.{table}' already exists")]
-    TableExists {
-        /// The database.
-        database: String,
-        /// The table.
-        table: String,
-    },
+    TableExists { database: String, table: String },
 }
 
 impl CommandError {

@@ -7,7 +7,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use neap_bucket::World;
 use neap_server::console::Console;
 
-use super::{CommandError, options::ConnectionArgs};
+use super::{CommandError, CommandResult, options::ConnectionArgs};
 use crate::{
     export::{
         self, ExportCompression, ExportFormat, ExportRequest, ExportSource, ExportStats, Exporter,
@@ -98,11 +98,7 @@ struct ExportCommandLine {
 /// # Errors
 ///
 /// The export is incomplete, or its files differ from their checksums.
-pub(super) async fn run(
-    args: &ExportArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &ExportArgs, console: &mut Console, world: World) -> CommandResult {
     if let Some(directory) = &args.verify {
         let verified = export::verify(directory, |difference| console.report(difference));
         let VerifyStats { files, rows, bytes } = verified?;
@@ -140,7 +136,7 @@ pub(super) async fn run(
 }
 
 impl ExportArgs {
-    fn request(&self) -> Result<ExportRequest, CommandError> {
+    fn request(&self) -> CommandResult<ExportRequest> {
         let compression = self.compression.unwrap_or(self.format.default_compression());
         if !self.format.compressions().contains(&compression) {
             let names: Vec<String> = self.format.compressions().iter().map(name).collect();

@@ -5,7 +5,7 @@ use neap_server::console::Console;
 use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
 };
@@ -74,14 +74,7 @@ impl IndexTargetArgs {
 }
 
 /// Creates an index.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn create(
-    args: &CreateFileIndexArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateFileIndexArgs, console: &mut Console) -> CommandResult {
     let indexed = &args.indexed;
     let client = indexed.connection.client(None)?;
     let body = indexed.body(&args.columns);
@@ -91,14 +84,7 @@ pub(super) async fn create(
 }
 
 /// Deletes an index.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteFileIndexArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteFileIndexArgs, console: &mut Console) -> CommandResult {
     let indexed = &args.indexed;
     let name = format!("the file index of {}", indexed.name());
     args.confirmation.require_on_terminal(&name, console)?;

@@ -15,7 +15,7 @@ use neap_server::{
 };
 
 use super::{
-    CommandError, directory_clock,
+    CommandError, CommandResult, directory_clock,
     open_cluster::{check_directory, check_used},
 };
 use crate::progress_bar;
@@ -64,11 +64,7 @@ pub(super) struct FsckArgs {
 /// # Errors
 ///
 /// The store can't be used, the database does not exist, or the check finds damage.
-pub(super) async fn run(
-    args: &FsckArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &FsckArgs, console: &mut Console, world: World) -> CommandResult {
     if let Some(place) = &args.backups_at {
         return check_place(place, args, console, &world).await;
     }
@@ -101,7 +97,7 @@ pub(super) async fn run(
     print(&report, args, console)
 }
 
-fn print(report: &FsckReport, args: &FsckArgs, console: &mut Console) -> Result<(), CommandError> {
+fn print(report: &FsckReport, args: &FsckArgs, console: &mut Console) -> CommandResult {
     let text = if args.json {
         serde_json::to_string_pretty(report).map_err(|error| CommandError::Output(error.into()))?
     } else {
@@ -122,7 +118,7 @@ async fn check_place(
     args: &FsckArgs,
     console: &mut Console,
     world: &World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let config = store_location::parse(place, &args.store).map_err(CommandError::Destination)?;
     check_directory(&config)?;
     let opened = stores::open(&config, world).map_err(StoresError::Config)?;
@@ -153,7 +149,7 @@ async fn quarantine(
     fsck: &Fsck,
     stores: &Stores,
     console: &mut Console,
-) -> Result<Vec<LostObject>, CommandError> {
+) -> CommandResult<Vec<LostObject>> {
     let database = args.database.as_deref();
     let mut all = Vec::new();
     for part in &args.quarantine {
@@ -183,7 +179,7 @@ pub(super) async fn check(
     fsck: &Fsck,
     options: &FsckOptions,
     console: &Console,
-) -> Result<FsckReport, CommandError> {
+) -> CommandResult<FsckReport> {
     let bar = if console.err_is_terminal && options.full {
         let template = "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
         progress_bar::visible(ProgressBar::new(0), template)

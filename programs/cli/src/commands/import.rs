@@ -8,8 +8,8 @@ use clap::Subcommand;
 use neap_bucket::World;
 use neap_server::console::Console;
 
-pub use self::sources::SourceError;
-use super::{CommandError, Environment};
+pub(super) use self::sources::SourceError;
+use super::{CommandResult, Environment};
 
 /// The subcommands of `neap import`.
 #[derive(Debug, Subcommand)]
@@ -23,16 +23,12 @@ pub(super) enum ImportCommand {
 }
 
 /// Executes `neap import`.
-///
-/// # Errors
-///
-/// The import is incomplete.
 pub(super) async fn run(
     command: &ImportCommand,
     environment: &Environment,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     match command {
         ImportCommand::Influxdb(args) => influxdb::run(args, console, world).await,
         ImportCommand::Upload(args) => files::upload(args, environment, console, &world).await,

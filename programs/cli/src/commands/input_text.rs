@@ -9,7 +9,10 @@ use std::{
 use neap_file_formats::{Compression, FileInput, ReadError};
 use neap_server::console::Console;
 
-use crate::{client::InputSource, commands::CommandError};
+use crate::{
+    client::InputSource,
+    commands::{CommandError, CommandResult},
+};
 
 /// File name for the standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
@@ -38,7 +41,7 @@ impl InputText<'_> {
     pub(super) fn open(
         &self,
         console: &mut Console,
-    ) -> Result<(Vec<InputSource>, Option<u64>), CommandError> {
+    ) -> CommandResult<(Vec<InputSource>, Option<u64>)> {
         match self.arguments {
             [] => {}
             [text] if text != STANDARD_INPUT => {
@@ -83,7 +86,7 @@ impl InputText<'_> {
     }
 
     /// Reads the whole text, which becomes one request.
-    pub(super) fn read(&self, console: &mut Console) -> Result<String, CommandError> {
+    pub(super) fn read(&self, console: &mut Console) -> CommandResult<String> {
         let mut text = String::new();
         for InputSource { name, reader } in self.open(console)?.0 {
             let failed = |error| {

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     options::ConnectionArgs,
     rows::{RowFormat, Rows},
 };
@@ -53,15 +53,11 @@ pub(super) trait ShownJob: DeserializeOwned {
 }
 
 /// Prints the state of a job.
-///
-/// # Errors
-///
-/// There is no such job, or the request failed.
 pub(super) async fn print_status<T: ShownJob>(
     connection: &ConnectionArgs,
     path: &str,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let client = connection.client(None)?;
     let job: T = client.fetch_json(Method::GET, path, &[]).await?;
     let progress = job.progress();
@@ -77,15 +73,11 @@ pub(super) async fn print_status<T: ShownJob>(
 }
 
 /// Prints all jobs of a kind.
-///
-/// # Errors
-///
-/// The request failed.
 pub(super) async fn print_jobs<T: ShownJob>(
     args: &ListJobsArgs,
     path: &str,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let client = args.connection.client(None)?;
     let mut answer: BTreeMap<String, Vec<T>> = client.fetch_json(Method::GET, path, &[]).await?;
     let jobs = answer.remove(T::LIST).unwrap_or_default();
@@ -105,10 +97,5 @@ pub(super) async fn print_jobs<T: ShownJob>(
             json!(progress.error),
         ]
     });
-    let rows = Rows {
-        columns: T::COLUMNS,
-        rows: rows.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(T::COLUMNS, rows).print(args.format, console)
 }

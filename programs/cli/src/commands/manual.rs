@@ -6,7 +6,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use neap_server::console::Console;
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// The options of `neap completions`.
 #[derive(Debug, Args)]
@@ -25,15 +25,11 @@ pub(super) struct ManArgs {
 }
 
 /// Prints a completion script for a shell.
-///
-/// # Errors
-///
-/// The output is closed.
 pub(super) fn complete(
     args: &CompletionsArgs,
     mut command: Command,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let mut script = Vec::new();
     let name = command.get_name().to_owned();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
@@ -41,15 +37,7 @@ pub(super) fn complete(
 }
 
 /// Prints or writes the manual pages.
-///
-/// # Errors
-///
-/// The output is closed, or a page can't be written.
-pub(super) fn man(
-    args: &ManArgs,
-    command: Command,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) fn man(args: &ManArgs, command: Command, console: &mut Console) -> CommandResult {
     let Some(folder) = &args.output else {
         let mut page = Vec::new();
         let rendered = clap_mangen::Man::new(command).render(&mut page);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
     rows::{DatabaseListArgs, Rows},
@@ -19,11 +19,9 @@ const PATH: &str = "/api/v3/configure/materialized_view";
 #[derive(Debug, Args)]
 pub(super) struct CreateViewArgs {
     /// The name of the view, and of its table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The query: SELECT date_bin(INTERVAL '1 hour', time) AS time, TAGS, AGGREGATES FROM TABLE GROUP BY 1, TAGS.
-    #[arg(value_name = "QUERY")]
     query: String,
 
     #[command(flatten)]
@@ -37,7 +35,6 @@ pub(super) struct CreateViewArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteViewArgs {
     /// The name of the view.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -68,14 +65,7 @@ struct View {
 }
 
 /// Creates a view.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn create(
-    args: &CreateViewArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateViewArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let view = NewView {
         db: &args.database.database,
@@ -88,14 +78,7 @@ pub(super) async fn create(
 }
 
 /// Deletes a view. Its table stays.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteViewArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteViewArgs, console: &mut Console) -> CommandResult {
     let name = format!("materialized view {:?}", args.name);
     args.confirmation.require_on_terminal(&name, console)?;
     let client = args.connection.client(None)?;
@@ -109,14 +92,7 @@ pub(super) async fn delete(
 }
 
 /// Lists the views of a database.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(
-    args: &DatabaseListArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
     let fetched_views: Vec<View> = client.fetch_json(Method::GET, PATH, &query).await?;
@@ -129,10 +105,9 @@ pub(super) async fn show(
             json!(view.query),
         ]
     });
-    let rows = Rows {
-        columns: &["name", "source", "target_database", "target_table", "query"],
-        rows: views.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(
+        &["name", "source", "target_database", "target_table", "query"],
+        views,
+    )
+    .print(args.format, console)
 }

@@ -11,7 +11,7 @@ use neap_mcp::{
 };
 use reqwest::header;
 
-use super::{CommandError, options::ConnectionArgs};
+use super::{CommandResult, options::ConnectionArgs};
 use crate::client::{Client, ClientError};
 
 /// The options of `neap mcp`.
@@ -31,7 +31,7 @@ pub(super) struct McpArgs {
 ///
 /// The options are invalid, or the agent does not speak the protocol. A server that does not answer is an error of the
 /// tool calls only.
-pub(super) async fn run(args: &McpArgs, world: World) -> Result<(), CommandError> {
+pub(super) async fn run(args: &McpArgs, world: World) -> CommandResult {
     let api = Arc::new(RemoteApi(args.connection.client(None)?));
     let writes = if args.allow_writes {
         WriteAccess::Allowed

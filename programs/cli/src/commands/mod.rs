@@ -72,9 +72,8 @@ use neap_query::THREAD_STACK_BYTES;
 use neap_server::{ServeArgs, Variables, console::Console, legacy_flags};
 use tokio::runtime::Runtime;
 
-pub use self::{
-    config::ConfigError, environment::Environment, error::CommandError, import::SourceError,
-};
+pub use self::environment::Environment;
+pub(crate) use self::error::{CommandError, CommandResult};
 
 /// Exit status of a failed command.
 const FAILED: u8 = 1;
@@ -254,7 +253,7 @@ impl CliCommand {
         environment: &Environment,
         console: &mut Console,
         world: World,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult {
         match self {
             Self::Query(args) => query::run(args, environment, console, world).await,
             Self::Write(args) => write::run(args, console, world).await,

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     name_argument::{NameArgument, NodeName},
     options::ConnectionArgs,
 };
@@ -108,15 +108,11 @@ impl InstanceStatus {
 }
 
 /// Stops the processes with a name, and waits until they have stopped.
-///
-/// # Errors
-///
-/// The server refused the request, a process did not stop in time, or the output is closed.
 pub(super) async fn stop(
     command: &StopCommand,
     console: &mut Console,
     world: &World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let StopCommand::Node(args) = command;
     let client = args.connection.client(None)?;
     let body = json!({ "node_id": args.node_id.as_str() });
@@ -178,14 +174,7 @@ async fn refresh(
 }
 
 /// Removes a process from the list of nodes.
-///
-/// # Errors
-///
-/// The server refused the request, or the output is closed.
-pub(super) async fn remove(
-    command: &RemoveCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn remove(command: &RemoveCommand, console: &mut Console) -> CommandResult {
     let RemoveCommand::Node(args) = command;
     let client = args.connection.client(None)?;
     let body = json!({ "node_id": args.node_id.as_str(), "force_finalize": args.force_finalize });

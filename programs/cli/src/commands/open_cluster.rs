@@ -9,7 +9,7 @@ use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use neap_server::stores::{Stores, StoresError, data_directory};
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 use crate::times::{NO_STATE, parse_moment};
 
 /// An open cluster: its catalogs and manifests.
@@ -25,7 +25,7 @@ impl OpenCluster {
     /// # Errors
     ///
     /// The store can't be used, or holds no cluster.
-    pub(super) async fn open(config: &StoreConfig, world: &World) -> Result<Self, CommandError> {
+    pub(super) async fn open(config: &StoreConfig, world: &World) -> CommandResult<Self> {
         let stores = open_existing(config, world)?;
         check_used(&stores).await?;
         let bucket = stores.bucket.clone();
@@ -42,7 +42,7 @@ impl OpenCluster {
     /// # Errors
     ///
     /// The database does not exist, or the catalog can't be read.
-    pub(super) async fn database(&self, name: &str) -> Result<DatabaseId, CommandError> {
+    pub(super) async fn database(&self, name: &str) -> CommandResult<DatabaseId> {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let found = find(&root, name).map(|(id, _)| id);
         found.ok_or_else(|| CommandError::NoDatabase(name.to_owned()))
@@ -54,13 +54,13 @@ impl OpenCluster {
 /// # Errors
 ///
 /// The data directory does not exist, or the store can't be used.
-pub(super) fn open_existing(config: &StoreConfig, world: &World) -> Result<Stores, CommandError> {
+pub(super) fn open_existing(config: &StoreConfig, world: &World) -> CommandResult<Stores> {
     check_directory(config)?;
     Ok(Stores::open(config, world)?)
 }
 
 /// Refuses a data directory that does not exist, which the store would create.
-pub(super) fn check_directory(config: &StoreConfig) -> Result<(), CommandError> {
+pub(super) fn check_directory(config: &StoreConfig) -> CommandResult {
     match data_directory(config) {
         Some(directory) if !directory.exists() => Err(CommandError::MissingDirectory(
             directory.display().to_string(),
@@ -70,7 +70,7 @@ pub(super) fn check_directory(config: &StoreConfig) -> Result<(), CommandError> 
 }
 
 /// Refuses an unused store, because it is most likely not the intended one, and one whose root catalog is lost.
-pub(super) async fn check_used(stores: &Stores) -> Result<(), CommandError> {
+pub(super) async fn check_used(stores: &Stores) -> CommandResult {
     let key = Key::RootCatalog;
     let root = stores.bucket.get(&key, GetOptions::default());
     if !matches!(root.await.map_err(StoresError::Store)?.value, Get::Missing) {

@@ -10,7 +10,7 @@ use clap::Args;
 use neap_server::{console::Console, terminal::ControlCharEscaper};
 use reqwest::Response;
 
-use super::{CommandError, options::OutputFormat};
+use super::{CommandError, CommandResult, options::OutputFormat};
 use crate::client::Client;
 
 /// Output options of commands that print a list.
@@ -31,7 +31,7 @@ impl OutputArgs {
     /// # Errors
     ///
     /// [`CommandError::ParquetToTerminal`].
-    pub(super) fn check(&self, console: &Console) -> Result<(), CommandError> {
+    pub(super) fn check(&self, console: &Console) -> CommandResult {
         check(self.format, self.output.as_deref(), console)
     }
 
@@ -40,11 +40,7 @@ impl OutputArgs {
     /// # Errors
     ///
     /// It can't be printed or stored.
-    pub(super) fn deliver_text(
-        &self,
-        text: &str,
-        console: &mut Console,
-    ) -> Result<(), CommandError> {
+    pub(super) fn deliver_text(&self, text: &str, console: &mut Console) -> CommandResult {
         match &self.output {
             None => console.print_text(text).map_err(CommandError::Output),
             Some(path) => std::fs::write(path, format!("{text}\n"))
@@ -53,16 +49,12 @@ impl OutputArgs {
     }
 
     /// Prints a list, or writes it into the file.
-    ///
-    /// # Errors
-    ///
-    /// See [`deliver`].
     pub(super) async fn deliver(
         &self,
         client: &Client,
         response: Response,
         console: &mut Console,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult {
         deliver(
             client,
             response,
@@ -83,7 +75,7 @@ pub(super) fn check(
     format: OutputFormat,
     output: Option<&Path>,
     console: &Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     if format == OutputFormat::Parquet && output.is_none() && console.out_is_terminal {
         Err(CommandError::ParquetToTerminal)
     } else {
@@ -102,7 +94,7 @@ pub(super) async fn deliver(
     format: OutputFormat,
     output: Option<&Path>,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let Some(path) = output else {
         return print(client, response, format, console).await;
     };
@@ -118,7 +110,7 @@ async fn print(
     response: Response,
     format: OutputFormat,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     // Filter JSON as well, because it escapes neither DEL nor C1 characters.
     let mut controls =
         ControlCharEscaper::new(console.out_is_terminal && format != OutputFormat::Parquet);
@@ -136,7 +128,7 @@ async fn copy(
     mut response: Response,
     into: &mut (dyn Write + Send),
     failed: impl Fn(io::Error) -> CommandError,
-) -> Result<Option<u8>, CommandError> {
+) -> CommandResult<Option<u8>> {
     let mut last = None;
     while let Some(chunk) = client.next_chunk(&mut response).await? {
         into.write_all(&chunk).map_err(&failed)?;

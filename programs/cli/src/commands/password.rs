@@ -6,7 +6,7 @@ use clap::Args;
 use neap_server::console::Console;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// Where a password comes from.
 #[derive(Clone, Debug, Args)]
@@ -48,11 +48,7 @@ impl PasswordArgs {
     /// # Errors
     ///
     /// The file or the input can't be read.
-    pub(super) fn read(
-        &self,
-        question: &str,
-        console: &mut Console,
-    ) -> Result<String, CommandError> {
+    pub(super) fn read(&self, question: &str, console: &mut Console) -> CommandResult<String> {
         match &self.password_file {
             Some(path) => {
                 let text =
@@ -68,7 +64,7 @@ impl PasswordArgs {
     /// # Errors
     ///
     /// The file or the input can't be read, or the two passwords differ.
-    pub(super) fn read_new(&self, console: &mut Console) -> Result<String, CommandError> {
+    pub(super) fn read_new(&self, console: &mut Console) -> CommandResult<String> {
         let first = self.read("New password:", console)?;
         if self.password_file.is_none() && console.input_is_terminal {
             let second = ask("New password again:", console)?;
@@ -86,7 +82,7 @@ impl PasswordArgs {
 /// # Errors
 ///
 /// The input can't be read.
-pub(super) fn ask(question: &str, console: &mut Console) -> Result<String, CommandError> {
+pub(super) fn ask(question: &str, console: &mut Console) -> CommandResult<String> {
     let _hidden = HiddenInput::begin(console);
     let answer = console.ask(question).map_err(CommandError::Input)?;
     Ok(without_line_break(answer))

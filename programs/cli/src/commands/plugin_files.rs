@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 
 /// The file that marks a folder as a package.
 const PACKAGE_FILE: &str = "__init__.py";
@@ -33,7 +33,6 @@ pub(super) struct LocalPlugin {
 pub(super) struct PluginFile {
     /// Path below the folder, with `/` as separator.
     pub(super) relative_path: String,
-    /// Content of the file.
     pub(super) content: String,
 }
 
@@ -43,7 +42,7 @@ impl LocalPlugin {
     /// # Errors
     ///
     /// The plugin can't be read, is too large, or is a folder that is not a package.
-    pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
+    pub(super) fn read(path: &Path) -> CommandResult<Self> {
         let failed = |error| CommandError::of_file(path, error);
         let is_package = path.metadata().map_err(failed)?.is_dir();
         let canonical = path.canonicalize().map_err(failed)?;
@@ -78,7 +77,7 @@ struct PluginReader {
 }
 
 impl PluginReader {
-    fn folder(&mut self, path: &Path, prefix: &str) -> Result<(), CommandError> {
+    fn folder(&mut self, path: &Path, prefix: &str) -> CommandResult {
         let failed = |error| CommandError::of_file(path, error);
         let mut entries = fs::read_dir(path)
             .map_err(failed)?
@@ -100,7 +99,7 @@ impl PluginReader {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, relative_path: String) -> Result<(), CommandError> {
+    fn file(&mut self, path: &Path, relative_path: String) -> CommandResult {
         let failed = |error| CommandError::of_file(path, error);
         let file = fs::File::open(path).map_err(failed)?;
         let mut content = String::new();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs, PluginArguments},
 };
@@ -204,11 +204,7 @@ struct PluginTestReport {
 }
 
 /// Runs a plugin on the server and prints its actions, including an error of the plugin.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn test(command: &TestCommand, console: &mut Console) -> CommandResult {
     let tested: PluginTestReport = match command {
         TestCommand::Wal(args) => {
             let lines = match &args.file {
@@ -251,24 +247,14 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result
 }
 
 /// Installs packages or a plugin on the server.
-///
-/// # Errors
-///
-/// A request failed or was refused.
-pub(super) async fn install(
-    command: &InstallCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn install(command: &InstallCommand, console: &mut Console) -> CommandResult {
     match command {
         InstallCommand::Package(args) => install_packages(args, console).await,
         InstallCommand::Plugin(args) => install_plugin(args, console).await,
     }
 }
 
-async fn install_packages(
-    args: &InstallPackageArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn install_packages(args: &InstallPackageArgs, console: &mut Console) -> CommandResult {
     if let Some(warning) = args.environment.warning() {
         console.report(warning);
     }
@@ -283,10 +269,7 @@ async fn install_packages(
     Ok(client.post_json(path, &body).await?)
 }
 
-async fn install_plugin(
-    args: &InstallPluginArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn install_plugin(args: &InstallPluginArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let body = json!({ "plugin": args.plugin, "repository": args.plugin_repo });
     let installed: Vec<InstalledPlugin> = client.ask_json(INSTALL_PLUGIN, &body).await?;

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{CommandError, options::OutputFormat, output};
+use super::{CommandError, CommandResult, options::OutputFormat, output};
 use crate::{client::Client, times::time_for_server};
 
 /// The times of an expression.
@@ -66,7 +66,7 @@ impl PromqlTimes {
     /// # Errors
     ///
     /// [`CommandError::Usage`].
-    pub(super) fn check_unused(&self) -> Result<(), CommandError> {
+    pub(super) fn check_unused(&self) -> CommandResult {
         if self.time.is_some() || self.start.is_some() {
             return Err(usage(
                 "--time, --start, --end and --step require --language promql",
@@ -78,17 +78,13 @@ impl PromqlTimes {
 
 impl Expression<'_> {
     /// Sends the expression, and prints its result or writes it into a file.
-    ///
-    /// # Errors
-    ///
-    /// The expression is refused, or its result can't be printed or stored.
     pub(super) async fn run(
         &self,
         client: &Client,
         format: OutputFormat,
         output: Option<&Path>,
         console: &mut Console,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult {
         let is_json = match format {
             OutputFormat::Pretty => false,
             OutputFormat::Json => true,

@@ -11,7 +11,7 @@ use neap_server::{Variables, console::Console, terminal::ControlCharEscaper};
 use reqwest::{Response, Url};
 
 use super::{
-    CommandError, Environment,
+    CommandError, CommandResult, Environment,
     input_text::InputText,
     options::{ConnectionArgs, OutputFormat, parse_url},
     output,
@@ -31,7 +31,6 @@ pub(super) struct QueryArgs {
     database: Option<String>,
 
     /// The query, in quotes. Without a query, a terminal becomes a shell for statements.
-    #[arg(value_name = "QUERY")]
     query: Vec<String>,
 
     /// A file with the query. `-` is the standard input.
@@ -89,16 +88,12 @@ impl StatementLanguage {
 }
 
 /// Runs the query and prints its result or writes it into a file; without a query on a terminal, runs the shell.
-///
-/// # Errors
-///
-/// The query failed, or its result can't be printed or stored; or the terminal can't be used.
 pub(super) async fn run(
     args: &QueryArgs,
     environment: &Environment,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     output::check(args.format, args.output.as_deref(), console)?;
     let language = args.language.of_statement();
     if language.is_some() {
@@ -159,7 +154,7 @@ async fn run_statement(
     request: &StatementRequest<'_>,
     args: &QueryArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let response = match request.send(client).await {
         Ok(response) => response,
         Err(error) => {
@@ -182,7 +177,7 @@ async fn print_table(
     mut response: Response,
     request: &StatementRequest<'_>,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let mut printer = ResultPrinter::new(TerminalFormat::Pretty);
     let mut controls = ControlCharEscaper::new(console.out_is_terminal);
     while let Some(chunk) = client.next_chunk(&mut response).await? {
@@ -206,7 +201,7 @@ async fn run_shell(
     environment: &Environment,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let form = match args.format {
         OutputFormat::Pretty => TerminalFormat::Pretty,
         OutputFormat::Json => TerminalFormat::Json,

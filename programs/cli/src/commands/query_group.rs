@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::ConnectionArgs,
     rows::{RowFormat, Rows},
@@ -22,7 +22,6 @@ const PATH: &str = "/api/v3/enterprise/configure/query_groups";
 #[derive(Debug, Args)]
 pub(super) struct CreateQueryGroupArgs {
     /// The name of the group.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The names of its processes (`--node-id`), separated by commas.
@@ -41,7 +40,6 @@ pub(super) struct CreateQueryGroupArgs {
 #[derive(Debug, Args)]
 pub(super) struct UpdateQueryGroupArgs {
     /// The name of the group.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// Another name.
@@ -64,7 +62,6 @@ pub(super) struct UpdateQueryGroupArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteQueryGroupArgs {
     /// The name of the group.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -110,14 +107,7 @@ struct QueryGroupChange<'a> {
 }
 
 /// Creates a group.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn create(
-    args: &CreateQueryGroupArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateQueryGroupArgs, console: &mut Console) -> CommandResult {
     let body = json!({
         "name": args.name,
         "nodes": args.nodes,
@@ -129,11 +119,7 @@ pub(super) async fn create(
 }
 
 /// Changes a group, and returns the message.
-///
-/// # Errors
-///
-/// There is no such group, or a request failed or was refused.
-pub(super) async fn update(args: &UpdateQueryGroupArgs) -> Result<String, CommandError> {
+pub(super) async fn update(args: &UpdateQueryGroupArgs) -> CommandResult<String> {
     let change = QueryGroupChange {
         name: args.rename.as_deref(),
         nodes: args.nodes.as_deref(),
@@ -149,14 +135,7 @@ pub(super) async fn update(args: &UpdateQueryGroupArgs) -> Result<String, Comman
 }
 
 /// Deletes a group after a confirmation.
-///
-/// # Errors
-///
-/// There is no such group, it is not confirmed, or a request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteQueryGroupArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteQueryGroupArgs, console: &mut Console) -> CommandResult {
     args.confirmation.require(&format!("query group {:?}", args.name), console)?;
     let client = args.connection.client(None)?;
     let path = path_of(&client, &args.name).await?;
@@ -166,14 +145,7 @@ pub(super) async fn delete(
 }
 
 /// Lists the groups.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn show(
-    args: &ShowQueryGroupsArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn show(args: &ShowQueryGroupsArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let groups = list(&client).await?.into_iter().map(|group| {
         let nodes: Vec<_> = group.nodes.into_iter().collect();
@@ -184,21 +156,16 @@ pub(super) async fn show(
             json!(group.replication_factor),
         ]
     });
-    let rows = Rows {
-        columns: &["id", "name", "nodes", "replication_factor"],
-        rows: groups.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&["id", "name", "nodes", "replication_factor"], groups).print(args.format, console)
 }
 
-async fn list(client: &Client) -> Result<Vec<QueryGroup>, CommandError> {
+async fn list(client: &Client) -> CommandResult<Vec<QueryGroup>> {
     let list: QueryGroupList = client.fetch_json(Method::GET, PATH, &[]).await?;
     Ok(list.query_groups)
 }
 
 /// Returns the path of the group with a name.
-async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
+async fn path_of(client: &Client, name: &str) -> CommandResult<String> {
     let groups = list(client).await?;
     let group = groups
         .iter()

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use neap_server::console::Console;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     columns::{self, RenameColumnArgs},
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
@@ -25,11 +25,9 @@ pub(super) enum RenameCommand {
 #[derive(Debug, Args)]
 pub(super) struct RenameDatabaseArgs {
     /// The name of the database, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The new name.
-    #[arg(value_name = "NEW_NAME")]
     new_name: String,
 
     #[command(flatten)]
@@ -40,11 +38,9 @@ pub(super) struct RenameDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct RenameTableArgs {
     /// The name of the table, or an alias.
-    #[arg(value_name = "NAME")]
     name: String,
 
     /// The new name.
-    #[arg(value_name = "NEW_NAME")]
     new_name: String,
 
     #[command(flatten)]
@@ -58,7 +54,6 @@ pub(super) struct RenameTableArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteDatabaseAliasArgs {
     /// The alias.
-    #[arg(value_name = "ALIAS")]
     alias: String,
 
     #[command(flatten)]
@@ -72,7 +67,6 @@ pub(super) struct DeleteDatabaseAliasArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteTableAliasArgs {
     /// The alias.
-    #[arg(value_name = "ALIAS")]
     alias: String,
 
     #[command(flatten)]
@@ -86,14 +80,7 @@ pub(super) struct DeleteTableAliasArgs {
 }
 
 /// Executes `neap rename`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn run(
-    command: &RenameCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn run(command: &RenameCommand, console: &mut Console) -> CommandResult {
     let text = match command {
         RenameCommand::Database(args) => {
             let query = [("db", args.name.as_str()), ("name", args.new_name.as_str())];
@@ -119,14 +106,10 @@ pub(super) async fn run(
 }
 
 /// Executes `neap delete database_alias`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn delete_database_alias(
     args: &DeleteDatabaseAliasArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let name = format!("alias {:?}", args.alias);
     args.confirmation.require_on_terminal(&name, console)?;
     let query = [("alias", args.alias.as_str())];
@@ -137,14 +120,10 @@ pub(super) async fn delete_database_alias(
 }
 
 /// Executes `neap delete table_alias`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
 pub(super) async fn delete_table_alias(
     args: &DeleteTableAliasArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let (database, alias) = (args.database.database.as_str(), args.alias.as_str());
     let name = format!("alias {database:?}.{alias:?}");
     args.confirmation.require_on_terminal(&name, console)?;

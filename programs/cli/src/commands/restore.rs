@@ -11,7 +11,7 @@ use neap_manifest::{Manifest, RestoreError, VersionGone};
 use neap_server::console::Console;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     backup_restore::RETENTION_IS_OFF,
     open_cluster::{OpenCluster, parse_as_of, time_text},
 };
@@ -46,11 +46,7 @@ pub(super) struct RestoreArgs {
 /// # Errors
 ///
 /// The database or version does not exist, the new name is taken, or the store can't be used.
-pub(super) async fn run(
-    args: &RestoreArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &RestoreArgs, console: &mut Console, world: World) -> CommandResult {
     let opened = OpenCluster::open(&args.store, &world).await?;
     let OpenCluster {
         catalog, manifests, ..

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     name_argument::{NameArgument, RoleName},
     options::ConnectionArgs,
@@ -81,17 +81,13 @@ struct RolePermissions {
     text: String,
 }
 
-async fn all_roles(client: &Client) -> Result<Vec<ListedRole>, CommandError> {
+async fn all_roles(client: &Client) -> CommandResult<Vec<ListedRole>> {
     let list: RoleList = client.fetch_json(Method::GET, ROLES, &[]).await?;
     Ok(list.items)
 }
 
 /// Returns the ids of the roles with these names.
-///
-/// # Errors
-///
-/// The request failed or was refused, or a role does not exist.
-pub(super) async fn ids(client: &Client, names: &[String]) -> Result<Vec<u64>, CommandError> {
+pub(super) async fn ids(client: &Client, names: &[String]) -> CommandResult<Vec<u64>> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
@@ -104,19 +100,12 @@ pub(super) async fn ids(client: &Client, names: &[String]) -> Result<Vec<u64>, C
     ids.collect()
 }
 
-fn tell(console: &mut Console, text: &str) -> Result<(), CommandError> {
+fn tell(console: &mut Console, text: &str) -> CommandResult {
     console.print_text(text).map_err(CommandError::Output)
 }
 
 /// Executes `neap create role`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn create(
-    args: &CreateRoleArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateRoleArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let body = json!({
         "name": args.name.as_str(),
@@ -131,11 +120,7 @@ pub(super) async fn create(
 }
 
 /// Executes `neap show roles`.
-///
-/// # Errors
-///
-/// A request failed or was refused, or the result can't be printed.
-pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let mut rows = Vec::new();
     for role in all_roles(&client).await? {
@@ -148,22 +133,11 @@ pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> Result<
             Value::from(permissions.text),
         ]);
     }
-    let rows = Rows {
-        columns: &["id", "name", "description", "permissions"],
-        rows,
-    };
-    tell(console, &rows.render(args.format))
+    Rows::new(&["id", "name", "description", "permissions"], rows).print(args.format, console)
 }
 
 /// Executes `neap delete role`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the role does not exist.
-pub(super) async fn delete(
-    args: &DeleteRoleArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteRoleArgs, console: &mut Console) -> CommandResult {
     let name = format!("role {:?}", args.name.as_str());
     args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, TableArgs},
 };
@@ -103,14 +103,7 @@ struct CreatedRequest {
 }
 
 /// Executes `neap delete rows` after a confirmation.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteRowsArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteRowsArgs, console: &mut Console) -> CommandResult {
     let (db, table) = (&args.table.database, &args.table.table);
     let name = format!("rows of {db:?}.{table:?}");
     args.confirmation.require(&name, console)?;
@@ -172,14 +165,7 @@ struct AbortedRequest {
 
 /// Executes `neap cancel row-delete`. Neap refuses it, because rows are deleted at once; a server of InfluxDB 3 may
 /// accept it.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn cancel(
-    args: &CancelRowDeleteArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn cancel(args: &CancelRowDeleteArgs, console: &mut Console) -> CommandResult {
     let path = format!("/api/v3/row_delete_requests/{}/abort", args.sequence);
     let body = AbortRequest {
         reason: &args.reason,

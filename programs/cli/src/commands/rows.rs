@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
+use neap_server::console::Console;
 use serde_json::Value;
 
-use super::options::{ConnectionArgs, DatabaseArgs, OutputFormat};
+use super::{
+    CommandError, CommandResult,
+    options::{ConnectionArgs, DatabaseArgs, OutputFormat},
+};
 
 /// The options of commands that list objects of a database.
 #[derive(Debug, Args)]
@@ -49,11 +53,26 @@ impl From<RowFormat> for OutputFormat {
 /// Rows with the same columns.
 #[derive(Debug)]
 pub(super) struct Rows {
-    pub(super) columns: &'static [&'static str],
-    pub(super) rows: Vec<Vec<Value>>,
+    columns: &'static [&'static str],
+    rows: Vec<Vec<Value>>,
 }
 
 impl Rows {
+    pub(super) fn new(
+        columns: &'static [&'static str],
+        rows: impl IntoIterator<Item = Vec<Value>>,
+    ) -> Self {
+        Self {
+            columns,
+            rows: rows.into_iter().collect(),
+        }
+    }
+
+    /// Prints the rows as the result of a command.
+    pub(super) fn print(&self, format: RowFormat, console: &mut Console) -> CommandResult {
+        console.print_text(&self.render(format)).map_err(CommandError::Output)
+    }
+
     /// Renders the rows, without a final line break.
     pub(super) fn render(&self, format: RowFormat) -> String {
         match format {

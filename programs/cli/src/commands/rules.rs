@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     input_text::{InputText, STANDARD_INPUT},
     options::{ConnectionArgs, DatabaseArgs},
@@ -26,7 +26,6 @@ const LIST: &str = "/prometheus/api/v1/rules";
 #[derive(Debug, Args)]
 pub(super) struct CreateRulesArgs {
     /// The rule file in the format of Prometheus; `-` is the standard input.
-    #[arg(value_name = "FILE")]
     file: PathBuf,
 
     /// The namespace, whose rules are replaced. The name of the file without its extension by default; required for the standard
@@ -45,11 +44,9 @@ pub(super) struct CreateRulesArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteRulesArgs {
     /// The namespace.
-    #[arg(value_name = "NAMESPACE")]
     namespace: String,
 
     /// The group; all groups of the namespace by default.
-    #[arg(value_name = "GROUP")]
     group: Option<String>,
 
     #[command(flatten)]
@@ -105,7 +102,7 @@ fn path_of(namespace: &str, group: Option<&str>) -> String {
 }
 
 /// Returns the namespace of the option, otherwise the name of the file.
-fn namespace_of(args: &CreateRulesArgs) -> Result<String, CommandError> {
+fn namespace_of(args: &CreateRulesArgs) -> CommandResult<String> {
     if let Some(name) = &args.namespace {
         return Ok(name.clone());
     }
@@ -121,14 +118,7 @@ fn namespace_of(args: &CreateRulesArgs) -> Result<String, CommandError> {
 }
 
 /// Replaces the rules of a namespace by those of a file.
-///
-/// # Errors
-///
-/// The file has no name, or can't be read, or the request failed or was refused.
-pub(super) async fn create(
-    args: &CreateRulesArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> CommandResult {
     let namespace = namespace_of(args)?;
     let input = InputText {
         what: "rule file",
@@ -148,14 +138,7 @@ pub(super) async fn create(
 }
 
 /// Deletes the rules of a namespace, or of one of its groups.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteRulesArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteRulesArgs, console: &mut Console) -> CommandResult {
     let name = match &args.group {
         Some(group) => format!("rule group {group:?} of namespace {:?}", args.namespace),
         None => format!("rules of namespace {:?}", args.namespace),
@@ -169,14 +152,7 @@ pub(super) async fn delete(
 }
 
 /// Lists the rules of a database.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(
-    args: &DatabaseListArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
     let answer: RuleListAnswer = client.fetch_json(Method::GET, LIST, &query).await?;
@@ -196,8 +172,8 @@ pub(super) async fn show(
             ]);
         }
     }
-    let table = Rows {
-        columns: &[
+    Rows::new(
+        &[
             "namespace",
             "group",
             "interval_s",
@@ -209,9 +185,8 @@ pub(super) async fn show(
             "error",
         ],
         rows,
-    };
-    let text = table.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    )
+    .print(args.format, console)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use neap_server::console::Console;
 
-use super::{CommandError, backup, backup_restore};
+use super::{CommandResult, backup, backup_restore};
 
 /// The subcommands of `neap status`.
 #[derive(Debug, Subcommand)]
@@ -15,14 +15,7 @@ pub(super) enum StatusCommand {
 }
 
 /// Executes `neap status`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn run(
-    command: &StatusCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn run(command: &StatusCommand, console: &mut Console) -> CommandResult {
     match command {
         StatusCommand::Backup(args) => backup::status(args, console).await,
         StatusCommand::Restore(args) => backup_restore::status(args, console).await,

@@ -14,7 +14,7 @@ use neap_sync::{
 use reqwest::Url;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     open_cluster::OpenCluster,
     options::{DatabaseArgs, parse_url},
 };
@@ -75,11 +75,7 @@ pub(super) struct SyncArgs {
 /// # Errors
 ///
 /// The store can't be used, or the server refuses the rows.
-pub(super) async fn run(
-    args: &SyncArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &SyncArgs, console: &mut Console, world: World) -> CommandResult {
     let cluster = OpenCluster::open(&args.store, &world).await?;
     let database = cluster.database(&args.database.database).await?;
     let source = SiteSource::open(cluster.catalog, cluster.manifests, database).await?;
@@ -102,7 +98,7 @@ async fn ship(
     to: &Url,
     shipper: &Shipper<'_>,
     counts: &mut ShippedCounts,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let connection = HttpTargetSettings {
         url: to,
         tls_ca: args.tls_ca.as_deref(),

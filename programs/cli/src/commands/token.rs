@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::{self, DeletionConfirmation},
     name_argument::{NameArgument, TokenName},
     options::{AnswerFormat, ConnectionArgs},
@@ -154,15 +154,11 @@ fn parse_expiry(text: &str) -> Result<Duration, String> {
 }
 
 /// Creates a token and prints it. It can't be shown again.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the file can't be written.
 pub(super) async fn create(
     args: &CreateTokenArgs,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     if let Some(path) = &args.output_file {
         let name = args.name.as_deref().unwrap_or(OPERATOR_TOKEN_NAME);
         token_file::write(path, name, args.expiry, &world)?;
@@ -196,7 +192,7 @@ async fn register_key(
     args: &CreateTokenArgs,
     name: &str,
     public_key: ClientPublicKey,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let body = NewToken {
         token_name: name,
         permissions: &args.permissions,
@@ -213,7 +209,7 @@ async fn register_key(
 }
 
 /// Creates the requested token on the server.
-async fn request(args: &CreateTokenArgs, console: &mut Console) -> Result<String, CommandError> {
+async fn request(args: &CreateTokenArgs, console: &mut Console) -> CommandResult<String> {
     if args.regenerate && !args.yes {
         confirm::regeneration(console)?;
     }
@@ -297,14 +293,7 @@ fn as_json(token: &str) -> String {
 }
 
 /// Deletes a token after a confirmation.
-///
-/// # Errors
-///
-/// The answer was no, or the request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteTokenArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteTokenArgs, console: &mut Console) -> CommandResult {
     let name = args.token_name.as_str();
     if name == OPERATOR_TOKEN_NAME {
         let text = format!(

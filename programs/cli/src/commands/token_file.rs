@@ -6,7 +6,7 @@ use neap_bucket::World;
 use neap_catalog::generate_token;
 use serde::Serialize;
 
-use super::CommandError;
+use super::{CommandError, CommandResult};
 use crate::owner_only;
 
 /// The file's JSON (InfluxDB 3 `create token --admin --offline`).
@@ -29,7 +29,7 @@ pub(super) fn write(
     name: &str,
     expiry: Option<Duration>,
     world: &World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let token = generate_token(world);
     let file = TokenFile {
         token: token.reveal(),

@@ -10,7 +10,7 @@ use neap_server::console::Console;
 use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     name_argument::{NameArgument, TriggerName},
     options::{ConnectionArgs, DatabaseArgs, PluginArguments},
@@ -31,7 +31,6 @@ const ALL_TABLES: &str = "all_tables";
 #[derive(Debug, Args)]
 pub(super) struct CreateTriggerArgs {
     /// The name of the trigger.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -107,7 +106,6 @@ pub(super) struct UpdateTriggerArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteTriggerArgs {
     /// The name of the trigger.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -142,7 +140,6 @@ pub(super) enum DisableCommand {
 #[derive(Debug, Args)]
 pub(super) struct SwitchTriggerArgs {
     /// The name of the trigger.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -215,14 +212,7 @@ fn parse_specification(text: &str) -> Result<String, String> {
 }
 
 /// Creates a trigger.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the plugin can't be read.
-pub(super) async fn create(
-    args: &CreateTriggerArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateTriggerArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let uploaded = if args.upload {
         Some(upload(&client, Path::new(&args.path)).await?)
@@ -249,7 +239,7 @@ pub(super) async fn create(
 }
 
 /// Copies a plugin to the server and returns its name there.
-async fn upload(client: &Client, path: &Path) -> Result<String, CommandError> {
+async fn upload(client: &Client, path: &Path) -> CommandResult<String> {
     let LocalPlugin {
         name,
         is_package,
@@ -272,11 +262,7 @@ async fn upload(client: &Client, path: &Path) -> Result<String, CommandError> {
 }
 
 /// Replaces the plugin of a trigger.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the plugin can't be read.
-pub(super) async fn update(args: &UpdateTriggerArgs) -> Result<String, CommandError> {
+pub(super) async fn update(args: &UpdateTriggerArgs) -> CommandResult<String> {
     let name = args.trigger_name.as_str();
     let plugin = LocalPlugin::read(&args.path)?;
     let client = args.connection.client(None)?;
@@ -304,14 +290,7 @@ pub(super) async fn update(args: &UpdateTriggerArgs) -> Result<String, CommandEr
 }
 
 /// Deletes a trigger.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn delete(
-    args: &DeleteTriggerArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteTriggerArgs, console: &mut Console) -> CommandResult {
     let name = format!("trigger {:?}", args.name);
     args.confirmation.require_on_terminal(&name, console)?;
     let force = args.force.to_string();
@@ -326,36 +305,18 @@ pub(super) async fn delete(
 }
 
 /// Executes `neap enable`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn enable(
-    command: &EnableCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn enable(command: &EnableCommand, console: &mut Console) -> CommandResult {
     let EnableCommand::Trigger(args) = command;
     switch(args, "enable", console).await
 }
 
 /// Executes `neap disable`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn disable(
-    command: &DisableCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn disable(command: &DisableCommand, console: &mut Console) -> CommandResult {
     let DisableCommand::Trigger(args) = command;
     switch(args, "disable", console).await
 }
 
-async fn switch(
-    args: &SwitchTriggerArgs,
-    action: &str,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn switch(args: &SwitchTriggerArgs, action: &str, console: &mut Console) -> CommandResult {
     let query = [
         ("db", args.database.database.as_str()),
         ("trigger_name", &args.name),

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     options::{ConnectionArgs, DatabaseArgs},
 };
 
@@ -59,14 +59,7 @@ struct UndeletedName {
 }
 
 /// Executes `neap undelete` and prints the restored name.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn run(
-    command: &UndeleteCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn run(command: &UndeleteCommand, console: &mut Console) -> CommandResult {
     let (path, mut query, name, connection, title, database) = match command {
         UndeleteCommand::Database(args) => (
             "/api/v3/configure/database/undelete",

@@ -9,7 +9,7 @@ use neap_server::console::Console;
 use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     cold_storage::ColdStorageArgs,
     columns::{self, UpdateColumnArgs},
     name_argument::{DatabaseName, NameArgument},
@@ -84,7 +84,6 @@ pub(super) struct UpdateDatabaseArgs {
 #[derive(Debug, Args)]
 pub(super) struct UpdateTableArgs {
     /// The name of the table.
-    #[arg(value_name = "NAME")]
     name: String,
 
     #[command(flatten)]
@@ -115,14 +114,7 @@ struct UpdateDatabase<'a> {
 }
 
 /// Executes `neap update`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn run(
-    command: &UpdateCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn run(command: &UpdateCommand, console: &mut Console) -> CommandResult {
     let text = match command {
         UpdateCommand::Database(args) => update_database(args).await?,
         UpdateCommand::Table(args) => update_table(args).await?,
@@ -135,7 +127,7 @@ pub(super) async fn run(
     console.print(text).map_err(CommandError::Output)
 }
 
-async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandError> {
+async fn update_database(args: &UpdateDatabaseArgs) -> CommandResult<String> {
     args.cold.check()?;
     let db = args.name.as_str();
     let retention = args.retention_period.as_ref();
@@ -158,7 +150,7 @@ async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandErr
     Ok(format!("Database {db:?} updated successfully"))
 }
 
-async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
+async fn update_table(args: &UpdateTableArgs) -> CommandResult<String> {
     // Path of InfluxDB 3 Enterprise, so that the command works with its servers, too.
     const PATH: &str = "/api/v3/enterprise/configure/table/retention_period";
     args.cold.check()?;

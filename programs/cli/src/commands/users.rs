@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     confirm::DeletionConfirmation,
     name_argument::{NameArgument, UserName},
     options::ConnectionArgs,
@@ -175,13 +175,13 @@ struct UserList {
     items: Vec<Value>,
 }
 
-async fn all_users(client: &Client) -> Result<Vec<Value>, CommandError> {
+async fn all_users(client: &Client) -> CommandResult<Vec<Value>> {
     let list: UserList = client.fetch_json(Method::GET, USERS, &[]).await?;
     Ok(list.items)
 }
 
 /// Returns the path of the user with this name.
-async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
+async fn path_of(client: &Client, name: &str) -> CommandResult<String> {
     let users = all_users(client).await?;
     let found = users
         .iter()
@@ -192,26 +192,19 @@ async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
     Ok(format!("{USERS}/{id}"))
 }
 
-fn tell(console: &mut Console, text: &str) -> Result<(), CommandError> {
+fn tell(console: &mut Console, text: &str) -> CommandResult {
     console.print_text(text).map_err(CommandError::Output)
 }
 
 /// Executes `neap manage`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn manage(
-    command: &ManageCommand,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn manage(command: &ManageCommand, console: &mut Console) -> CommandResult {
     match command {
         ManageCommand::InitAdmin(args) => init_admin(args, console).await,
         ManageCommand::AddAdminToken(args) => add_admin_token(args, console).await,
     }
 }
 
-async fn init_admin(args: &InitAdminArgs, console: &mut Console) -> Result<(), CommandError> {
+async fn init_admin(args: &InitAdminArgs, console: &mut Console) -> CommandResult {
     let password = args.password.read_new(console)?;
     let body = json!({
         "username": args.username,
@@ -230,10 +223,7 @@ async fn init_admin(args: &InitAdminArgs, console: &mut Console) -> Result<(), C
     tell(console, &format!("Operator token, shown only now: {token}"))
 }
 
-async fn add_admin_token(
-    args: &AddAdminTokenArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn add_admin_token(args: &AddAdminTokenArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let path = "/api/v3/configure/token/named_admin";
     let body = json!({ "token_name": args.name });
@@ -243,14 +233,7 @@ async fn add_admin_token(
 }
 
 /// Executes `neap create user`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or a role does not exist.
-pub(super) async fn create(
-    args: &CreateUserArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn create(args: &CreateUserArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let roles = roles::ids(&client, &args.roles).await?;
     let password = match args.oauth_id {
@@ -273,11 +256,7 @@ pub(super) async fn create(
 }
 
 /// Executes `neap show users`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let users = all_users(&client).await?;
     let property = |user: &Value, name: &str| user.get(name).cloned().unwrap_or(Value::Null);
@@ -301,8 +280,8 @@ pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Result<
             property(user, "oauthId"),
         ]
     });
-    let rows = Rows {
-        columns: &[
+    Rows::new(
+        &[
             "id",
             "username",
             "display_name",
@@ -311,20 +290,13 @@ pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Result<
             "requires_password_reset",
             "oauth_id",
         ],
-        rows: rows.collect(),
-    };
-    tell(console, &rows.render(args.format))
+        rows,
+    )
+    .print(args.format, console)
 }
 
 /// Executes `neap update user`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the user does not exist.
-pub(super) async fn update(
-    args: &UpdateUserArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn update(args: &UpdateUserArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let path = path_of(&client, args.username.as_str()).await?;
     let body = json!({
@@ -340,14 +312,10 @@ pub(super) async fn update(
 }
 
 /// Executes `neap update user-roles`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the user or a role does not exist.
 pub(super) async fn update_roles(
     args: &UpdateUserRolesArgs,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let client = args.connection.client(None)?;
     let roles = roles::ids(&client, &args.roles).await?;
     let path = path_of(&client, args.username.as_str()).await?;
@@ -360,14 +328,7 @@ pub(super) async fn update_roles(
 }
 
 /// Executes `neap delete user`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the user does not exist.
-pub(super) async fn delete(
-    args: &DeleteUserArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn delete(args: &DeleteUserArgs, console: &mut Console) -> CommandResult {
     let name = format!("user {:?}", args.username.as_str());
     args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;
@@ -380,11 +341,7 @@ pub(super) async fn delete(
 }
 
 /// Executes `neap user`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or the user does not exist.
-pub(super) async fn run(command: &UserCommand, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn run(command: &UserCommand, console: &mut Console) -> CommandResult {
     let UserCommand::RequirePasswordReset(args) = command;
     let client = args.connection.client(None)?;
     let path = path_of(&client, args.username.as_str()).await?;

@@ -13,7 +13,7 @@ use reqwest::Url;
 
 use self::file_options::{FileArgs, open_rows};
 use super::{
-    CommandError,
+    CommandError, CommandResult,
     input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs, parse_url},
 };
@@ -143,15 +143,7 @@ impl WriteArgs {
 }
 
 /// Executes `neap write`.
-///
-/// # Errors
-///
-/// The upload is incomplete.
-pub(super) async fn run(
-    args: &WriteArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &WriteArgs, console: &mut Console, world: World) -> CommandResult {
     let (sources, bytes) = open_sources(args, console)?;
     let client = args.connection.client(args.write_host.as_ref())?;
     let progress = if args.quiet || !console.err_is_terminal {
@@ -198,7 +190,7 @@ fn throughput(uploaded: UploadStats, took: Duration) -> String {
 fn open_sources(
     args: &WriteArgs,
     console: &mut Console,
-) -> Result<(Vec<UploadSource>, Option<u64>), CommandError> {
+) -> CommandResult<(Vec<UploadSource>, Option<u64>)> {
     let paths: Vec<PathBuf> = if args.rows.arguments_are_files() {
         let lines = args.lines.iter().map(PathBuf::from);
         lines.chain(args.files.iter().cloned()).collect()
@@ -247,7 +239,7 @@ fn open_lines(
     arguments: &[String],
     files: &[PathBuf],
     console: &mut Console,
-) -> Result<(Vec<UploadSource>, Option<u64>), CommandError> {
+) -> CommandResult<(Vec<UploadSource>, Option<u64>)> {
     let command = format!("neap write --database {}", args.database.database);
     let are_files = args.rows.arguments_are_files();
     let lines = joined(if are_files { &[] } else { arguments });

@@ -11,7 +11,7 @@ use std::{
 use neap_bucket::World;
 
 use super::{
-    ExportError, ExportRequest,
+    ExportError, ExportRequest, ExportResult,
     manifest::{ExportManifest, PartRecord},
     part_file::PartFile,
     table_folders::is_part_path,
@@ -49,11 +49,7 @@ impl ExportDirectory {
     ///
     /// # Errors
     /// The directory has another export or other files, another process uses it, or it is not writable.
-    pub(super) fn open(
-        root: &Path,
-        request: ExportRequest,
-        world: &World,
-    ) -> Result<Self, ExportError> {
+    pub(super) fn open(root: &Path, request: ExportRequest, world: &World) -> ExportResult<Self> {
         let shown = root.display().to_string();
         let manifest_path = root.join(MANIFEST);
         let existing = read_manifest(&manifest_path)?;
@@ -86,7 +82,6 @@ impl ExportDirectory {
         Ok(directory)
     }
 
-    /// The manifest.
     pub(super) fn manifest(&self) -> &ExportManifest {
         &self.manifest
     }
@@ -101,21 +96,14 @@ impl ExportDirectory {
         self.root.join(path)
     }
 
-    /// Creates a temporary file.
-    ///
-    /// # Errors
-    /// The file can't be created.
-    pub(super) fn temporary_file(&mut self) -> Result<PartFile, ExportError> {
+    pub(super) fn temporary_file(&mut self) -> ExportResult<PartFile> {
         self.next_temporary += 1;
         let name = self.next_temporary.to_string();
         PartFile::create(self.root.join(PARTIAL).join(name))
     }
 
     /// Sets the stamp as of which all parts are, and removes the parts of another stamp.
-    ///
-    /// # Errors
-    /// A file can't be removed or written.
-    pub(super) fn set_as_of(&mut self, as_of: Option<u64>) -> Result<(), ExportError> {
+    pub(super) fn set_as_of(&mut self, as_of: Option<u64>) -> ExportResult {
         if self.manifest.as_of != as_of {
             for part in std::mem::take(&mut self.manifest.parts) {
                 let Some(path) = &part.path else { continue };
@@ -127,10 +115,7 @@ impl ExportDirectory {
     }
 
     /// Records a finished part.
-    ///
-    /// # Errors
-    /// The manifest can't be written.
-    pub(super) fn add(&mut self, part: PartRecord) -> Result<(), ExportError> {
+    pub(super) fn add(&mut self, part: PartRecord) -> ExportResult {
         self.manifest.add(part)?;
         self.is_changed = true;
         let now = self.world.clock.monotonic();
@@ -142,10 +127,7 @@ impl ExportDirectory {
     }
 
     /// Writes the manifest.
-    ///
-    /// # Errors
-    /// The file can't be written.
-    pub(super) fn save(&mut self) -> Result<(), ExportError> {
+    pub(super) fn save(&mut self) -> ExportResult {
         let path = self.root.join(MANIFEST);
         let text = self.manifest.encode().map_err(|reason| ExportError::Manifest {
             path: path.display().to_string(),
@@ -168,10 +150,7 @@ impl ExportDirectory {
     }
 
     /// Marks the export as complete, and writes the checksums.
-    ///
-    /// # Errors
-    /// A file can't be written.
-    pub(super) fn complete(&mut self) -> Result<(), ExportError> {
+    pub(super) fn complete(&mut self) -> ExportResult {
         self.manifest.parts.sort_by(|one, other| {
             let key = |part: &PartRecord| (part.table.clone(), part.times);
             key(one).cmp(&key(other))
@@ -190,7 +169,7 @@ impl ExportDirectory {
     }
 
     /// Removes the temporary files of an export that was killed.
-    fn remove_partial(&self) -> Result<(), ExportError> {
+    fn remove_partial(&self) -> ExportResult {
         let partial = self.root.join(PARTIAL);
         let failed = |error| ExportError::of_file(&partial, error);
         for entry in fs::read_dir(&partial).map_err(failed)? {
@@ -204,7 +183,7 @@ impl ExportDirectory {
 
     /// Removes files with names of parts that the manifest does not have: those of a state that the export began with
     /// before, or of a process that was killed before it wrote the manifest. Readers would take them for rows.
-    fn remove_strays(&self) -> Result<(), ExportError> {
+    fn remove_strays(&self) -> ExportResult {
         let request = &self.manifest.request;
         let extension = request.format.extension(request.compression);
         // The file system may not tell upper from lower case.
@@ -250,7 +229,7 @@ impl ExportDirectory {
 /// The name of the file that a running export locks.
 const LOCK: &str = "lock";
 
-fn lock(partial: &Path, shown: &str) -> Result<File, ExportError> {
+fn lock(partial: &Path, shown: &str) -> ExportResult<File> {
     let path = partial.join(LOCK);
     let failed = |error| ExportError::of_file(&path, error);
     let file = owner_only::create_file(&path).map_err(failed)?;
@@ -265,7 +244,7 @@ fn lock(partial: &Path, shown: &str) -> Result<File, ExportError> {
 ///
 /// # Errors
 /// The file can't be read or is not a manifest.
-pub(super) fn read_manifest(path: &Path) -> Result<Option<ExportManifest>, ExportError> {
+pub(super) fn read_manifest(path: &Path) -> ExportResult<Option<ExportManifest>> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -279,7 +258,7 @@ pub(super) fn read_manifest(path: &Path) -> Result<Option<ExportManifest>, Expor
 }
 
 /// Whether a directory has files. The directory for temporary files does not count.
-fn has_files(root: &Path) -> Result<bool, ExportError> {
+fn has_files(root: &Path) -> ExportResult<bool> {
     let entries = match fs::read_dir(root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -295,7 +274,7 @@ fn has_files(root: &Path) -> Result<bool, ExportError> {
 }
 
 /// Returns the paths in a directory.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, ExportError> {
+fn entries(directory: &Path) -> ExportResult<Vec<PathBuf>> {
     let failed = |error| ExportError::of_file(directory, error);
     let entries = fs::read_dir(directory).map_err(failed)?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed));
@@ -303,14 +282,14 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, ExportError> {
 }
 
 /// Returns the directories in a directory. Symbolic links are not followed.
-fn directories(directory: &Path) -> Result<Vec<PathBuf>, ExportError> {
+fn directories(directory: &Path) -> ExportResult<Vec<PathBuf>> {
     let mut paths = entries(directory)?;
     paths.retain(|path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()));
     Ok(paths)
 }
 
 /// Removes a file, unless there is none.
-fn remove(path: &Path) -> Result<(), ExportError> {
+fn remove(path: &Path) -> ExportResult {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(ExportError::of_file(path, error))
@@ -338,7 +317,7 @@ mod tests {
         tables[0].part_path(times, extension)
     }
 
-    fn open(root: &Path) -> Result<ExportDirectory, ExportError> {
+    fn open(root: &Path) -> ExportResult<ExportDirectory> {
         ExportDirectory::open(root, request(), &World::system())
     }
 

@@ -22,7 +22,7 @@ use parquet::{
     file::{metadata::ParquetMetaDataReader, properties::WriterProperties},
 };
 
-use super::{ExportCompression, ExportError, ExportFormat, part_file::PartFile};
+use super::{ExportCompression, ExportError, ExportFormat, ExportResult, part_file::PartFile};
 
 /// The number of rows that are encoded at once.
 const BATCH_ROWS: usize = 8192;
@@ -37,10 +37,7 @@ const LINES_BYTES: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 1;
 
 /// Returns the number of rows of a Parquet file. A file without bytes has none.
-///
-/// # Errors
-/// The file can't be read.
-pub(super) fn parquet_rows(path: &Path, bytes: u64) -> Result<u64, ExportError> {
+pub(super) fn parquet_rows(path: &Path, bytes: u64) -> ExportResult<u64> {
     if bytes == 0 {
         return Ok(0);
     }
@@ -59,7 +56,7 @@ pub(super) fn encode(
     format: ExportFormat,
     compression: ExportCompression,
     into: &mut PartFile,
-) -> Result<(), ExportError> {
+) -> ExportResult {
     match format {
         ExportFormat::Parquet => encode_parquet(from, compression, into),
         ExportFormat::Arrow => encode_arrow(from, compression, into),
@@ -75,20 +72,12 @@ pub(super) fn encode(
     }
 }
 
-fn open(path: &Path) -> Result<File, ExportError> {
+fn open(path: &Path) -> ExportResult<File> {
     File::open(path).map_err(|error| ExportError::of_file(path, error))
 }
 
 /// Returns the columns and the rows of a Parquet file.
-fn read(
-    path: &Path,
-) -> Result<
-    (
-        SchemaRef,
-        impl Iterator<Item = Result<RecordBatch, ExportError>>,
-    ),
-    ExportError,
-> {
+fn read(path: &Path) -> ExportResult<(SchemaRef, impl Iterator<Item = ExportResult<RecordBatch>>)> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)?;
     let reader = builder.with_batch_size(BATCH_ROWS).build()?;
     let schema = reader.schema();
@@ -100,7 +89,7 @@ fn encode_parquet(
     from: &Path,
     compression: ExportCompression,
     into: &mut PartFile,
-) -> Result<(), ExportError> {
+) -> ExportResult {
     let (schema, batches) = read(from)?;
     let compression = match compression {
         ExportCompression::None => Compression::UNCOMPRESSED,
@@ -121,11 +110,7 @@ fn encode_parquet(
     Ok(())
 }
 
-fn encode_arrow(
-    from: &Path,
-    compression: ExportCompression,
-    into: &mut PartFile,
-) -> Result<(), ExportError> {
+fn encode_arrow(from: &Path, compression: ExportCompression, into: &mut PartFile) -> ExportResult {
     let (schema, batches) = read(from)?;
     let compression = match compression {
         ExportCompression::Lz4 => Some(CompressionType::LZ4_FRAME),
@@ -145,8 +130,8 @@ fn encode_text(
     from: &Path,
     compression: ExportCompression,
     into: &mut PartFile,
-    encode: impl Fn(&Path, &mut dyn Write) -> Result<(), ExportError>,
-) -> Result<(), ExportError> {
+    encode: impl Fn(&Path, &mut dyn Write) -> ExportResult,
+) -> ExportResult {
     let path = into.path().to_owned();
     let failed = |error: io::Error| ExportError::of_file(&path, error);
     match compression {
@@ -167,7 +152,7 @@ fn encode_text(
 }
 
 /// Encodes CSV or JSON lines.
-fn encode_rows(from: &Path, format: Format, out: &mut dyn Write) -> Result<(), ExportError> {
+fn encode_rows(from: &Path, format: Format, out: &mut dyn Write) -> ExportResult {
     let (schema, batches) = read(from)?;
     let mut encoder = Encoder::new(format, schema, FormatLimits::default());
     let mut text = Vec::new();
@@ -185,7 +170,7 @@ fn encode_rows(from: &Path, format: Format, out: &mut dyn Write) -> Result<(), E
 }
 
 /// Encodes line protocol. Tags are the columns that the server marks as such.
-fn encode_lines(from: &Path, table: &str, out: &mut dyn Write) -> Result<(), ExportError> {
+fn encode_lines(from: &Path, table: &str, out: &mut dyn Write) -> ExportResult {
     let options = ReadOptions {
         format: Some(neap_file_formats::Format::Parquet),
         mapping: ColumnMapping::for_table(table),

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use neap_bucket::World;
 
 use super::{
-    ExportError, ExportRequest, ExportSource, TimeRange,
+    ExportError, ExportRequest, ExportResult, ExportSource, TimeRange,
     directory::ExportDirectory,
     encode::{encode, parquet_rows},
     file_tasks::FileTasks,
@@ -79,7 +79,7 @@ impl Exporter {
         parallel: usize,
         progress: ProgressBar,
         world: World,
-    ) -> Result<Self, ExportError> {
+    ) -> ExportResult<Self> {
         let opened = ExportDirectory::open(directory, request.clone(), &world)?;
         Ok(Self {
             server: ExportServer::new(client, request.database.clone()),
@@ -96,7 +96,7 @@ impl Exporter {
     ///
     /// # Errors
     /// A request fails, or a file can't be written. The parts that are finished stay, and another run continues.
-    pub(crate) async fn run(&self) -> Result<ExportStats, ExportError> {
+    pub(crate) async fn run(&self) -> ExportResult<ExportStats> {
         let exported = self.run_snapshots().await;
         let mut directory = self.directory();
         match &exported {
@@ -119,7 +119,7 @@ impl Exporter {
     }
 
     /// Exports as of one stamp, and begins again with another one if the state of the first becomes unreadable.
-    async fn run_snapshots(&self) -> Result<(), ExportError> {
+    async fn run_snapshots(&self) -> ExportResult {
         if self.directory().manifest().complete {
             return Ok(());
         }
@@ -154,7 +154,7 @@ impl Exporter {
     }
 
     /// Returns the stamp to begin with after a flush has passed another one; `None`: that of the first answer.
-    async fn next_stamp(&self, passed: u64) -> Result<Option<u64>, ExportError> {
+    async fn next_stamp(&self, passed: u64) -> ExportResult<Option<u64>> {
         if self.request.as_of.is_some() {
             // Only the server knows which stamp it has for the time.
             return Ok(None);
@@ -163,7 +163,7 @@ impl Exporter {
         Ok(stable_stamp(&versions, passed))
     }
 
-    async fn run_snapshot(&self) -> Result<(), ExportError> {
+    async fn run_snapshot(&self) -> ExportResult {
         let (tables, stamp) = self.tables().await?;
         if let ExportSource::Query(sql) = &self.request.source {
             return self.export_query(sql, stamp).await;
@@ -178,7 +178,7 @@ impl Exporter {
     }
 
     /// Returns the tables to export, and the stamp of the export, which the first query determines.
-    async fn tables(&self) -> Result<(Vec<ExportTable>, Option<u64>), ExportError> {
+    async fn tables(&self) -> ExportResult<(Vec<ExportTable>, Option<u64>)> {
         let begun_with = self.directory().manifest().as_of;
         let as_of = match begun_with {
             Some(stamp) => Some(stamp.to_string()),
@@ -208,11 +208,7 @@ impl Exporter {
     }
 
     /// Returns the slices of a table that are not finished.
-    async fn plan(
-        &self,
-        table: ExportTable,
-        stamp: Option<u64>,
-    ) -> Result<Vec<Slice>, ExportError> {
+    async fn plan(&self, table: ExportTable, stamp: Option<u64>) -> ExportResult<Vec<Slice>> {
         let finished = self.directory().manifest().finished(&table.name);
         let days = self.days(&table.name, stamp).await?;
         let total: u64 = days.iter().map(|(_, rows)| rows).sum();
@@ -243,11 +239,7 @@ impl Exporter {
     }
 
     /// Returns the days of a table with rows. If the server can't count all of them at once, counts shorter ranges.
-    async fn days(
-        &self,
-        table: &str,
-        stamp: Option<u64>,
-    ) -> Result<Vec<(TimeRange, u64)>, ExportError> {
+    async fn days(&self, table: &str, stamp: Option<u64>) -> ExportResult<Vec<(TimeRange, u64)>> {
         let mut counted = Vec::new();
         let mut pending = vec![self.request.times];
         while let Some(times) = pending.pop() {
@@ -269,7 +261,7 @@ impl Exporter {
     }
 
     /// Exports a slice. If the server can't send it at once, sends its halves.
-    async fn export_slice(&self, slice: Slice, stamp: Option<u64>) -> Result<(), ExportError> {
+    async fn export_slice(&self, slice: Slice, stamp: Option<u64>) -> ExportResult {
         let mut pending = vec![slice];
         while let Some(slice) = pending.pop() {
             let exported = self.export_part(&slice, stamp).await;
@@ -294,11 +286,7 @@ impl Exporter {
         Ok(())
     }
 
-    async fn export_part(
-        &self,
-        slice: &Slice,
-        stamp: Option<u64>,
-    ) -> Result<PartRecord, ExportError> {
+    async fn export_part(&self, slice: &Slice, stamp: Option<u64>) -> ExportResult<PartRecord> {
         let table = &slice.table.name;
         let sql = rows_query(table, slice.times);
         let file = self.fetch(&sql, stamp).await?;
@@ -324,7 +312,7 @@ impl Exporter {
     }
 
     /// Exports the rows of a query as one file, unless an interrupted export has finished it.
-    async fn export_query(&self, sql: &str, stamp: Option<u64>) -> Result<(), ExportError> {
+    async fn export_query(&self, sql: &str, stamp: Option<u64>) -> ExportResult {
         if !self.directory().manifest().parts.is_empty() {
             return Ok(());
         }
@@ -350,7 +338,7 @@ impl Exporter {
     }
 
     /// Reads the rows of a query into a temporary Parquet file. Repeats the request if a failure may pass.
-    async fn fetch(&self, sql: &str, stamp: Option<u64>) -> Result<PartFile, ExportError> {
+    async fn fetch(&self, sql: &str, stamp: Option<u64>) -> ExportResult<PartFile> {
         let mut backoff = Backoff::new(self.world.clone());
         let mut broken = 0;
         loop {
@@ -372,12 +360,7 @@ impl Exporter {
     }
 
     /// Encodes a temporary file and moves it to its final name.
-    async fn finish(
-        &self,
-        file: PartFile,
-        table: String,
-        path: &str,
-    ) -> Result<FileDigest, ExportError> {
+    async fn finish(&self, file: PartFile, table: String, path: &str) -> ExportResult<FileDigest> {
         let (format, compression) = (self.request.format, self.request.compression);
         let (encoded, root, path) = {
             let mut directory = self.directory();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::RwLock;
 
-use super::ExportError;
+use super::{ExportError, ExportResult};
 
 /// Runs blocking work on separate threads. The work goes on if its caller stops waiting.
 #[derive(Debug, Default)]
@@ -15,13 +15,10 @@ pub(super) struct FileTasks {
 
 impl FileTasks {
     /// Runs work and returns its outcome.
-    ///
-    /// # Errors
-    /// The work fails or panics.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
-    ) -> Result<T, ExportError> {
+        work: impl FnOnce() -> ExportResult<T> + Send + 'static,
+    ) -> ExportResult<T> {
         let running = Arc::clone(&self.running).read_owned().await;
         let task = move || {
             let done = work();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportCompression, ExportError, ExportFormat, TimeRange};
+use super::{ExportCompression, ExportError, ExportFormat, ExportResult, TimeRange};
 
 /// The version of the manifest.
 const VERSION: u32 = 1;
@@ -25,7 +25,6 @@ pub(crate) enum ExportSource {
 /// The options of an export that determine the contents of its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExportRequest {
-    /// The database.
     pub(crate) database: String,
     /// What is exported.
     pub(crate) source: ExportSource,
@@ -126,11 +125,7 @@ impl ExportManifest {
     ///
     /// # Errors
     /// Another request.
-    pub(super) fn check(
-        &self,
-        request: &ExportRequest,
-        directory: &str,
-    ) -> Result<(), ExportError> {
+    pub(super) fn check(&self, request: &ExportRequest, directory: &str) -> ExportResult {
         match self.request.difference(request) {
             None => Ok(()),
             Some(difference) => Err(ExportError::OtherExport {
@@ -144,7 +139,7 @@ impl ExportManifest {
     ///
     /// # Errors
     /// Too many parts.
-    pub(super) fn add(&mut self, part: PartRecord) -> Result<(), ExportError> {
+    pub(super) fn add(&mut self, part: PartRecord) -> ExportResult {
         if self.parts.len() >= MAX_PARTS {
             return Err(ExportError::TooManyParts(MAX_PARTS));
         }

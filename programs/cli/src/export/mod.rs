@@ -40,8 +40,9 @@ mod table_folders;
 mod time_range;
 mod verify;
 
-pub use self::error::ExportError;
+use self::error::ExportResult;
 pub(crate) use self::{
+    error::ExportError,
     exporter::{ExportStats, Exporter},
     format::{ExportCompression, ExportFormat},
     manifest::{ExportRequest, ExportSource},

@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::ExportError;
+use super::{ExportError, ExportResult};
 use crate::owner_only;
 
 /// The size of the buffer of a file, in bytes.
@@ -35,10 +35,7 @@ pub(super) struct PartFile {
 
 impl PartFile {
     /// Creates a file.
-    ///
-    /// # Errors
-    /// The file can't be created.
-    pub(super) fn create(path: PathBuf) -> Result<Self, ExportError> {
+    pub(super) fn create(path: PathBuf) -> ExportResult<Self> {
         let file =
             owner_only::create_file(&path).map_err(|error| ExportError::of_file(&path, error))?;
         Ok(Self {
@@ -66,20 +63,14 @@ impl PartFile {
     }
 
     /// Writes buffered bytes, so that the file can be read.
-    ///
-    /// # Errors
-    /// The file can't be written.
-    pub(super) fn flush_to_file(&mut self) -> Result<(), ExportError> {
+    pub(super) fn flush_to_file(&mut self) -> ExportResult {
         let flushed = self.file.flush();
         flushed.map_err(|error| self.failed(error))
     }
 
     /// Waits until the file is on the disk, and gives it its final name `path` below the directory `root`. The name is on
     /// the disk then, too.
-    ///
-    /// # Errors
-    /// The file can't be written, or a directory can't be created.
-    pub(super) fn move_to(mut self, root: &Path, path: &Path) -> Result<FileDigest, ExportError> {
+    pub(super) fn move_to(mut self, root: &Path, path: &Path) -> ExportResult<FileDigest> {
         self.flush_to_file()?;
         let synced = self.file.get_ref().sync_data();
         synced.map_err(|error| self.failed(error))?;
@@ -121,9 +112,6 @@ impl Drop for PartFile {
 }
 
 /// Reads a file and returns its checksum and its size.
-///
-/// # Errors
-/// The file can't be read.
 pub(super) fn digest(path: &Path) -> io::Result<FileDigest> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();

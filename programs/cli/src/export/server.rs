@@ -6,7 +6,7 @@ use neap_query::{AS_OF_HEADER, quoted_name};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{ExportError, TimeRange, part_file::PartFile, snapshot::ReadableVersion};
+use super::{ExportError, ExportResult, TimeRange, part_file::PartFile, snapshot::ReadableVersion};
 use crate::{
     client::{Client, ClientError},
     shell::{QueryLanguage, StatementRequest},
@@ -45,23 +45,14 @@ impl ExportServer {
     }
 
     /// Returns the names of all tables, as of a time or stamp.
-    ///
-    /// # Errors
-    /// The request failed.
-    pub(super) async fn tables(
-        &self,
-        as_of: Option<&str>,
-    ) -> Result<ListAnswer<String>, ExportError> {
+    pub(super) async fn tables(&self, as_of: Option<&str>) -> ExportResult<ListAnswer<String>> {
         let ListAnswer { rows, as_of } = self.list::<TableRow>(TABLES, as_of).await?;
         let rows = rows.into_iter().map(|row| row.table_name).collect();
         Ok(ListAnswer { rows, as_of })
     }
 
     /// Returns the readable versions of the database, by stamp.
-    ///
-    /// # Errors
-    /// The request failed.
-    pub(super) async fn versions(&self) -> Result<Vec<ReadableVersion>, ExportError> {
+    pub(super) async fn versions(&self) -> ExportResult<Vec<ReadableVersion>> {
         let sql =
             "SELECT low_water_mark FROM system.versions WHERE readable ORDER BY low_water_mark";
         Ok(self.list(sql, None).await?.rows)
@@ -76,7 +67,7 @@ impl ExportServer {
         table: &str,
         times: TimeRange,
         stamp: Option<u64>,
-    ) -> Result<Vec<DayRows>, ExportError> {
+    ) -> ExportResult<Vec<DayRows>> {
         let sql = format!(
             "SELECT arrow_cast(date_bin(INTERVAL '1 day', time), 'Int64') AS day, count(*) AS rows FROM {} WHERE {} \
              GROUP BY 1 ORDER BY 1",
@@ -95,7 +86,7 @@ impl ExportServer {
         table: &str,
         times: TimeRange,
         stamp: Option<u64>,
-    ) -> Result<u64, ExportError> {
+    ) -> ExportResult<u64> {
         let sql = format!(
             "SELECT arrow_cast(0, 'Int64') AS day, count(*) AS rows FROM {} WHERE {}",
             quoted_name(table),
@@ -114,7 +105,7 @@ impl ExportServer {
         sql: &str,
         stamp: Option<u64>,
         file: &mut PartFile,
-    ) -> Result<(), ExportError> {
+    ) -> ExportResult {
         let as_of = stamp.map(|stamp| stamp.to_string());
         let mut response = self.send(sql, "parquet", as_of.as_deref()).await?;
         let found = stamp_of(&response);
@@ -134,7 +125,7 @@ impl ExportServer {
         &self,
         sql: &str,
         stamp: Option<u64>,
-    ) -> Result<Vec<T>, ExportError> {
+    ) -> ExportResult<Vec<T>> {
         let as_of = stamp.map(|stamp| stamp.to_string());
         let answer = self.list(sql, as_of.as_deref()).await?;
         check_stamp(stamp, answer.as_of)?;
@@ -145,7 +136,7 @@ impl ExportServer {
         &self,
         sql: &str,
         as_of: Option<&str>,
-    ) -> Result<ListAnswer<T>, ExportError> {
+    ) -> ExportResult<ListAnswer<T>> {
         let mut response = self.send(sql, "json", as_of).await?;
         let as_of = stamp_of(&response);
         let mut text = Vec::new();
@@ -161,12 +152,7 @@ impl ExportServer {
         Ok(ListAnswer { rows, as_of })
     }
 
-    async fn send(
-        &self,
-        sql: &str,
-        form: &str,
-        as_of: Option<&str>,
-    ) -> Result<Response, ExportError> {
+    async fn send(&self, sql: &str, form: &str, as_of: Option<&str>) -> ExportResult<Response> {
         let request = StatementRequest {
             language: QueryLanguage::Sql,
             database: Some(&self.database),
@@ -208,7 +194,7 @@ fn stamp_of(response: &Response) -> Option<u64> {
 }
 
 /// Checks that an answer is as of a stamp. An answer without a stamp passes.
-fn check_stamp(expected: Option<u64>, found: Option<u64>) -> Result<(), ExportError> {
+fn check_stamp(expected: Option<u64>, found: Option<u64>) -> ExportResult {
     match (expected, found) {
         (Some(stamp), Some(found)) if stamp != found => Err(ExportError::SnapshotMoved { stamp }),
         _ => Ok(()),

@@ -26,7 +26,6 @@ const CHECKSUM_DIGITS: usize = 16;
 /// A table and the folder of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ExportTable {
-    /// The name of the table.
     pub(super) name: String,
     /// The folder below the directory of the export.
     folder: String,

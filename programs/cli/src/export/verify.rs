@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ExportError, ExportFormat,
+    ExportError, ExportFormat, ExportResult,
     directory::{CHECKSUMS, MANIFEST, PARTIAL, checksums, read_manifest},
     encode::parquet_rows,
     manifest::PartRecord,
@@ -30,10 +30,7 @@ pub(crate) struct VerifyStats {
 ///
 /// # Errors
 /// There is no complete export, a directory can't be read, or there are differences.
-pub(crate) fn verify(
-    root: &Path,
-    mut report: impl FnMut(&str),
-) -> Result<VerifyStats, ExportError> {
+pub(crate) fn verify(root: &Path, mut report: impl FnMut(&str)) -> ExportResult<VerifyStats> {
     let shown = root.display().to_string();
     let manifest =
         read_manifest(&root.join(MANIFEST))?.ok_or_else(|| ExportError::NoExport(shown.clone()))?;
@@ -120,11 +117,7 @@ fn list_differences(root: &Path, parts: &[PartRecord]) -> BTreeSet<String> {
 }
 
 /// Visits all files below a directory. Symbolic links are not followed.
-fn visit_files(
-    root: &Path,
-    directory: &Path,
-    visit: &mut impl FnMut(PathBuf),
-) -> Result<(), ExportError> {
+fn visit_files(root: &Path, directory: &Path, visit: &mut impl FnMut(PathBuf)) -> ExportResult {
     let failed = |error| ExportError::of_file(directory, error);
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;

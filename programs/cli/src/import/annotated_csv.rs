@@ -25,11 +25,7 @@ use crate::client::{FileRowsError, RefusedLines};
 const MAX_REFUSED_ROWS: usize = 1_000;
 
 /// Imports files into a database, or counts their rows without a sender.
-///
-/// # Errors
-///
-/// A file cannot be read, or a request failed.
-pub async fn import_csv(
+pub(crate) async fn import_csv(
     files: CsvFiles,
     sender: Option<&BodySender>,
     state: &mut StateFile,
@@ -37,28 +33,24 @@ pub async fn import_csv(
 ) -> Result<ImportSummary, ImportError> {
     let (paths, parallel) = (files.paths.clone(), files.parallel);
     let files = Arc::new(files);
-    let read = move |path: &Path, position: Option<String>, batches: FileSender| {
-        if let Err(error) = read_file(&files, path, position.as_deref(), &batches) {
-            // Without a receiver, the import has failed already.
-            batches.blocking_send(Err(error)).ok();
-        }
+    let read = move |path: &Path, position: Option<&str>, batches: &FileSender| {
+        read_file(&files, path, position, batches)
     };
     import_files(paths, sender, parallel, state, progress, read).await
 }
 
 /// Files of annotated CSV.
 #[derive(Clone, Debug)]
-pub struct CsvFiles {
+pub(crate) struct CsvFiles {
     /// The files.
-    pub paths: Vec<PathBuf>,
-    /// The database.
-    pub database: String,
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) database: String,
     /// The part to import.
-    pub filter: ImportFilter,
+    pub(crate) filter: ImportFilter,
     /// Number of files that are read at the same time.
-    pub parallel: usize,
+    pub(crate) parallel: usize,
     /// Maximum size of a request in bytes.
-    pub max_request_bytes: usize,
+    pub(crate) max_request_bytes: usize,
 }
 
 fn read_file(

@@ -7,7 +7,6 @@ use bytes::Bytes;
 /// Rows to send in one request.
 #[derive(Clone, Debug)]
 pub(crate) struct ImportBody {
-    /// The database.
     pub(crate) database: Arc<str>,
     /// The rows.
     pub(crate) content: BodyContent,

@@ -8,76 +8,40 @@ use tokio::task::JoinError;
 
 use crate::client::{ClientError, FileRowsError, SplitError};
 
-/// Error of an import.
 #[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// A request failed.
+pub(crate) enum ImportError {
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A request to the source failed.
     #[error("the source: {0}")]
     Source(ClientError),
     /// The source answered a query with an error, or with something else than rows.
     #[error("the source answered '{query}' with: {reason}")]
-    Query {
-        /// The query.
-        query: String,
-        /// The error.
-        reason: String,
-    },
-    /// A shard cannot be read.
+    Query { query: String, reason: String },
     #[error(transparent)]
     Shard(#[from] TsmError),
-    /// A file or folder cannot be read or written.
     #[error("{path}: {error}")]
-    Io {
-        /// The file or folder.
-        path: String,
-        /// The cause.
-        error: io::Error,
-    },
+    Io { path: String, error: io::Error },
     /// A file of lines cannot be read to its end.
     #[error("cannot read {name}: {error}")]
-    Lines {
-        /// The file.
-        name: String,
-        /// The cause.
-        error: SplitError,
-    },
+    Lines { name: String, error: SplitError },
     /// A file of rows cannot be read to its end.
     #[error("cannot read {name}: {error}")]
-    Rows {
-        /// The file.
-        name: String,
-        /// The cause.
-        error: FileRowsError,
-    },
-    /// A folder contains no data of InfluxDB.
+    Rows { name: String, error: FileRowsError },
     #[error(
         "{0} has no data of InfluxDB: name the folder that contains 'data' or 'engine', or a backup with its manifest"
     )]
     NoData(String),
-    /// Nothing is left of the source after filtering.
     #[error("nothing to import: the filters exclude everything")]
     NothingLeft,
     /// A manifest, an archive, or a database file is invalid.
     #[error("{path} is invalid: {reason}")]
-    Invalid {
-        /// The file.
-        path: String,
-        /// The reason.
-        reason: String,
-    },
-    /// The name of a database is not allowed.
+    Invalid { path: String, reason: String },
     #[error(
         "the database '{name}' of {origin}: {error}; give it another name with --rename '{origin}=NAME'"
     )]
     DatabaseName {
-        /// The name of the source.
         origin: String,
-        /// The name of the database.
         name: String,
-        /// The cause.
         error: DatabaseNameError,
     },
     /// A source names no database, and no option does.
@@ -87,10 +51,7 @@ pub enum ImportError {
     #[error(
         "{count} columns have several types, listed above: choose with --conflict what to do with them (suffix, convert or skip)"
     )]
-    Conflicts {
-        /// Number of columns.
-        count: usize,
-    },
+    Conflicts { count: usize },
     /// A table was not there when the shards were scanned.
     #[error(
         "the table {0} appeared after the scan: stop the server whose files are imported, and run the import again"
@@ -101,11 +62,8 @@ pub enum ImportError {
         "the buckets {one} and {other} would both become the database '{database}': give them databases with --bucket {one}=NAME and --bucket {other}=NAME"
     )]
     SameDatabase {
-        /// The ID of one bucket.
         one: String,
-        /// The ID of the other bucket.
         other: String,
-        /// The database.
         database: String,
     },
     /// The values of fields that are integers and floats cannot be told apart over InfluxQL.
@@ -113,7 +71,6 @@ pub enum ImportError {
         "{0} fields have several types of numbers, listed above, which a running server does not tell apart: copy them as floats with --conflict convert, or import the files of the server with --path"
     )]
     MixedNumbers(usize),
-    /// A URL has a user or a password.
     #[error(
         "the URL of --from has a user or a password: name it with --source-token user:password, or --source-token-file"
     )]
@@ -122,29 +79,9 @@ pub enum ImportError {
     #[error(
         "{path} is the state of another import or other options, of {other}: remove it, or name another file with --state"
     )]
-    OtherState {
-        /// The file.
-        path: String,
-        /// The source and destination of the other import.
-        other: String,
-    },
-    /// Rows cannot be encoded.
+    OtherState { path: String, other: String },
     #[error("cannot encode rows of {table}: {reason}")]
-    Encode {
-        /// The table.
-        table: String,
-        /// The cause.
-        reason: String,
-    },
-    /// A single row is larger than a request may be.
-    #[error("{place} is longer than the {limit} bytes that a request may have")]
-    TooLong {
-        /// The row or line.
-        place: String,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A thread that reads the source panicked.
+    Encode { table: String, reason: String },
     #[error("reading the source failed: {0}")]
     Worker(#[from] JoinError),
     /// A thread that reads the source panicked, and left no message.
@@ -155,12 +92,7 @@ pub enum ImportError {
     Counts(usize),
     /// Rows were refused by the server, or could not be read; they were already printed.
     #[error("{refused} rows were refused, {damaged} damaged parts were left out, listed above")]
-    Incomplete {
-        /// Number of refused rows.
-        refused: u64,
-        /// Number of parts that cannot be read.
-        damaged: u64,
-    },
+    Incomplete { refused: u64, damaged: u64 },
 }
 
 impl ImportError {

@@ -46,17 +46,13 @@ struct ImportProgress<'a> {
 }
 
 /// Imports files. `read` reads a file from a position on, and runs on a thread of its own.
-///
-/// # Errors
-///
-/// A file cannot be read, or a request failed.
 pub(super) async fn import_files(
     files: Vec<PathBuf>,
     sender: Option<&BodySender>,
     parallel: usize,
     state: &mut StateFile,
     progress: &ProgressBar,
-    read: impl Fn(&Path, Option<String>, FileSender) + Clone + Send + 'static,
+    read: impl Fn(&Path, Option<&str>, &FileSender) -> Result<(), ImportError> + Clone + Send + 'static,
 ) -> Result<ImportSummary, ImportError> {
     let mut bytes = 0;
     for path in &files {
@@ -99,7 +95,7 @@ async fn import_file(
     sender: Option<&BodySender>,
     shared: &Mutex<ImportProgress<'_>>,
     progress: &ProgressBar,
-    read: impl Fn(&Path, Option<String>, FileSender) + Send + 'static,
+    read: impl Fn(&Path, Option<&str>, &FileSender) -> Result<(), ImportError> + Send + 'static,
 ) -> Result<(), ImportError> {
     let name = path.display().to_string();
     let files = describe_file(&path)?;
@@ -116,7 +112,12 @@ async fn import_file(
     }
     let (batches, mut receiver) = mpsc::channel(READ_AHEAD);
     let position = unit.position.clone();
-    let reader = tokio::task::spawn_blocking(move || read(&path, position, batches));
+    let reader = tokio::task::spawn_blocking(move || {
+        if let Err(error) = read(&path, position.as_deref(), &batches) {
+            // Without a receiver, the import has failed already.
+            batches.blocking_send(Err(error)).ok();
+        }
+    });
     while let Some(batch) = receiver.recv().await {
         let batch = batch?;
         if let Some((database, refused)) = batch.refused {
@@ -182,7 +183,7 @@ mod tests {
         unit.problems.texts.push("line 1: refused".to_owned());
         state.update(&path.display().to_string(), unit).unwrap();
         let progress = ProgressBar::hidden();
-        let read = |_: &Path, _: Option<String>, _: FileSender| {};
+        let read = |_: &Path, _: Option<&str>, _: &FileSender| Ok(());
         let imported = import_files(vec![path], None, 1, &mut state, &progress, read).await;
         let summary = imported.unwrap();
         assert_eq!(summary.refused_count(), 3);

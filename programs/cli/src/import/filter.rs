@@ -7,15 +7,13 @@ const OWN_DATABASES: [&str; 3] = ["_internal", "_monitoring", "_tasks"];
 
 /// Filters of an import. An empty list includes everything.
 #[derive(Clone, Debug)]
-pub struct ImportFilter {
+pub(crate) struct ImportFilter {
     /// Databases of the source, or buckets.
-    pub databases: Vec<String>,
-    /// Retention policies.
-    pub retention_policies: Vec<String>,
-    /// Measurements.
-    pub measurements: Vec<String>,
+    pub(crate) databases: Vec<String>,
+    pub(crate) retention_policies: Vec<String>,
+    pub(crate) measurements: Vec<String>,
     /// Times in nanoseconds.
-    pub times: TimeRange,
+    pub(crate) times: TimeRange,
 }
 
 impl Default for ImportFilter {
@@ -31,7 +29,7 @@ impl Default for ImportFilter {
 
 impl ImportFilter {
     /// Returns whether a database and retention policy are imported.
-    pub fn includes_database(&self, database: &str, retention_policy: &str) -> bool {
+    pub(crate) fn includes_database(&self, database: &str, retention_policy: &str) -> bool {
         let is_wanted = if self.databases.is_empty() {
             !OWN_DATABASES.contains(&database)
         } else {
@@ -41,7 +39,7 @@ impl ImportFilter {
     }
 
     /// Returns whether a measurement is imported.
-    pub fn includes_measurement(&self, measurement: &str) -> bool {
+    pub(crate) fn includes_measurement(&self, measurement: &str) -> bool {
         is_listed(&self.measurements, measurement)
     }
 }

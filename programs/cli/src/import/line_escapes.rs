@@ -68,7 +68,6 @@ fn push_name<'a>(text: &'a [u8], end: u8, is_field: bool, out: &mut Vec<u8>) -> 
     rest
 }
 
-/// Returns the length of a value.
 fn value_length(text: &[u8]) -> usize {
     if text.first() != Some(&b'"') {
         let end = text.iter().position(|byte| matches!(byte, b',' | b' '));

@@ -47,19 +47,19 @@ const DML_HEADER: &str = "# DML";
 
 /// Exports of line protocol.
 #[derive(Clone, Debug)]
-pub struct LineFile {
+pub(crate) struct LineFile {
     /// The files.
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// The part to import.
-    pub filter: ImportFilter,
+    pub(crate) filter: ImportFilter,
     /// The databases of the server.
-    pub names: DatabaseNames,
+    pub(crate) names: DatabaseNames,
     /// The unit of the timestamps: `ns`, `us`, `ms` or `s`.
-    pub precision: &'static str,
+    pub(crate) precision: &'static str,
     /// Number of files that are read at the same time.
-    pub parallel: usize,
+    pub(crate) parallel: usize,
     /// Maximum size of a request in bytes.
-    pub max_request_bytes: usize,
+    pub(crate) max_request_bytes: usize,
 }
 
 /// Imports files, or counts their lines without a sender.
@@ -67,7 +67,7 @@ pub struct LineFile {
 /// # Errors
 ///
 /// A file cannot be read, lines have no database, or a request failed.
-pub async fn import_lines(
+pub(crate) async fn import_lines(
     files: LineFile,
     sender: Option<&BodySender>,
     state: &mut StateFile,
@@ -75,12 +75,8 @@ pub async fn import_lines(
 ) -> Result<ImportSummary, ImportError> {
     let (paths, parallel) = (files.paths.clone(), files.parallel);
     let files = Arc::new(files);
-    let read = move |path: &Path, position: Option<String>, batches: FileSender| {
-        let read = read_file(&files, path, position.as_deref(), &batches);
-        if let Err(error) = read {
-            // Without a receiver, the import has failed already.
-            batches.blocking_send(Err(error)).ok();
-        }
+    let read = move |path: &Path, position: Option<&str>, batches: &FileSender| {
+        read_file(&files, path, position, batches)
     };
     import_files(paths, sender, parallel, state, progress, read).await
 }
@@ -241,7 +237,7 @@ impl<'a> Sections<'a> {
     fn target(&self) -> Result<Option<Arc<str>>, ImportError> {
         let Self { files, context, .. } = self;
         let name = match &context.database {
-            None => files.names.into_database().map(str::to_owned),
+            None => files.names.common_database().map(str::to_owned),
             Some(database) => {
                 let policy = context.retention_policy.as_str();
                 if files.filter.includes_database(database, policy) {

@@ -36,16 +36,14 @@ mod summary;
 mod table_counts;
 mod verify;
 
-pub use annotated_csv::{CsvFiles, import_csv};
-pub use error::ImportError;
-pub use filter::ImportFilter;
-pub use line_protocol::{LineFile, import_lines};
-pub use live::{LiveImport, SourceSettings, SourceToken, SourceVersion, import_live};
-pub use names::{DatabaseNames, Rename};
-pub use sender::{BodySender, SenderSettings};
-pub use shards::{
-    ConflictPolicy, FoundShards, ShardImport, ShardSource, find_shards, import_shards,
-};
-pub use state::{ImportState, StateFile};
-pub use summary::ImportSummary;
-pub use verify::verify_counts;
+pub(crate) use annotated_csv::{CsvFiles, import_csv};
+pub(crate) use error::ImportError;
+pub(crate) use filter::ImportFilter;
+pub(crate) use line_protocol::{LineFile, import_lines};
+pub(crate) use live::{LiveImport, SourceSettings, SourceToken, SourceVersion, import_live};
+pub(crate) use names::{DatabaseNames, Rename};
+pub(crate) use sender::{BodySender, SenderSettings};
+pub(crate) use shards::{ConflictPolicy, FoundShards, ShardImport, find_shards, import_shards};
+pub(crate) use state::{ImportState, StateFile};
+pub(crate) use summary::ImportSummary;
+pub(crate) use verify::verify_counts;

@@ -14,11 +14,11 @@ const DEFAULT_POLICIES: [&str; 3] = ["", "autogen", "default"];
 
 /// A name of the source, `db`, `db/rp` or the ID of a bucket, and the database that it becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rename {
+pub(crate) struct Rename {
     /// The name of the source.
-    pub from: String,
+    pub(crate) from: String,
     /// The database.
-    pub to: String,
+    pub(crate) to: String,
 }
 
 impl FromStr for Rename {
@@ -37,7 +37,7 @@ impl FromStr for Rename {
 
 /// Maps databases and retention policies of a source to databases.
 #[derive(Clone, Debug, Default)]
-pub struct DatabaseNames {
+pub(crate) struct DatabaseNames {
     renames: BTreeMap<String, String>,
     /// The database of everything.
     into: Option<String>,
@@ -45,7 +45,7 @@ pub struct DatabaseNames {
 
 impl DatabaseNames {
     /// Creates a mapping. `into` is the database of everything that has no name of its own in `renames`.
-    pub fn new(renames: Vec<Rename>, into: Option<String>) -> Self {
+    pub(crate) fn new(renames: Vec<Rename>, into: Option<String>) -> Self {
         let renames = renames.into_iter().map(|Rename { from, to }| (from, to));
         Self {
             renames: renames.collect(),
@@ -54,7 +54,7 @@ impl DatabaseNames {
     }
 
     /// Returns the database of everything, if there is one.
-    pub fn into_database(&self) -> Option<&str> {
+    pub(crate) fn common_database(&self) -> Option<&str> {
         self.into.as_deref()
     }
 
@@ -64,7 +64,11 @@ impl DatabaseNames {
     /// # Errors
     ///
     /// [`ImportError::DatabaseName`].
-    pub fn target(&self, database: &str, retention_policy: &str) -> Result<String, ImportError> {
+    pub(crate) fn target(
+        &self,
+        database: &str,
+        retention_policy: &str,
+    ) -> Result<String, ImportError> {
         self.target_of_bucket(None, database, retention_policy)
     }
 
@@ -73,7 +77,7 @@ impl DatabaseNames {
     /// # Errors
     ///
     /// [`ImportError::DatabaseName`].
-    pub fn target_of_bucket(
+    pub(crate) fn target_of_bucket(
         &self,
         bucket: Option<&str>,
         database: &str,
@@ -100,7 +104,7 @@ impl DatabaseNames {
     }
 
     /// Returns whether the database of a bucket with this ID was chosen by an option.
-    pub fn is_chosen(&self, bucket: &str, retention_policy: &str) -> bool {
+    pub(crate) fn is_chosen(&self, bucket: &str, retention_policy: &str) -> bool {
         self.into.is_some() || self.renamed_bucket(bucket, retention_policy).is_some()
     }
 

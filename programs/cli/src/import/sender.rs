@@ -12,16 +12,16 @@ use crate::client::{Backoff, Client, ClientError, LinePositions, RefusedLines};
 
 /// Settings of the requests of an import.
 #[derive(Clone, Copy, Debug)]
-pub struct SenderSettings {
+pub(crate) struct SenderSettings {
     /// Maximum size of a request in bytes.
-    pub max_request_bytes: usize,
+    pub(crate) max_request_bytes: usize,
     /// Maximum number of concurrent requests.
-    pub max_concurrent_requests: usize,
+    pub(crate) max_concurrent_requests: usize,
 }
 
 /// Sends rows to a server.
 #[derive(Debug)]
-pub struct BodySender {
+pub(crate) struct BodySender {
     client: Client,
     world: World,
     settings: SenderSettings,
@@ -33,7 +33,7 @@ pub struct BodySender {
 
 impl BodySender {
     /// Creates a sender.
-    pub fn new(client: Client, world: World, settings: SenderSettings) -> Self {
+    pub(crate) fn new(client: Client, world: World, settings: SenderSettings) -> Self {
         Self {
             client,
             world,
@@ -43,8 +43,7 @@ impl BodySender {
         }
     }
 
-    /// Returns the client.
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
@@ -53,8 +52,7 @@ impl BodySender {
         &self.world
     }
 
-    /// Returns the settings.
-    pub fn settings(&self) -> SenderSettings {
+    pub(crate) fn settings(&self) -> SenderSettings {
         self.settings
     }
 

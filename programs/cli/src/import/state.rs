@@ -27,9 +27,8 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum size of the file in bytes: several millions of tables of shards.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// The state of an import.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ImportState {
+pub(crate) struct ImportState {
     version: u32,
     source: String,
     target: String,
@@ -39,7 +38,7 @@ pub struct ImportState {
 
 impl ImportState {
     /// Creates the state of an import that has not begun. `options` determine what is imported.
-    pub fn new(source: String, target: String, options: String) -> Self {
+    pub(crate) fn new(source: String, target: String, options: String) -> Self {
         Self {
             version: VERSION,
             source,
@@ -66,9 +65,8 @@ pub(crate) struct UnitState {
     pub(crate) problems: UnitProblems,
 }
 
-/// The file of a state.
 #[derive(Debug)]
-pub struct StateFile {
+pub(crate) struct StateFile {
     /// `None`: the state is not kept.
     path: Option<PathBuf>,
     state: ImportState,
@@ -82,7 +80,7 @@ impl StateFile {
     /// # Errors
     ///
     /// The file cannot be read, or belongs to another import.
-    pub fn open(path: PathBuf, new: ImportState, world: World) -> Result<Self, ImportError> {
+    pub(crate) fn open(path: PathBuf, new: ImportState, world: World) -> Result<Self, ImportError> {
         let state = match read(&path)? {
             None => new,
             Some(state) if state.version != VERSION => {
@@ -112,7 +110,7 @@ impl StateFile {
     }
 
     /// Creates a state without a file.
-    pub fn in_memory(world: World) -> Self {
+    pub(crate) fn in_memory(world: World) -> Self {
         Self {
             path: None,
             state: ImportState::default(),
@@ -122,12 +120,12 @@ impl StateFile {
     }
 
     /// Returns whether an earlier import is continued.
-    pub fn is_continued(&self) -> bool {
+    pub(crate) fn is_continued(&self) -> bool {
         !self.state.units.is_empty()
     }
 
     /// Returns what is missing of all units so far.
-    pub fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         let mut summary = ImportSummary::default();
         for unit in self.state.units.values() {
             summary.add_unit(&unit.problems);
@@ -142,10 +140,6 @@ impl StateFile {
     }
 
     /// Replaces the state of a unit, and saves the file if the last time is long enough ago.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
     pub(crate) fn update(&mut self, name: &str, unit: UnitState) -> Result<(), ImportError> {
         self.state.units.insert(name.to_owned(), unit);
         if self.world.elapsed(&self.saved) >= SAVE_INTERVAL {
@@ -156,11 +150,7 @@ impl StateFile {
     }
 
     /// Replaces the file.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
-    pub fn save(&mut self) -> Result<(), ImportError> {
+    pub(crate) fn save(&mut self) -> Result<(), ImportError> {
         self.saved = self.world.clock_reading();
         match &self.path {
             // An import that has not begun has nothing to continue.
@@ -179,7 +169,7 @@ impl StateFile {
     /// # Errors
     ///
     /// The file cannot be removed.
-    pub fn remove(&mut self) -> Result<(), ImportError> {
+    pub(crate) fn remove(&mut self) -> Result<(), ImportError> {
         let Some(path) = &self.path else {
             return Ok(());
         };

@@ -17,7 +17,7 @@ const MAX_SHOWN_EARLIER: usize = 100;
 
 /// Counts of an import, and what is missing.
 #[derive(Debug, Default)]
-pub struct ImportSummary {
+pub(crate) struct ImportSummary {
     /// Rows by database and table.
     pub(crate) tables: TableCountMap,
     /// Lines of line protocol by database. Several lines may be one row.
@@ -43,7 +43,6 @@ pub(crate) struct ColumnCounts {
 }
 
 impl ImportSummary {
-    /// Adds counts of tables.
     pub(crate) fn add_tables(&mut self, added: &TableCountMap) {
         for (database, tables) in added {
             let own = self.tables.entry(database.clone()).or_default();
@@ -100,17 +99,17 @@ impl ImportSummary {
     }
 
     /// Returns the number of refused rows.
-    pub fn refused_count(&self) -> u64 {
+    pub(crate) fn refused_count(&self) -> u64 {
         self.refused_rows.values().sum()
     }
 
     /// Returns the number of parts that cannot be read.
-    pub fn damage_count(&self) -> u64 {
+    pub(crate) fn damage_count(&self) -> u64 {
         self.damage_count
     }
 
     /// Returns what is missing, for messages.
-    pub fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.earlier.iter().chain(&self.damage).cloned().collect();
         let found = self.damage_count.saturating_sub(self.earlier_damage);
         match found.saturating_sub(self.damage.len() as u64) {

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 /// Counts by database and table.
 pub(crate) type TableCountMap = BTreeMap<String, BTreeMap<String, TableCounts>>;
 
-/// Counts of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableCounts {
     /// Number of rows.

@@ -356,7 +356,6 @@ fn is_plain(name: &str, language: QueryLanguage) -> bool {
         && !is_keyword(name, language)
 }
 
-/// Quotes a name.
 fn quoted(name: &str, language: QueryLanguage) -> String {
     match language {
         QueryLanguage::Sql => quoted_name(name),

@@ -33,10 +33,6 @@ pub(super) struct LineEditor {
 
 impl LineEditor {
     /// Creates an editor with earlier entries as history.
-    ///
-    /// # Errors
-    ///
-    /// The terminal can't be used.
     pub(super) fn new(names: NameCache, earlier: Vec<String>) -> Result<Self, ReadlineError> {
         let config = Config::builder()
             .max_history_size(MAX_ENTRIES)?
@@ -58,10 +54,6 @@ impl LineEditor {
     }
 
     /// Reads until the input is complete.
-    ///
-    /// # Errors
-    ///
-    /// The terminal can't be read.
     pub(super) fn read(
         &mut self,
         prompt: &str,

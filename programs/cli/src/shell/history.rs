@@ -62,10 +62,6 @@ impl HistoryFile {
     }
 
     /// Appends an entry, unless it must not be stored.
-    ///
-    /// # Errors
-    ///
-    /// The file can't be written.
     pub(super) fn append(&self, entry: &str) -> io::Result<()> {
         if !is_storable(entry) {
             return Ok(());

@@ -16,7 +16,6 @@ pub(super) enum InputPiece<'a> {
 }
 
 impl<'a> InputPiece<'a> {
-    /// Returns its text.
     pub(super) fn text(&self) -> &'a str {
         let (Self::Command(text)
         | Self::Statement(text)

@@ -11,7 +11,6 @@ pub(super) const CLAUSES: [&str; 10] = [
     "select", "from", "where", "group", "having", "order", "limit", "on", "using", "with",
 ];
 
-/// Table functions.
 pub(super) const TABLE_FUNCTIONS: [&str; 2] = ["distinct_cache", "last_cache"];
 
 /// SQL keywords.
@@ -32,7 +31,6 @@ const INFLUXQL: &str = "
     SLIMIT SOFFSET TAG TO TRUE TZ VALUES WHERE WITH
 ";
 
-/// InfluxQL functions.
 pub(super) const INFLUXQL_FUNCTIONS: &str = "
     abs acos asin atan atan2 bottom ceil chande_momentum_oscillator cos count cumulative_sum
     derivative difference distinct double_exponential_moving_average elapsed exp
@@ -43,7 +41,6 @@ pub(super) const INFLUXQL_FUNCTIONS: &str = "
     triple_exponential_derivative triple_exponential_moving_average
 ";
 
-/// Returns the keywords of a language.
 pub(super) fn keywords(language: QueryLanguage) -> impl Iterator<Item = &'static str> {
     let words = match language {
         QueryLanguage::Sql => SQL,

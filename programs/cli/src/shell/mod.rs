@@ -49,7 +49,10 @@ pub(crate) use self::{
     statement_hint::statement_hint,
     tokens::QueryLanguage,
 };
-use crate::{client::Client, commands::CommandError};
+use crate::{
+    client::Client,
+    commands::{CommandError, CommandResult},
+};
 
 const GREETING: &str = concat!(
     "Neap ",
@@ -69,7 +72,7 @@ pub(crate) async fn run(
     has_colors: bool,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     console.report(GREETING);
     let (mut history, earlier) = load_history(console);
     let style = MessageStyle {
@@ -133,7 +136,7 @@ async fn read(
     mut editor: LineEditor,
     prompt: String,
     language: QueryLanguage,
-) -> Result<(LineEditor, Result<PromptInput, ReadlineError>), CommandError> {
+) -> CommandResult<(LineEditor, Result<PromptInput, ReadlineError>)> {
     let read = move || {
         let entered = editor.read(&prompt, language);
         (editor, entered)

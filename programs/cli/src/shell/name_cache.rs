@@ -25,7 +25,6 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 /// Selects the columns of all tables. Columns beyond the limit are not proposed.
 const COLUMNS: &str = "SELECT table_schema, table_name, column_name FROM information_schema.columns \
     ORDER BY table_schema, table_name, column_name LIMIT 20000";
-/// Selects the functions.
 const FUNCTIONS: &str = "SELECT DISTINCT routine_name FROM information_schema.routines ORDER BY routine_name LIMIT 2000";
 
 /// A cache of the names on a server and in one of its databases. Clones share it.

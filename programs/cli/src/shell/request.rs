@@ -30,10 +30,6 @@ struct StatementBody<'a> {
 
 impl StatementRequest<'_> {
     /// Sends the statement; the response contains the result.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
     pub(crate) async fn send(&self, client: &Client) -> Result<Response, ClientError> {
         let path = match self.language {
             QueryLanguage::Sql => "/api/v3/query_sql",

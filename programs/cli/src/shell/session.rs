@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     client::{Client, ClientError},
-    commands::CommandError,
+    commands::{CommandError, CommandResult},
     table_names::TABLES,
 };
 
@@ -148,11 +148,7 @@ impl<'a> ShellSession<'a> {
     }
 
     /// Redirects results to a file.
-    ///
-    /// # Errors
-    ///
-    /// The file can't be created.
-    pub(super) fn open_output(&mut self, path: &Path) -> Result<(), CommandError> {
+    pub(super) fn open_output(&mut self, path: &Path) -> CommandResult {
         let file = File::create(path).map_err(|error| CommandError::File {
             path: path.display().to_string(),
             error,
@@ -165,11 +161,7 @@ impl<'a> ShellSession<'a> {
     }
 
     /// Runs the input, statement by statement, until one fails.
-    ///
-    /// # Errors
-    ///
-    /// The output is closed.
-    pub(super) async fn run(&mut self, text: &str) -> Result<InputOutcome, CommandError> {
+    pub(super) async fn run(&mut self, text: &str) -> CommandResult<InputOutcome> {
         self.run_text(text, 0).await.map_err(CommandError::Output)
     }
 

@@ -35,32 +35,20 @@ pub struct ClientSecurity {
 /// Why a connection is not possible.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecurityError {
-    /// Tickets and rows would be sent in clear text.
     #[error("connections without TLS are allowed to this machine only")]
     NotEncrypted,
-    /// The certificates of workers can't be checked.
     #[error("the certificate of the worker can't be checked without a CA")]
     NoCa,
     /// The URL has another scheme, or no host or port.
     #[error("its URL is not http://HOST:PORT or https://HOST:PORT")]
     Url,
-    /// The name can't be in a certificate.
     #[error("{name}: {error}")]
     Name {
-        /// The name.
         name: String,
-        /// The cause.
         error: InvalidDnsNameError,
     },
-    /// The file of the CA can't be used.
     #[error("{path}: {reason}")]
-    Ca {
-        /// The file.
-        path: String,
-        /// The cause.
-        reason: String,
-    },
-    /// The handshake failed.
+    Ca { path: String, reason: String },
     #[error("TLS: {0}")]
     Handshake(io::Error),
 }

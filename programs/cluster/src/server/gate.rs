@@ -34,10 +34,8 @@ const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Why a worker refuses a request.
 #[derive(Debug, thiserror::Error)]
 enum TicketRefusal {
-    /// The ticket is not valid.
     #[error(transparent)]
     Ticket(#[from] TicketError),
-    /// The secrets can't be read.
     #[error("cannot read the secret of the cluster: {0}")]
     Unavailable(#[from] CatalogError),
 }

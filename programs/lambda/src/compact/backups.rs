@@ -110,9 +110,6 @@ pub(super) struct FunctionBackups {
 
 impl FunctionBackups {
     /// Creates the components. Reads the rules of the cluster.
-    ///
-    /// # Errors
-    /// The catalog can't be read.
     pub(super) async fn new(
         opened: &FunctionStore,
         limits: FlushLimits,

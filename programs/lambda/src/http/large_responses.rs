@@ -47,10 +47,8 @@ pub(super) async fn collect(body: Body, limit: usize) -> Result<CollectedBody, B
 /// Reason why a response was not stored in the bucket.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LargeResponseError {
-    /// The store rejected it.
     #[error("the response could not be stored in the bucket: {0}")]
     Store(#[from] StoreError),
-    /// The body broke off.
     #[error("{0}")]
     Body(BoxError),
 }

@@ -85,9 +85,6 @@ impl AccessOptions {
 #[cfg(feature = "write")]
 impl AccessOptions {
     /// Returns the hash of the operator token of a cluster without one. With `--without-auth` it has no effect.
-    ///
-    /// # Errors
-    /// It is not a hash.
     pub(crate) fn operator_hash(&self) -> Result<Option<TokenHash>, OptionsError> {
         let text = self.admin_token_hash.as_ref().map(|hash| hash.reveal().trim());
         let hash = text.filter(|text| !text.is_empty() && !self.without_auth);

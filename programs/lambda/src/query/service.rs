@@ -150,9 +150,6 @@ impl QueryService {
     }
 
     /// Returns the service that signs users in; `None` if the options let no users sign in.
-    ///
-    /// # Errors
-    /// An option is invalid.
     pub(crate) fn identity(&self) -> Result<Option<Arc<IdentityService>>, OptionsError> {
         self.options.access.identity(&self.catalog)
     }
@@ -237,7 +234,6 @@ impl QueryService {
         Ok(engine)
     }
 
-    /// Creates the reader of tails.
     fn tail(&self) -> TailReader {
         let settings = TailReaderSettings {
             cache_bytes: self.options.common.memory_percent(5) as u64,

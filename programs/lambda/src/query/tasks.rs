@@ -47,9 +47,6 @@ pub(super) struct TaskService {
 
 impl TaskService {
     /// Starts `threads` threads for tasks.
-    ///
-    /// # Errors
-    /// The threads can't be started.
     pub(super) fn new(
         environment: Arc<ScanEnvironment>,
         tickets: Arc<ClusterTickets>,

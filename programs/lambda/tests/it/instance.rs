@@ -41,13 +41,10 @@ impl SharedDirectory {
 
     /// Opens a function over it.
     pub(crate) fn open<P: Program>(&self, more: &[&str]) -> FunctionUnderTest {
-        let flags = self.flags();
-        let all: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        FunctionUnderTest::open::<P>(&all)
+        open::<P>(&self.flags(), more)
     }
 }
 
-/// A function under test.
 pub(crate) struct FunctionUnderTest(Arc<dyn Function>);
 
 impl FunctionUnderTest {
@@ -102,6 +99,12 @@ impl FunctionUnderTest {
     pub(crate) async fn say(&self, event: &Value) -> Value {
         self.try_invoke(event, EVENT_TIME).await.unwrap()
     }
+}
+
+/// Opens a function with these flags.
+pub(crate) fn open<P: Program>(flags: &[String], more: &[&str]) -> FunctionUnderTest {
+    let all: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    FunctionUnderTest::open::<P>(&all)
 }
 
 /// Reads a recorded event.

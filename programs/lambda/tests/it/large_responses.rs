@@ -10,7 +10,7 @@ use object_store::{
 };
 use serde_json::Value;
 
-use crate::instance::{FunctionUnderTest, SharedDirectory, request};
+use crate::instance::{FunctionUnderTest, SharedDirectory, open, request};
 
 /// Maximum number of times that a refused write is repeated.
 const ATTEMPTS: usize = 10;
@@ -76,23 +76,13 @@ pub(crate) fn flags(server: &S3Server) -> Vec<String> {
     .to_vec()
 }
 
-/// Appends flags.
-pub(crate) fn open<'a>(flags: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
-    flags.iter().map(String::as_str).chain(more.iter().copied()).collect()
-}
-
 #[tokio::test]
 async fn a_large_answer_goes_into_the_bucket_and_comes_back_whole() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(
-        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
-        500,
-    )
-    .await;
-    let whole = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
-    let small =
-        FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", "10kb"]));
+    write(&open::<WriteProgram>(&flags, &[]), 500).await;
+    let whole = open::<QueryProgram>(&flags, &[]);
+    let small = open::<QueryProgram>(&flags, &["--payload-limit", "10kb"]);
     for (format, extension, kind) in [
         ("json", "json", "application/json"),
         ("csv", "csv", "text/csv"),
@@ -124,16 +114,11 @@ async fn a_large_answer_goes_into_the_bucket_and_comes_back_whole() {
 async fn the_payload_limit_includes_json_escapes() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(
-        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
-        100,
-    )
-    .await;
-    let function = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
+    write(&open::<WriteProgram>(&flags, &[]), 100).await;
+    let function = open::<QueryProgram>(&flags, &[]);
     let body = function.say(&select("json")).await["body"].as_str().unwrap().len();
     let limit = (body + 100).to_string();
-    let small =
-        FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", &limit]));
+    let small = open::<QueryProgram>(&flags, &["--payload-limit", &limit]);
     let answer = small.say(&select("json")).await;
     assert_eq!(answer["statusCode"], 303, "{answer}");
     let (_, _, stored) = fetch(answer["headers"]["location"].as_str().unwrap()).await;
@@ -145,8 +130,7 @@ async fn the_payload_limit_includes_json_escapes() {
 async fn a_large_error_response_keeps_its_status_and_loses_its_body() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    let writes =
-        FunctionUnderTest::open::<WriteProgram>(&open(&flags, &["--payload-limit", "1kb"]));
+    let writes = open::<WriteProgram>(&flags, &["--payload-limit", "1kb"]);
     let lines = format!("t {}", "x".repeat(3_000));
     let event = request("POST", "/api/v3/write_lp", "db=d", &lines);
     let answer = writes.say(&event).await;
@@ -162,12 +146,8 @@ async fn a_large_error_response_keeps_its_status_and_loses_its_body() {
 async fn a_load_balancer_has_a_lower_payload_limit() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(
-        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
-        30_000,
-    )
-    .await;
-    let queries = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
+    write(&open::<WriteProgram>(&flags, &[]), 30_000).await;
+    let queries = open::<QueryProgram>(&flags, &[]);
     let event = serde_json::json!({
         "httpMethod": "GET", "path": "/api/v3/query_sql", "requestContext": {"elb": {}},
         "queryStringParameters": {"db": "d", "q": "SELECT%20*%20FROM%20t"}, "headers": {},
@@ -262,12 +242,8 @@ async fn a_failing_store_is_an_error_response_and_the_next_event_retries() {
 async fn large_answers_have_keys_that_garbage_collection_knows() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
-    write(
-        &FunctionUnderTest::open::<WriteProgram>(&open(&flags, &[])),
-        100,
-    )
-    .await;
-    let small = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", "1kb"]));
+    write(&open::<WriteProgram>(&flags, &[]), 100).await;
+    let small = open::<QueryProgram>(&flags, &["--payload-limit", "1kb"]);
     let answer = small.say(&select("csv")).await;
     let url = answer["headers"]["location"].as_str().unwrap().to_owned();
     let key = url.split('?').next().unwrap().rsplit("/results/").next().unwrap().to_owned();

@@ -7,7 +7,7 @@ use neap_s3_server::{Faults, Options, S3Server};
 use serde_json::{Value, json};
 
 use crate::{
-    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
+    instance::{EVENT_TIME, SharedDirectory, open, request},
     large_responses,
 };
 
@@ -17,10 +17,10 @@ const OPEN: &[&str] = &["--without-auth"];
 async fn a_query_is_answered_before_the_function_times_out() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large_responses::flags(&server);
-    let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[]));
+    let writes = open::<WriteProgram>(&flags, &[]);
     let query = "db=d&precision=second";
     writes.say(&request("POST", "/api/v3/write_lp", query, "t v=1 1")).await;
-    let queries = FunctionUnderTest::open::<QueryProgram>(&large_responses::open(&flags, &[]));
+    let queries = open::<QueryProgram>(&flags, &[]);
     let event = request(
         "GET",
         "/api/v3/query_sql",
@@ -68,10 +68,7 @@ async fn only_requests_through_api_gateway_have_the_request_timeout() {
     let server = S3Server::start(Options::default()).await.unwrap();
     // Less than the time that is reserved for the response.
     let time = ["--request-timeout", "300ms"];
-    let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(
-        &large_responses::flags(&server),
-        &time,
-    ));
+    let writes = open::<WriteProgram>(&large_responses::flags(&server), &time);
     let status = async |change: fn(&mut Value)| {
         let mut event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
         change(&mut event);
@@ -182,8 +179,8 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let mut flags = large_responses::flags(&server);
     // The compact function has no authentication, because it does not answer HTTP.
     flags.retain(|flag| flag != "--without-auth");
-    let open = || FunctionUnderTest::open::<CompactProgram>(&large_responses::open(&flags, &[]));
-    let ready = open();
+    let compact = || open::<CompactProgram>(&flags, &[]);
+    let ready = compact();
     ready.say(&json!({"event": "collect"})).await;
     server.set_faults(Faults::with_delay(EVENT_TIME));
     // 5 s are reserved for work in progress.
@@ -193,7 +190,7 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let batch = json!({"Records": [record("1"), record("2")]});
     let scheduled = json!({"event": "scheduled"});
     // `ready` has read the rules of the cluster; `new` can't read them.
-    let new = open();
+    let new = compact();
     let (of_ready, of_new, answer) = tokio::join!(
         ready.try_invoke(&scheduled, left),
         new.try_invoke(&scheduled, left),

@@ -10,7 +10,7 @@ use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 
 use crate::{
-    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
+    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, open, request},
     large_responses,
 };
 
@@ -36,6 +36,19 @@ fn has_python() -> bool {
         skip(InputOrigin::Installed, "there is no python3");
     }
     has_python
+}
+
+/// Returns a store and the path of a folder with a plugin; `None` without Python.
+fn plugin_folder(plugin: &str) -> Option<(SharedDirectory, String)> {
+    if !has_python() {
+        return None;
+    }
+    let place = SharedDirectory::new();
+    let folder = place.path("plugins of the test");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("plugin.py"), plugin).unwrap();
+    let folder = folder.to_str().unwrap().to_owned();
+    Some((place, folder))
 }
 
 async fn create(engine: &FunctionUnderTest, name: &str, specification: &str) {
@@ -76,17 +89,12 @@ fn notification(place: &SharedDirectory) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_notification_runs_a_plugin_once() {
-    if !has_python() {
+    let Some((place, folder)) = plugin_folder(PLUGIN) else {
         return;
-    }
-    let place = SharedDirectory::new();
-    let folder = place.path("plugins of the test");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("plugin.py"), PLUGIN).unwrap();
+    };
     let writes = place.open::<WriteProgram>(OPEN);
     write(&writes, "other v=1").await;
-    let plugin_dir = folder.to_str().unwrap();
-    let flags = ["--without-auth", "--plugin-dir", plugin_dir];
+    let flags = ["--without-auth", "--plugin-dir", &folder];
     let engine = place.open::<EngineProgram>(&flags);
     create(&engine, "copy", "table:t").await;
     write(&writes, "t v=1 1\nt v=2 2").await;
@@ -110,15 +118,11 @@ async fn a_repeated_notification_runs_a_plugin_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_answers_a_request() {
-    if !has_python() {
+    let Some((place, folder)) = plugin_folder(PLUGIN) else {
         return;
-    }
-    let place = SharedDirectory::new();
-    let folder = place.path("plugins of the test");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("plugin.py"), PLUGIN).unwrap();
+    };
     write(&place.open::<WriteProgram>(OPEN), "t v=1").await;
-    let flags = ["--without-auth", "--plugin-dir", folder.to_str().unwrap()];
+    let flags = ["--without-auth", "--plugin-dir", &folder];
     let engine = place.open::<EngineProgram>(&flags);
     create(&engine, "answer", "request:count").await;
     let answer = engine.say(&request("POST", "/api/v3/engine/count", "a=b", "{}")).await;
@@ -139,15 +143,11 @@ def process_request(influxdb3_local, query_parameters, request_headers, request_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_is_stopped_before_the_gateway_times_out() {
-    if !has_python() {
+    let Some((place, folder)) = plugin_folder(SLOW) else {
         return;
-    }
-    let place = SharedDirectory::new();
-    let folder = place.path("plugins of the test");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("plugin.py"), SLOW).unwrap();
+    };
     write(&place.open::<WriteProgram>(OPEN), "t v=1").await;
-    let flags = ["--without-auth", "--plugin-dir", folder.to_str().unwrap()];
+    let flags = ["--without-auth", "--plugin-dir", &folder];
     let flags = [&flags[..], &["--request-timeout", "4s"]].concat();
     let engine = place.open::<EngineProgram>(&flags);
     create(&engine, "slow", "request:slow").await;
@@ -165,15 +165,11 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
     }
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large_responses::flags(&server);
-    write(
-        &FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[])),
-        "t v=1",
-    )
-    .await;
+    write(&open::<WriteProgram>(&flags, &[]), "t v=1").await;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plugin.py"), SLOW).unwrap();
     let plugins = ["--plugin-dir", folder.path().to_str().unwrap()];
-    let engine = FunctionUnderTest::open::<EngineProgram>(&large_responses::open(&flags, &plugins));
+    let engine = open::<EngineProgram>(&flags, &plugins);
     create(&engine, "quick", "request:quick").await;
     // From here on the engine has read the triggers.
     let unknown = request("POST", "/api/v3/engine/unknown", "", "");
@@ -191,7 +187,7 @@ async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
 async fn messages_are_sent_again_if_the_store_is_too_slow() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large_responses::flags(&server);
-    let engine = FunctionUnderTest::open::<EngineProgram>(&large_responses::open(&flags, &[]));
+    let engine = open::<EngineProgram>(&flags, &[]);
     server.set_faults(Faults::with_delay(EVENT_TIME));
     let event = crate::instance::recorded("engine-queue");
     let answer = engine.try_invoke(&event, Duration::from_secs(1)).await.unwrap();

@@ -207,7 +207,6 @@ async fn register(State(api): State<Arc<RuntimeApi>>) -> impl IntoResponse {
     ([(header, "extension")], Json(body))
 }
 
-/// Sleeps.
 pub(crate) async fn sleep_for(time: Duration) {
     World::system().clock.sleep(time).await;
 }

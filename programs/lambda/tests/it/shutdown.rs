@@ -7,7 +7,7 @@ use neap_s3_server::{Faults, Options, S3Server};
 use serde_json::{Value, json};
 
 use crate::{
-    instance::{EVENT_TIME, FunctionUnderTest, SharedDirectory, request},
+    instance::{EVENT_TIME, SharedDirectory, open, request},
     large_responses,
     process::{FunctionProcess, sleep_for},
 };
@@ -78,7 +78,7 @@ fn assert_given_up(said: &Value) {
 async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large_responses::flags(&server);
-    let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[]));
+    let writes = open::<WriteProgram>(&flags, &[]);
     assert_eq!(writes.say(&write(1)).await["statusCode"], 204);
     let endpoint = server.endpoint();
     let variables = [

@@ -143,7 +143,6 @@ pub(super) struct WorkerPort {
     parts: WorkerServerParts,
     /// The URL at which other processes reach it.
     pub(super) url: Url,
-    /// The counters of its tasks.
     pub(super) tasks: TaskCounters,
     /// Maximum time for running tasks after the process was asked to stop.
     shutdown_timeout: Duration,

@@ -92,7 +92,6 @@ fn note_free(pointer: *mut u8) {
     }
 }
 
-/// The sampler of a thread.
 struct ThreadSampler {
     /// The sampling to which the other values belong.
     session: Cell<usize>,

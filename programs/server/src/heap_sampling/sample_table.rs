@@ -105,7 +105,6 @@ impl SampleTable {
         }
     }
 
-    /// Returns the samples of a session.
     pub(super) fn samples(&self, session: usize) -> Vec<HeapSample> {
         let mut samples = Vec::new();
         for (address, record) in self.addresses.iter().zip(&self.records) {

@@ -46,7 +46,6 @@ impl FlightTestClient {
         request
     }
 
-    /// Returns the rows of a ticket.
     async fn rows(&self, ticket: impl Into<Vec<u8>>) -> Result<FlightRows, Status> {
         let ticket = Ticket {
             ticket: ticket.into().into(),

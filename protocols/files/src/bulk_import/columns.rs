@@ -182,9 +182,6 @@ impl ColumnTypes {
     }
 
     /// Converts the columns of a batch to their types. `first_row` is the number of the first row, for errors.
-    ///
-    /// # Errors
-    /// A value is not of its type.
     pub(crate) fn convert(
         &self,
         batch: &RecordBatch,

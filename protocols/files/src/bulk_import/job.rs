@@ -71,7 +71,6 @@ fn is_off(check: &DuplicateCheck) -> bool {
     *check == DuplicateCheck::Off
 }
 
-/// An import job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ImportJob {
     pub(crate) file: ImportedFile,
@@ -114,10 +113,8 @@ pub(crate) enum ClaimRefusal {
     /// The job has ended, or does not exist.
     #[error("the job has ended")]
     Ended,
-    /// Another worker has claimed it.
     #[error("another worker has claimed the job")]
     Claimed,
-    /// Segments of the last attempt may still appear.
     #[error("the low-water mark is not above the last claim of the job")]
     NotSettled,
 }

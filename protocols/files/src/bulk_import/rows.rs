@@ -24,7 +24,6 @@ pub(crate) enum ImportRowsError {
     Column(#[from] ColumnError),
     #[error(transparent)]
     Mapping(#[from] MappingError),
-    /// The thread that reads has panicked.
     #[error("the file can't be decoded")]
     Panicked,
 }
@@ -65,9 +64,6 @@ pub(crate) struct OpenedImport {
 
 impl OpenedImport {
     /// Opens a file on a blocking thread.
-    ///
-    /// # Errors
-    /// The file is not valid Parquet.
     pub(crate) async fn open(file: File, selection: RowSelection) -> Result<Self, ImportRowsError> {
         let opened = tokio::task::spawn_blocking(move || {
             let options = ReadOptions {

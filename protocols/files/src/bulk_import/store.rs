@@ -36,7 +36,6 @@ pub(crate) enum ImportStoreError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The worker must not continue the job.
     #[error(transparent)]
     Claim(#[from] ClaimRefusal),
     #[error("it is unknown whether the job was changed: {0}")]
@@ -112,9 +111,6 @@ impl ImportStore {
     }
 
     /// Returns all jobs except those that `known` is true for, oldest first: 1 LIST, and 1 GET for each.
-    ///
-    /// # Errors
-    /// The store does not answer.
     pub(crate) async fn jobs(
         &self,
         known: impl Fn(Ulid) -> bool,
@@ -142,9 +138,6 @@ impl ImportStore {
     }
 
     /// Begins to store the file of a new job.
-    ///
-    /// # Errors
-    /// The store does not answer.
     pub(crate) async fn begin_file(&self) -> Result<(Ulid, PendingUpload), ImportStoreError> {
         let id = self.bucket.draw_ulid();
         let key = Key::ImportFile(id);
@@ -180,9 +173,6 @@ impl ImportStore {
     }
 
     /// Adds a job for a stored file.
-    ///
-    /// # Errors
-    /// The job can't be stored.
     pub(crate) async fn create(
         &self,
         id: Ulid,
@@ -211,9 +201,6 @@ impl ImportStore {
     }
 
     /// Ends a job that no worker imports.
-    ///
-    /// # Errors
-    /// As [`Self::claim`].
     pub(crate) async fn fail(
         &self,
         id: Ulid,
@@ -223,9 +210,6 @@ impl ImportStore {
     }
 
     /// Stores the progress of a worker.
-    ///
-    /// # Errors
-    /// As [`Self::claim`].
     pub(crate) async fn progress(
         &self,
         id: Ulid,
@@ -236,9 +220,6 @@ impl ImportStore {
     }
 
     /// Ends the attempt of a worker.
-    ///
-    /// # Errors
-    /// As [`Self::claim`].
     pub(crate) async fn end(
         &self,
         id: Ulid,
@@ -289,9 +270,6 @@ impl ImportStore {
     }
 
     /// Deletes jobs that ended long ago, and old files without job: 1 LIST, 1 GET for each job, and DELETEs.
-    ///
-    /// # Errors
-    /// The store does not answer.
     pub(crate) async fn collect_garbage(&self) -> Result<(), ImportStoreError> {
         let mut listed = self.list().await?;
         let jobs = self.read_all(listed.jobs.iter().copied()).await?;

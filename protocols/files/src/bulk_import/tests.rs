@@ -112,7 +112,6 @@ impl ImportTestBed {
         self.worker.import_all(&mut BTreeSet::new()).await.unwrap()
     }
 
-    /// Returns the keys with a prefix.
     async fn keys(&self, prefix: &str) -> Vec<String> {
         let page = self.memory.list(ListRequest::new(prefix)).await.unwrap().value;
         page.entries.into_iter().map(|entry| entry.key).collect()

@@ -27,7 +27,6 @@ fn bucket(id: &str, name: &str, seconds: u64) -> Value {
     })
 }
 
-/// Returns the names in a list.
 fn names(list: &Value) -> Vec<&str> {
     let buckets = list["buckets"].as_array().unwrap();
     buckets.iter().map(|bucket| bucket["name"].as_str().unwrap()).collect()

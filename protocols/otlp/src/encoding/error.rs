@@ -8,7 +8,6 @@ use thiserror::Error;
 pub(crate) struct DecodeError {
     /// The path to the message, such as `resourceSpans[0].scopeSpans[1]`; empty: the request.
     pub(crate) path: String,
-    /// The reason.
     pub(crate) reason: String,
 }
 

@@ -37,33 +37,22 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
-/// A list of values.
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
-#[serde(default)]
-pub(crate) struct ArrayValue {
-    #[prost(message, repeated, tag = "1")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) values: Vec<AnyValue>,
-}
+messages! {
+    /// A list of values.
+    ArrayValue {
+        values: Vec<AnyValue> = (message, repeated, tag = "1"), "or_default";
+    }
 
-/// A list of values with names.
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
-#[serde(default)]
-pub(crate) struct KeyValueList {
-    #[prost(message, repeated, tag = "1")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) values: Vec<KeyValue>,
-}
+    /// A list of values with names.
+    KeyValueList {
+        values: Vec<KeyValue> = (message, repeated, tag = "1"), "or_default";
+    }
 
-/// An attribute.
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
-#[serde(default)]
-pub(crate) struct KeyValue {
-    #[prost(string, tag = "1")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) key: String,
-    #[prost(message, optional, tag = "2")]
-    pub(crate) value: Option<AnyValue>,
+    /// An attribute.
+    KeyValue {
+        key: String = (string, tag = "1"), "or_default";
+        value: Option<AnyValue> = (message, optional, tag = "2");
+    }
 }
 
 /// The JSON form of [`AnyValue`].

@@ -1,29 +1,17 @@
 //! Messages that all signals share.
 
-use serde::Deserialize;
-
 use super::{KeyValue, json::or_default};
 
-/// The source of the data, such as a process.
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
-#[serde(default)]
-pub(crate) struct Resource {
-    #[prost(message, repeated, tag = "1")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) attributes: Vec<KeyValue>,
-}
+messages! {
+    /// The source of the data, such as a process.
+    Resource {
+        attributes: Vec<KeyValue> = (message, repeated, tag = "1"), "or_default";
+    }
 
-/// The library that made the data.
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
-#[serde(default)]
-pub(crate) struct Scope {
-    #[prost(string, tag = "1")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) name: String,
-    #[prost(string, tag = "2")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) version: String,
-    #[prost(message, repeated, tag = "3")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) attributes: Vec<KeyValue>,
+    /// The library that made the data.
+    Scope {
+        name: String = (string, tag = "1"), "or_default";
+        version: String = (string, tag = "2"), "or_default";
+        attributes: Vec<KeyValue> = (message, repeated, tag = "3"), "or_default";
+    }
 }

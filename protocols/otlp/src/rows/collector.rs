@@ -217,9 +217,6 @@ impl RowCollector {
     }
 
     /// Returns the rows.
-    ///
-    /// # Errors
-    /// See [`PointBatches::into_rows`].
     pub(crate) fn finish(self) -> Result<CollectedRows, ParseError> {
         let groups: Vec<_> = self
             .groups

@@ -2,7 +2,6 @@
 
 use crate::messages::{AttributeMap, KeyValue, SharedAttributes};
 
-/// The source of items.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ItemSource<'a> {
     pub(super) resource: &'a SharedAttributes<'a>,

@@ -31,7 +31,6 @@ const fn field(number: u32, name: &'static str) -> Field {
 }
 
 impl Signal {
-    /// The noun for an item.
     pub(crate) fn item_noun(self) -> &'static str {
         match self {
             Self::Metrics => "data point",

@@ -18,7 +18,6 @@ use crate::{
 const SPANS: &str = "spans";
 const SPAN_LINKS: &str = "span-links";
 
-/// The ids of a span.
 #[derive(Clone, Debug)]
 struct SpanIds {
     trace_id: String,

@@ -296,7 +296,6 @@ proptest! {
     }
 }
 
-/// The examples of the specification.
 #[test]
 fn examples_of_the_specification_are_read() {
     let id = r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;

@@ -5,7 +5,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 use neap_http::{ApiError, Kind};
 use serde_json::{Value, json};
 
-use crate::remote_read::failure::ReadFailure;
+use crate::remote_read::failure::{ReadFailure, ReadResult};
 
 /// The warning of an answer that has only a part of its series.
 pub(crate) const TRUNCATED: &str = "results truncated due to limit";
@@ -44,7 +44,7 @@ impl IntoResponse for List {
 }
 
 /// Returns an answer, or an error in the form of Prometheus.
-pub(crate) fn respond(answer: Result<impl IntoResponse, ReadFailure>) -> Response {
+pub(crate) fn respond(answer: ReadResult<impl IntoResponse>) -> Response {
     match answer {
         Ok(answer) => answer.into_response(),
         Err(failure) => error_response(failure),

@@ -15,7 +15,7 @@ use neap_query::{
 use crate::{
     EXEMPLARS_TABLE, METADATA_TABLE,
     remote_read::{
-        failure::ReadFailure,
+        failure::ReadResult,
         query_params::QueryParams,
         read_permits::{ReadPermit, ReadPermits},
         result_stream::ResultJson,
@@ -64,7 +64,7 @@ impl ReadContext {
     ///
     /// # Errors
     /// The caller may not read the database, it does not exist, or its state can't be read.
-    pub(crate) async fn authorize(&self) -> Result<(), ReadFailure> {
+    pub(crate) async fn authorize(&self) -> ReadResult {
         self.reader.authorize().await?;
         Ok(())
     }
@@ -73,7 +73,7 @@ impl ReadContext {
     ///
     /// # Errors
     /// `Busy`: other reads use all memory.
-    pub(crate) async fn permit(&self, permits: &ReadPermits) -> Result<ReadPermit, ReadFailure> {
+    pub(crate) async fn permit(&self, permits: &ReadPermits) -> ReadResult<ReadPermit> {
         let DatabaseReader {
             engine, options, ..
         } = &self.reader;
@@ -88,7 +88,7 @@ impl ReadContext {
     ///
     /// # Errors
     /// The caller may not read the database, it does not exist, or its state can't be read.
-    pub(crate) async fn metrics(&self) -> Result<MetricTables, ReadFailure> {
+    pub(crate) async fn metrics(&self) -> ReadResult<MetricTables> {
         let tables = self.reader.tables().await?;
         let named = tables.iter().filter_map(|table| {
             let columns = table.columns.as_deref()?;
@@ -109,10 +109,7 @@ impl ReadContext {
     }
 
     /// Evaluates an expression.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::query_promql`].
-    pub(crate) async fn evaluate(&self, params: &QueryParams) -> Result<PromqlAnswer, ReadFailure> {
+    pub(crate) async fn evaluate(&self, params: &QueryParams) -> ReadResult<PromqlAnswer> {
         let DatabaseReader {
             engine,
             caller,
@@ -144,10 +141,7 @@ impl ReadContext {
     }
 
     /// Returns the rules of the database and their progress.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::list_rules`].
-    pub(crate) async fn rules(&self) -> Result<RuleList, ReadFailure> {
+    pub(crate) async fn rules(&self) -> ReadResult<RuleList> {
         let DatabaseReader {
             engine,
             caller,
@@ -158,14 +152,7 @@ impl ReadContext {
     }
 
     /// Changes the rules of a namespace.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::change_rules`].
-    pub(crate) async fn change_rules(
-        &self,
-        namespace: &str,
-        change: RuleChange,
-    ) -> Result<(), ReadFailure> {
+    pub(crate) async fn change_rules(&self, namespace: &str, change: RuleChange) -> ReadResult {
         let reader = &self.reader;
         let changed =
             reader.engine.change_rules(&reader.caller, &reader.database, namespace, change);
@@ -173,22 +160,16 @@ impl ReadContext {
     }
 
     /// Executes a statement.
-    ///
-    /// # Errors
-    /// See [`QueryEngine::query_as`].
-    pub(crate) async fn query(&self, text: String) -> Result<Rows, ReadFailure> {
+    pub(crate) async fn query(&self, text: String) -> ReadResult<Rows> {
         Ok(self.reader.query(text).await?)
     }
 
     /// Executes a statement, and passes each batch of its rows to a function.
-    ///
-    /// # Errors
-    /// Those of the statement and of the function.
     pub(crate) async fn for_each_batch(
         &self,
         text: String,
-        mut visit: impl FnMut(&RecordBatch) -> Result<(), ReadFailure> + Send,
-    ) -> Result<(), ReadFailure> {
+        mut visit: impl FnMut(&RecordBatch) -> ReadResult + Send,
+    ) -> ReadResult {
         let mut rows = self.query(text).await?;
         while let Some(batch) = rows.batches.try_next().await? {
             visit(&batch)?;

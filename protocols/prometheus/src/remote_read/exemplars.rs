@@ -15,7 +15,7 @@ use crate::{
     remote_read::{
         answer::List,
         context::ReadContext,
-        failure::ReadFailure,
+        failure::{ReadFailure, ReadResult},
         lists::{ENTRY_BYTES, MAX_LIST_BYTES, text, text_column},
         params::{RequestParams, parse_time},
         result_stats::seconds_of,
@@ -36,7 +36,7 @@ impl ExemplarParams {
     ///
     /// # Errors
     /// The expression or a time is invalid, or the end is before the start.
-    pub(crate) fn parse(params: &RequestParams) -> Result<Self, ReadFailure> {
+    pub(crate) fn parse(params: &RequestParams) -> ReadResult<Self> {
         let time = |name: &'static str, default: i64| {
             let time = params.get(name).map(|text| parse_time(name, text));
             Ok::<_, ReadFailure>(time.transpose()?.unwrap_or(default))
@@ -107,7 +107,7 @@ struct ExemplarSeries {
 }
 
 impl ExemplarSeries {
-    fn add(&mut self, params: &ExemplarParams, batch: &RecordBatch) -> Result<(), ReadFailure> {
+    fn add(&mut self, params: &ExemplarParams, batch: &RecordBatch) -> ReadResult {
         let [metric, series] = EXEMPLARS_TAGS;
         let (metrics, all_series) = (text_column(batch, metric)?, text_column(batch, series)?);
         let [labels, value] = EXEMPLARS_FIELDS;
@@ -143,7 +143,7 @@ impl ExemplarSeries {
     }
 
     /// Counts memory.
-    fn keep(&mut self, bytes: usize) -> Result<(), ReadFailure> {
+    fn keep(&mut self, bytes: usize) -> ReadResult {
         self.bytes += 2 * bytes + ENTRY_BYTES;
         if self.bytes > MAX_LIST_BYTES {
             return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
@@ -176,10 +176,7 @@ fn exemplar(labels: &str, value: &str, at_ms: i64) -> Option<Value> {
 ///
 /// # Errors
 /// The database can't be read, or there are too many exemplars.
-pub(crate) async fn list(
-    context: &ReadContext,
-    params: &ExemplarParams,
-) -> Result<List, ReadFailure> {
+pub(crate) async fn list(context: &ReadContext, params: &ExemplarParams) -> ReadResult<List> {
     let mut found = ExemplarSeries::default();
     if context.metrics().await?.has_exemplars && !params.selectors.is_empty() {
         context.for_each_batch(params.sql(), |batch| found.add(params, batch)).await?;

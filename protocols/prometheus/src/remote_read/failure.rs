@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use crate::DecodeError;
 
+/// The outcome of a part of a read.
+pub(crate) type ReadResult<T = ()> = Result<T, ReadFailure>;
+
 /// Reasons why a request cannot be answered.
 #[derive(Debug, Error)]
 pub(crate) enum ReadFailure {

@@ -3,7 +3,7 @@
 use neap_query::promql::TimeRange;
 
 use crate::remote_read::{
-    failure::ReadFailure,
+    failure::{ReadFailure, ReadResult},
     params::{RequestParams, parse_integer, parse_limit, parse_time},
 };
 
@@ -30,10 +30,7 @@ pub(crate) struct MetadataParams {
 
 impl ListParams {
     /// Reads the parameters of a request. Unknown ones are ignored.
-    ///
-    /// # Errors
-    /// A parameter has no valid value.
-    pub(crate) fn parse(params: RequestParams) -> Result<Self, ReadFailure> {
+    pub(crate) fn parse(params: RequestParams) -> ReadResult<Self> {
         let mut list = Self {
             selectors: Vec::new(),
             range: TimeRange::ALL,
@@ -54,10 +51,7 @@ impl ListParams {
 
 impl MetadataParams {
     /// Reads the parameters of a request. Unknown ones are ignored.
-    ///
-    /// # Errors
-    /// A parameter has no valid value.
-    pub(crate) fn parse(params: &RequestParams) -> Result<Self, ReadFailure> {
+    pub(crate) fn parse(params: &RequestParams) -> ReadResult<Self> {
         let limit = |name: &'static str| {
             let number = params.get(name).map(|text| parse_integer(name, text)).transpose()?;
             Ok::<_, ReadFailure>(number.and_then(|number| usize::try_from(number).ok()))

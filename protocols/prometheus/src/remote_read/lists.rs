@@ -19,7 +19,7 @@ use crate::{
     remote_read::{
         answer::List,
         context::ReadContext,
-        failure::ReadFailure,
+        failure::{ReadFailure, ReadResult},
         list_params::{ListParams, MetadataParams},
         row_series::SeriesRows,
         selector::parse_selectors,
@@ -35,11 +35,7 @@ pub(crate) const ENTRY_BYTES: usize = 64;
 /// Maximum number of scans of one statement.
 const SCANS_PER_STATEMENT: usize = 50;
 
-/// Lists the names of labels.
-pub(crate) async fn label_names(
-    context: &ReadContext,
-    params: &ListParams,
-) -> Result<List, ReadFailure> {
+pub(crate) async fn label_names(context: &ReadContext, params: &ListParams) -> ReadResult<List> {
     let metrics = context.metrics().await?.metrics;
     let mut names: BTreeSet<String> = BTreeSet::new();
     if params.selectors.is_empty() {
@@ -62,7 +58,7 @@ pub(crate) async fn label_values(
     context: &ReadContext,
     label: &str,
     params: &ListParams,
-) -> Result<List, ReadFailure> {
+) -> ReadResult<List> {
     let metrics = context.metrics().await?.metrics;
     let mut selectors = parse_selectors(&params.selectors).await?;
     if selectors.is_empty() {
@@ -88,11 +84,7 @@ pub(crate) async fn label_values(
 }
 
 /// Adds the values of the column `v` of several statements, which are executed as one.
-async fn add_union(
-    context: &ReadContext,
-    parts: &[String],
-    values: &mut TextSet,
-) -> Result<(), ReadFailure> {
+async fn add_union(context: &ReadContext, parts: &[String], values: &mut TextSet) -> ReadResult {
     let union = parts
         .iter()
         .map(|part| format!("({part})"))
@@ -107,10 +99,7 @@ async fn add_union(
 }
 
 /// Lists the labels of series.
-pub(crate) async fn series(
-    context: &ReadContext,
-    params: &ListParams,
-) -> Result<List, ReadFailure> {
+pub(crate) async fn series(context: &ReadContext, params: &ListParams) -> ReadResult<List> {
     if params.selectors.is_empty() {
         return Err(ReadFailure::NoMatch);
     }
@@ -129,7 +118,7 @@ async fn select_series(
     context: &ReadContext,
     metrics: &[Arc<Metric>],
     params: &ListParams,
-) -> Result<BTreeSet<Vec<Label>>, ReadFailure> {
+) -> ReadResult<BTreeSet<Vec<Label>>> {
     let mut series = BTreeSet::new();
     let mut bytes = 0;
     for matchers in parse_selectors(&params.selectors).await? {
@@ -159,10 +148,7 @@ async fn select_series(
 }
 
 /// Lists the descriptions of metrics.
-pub(crate) async fn metadata(
-    context: &ReadContext,
-    params: &MetadataParams,
-) -> Result<List, ReadFailure> {
+pub(crate) async fn metadata(context: &ReadContext, params: &MetadataParams) -> ReadResult<List> {
     let mut metrics: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     if context.metrics().await?.has_metadata {
         let mut bytes = 0;
@@ -223,7 +209,7 @@ struct TextSet {
 }
 
 impl TextSet {
-    fn insert(&mut self, text: &str) -> Result<(), ReadFailure> {
+    fn insert(&mut self, text: &str) -> ReadResult {
         if self.texts.contains(text) {
             return Ok(());
         }
@@ -237,7 +223,7 @@ impl TextSet {
 }
 
 /// Returns a column as texts; empty if it does not exist.
-pub(crate) fn text_column(batch: &RecordBatch, name: &str) -> Result<StringArray, ReadFailure> {
+pub(crate) fn text_column(batch: &RecordBatch, name: &str) -> ReadResult<StringArray> {
     let Some(column) = batch.column_by_name(name) else {
         return Ok(StringArray::new_null(batch.num_rows()));
     };

@@ -6,7 +6,7 @@ use http::{Method, header::CONTENT_TYPE, request::Parts};
 use neap_http::{ApiError, BodyLimits, Kind, last_parameter, parse_query, read_body};
 use neap_query::QueryEngine;
 
-use crate::remote_read::failure::ReadFailure;
+use crate::remote_read::failure::{ReadFailure, ReadResult};
 
 /// Maximum size of a form, in bytes.
 const MAX_FORM_BYTES: usize = 1 << 20;
@@ -25,11 +25,7 @@ impl RequestParams {
     ///
     /// # Errors
     /// The query string or the form is malformed.
-    pub(crate) async fn read(
-        engine: &QueryEngine,
-        head: &Parts,
-        body: Body,
-    ) -> Result<Self, ReadFailure> {
+    pub(crate) async fn read(engine: &QueryEngine, head: &Parts, body: Body) -> ReadResult<Self> {
         let mut pairs: Vec<(String, String)> = parse_query(&head.uri)?;
         let content_type = head.headers.get(CONTENT_TYPE);
         let is_form =
@@ -64,17 +60,14 @@ impl RequestParams {
 ///
 /// # Errors
 /// The text is no integer, or it is negative.
-pub(crate) fn parse_limit(name: &'static str, text: &str) -> Result<Option<usize>, ReadFailure> {
+pub(crate) fn parse_limit(name: &'static str, text: &str) -> ReadResult<Option<usize>> {
     let limit = parse_integer(name, text)?;
     let count = usize::try_from(limit).map_err(|_| ReadFailure::NegativeLimit(name))?;
     Ok(Some(count).filter(|count| *count > 0))
 }
 
 /// Parses an integer.
-///
-/// # Errors
-/// The text is no integer.
-pub(crate) fn parse_integer(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
+pub(crate) fn parse_integer(name: &'static str, text: &str) -> ReadResult<i64> {
     text.parse().map_err(|_| ReadFailure::Parameter {
         name,
         value: text.to_owned(),
@@ -83,7 +76,7 @@ pub(crate) fn parse_integer(name: &'static str, text: &str) -> Result<i64, ReadF
 }
 
 /// Parses a time: seconds since the Unix epoch, or RFC 3339. Returns milliseconds.
-pub(crate) fn parse_time(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
+pub(crate) fn parse_time(name: &'static str, text: &str) -> ReadResult<i64> {
     if let Some(millis) = parse_seconds(text) {
         return Ok(millis);
     }
@@ -96,7 +89,7 @@ pub(crate) fn parse_time(name: &'static str, text: &str) -> Result<i64, ReadFail
 }
 
 /// Parses a duration: seconds, or units as in `1h30m`. Returns milliseconds.
-pub(crate) fn parse_duration(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
+pub(crate) fn parse_duration(name: &'static str, text: &str) -> ReadResult<i64> {
     let of_units = || i64::try_from(neap_rules::parse_duration(text)?).ok();
     let duration = parse_seconds(text).or_else(of_units);
     duration.ok_or_else(|| ReadFailure::Parameter {

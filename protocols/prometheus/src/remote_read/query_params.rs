@@ -7,7 +7,7 @@ use neap_promql::{
 };
 
 use crate::remote_read::{
-    failure::ReadFailure,
+    failure::{ReadFailure, ReadResult},
     params::{RequestParams, parse_duration, parse_limit, parse_time},
     result_stats::StatsDetail,
 };
@@ -15,7 +15,6 @@ use crate::remote_read::{
 /// The parameters of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueryParams {
-    /// The expression.
     pub(crate) expression: String,
     pub(crate) evaluation: Evaluation,
     /// Maximum number of series; `None` is no limit.
@@ -28,10 +27,7 @@ pub(crate) struct QueryParams {
 
 impl QueryParams {
     /// Reads the parameters of a query at one time, by default the present.
-    ///
-    /// # Errors
-    /// A parameter has no valid value.
-    pub(crate) fn instant(params: &RequestParams, now_ms: i64) -> Result<Self, ReadFailure> {
+    pub(crate) fn instant(params: &RequestParams, now_ms: i64) -> ReadResult<Self> {
         let time = params.get("time").map(|text| parse_time("time", text));
         let at_ms = time.transpose()?.unwrap_or(now_ms);
         Self::parse(params, EvaluationRange::Instant { at_ms })
@@ -41,7 +37,7 @@ impl QueryParams {
     ///
     /// # Errors
     /// A parameter has no valid value, or the series would have too many points.
-    pub(crate) fn range(params: &RequestParams) -> Result<Self, ReadFailure> {
+    pub(crate) fn range(params: &RequestParams) -> ReadResult<Self> {
         let required =
             |name: &'static str| params.get(name).ok_or(ReadFailure::MissingParameter(name));
         let start_ms = parse_time("start", required("start")?)?;
@@ -57,7 +53,7 @@ impl QueryParams {
         Ok(range_query)
     }
 
-    fn parse(params: &RequestParams, range: EvaluationRange) -> Result<Self, ReadFailure> {
+    fn parse(params: &RequestParams, range: EvaluationRange) -> ReadResult<Self> {
         let duration = |name: &'static str| {
             let duration = params.get(name).map(|text| parse_duration(name, text));
             duration.transpose()

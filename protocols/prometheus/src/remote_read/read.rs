@@ -19,7 +19,7 @@ use crate::{
     QueryResult, ReadRequest, ReadResponse, ResponseType, TimeSeries, compress, encode_frame,
     remote_read::{
         context::ReadContext,
-        failure::ReadFailure,
+        failure::{ReadFailure, ReadResult},
         read_permits::{ReadPermit, ReadPermits},
         series::{ReadSeries, SampleForm, SeriesCollector, SeriesData},
     },
@@ -43,7 +43,7 @@ pub(crate) async fn answer(
     context: ReadContext,
     request: &ReadRequest,
     permits: &ReadPermits,
-) -> Result<Response, ReadFailure> {
+) -> ReadResult<Response> {
     let permit = context.permit(permits).await?;
     let metrics = context.metrics().await?.metrics;
     let messages: Vec<Vec<LabelMatcher>> =
@@ -68,7 +68,7 @@ pub(crate) async fn answer(
 }
 
 /// Returns the conditions of a query.
-fn label_matchers(query: &Query) -> Result<Vec<LabelMatcher>, ReadFailure> {
+fn label_matchers(query: &Query) -> ReadResult<Vec<LabelMatcher>> {
     let matchers = query.matchers.iter().map(|matcher| {
         let kind = MatcherType::try_from(matcher.kind);
         Ok(LabelMatcher {
@@ -122,7 +122,7 @@ async fn samples(
     context: &ReadContext,
     queries: Vec<SelectedMetrics>,
     permit: ReadPermit,
-) -> Result<Response, ReadFailure> {
+) -> ReadResult<Response> {
     let mut response = ReadResponse::default();
     let mut free_bytes = MAX_SERIES_BYTES;
     for (_, tables) in queries {
@@ -187,7 +187,7 @@ async fn collect(
     context: &ReadContext,
     tables: &[MetricSelection],
     collector: &mut SeriesCollector,
-) -> Result<(), ReadFailure> {
+) -> ReadResult {
     for selection in tables {
         let add = |batch: &_| collector.add_rows(&selection.metric, batch);
         context.for_each_batch(selection.samples_sql(), add).await?;
@@ -201,7 +201,7 @@ async fn chunks(
     context: ReadContext,
     queries: Vec<SelectedMetrics>,
     permit: ReadPermit,
-) -> Result<Response, ReadFailure> {
+) -> ReadResult<Response> {
     let mut groups = VecDeque::new();
     for (index, tables) in queries {
         groups.extend(sorted_groups(tables).into_iter().map(|group| (index, group)));
@@ -243,7 +243,7 @@ struct FrameStream {
 }
 
 impl FrameStream {
-    fn into_stream(self) -> impl Stream<Item = Result<Bytes, ReadFailure>> + Send {
+    fn into_stream(self) -> impl Stream<Item = ReadResult<Bytes>> + Send {
         let groups = stream::unfold(Some(self), |open| async {
             let mut open = open?;
             let (index, tables) = open.groups.pop_front()?;
@@ -266,7 +266,7 @@ impl FrameStream {
         &mut self,
         query_index: usize,
         tables: &[MetricSelection],
-    ) -> Result<Vec<Bytes>, ReadFailure> {
+    ) -> ReadResult<Vec<Bytes>> {
         let mut collector = SeriesCollector::new(SampleForm::Compressed, MAX_SERIES_BYTES);
         collect(&self.context, tables, &mut collector).await?;
         let mut frames = Vec::new();

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use neap_bucket::World;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::remote_read::failure::ReadFailure;
+use crate::remote_read::failure::{ReadFailure, ReadResult};
 
 /// The number of answers that are in memory at once.
 pub(crate) const MAX_ANSWERS: usize = 2;
@@ -33,11 +33,7 @@ impl ReadPermits {
     ///
     /// # Errors
     /// `Busy`: no right becomes free in time.
-    pub(crate) async fn acquire(
-        &self,
-        world: &World,
-        wait: Duration,
-    ) -> Result<ReadPermit, ReadFailure> {
+    pub(crate) async fn acquire(&self, world: &World, wait: Duration) -> ReadResult<ReadPermit> {
         let permit = Arc::clone(&self.free).acquire_owned();
         match world.timeout(wait, permit).await {
             Some(Ok(permit)) => Ok(ReadPermit { _permit: permit }),

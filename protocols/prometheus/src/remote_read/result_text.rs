@@ -7,7 +7,6 @@ use serde_json::Value;
 const EXPONENT_FROM: f64 = 1e21;
 const EXPONENT_BELOW: f64 = 1e-6;
 
-/// Returns a text in quotes.
 pub(crate) fn text_in_quotes(text: &str) -> String {
     Value::from(text).to_string()
 }

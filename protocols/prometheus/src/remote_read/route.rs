@@ -21,7 +21,7 @@ use crate::{
         context::ReadContext,
         exemplars::{self, ExemplarParams},
         expressions,
-        failure::ReadFailure,
+        failure::{ReadFailure, ReadResult},
         label_name::label_of_path,
         list_params::{ListParams, MetadataParams},
         lists,
@@ -133,8 +133,8 @@ impl PrometheusReader {
     async fn list_context<P: Send>(
         &self,
         request: Request,
-        parse: impl FnOnce(RequestParams) -> Result<P, ReadFailure> + Send,
-    ) -> Result<(ReadContext, P, ReadPermit), ReadFailure> {
+        parse: impl FnOnce(RequestParams) -> ReadResult<P> + Send,
+    ) -> ReadResult<(ReadContext, P, ReadPermit)> {
         let (head, params) = self.params(request).await?;
         let context = self.context(&head, params.get("db"))?;
         let list = parse(params)?;
@@ -142,7 +142,7 @@ impl PrometheusReader {
         Ok((context, list, permit))
     }
 
-    async fn params(&self, request: Request) -> Result<(Parts, RequestParams), ReadFailure> {
+    async fn params(&self, request: Request) -> ReadResult<(Parts, RequestParams)> {
         let (head, body) = request.into_parts();
         let params = RequestParams::read(&self.engine, &head, body).await?;
         Ok((head, params))
@@ -153,10 +153,7 @@ impl PrometheusReader {
         self.engine.world().clock.wall_micros().div_euclid(1_000)
     }
 
-    async fn read_request(
-        &self,
-        request: Request,
-    ) -> Result<(ReadContext, ReadRequest), ReadFailure> {
+    async fn read_request(&self, request: Request) -> ReadResult<(ReadContext, ReadRequest)> {
         let (mut head, body) = request.into_parts();
         let context = self.url_context(&head)?;
         context.authorize().await?;
@@ -166,7 +163,7 @@ impl PrometheusReader {
         Ok((context, request))
     }
 
-    async fn decode(&self, head: &Parts, body: Body) -> Result<ReadRequest, ReadFailure> {
+    async fn decode(&self, head: &Parts, body: Body) -> ReadResult<ReadRequest> {
         let limits = BodyLimits::with_max_bytes(MAX_REQUEST_BYTES);
         let block = read_body(&head.headers, body, &limits, self.engine.world())
             .await

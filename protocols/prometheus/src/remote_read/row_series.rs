@@ -71,9 +71,6 @@ impl TagColumn {
 
 impl<'a> SeriesRows<'a> {
     /// Reads the columns of a batch.
-    ///
-    /// # Errors
-    /// Arrow cannot convert a column.
     pub(crate) fn new(metric: &'a Metric, batch: &RecordBatch) -> Result<Self, ArrowError> {
         let column = |name: &str, data_type: &DataType| -> Result<Option<ArrayRef>, ArrowError> {
             let column = batch.column_by_name(name);

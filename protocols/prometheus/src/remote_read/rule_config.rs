@@ -16,7 +16,11 @@ use neap_query::RuleList;
 use neap_rules::{RuleError, group_text, namespaces_text, parse_file, parse_group};
 use serde_json::json;
 
-use crate::remote_read::{answer::json_response, context::ReadContext, failure::ReadFailure};
+use crate::remote_read::{
+    answer::json_response,
+    context::ReadContext,
+    failure::{ReadFailure, ReadResult},
+};
 
 fn not_found() -> ReadFailure {
     ApiError::text(Kind::NotFound, "no rule groups found").into()
@@ -34,10 +38,7 @@ fn yaml(text: String) -> Response {
 }
 
 /// Returns the groups of all namespaces, or of one.
-pub(crate) fn show_namespaces(
-    list: &RuleList,
-    namespace: Option<&str>,
-) -> Result<Response, ReadFailure> {
+pub(crate) fn show_namespaces(list: &RuleList, namespace: Option<&str>) -> ReadResult<Response> {
     let all = list.catalog.rules().iter();
     let shown: BTreeMap<String, RuleGroups> = all
         .filter(|(name, _)| namespace.is_none_or(|namespace| namespace == *name))
@@ -49,12 +50,7 @@ pub(crate) fn show_namespaces(
     Ok(yaml(namespaces_text(&shown).map_err(unreadable)?))
 }
 
-/// Returns a group.
-pub(crate) fn show_group(
-    list: &RuleList,
-    namespace: &str,
-    group: &str,
-) -> Result<Response, ReadFailure> {
+pub(crate) fn show_group(list: &RuleList, namespace: &str, group: &str) -> ReadResult<Response> {
     let groups = list.catalog.rules().get(namespace);
     let found = groups.and_then(|groups| groups.get(group)).ok_or_else(not_found)?;
     Ok(yaml(group_text(group, found).map_err(unreadable)?))
@@ -66,7 +62,7 @@ pub(crate) async fn store(
     method: &Method,
     namespace: &str,
     body: &[u8],
-) -> Result<Response, ReadFailure> {
+) -> ReadResult<Response> {
     let text = std::str::from_utf8(body)
         .map_err(|error| ReadFailure::Rules(format!("the body is not UTF-8: {error}")))?;
     let change = if *method == Method::PUT {
@@ -83,7 +79,7 @@ pub(crate) async fn delete(
     context: &ReadContext,
     namespace: &str,
     group: Option<String>,
-) -> Result<Response, ReadFailure> {
+) -> ReadResult<Response> {
     let change = match group {
         Some(group) => RuleChange::DeleteGroup(group),
         None => RuleChange::Replace(RuleGroups::new()),
@@ -91,11 +87,7 @@ pub(crate) async fn delete(
     apply(context, namespace, change).await
 }
 
-async fn apply(
-    context: &ReadContext,
-    namespace: &str,
-    change: RuleChange,
-) -> Result<Response, ReadFailure> {
+async fn apply(context: &ReadContext, namespace: &str, change: RuleChange) -> ReadResult<Response> {
     context.change_rules(namespace, change).await?;
     let body = json!({ "status": "success", "data": null, "errorType": "", "error": "" });
     let accepted = (StatusCode::ACCEPTED, body.to_string()).into_response();

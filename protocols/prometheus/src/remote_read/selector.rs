@@ -6,7 +6,10 @@ use neap_promql::{Expr, PromqlError, parse};
 use neap_query::promql::{LabelMatcher, Matcher, MatcherKind, compile_matchers};
 use tokio::task::yield_now;
 
-use crate::{NAME_LABEL, remote_read::failure::ReadFailure};
+use crate::{
+    NAME_LABEL,
+    remote_read::failure::{ReadFailure, ReadResult},
+};
 
 /// Maximum number of selectors of a request.
 const MAX_SELECTORS: usize = 64;
@@ -15,7 +18,7 @@ const MAX_SELECTORS: usize = 64;
 ///
 /// # Errors
 /// There are too many selectors or matchers, a text is not a selector, or all its matchers are met by empty labels.
-pub(crate) async fn parse_selectors(texts: &[String]) -> Result<Vec<Arc<[Matcher]>>, ReadFailure> {
+pub(crate) async fn parse_selectors(texts: &[String]) -> ReadResult<Vec<Arc<[Matcher]>>> {
     if texts.len() > MAX_SELECTORS {
         return Err(ReadFailure::TooManySelectors(MAX_SELECTORS));
     }
@@ -28,7 +31,7 @@ pub(crate) async fn parse_selectors(texts: &[String]) -> Result<Vec<Arc<[Matcher
     Ok(compile_matchers(&messages)?)
 }
 
-fn parse_selector(text: &str) -> Result<Vec<LabelMatcher>, ReadFailure> {
+fn parse_selector(text: &str) -> ReadResult<Vec<LabelMatcher>> {
     let selector = match parse(text) {
         Ok(Expr::VectorSelector(selector))
             if selector.offset.is_none() && selector.at.is_none() =>

@@ -6,7 +6,7 @@ use neap_query::promql::Metric;
 use crate::{
     Chunk, ChunkEncoding, Histogram, Label, MAX_CHUNK_SAMPLES, Sample, XorChunkBuilder,
     remote_read::{
-        failure::ReadFailure,
+        failure::{ReadFailure, ReadResult},
         row_series::{RowSample, SeriesRows},
     },
 };
@@ -17,7 +17,6 @@ const LABEL_BYTES: usize = size_of::<Label>();
 /// The memory of a series besides its labels and samples, in bytes.
 const SERIES_BYTES: usize = 256;
 
-/// A series.
 #[derive(Debug)]
 pub(crate) struct ReadSeries {
     /// The labels in the order of their names.
@@ -78,11 +77,7 @@ impl SeriesCollector {
     ///
     /// # Errors
     /// The series take too much memory, or they cannot be collected in this form.
-    pub(crate) fn add_rows(
-        &mut self,
-        metric: &Metric,
-        batch: &RecordBatch,
-    ) -> Result<(), ReadFailure> {
+    pub(crate) fn add_rows(&mut self, metric: &Metric, batch: &RecordBatch) -> ReadResult {
         let rows = SeriesRows::new(metric, batch)?;
         for row in 0..rows.len() {
             let continues = match row.checked_sub(1) {
@@ -125,7 +120,7 @@ impl SeriesCollector {
         });
     }
 
-    fn add_sample(&mut self, rows: &SeriesRows<'_>, row: usize) -> Result<(), ReadFailure> {
+    fn add_sample(&mut self, rows: &SeriesRows<'_>, row: usize) -> ReadResult {
         let (Some(series), Some(time)) = (self.series.last_mut(), rows.time_ms(row)) else {
             return Ok(());
         };
@@ -155,7 +150,7 @@ impl SeriesCollector {
 
 impl SeriesData {
     /// Adds a sample. Returns the bytes by which the memory grows.
-    fn add(&mut self, time: i64, sample: RowSample) -> Result<usize, ReadFailure> {
+    fn add(&mut self, time: i64, sample: RowSample) -> ReadResult<usize> {
         match (&mut *self, sample) {
             (Self::Samples { samples, .. }, RowSample::Float(value)) => {
                 samples.push(Sample {

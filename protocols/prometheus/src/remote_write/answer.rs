@@ -19,7 +19,6 @@ const WRITTEN_HEADERS: [HeaderName; 3] = [
 /// Maximum size of an error, in bytes. Prometheus logs the first line.
 const MAX_MESSAGE_BYTES: usize = 1_000;
 
-/// The rows of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestRows {
     /// The kinds of the rows by their numbers, from 1.

@@ -27,10 +27,7 @@ impl ImportParams {
     /// # Errors
     /// `Invalid`: a parameter is malformed or not supported.
     pub(crate) fn parse(uri: &Uri) -> Result<Self, ApiError> {
-        let pairs: Vec<(String, String)> = match uri.query() {
-            Some(_) => parse_query(uri)?,
-            None => Vec::new(),
-        };
+        let pairs: Vec<(String, String)> = parse_query(uri)?;
         let mut params = Self::default();
         for (name, value) in pairs {
             match name.as_str() {

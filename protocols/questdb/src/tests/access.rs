@@ -36,9 +36,7 @@ async fn a_client_signs_the_challenge_and_writes() {
         client.send(format!("m v=1 {time}\n")).await;
         client.finish().await;
     }
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 2")
-        .await;
+    fixture.wait_for_ends("client", 2).await;
     assert_eq!(fixture.rows().await, 2);
 }
 
@@ -83,9 +81,7 @@ async fn wrong_and_unknown_keys_are_refused_alike() {
         client.try_send(b"m v=1 1\n").await;
         client.wait_for_end().await;
     }
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"unauthenticated\"} 5")
-        .await;
+    fixture.wait_for_ends("unauthenticated", 5).await;
     assert_eq!(fixture.rows().await, 0);
 }
 
@@ -100,9 +96,7 @@ async fn malformed_signatures_are_refused() {
         client.send(format!("{answer}\nm v=1 1\n")).await;
         client.wait_for_end().await;
     }
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"unauthenticated\"} 5")
-        .await;
+    fixture.wait_for_ends("unauthenticated", 5).await;
     assert_eq!(fixture.rows().await, 0);
 }
 
@@ -159,9 +153,7 @@ async fn a_key_writes_only_to_its_databases() {
         client.try_send(b"m v=1 1\n").await;
         client.wait_for_end().await;
     }
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"forbidden\"} 3")
-        .await;
+    fixture.wait_for_ends("forbidden", 3).await;
     assert_eq!(fixture.rows().await, 0);
 }
 
@@ -203,9 +195,7 @@ async fn clients_without_a_key_do_not_lock_out_others() {
     for _ in 0..20 {
         silent.push(fixture.connect().await);
     }
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"displaced\"} 16")
-        .await;
+    fixture.wait_for_ends("displaced", 16).await;
     let mut second = fixture.connect().await;
     second.authenticate("sensors", &key).await;
     second.send("m v=2 2\n").await;
@@ -225,7 +215,5 @@ async fn clients_that_break_off_are_no_failures() {
     let mut client = fixture.connect().await;
     client.begin_handshake("sensors").await;
     client.finish().await;
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 2")
-        .await;
+    fixture.wait_for_ends("client", 2).await;
 }

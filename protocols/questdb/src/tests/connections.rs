@@ -104,9 +104,7 @@ async fn many_connections_store_all_lines_of_a_stream() {
     });
     futures::future::join_all(clients).await;
     fixture.wait_for_metric("neap_questdb_lines_total 40000").await;
-    fixture
-        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 4")
-        .await;
+    fixture.wait_for_ends("client", 4).await;
     assert_eq!(fixture.rows().await, 40_000);
 }
 

@@ -47,7 +47,6 @@ impl HttpTestBed {
         self.send(request).await
     }
 
-    /// Posts a form.
     pub(crate) async fn post(&self, path: &str, form: &str) -> (u16, String) {
         let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
         let request = Request::post(path).header("content-type", content_type);

@@ -150,8 +150,13 @@ impl ListenerTestBed {
 
     /// Waits until a connection was closed for this reason.
     pub(super) async fn wait_for_end(&self, reason: &str) {
+        self.wait_for_ends(reason, 1).await;
+    }
+
+    /// Waits until this number of connections were closed for this reason.
+    pub(super) async fn wait_for_ends(&self, reason: &str, number: u32) {
         let name = "neap_questdb_connections_closed_total";
-        self.wait_for_metric(&format!("{name}{{reason=\"{reason}\"}} 1")).await;
+        self.wait_for_metric(&format!("{name}{{reason=\"{reason}\"}} {number}")).await;
     }
 }
 
@@ -185,7 +190,6 @@ async fn timeout<T>(future: impl Future<Output = T>) -> T {
     world.timeout(PATIENCE, future).await.expect("in time")
 }
 
-/// A client.
 pub(super) struct TestClient(pub(super) TcpStream);
 
 impl TestClient {

@@ -12,7 +12,7 @@ use super::{
     definition::{CacheDefinition, TableColumns},
     fixture::{BYPASS_CACHES, CacheFixture, DB, columns, create, csv, csv_with, shift_times},
 };
-use crate::harness::{NeapProcess, Reply, ServerClient, pause};
+use crate::harness::{NeapProcess, Reply, ServerClient, pause, words};
 
 /// How long all workers run: several times as long as a segment waits before it is flushed.
 const RUN: Duration = Duration::from_secs(12);
@@ -77,15 +77,7 @@ fn compare(server: &ServerClient, columns: &TableColumns, rounds: &[AtomicI64]) 
 }
 
 fn compact(stage: &CacheFixture) {
-    let settle = [
-        "compact",
-        "--settle-after",
-        "0s",
-        "--time-travel",
-        "1m",
-        "--query-timeout",
-        "30s",
-    ];
+    let settle = words("compact --settle-after 0s --time-travel 1m --query-timeout 30s");
     let output = stage.on_store(&settle);
     assert_eq!(output.status, Some(0), "{}{}", output.out, output.err);
     pause(Duration::from_secs(1));

@@ -8,7 +8,7 @@ use super::{
     definition::CacheDefinition,
     fixture::{BYPASS_CACHES, CacheFixture, DB, ask, create, csv, csv_with, listed, shift_times},
 };
-use crate::harness::{CATALOG_AGE, ServerClient, pause};
+use crate::harness::{CATALOG_AGE, ServerClient, assert_contains, pause};
 
 /// More than the distance of low-water marks below which they are thinned out.
 const MARK_SPACING: Duration = Duration::from_secs(16);
@@ -64,7 +64,7 @@ fn caches_are_dropped_and_undeleted_with_their_table() {
     stage.run(&["delete", "table", "m", "-d", DB, "--yes"]).succeeded();
     stage.write("m,host=z,room=z v=4 -30");
     let said = refused(&stage.writer, &caches[0].query());
-    assert!(said.contains("could not find cache"), "{said}");
+    assert_contains!(said, "could not find cache");
     stage.create(&caches);
     stage.check(&caches, "of a new table");
     let rows = stage.writer.query(DB, "SELECT host FROM last_cache('m')");
@@ -84,7 +84,7 @@ fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
         let out = stage.run(&["delete", cache.kind(), cache.name, "-d", DB, "-t", "m"]);
         assert!(out.succeeded().contains("deleted"));
         let said = refused(&stage.writer, &cache.query());
-        assert!(said.contains("could not find"), "{said}");
+        assert_contains!(said, "could not find");
     }
     assert!(listed(&stage.writer).is_empty());
     let new = [

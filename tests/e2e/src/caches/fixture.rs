@@ -68,7 +68,6 @@ impl CacheFixture {
         neap(&arguments.chain(host).collect::<Vec<_>>())
     }
 
-    /// Runs a command on the store.
     pub(super) fn on_store(&self, arguments: &[&str]) -> CommandOutput {
         neap(&self.place.after(arguments))
     }
@@ -147,7 +146,6 @@ pub(super) fn csv_with(server: &ServerClient, sql: &str, headers: &[(&str, &str)
 /// The header that bypasses the caches, so that a query reads tables.
 pub(super) const BYPASS_CACHES: (&str, &str) = ("x-neap-cache", "off");
 
-/// Returns the columns of a table.
 pub(super) fn columns(server: &ServerClient, table: &str) -> TableColumns {
     let sql = format!(
         "SELECT column_name, data_type FROM information_schema.columns \

@@ -5,7 +5,10 @@ use super::{
     definition::CacheDefinition,
     fixture::{CacheFixture, csv, csv_with},
 };
-use crate::{harness::StoreFixture, request_budget::cost};
+use crate::{
+    harness::{StoreFixture, assert_contains},
+    request_budget::cost,
+};
 
 const ROUNDS: i64 = 8;
 
@@ -30,11 +33,7 @@ fn run(stage: &CacheFixture) {
         let mut shown = Vec::new();
         for querier in &stage.queriers {
             let rows = caches.each_ref().map(|cache| csv(querier, &cache.query()));
-            assert!(
-                rows[0].contains(&format!("\nh{round},r{}", round % 3)),
-                "{}",
-                rows[0]
-            );
+            assert_contains!(rows[0], &format!("\nh{round},r{}", round % 3));
             shown.push(rows);
         }
         shown.dedup();

@@ -5,7 +5,7 @@ use super::{
     fixture::{DB, create, csv, now, shift_times},
 };
 use crate::{
-    harness::{NeapProcess, StoreFixture, StoreRequests, neap, pause, wait_for},
+    harness::{NeapProcess, StoreFixture, StoreRequests, assert_contains, neap, pause, wait_for},
     request_budget::{
         FLUSH, REVALIDATION_AGE, REVALIDATIONS, cost, costs, costs_until_first_flush,
     },
@@ -77,7 +77,7 @@ fn on(store: StoreFixture) {
             write(&format!("m,host=a,room=x v={value} -30"));
         }
         let row = csv(&fresh, &latest.query());
-        assert!(row.contains(&format!("a,x,{value}.0")), "{row}");
+        assert_contains!(row, &format!("a,x,{value}.0"));
     });
     assert_eq!(fresh.store_requests().of("get data"), 0);
 

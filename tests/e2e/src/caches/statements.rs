@@ -6,7 +6,7 @@ use super::{
     definition::CacheDefinition,
     fixture::{BYPASS_CACHES, CacheFixture, DB, columns, csv, csv_with},
 };
-use crate::harness::{CATALOG_AGE, Reply, ServerClient, pause};
+use crate::harness::{CATALOG_AGE, Reply, ServerClient, assert_contains, pause};
 
 fn latest() -> CacheDefinition {
     CacheDefinition::last("m", "latest", &["host"])
@@ -133,21 +133,15 @@ fn plans_show_the_cache_with_its_predicates_and_projection() {
     stage.create(&[CacheDefinition::last("m", "of_w", &["w"])]);
     pause(CATALOG_AGE);
     let plan_of_w = shown("SELECT * FROM last_cache('m', 'of_w')");
-    assert!(
-        plan_of_w.contains("LastCacheExec: cache=of_w, from=table"),
-        "{plan_of_w}"
-    );
+    assert_contains!(plan_of_w, "LastCacheExec: cache=of_w, from=table");
     // Caches do not evaluate conditions on values.
     let plan = plan(
         &stage.queriers[0],
         "SELECT host FROM last_cache('m', 'latest') WHERE w > 3",
         &[],
     );
-    assert!(plan.contains("FilterExec: w@"), "{plan}");
-    assert!(
-        plan.contains("LastCacheExec: cache=latest, projection=[host, w]"),
-        "{plan}"
-    );
+    assert_contains!(plan, "FilterExec: w@");
+    assert_contains!(plan, "LastCacheExec: cache=latest, projection=[host, w]");
 }
 
 /// Statements over the table, and whether a cache can answer them.
@@ -213,6 +207,6 @@ fn statements_over_a_table_are_answered_by_its_caches() {
             assert_eq!(rows, without, "old rows: {sql}");
         }
         let rows = csv(server, "SELECT DISTINCT room FROM m ORDER BY room");
-        assert!(rows.contains("old\n"), "{rows}");
+        assert_contains!(rows, "old\n");
     }
 }

@@ -4,53 +4,17 @@
 //! headers, encoding and order of parameters. All values are our own.
 
 use super::exchange::replay;
+use crate::harness::tests;
 
-#[test]
-fn home_assistant_starts_and_sends_states() {
-    replay("integrations/home_assistant.json");
-}
-
-#[test]
-fn proxmox_tests_its_server_and_sends_metrics() {
-    replay("integrations/proxmox.json");
-}
-
-#[test]
-fn flows_of_node_red_write_and_query() {
-    replay("integrations/node_red.json");
-}
-
-#[test]
-fn collectd_sends_values_by_itself_and_through_telegraf() {
-    replay("integrations/collectd.json");
-}
-
-#[test]
-fn openhab_stores_and_restores_items() {
-    replay("integrations/openhab.json");
-}
-
-#[test]
-fn k6_creates_its_database_and_sends_samples() {
-    replay("integrations/k6.json");
-}
-
-#[test]
-fn jmeter_sends_results() {
-    replay("integrations/jmeter.json");
-}
-
-#[test]
-fn grafana_explores_and_queries_in_influxql() {
-    replay("integrations/grafana.json");
-}
-
-#[test]
-fn chronograf_explores_queries_and_annotates() {
-    replay("integrations/chronograf.json");
-}
-
-#[test]
-fn kapacitor_connects_queries_and_writes() {
-    replay("integrations/kapacitor.json");
+tests! {
+    home_assistant_starts_and_sends_states => replay("integrations/home_assistant.json");
+    proxmox_tests_its_server_and_sends_metrics => replay("integrations/proxmox.json");
+    flows_of_node_red_write_and_query => replay("integrations/node_red.json");
+    collectd_sends_values_by_itself_and_through_telegraf => replay("integrations/collectd.json");
+    openhab_stores_and_restores_items => replay("integrations/openhab.json");
+    k6_creates_its_database_and_sends_samples => replay("integrations/k6.json");
+    jmeter_sends_results => replay("integrations/jmeter.json");
+    grafana_explores_and_queries_in_influxql => replay("integrations/grafana.json");
+    chronograf_explores_queries_and_annotates => replay("integrations/chronograf.json");
+    kapacitor_connects_queries_and_writes => replay("integrations/kapacitor.json");
 }

@@ -14,7 +14,7 @@ use std::{ffi::OsString, net::TcpListener};
 use neap_test_inputs::{InputOrigin, skip};
 
 use super::{DEFAULT_DATABASE, TestProgram, run, serve};
-use crate::harness::{StoreFixture, neap_binary};
+use crate::harness::{StoreFixture, neap_binary, tests};
 
 /// Returns the program that a variable names, or skips the test.
 pub(crate) fn installed(variable: &str) -> Option<OsString> {
@@ -47,29 +47,12 @@ fn run_with_tcp(program: Option<TestProgram>) {
         .run(server.folder());
 }
 
-#[test]
-fn questdb_writes_over_tcp() {
-    run_with_tcp(TestProgram::python("test_questdb_tcp"));
-}
-
-#[test]
-fn questdb_for_javascript_writes_over_http_and_tcp() {
-    run_with_tcp(TestProgram::node("questdb.test.js"));
-}
-
-#[test]
-fn opentelemetry_for_python_exports_over_http_and_grpc() {
-    run(TestProgram::python("test_opentelemetry"));
-}
-
-#[test]
-fn opentelemetry_for_javascript_exports() {
-    run(TestProgram::node("opentelemetry.test.js"));
-}
-
-#[test]
-fn remote_write_and_remote_read_follow_the_specification() {
-    run(TestProgram::python("test_prometheus_wire"));
+tests! {
+    questdb_writes_over_tcp => run_with_tcp(TestProgram::python("test_questdb_tcp"));
+    questdb_for_javascript_writes_over_http_and_tcp => run_with_tcp(TestProgram::node("questdb.test.js"));
+    opentelemetry_for_python_exports_over_http_and_grpc => run(TestProgram::python("test_opentelemetry"));
+    opentelemetry_for_javascript_exports => run(TestProgram::node("opentelemetry.test.js"));
+    remote_write_and_remote_read_follow_the_specification => run(TestProgram::python("test_prometheus_wire"));
 }
 
 #[test]

@@ -6,21 +6,12 @@ use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 
 use super::{exchange::replay, serve};
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, gzip, repository};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, gzip, repository, tests};
 
-#[test]
-fn outputs_influxdb_is_served() {
-    replay("telegraf/influxdb.json");
-}
-
-#[test]
-fn outputs_influxdb_v2_is_served() {
-    replay("telegraf/influxdb_v2.json");
-}
-
-#[test]
-fn outputs_influxdb_v3_is_served() {
-    replay("telegraf/influxdb_v3.json");
+tests! {
+    outputs_influxdb_is_served => replay("telegraf/influxdb.json");
+    outputs_influxdb_v2_is_served => replay("telegraf/influxdb_v2.json");
+    outputs_influxdb_v3_is_served => replay("telegraf/influxdb_v3.json");
 }
 
 /// Writes as Telegraf does: it halves a request that is too large and sends both halves again.

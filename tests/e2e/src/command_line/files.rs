@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::CommandFixture;
+use crate::harness::words;
 
 #[test]
 fn files_of_rows_are_written_with_their_types() {
@@ -47,17 +48,7 @@ fn refused_rows_are_reported_by_their_numbers_and_an_upload_can_continue() {
     let stage = CommandFixture::new();
     stage.server.write("db", "m v=1i 1");
     let file = stage.file("m.csv", "time,v\n2,2\n3,x,y\n4,4\n");
-    let write = [
-        "write",
-        "--quiet",
-        "-d",
-        "db",
-        "--table",
-        "m",
-        "--precision",
-        "s",
-        "-f",
-    ];
+    let write = words("write --quiet -d db --table m --precision s -f");
     let run = |file: &str| stage.run(&[&write[..], &[file]].concat());
     let message = run(&file).failed(1).replace(&file, "m.csv");
     insta::assert_snapshot!(message, @"

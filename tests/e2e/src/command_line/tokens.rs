@@ -3,7 +3,9 @@
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_input};
+use crate::harness::{
+    CommandOutput, NeapProcess, StoreFixture, assert_contains, neap, neap_with_input,
+};
 
 const REFUSED: &str =
     "server responded with error [401 Unauthorized]: the request was not authenticated
@@ -98,7 +100,7 @@ fn a_token_has_its_permissions_until_it_is_deleted() {
     let list = ["show", "tokens", "--format", "csv"];
     let listed = server.run(&deputy, &list).succeeded();
     for name in ["_admin", "reader", "deputy", "*:*:*"] {
-        assert!(listed.contains(name), "{listed}");
+        assert_contains!(listed, name);
     }
     assert!(!listed.contains("apiv3_"), "{listed}");
     server.run(&reader, &list).failed(1);
@@ -132,7 +134,7 @@ fn the_operator_token_is_replaced_and_not_deleted() {
     assert_eq!(refused, format!("Show command failed: {REFUSED}"));
     server.run(&new, &list).succeeded();
     let out = server.run(&new, &["delete", "token", "--token-name", "_admin"]).succeeded();
-    assert!(out.contains("can't be deleted"), "{out}");
+    assert_contains!(out, "can't be deleted");
     server.run(&new, &list).succeeded();
 }
 
@@ -175,7 +177,7 @@ fn admins_can_read_system_tables_of_a_server() {
         |arguments: &[&str]| server.run(&admin, &[&["show", "system"], arguments].concat());
     let tables = system(&["table-list", "--format", "csv"]).succeeded();
     for table in ["tokens", "nodes", "databases", "queries"] {
-        assert!(tables.contains(&format!("\n{table},")), "{tables}");
+        assert_contains!(tables, &format!("\n{table},"));
     }
     let tokens = ["table", "tokens", "--select", "name", "--format", "csv"];
     assert_eq!(system(&tokens).succeeded(), "name\n_admin\n");
@@ -187,7 +189,7 @@ fn admins_can_read_system_tables_of_a_server() {
         "{unknown}"
     );
     let summary = system(&["summary", "-d", "home", "--limit", "1"]).succeeded();
-    assert!(summary.contains("queries summary:\n+-"), "{summary}");
+    assert_contains!(summary, "queries summary:\n+-");
     let nodes = server.run(&admin, &["show", "nodes", "--format", "csv"]);
     assert!(nodes.succeeded().starts_with("node_id,"));
 }

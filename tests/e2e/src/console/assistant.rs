@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, receive};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, receive};
 
 /// The time until a request arrives that the server has sent.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ fn the_assistant_asks_the_model_of_the_administrator_about_names_and_types() {
     let statement = "SELECT CAST(owner AS BIGINT) FROM soil";
     let query = json!({"db": "garden", "q": statement}).to_string();
     let failed = Reply::receive(admin.request("POST", "/api/v3/query_sql").body(query)).unwrap();
-    assert!(failed.text().contains("Alice"), "{}", failed.text());
+    assert_contains!(failed.text(), "Alice");
     let question =
         json!({"task": "fix", "language": "sql", "statement": statement, "error": failed.text()});
     assert_eq!(ask(&server, &question).0, 401);
@@ -66,11 +66,7 @@ fn the_assistant_asks_the_model_of_the_administrator_about_names_and_types() {
         "{}",
         request.head
     );
-    assert!(
-        request.head.contains(&format!("Bearer {KEY}")),
-        "{}",
-        request.head
-    );
+    assert_contains!(request.head, &format!("Bearer {KEY}"));
     let sent = request.body.to_string();
     assert!(
         sent.contains("moisture") && sent.contains(statement),

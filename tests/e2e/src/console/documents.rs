@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, neap};
 
 const GARDEN: &str = "/api/v3/console/documents?db=garden";
 
@@ -113,5 +113,5 @@ fn damaged_documents_are_reported_and_leave_the_rows_readable() {
     server.stop();
     let report = neap(&place.after(&["fsck"]));
     assert_eq!(report.status, Some(1), "{}", report.err);
-    assert!(report.out.contains("db/1/documents"), "{}", report.out);
+    assert_contains!(report.out, "db/1/documents");
 }

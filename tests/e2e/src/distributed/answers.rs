@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{NeapProcess, Reply, repository},
+    harness::{NeapProcess, Reply, assert_contains, repository},
     real_input::{check, inputs, store},
 };
 
@@ -142,11 +142,11 @@ fn a_small_query_stays_in_its_process_and_explain_says_why() {
         rows.iter().map(Value::to_string).collect::<String>()
     };
     let reason = explained(&usual, &format!("EXPLAIN {sql}"));
-    assert!(reason.contains("less than 536870912"), "{reason}");
+    assert_contains!(reason, "less than 536870912");
     let plan = explained(&cluster.workers[0], &format!("EXPLAIN {sql}"));
-    assert!(plan.contains("Stage 1"), "{plan}");
+    assert_contains!(plan, "Stage 1");
     let analyzed = explained(&cluster.workers[0], &format!("EXPLAIN ANALYZE {sql}"));
-    assert!(analyzed.contains("output_rows"), "{analyzed}");
+    assert_contains!(analyzed, "output_rows");
     let lists = usual.store_requests().of("list node");
     assert_eq!(
         lists, 0,

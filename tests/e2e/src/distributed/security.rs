@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
+use crate::harness::{NeapProcess, StoreFixture, assert_contains, neap, wait_for};
 
 use super::fixture::{WorkerCluster, distributed, metric};
 
@@ -77,10 +77,7 @@ fn strangers_are_refused_before_they_send_a_body() {
     }
     assert_eq!(metric(worker, "neap_distributed_tasks_total"), 0);
     let log = worker.log();
-    assert!(
-        log.contains("refused a request to the worker port"),
-        "{log}"
-    );
+    assert_contains!(log, "refused a request to the worker port");
 }
 
 #[test]
@@ -123,5 +120,5 @@ fn a_worker_port_that_others_reach_needs_tls_or_permission() {
     let place = StoreFixture::directory();
     let serve = ["serve", "--mode", "query", "--cluster-address", "0.0.0.0:0"];
     let refused = neap(&place.after(&serve)).failed(1);
-    assert!(refused.contains("--cluster-without-tls"), "{refused}");
+    assert_contains!(refused, "--cluster-without-tls");
 }

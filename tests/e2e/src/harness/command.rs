@@ -45,6 +45,11 @@ pub(crate) fn program(path: &Path, folder: &Path) -> Command {
     command
 }
 
+/// Splits a command line at its spaces, for arguments that have none.
+pub(crate) fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
 /// Runs `neap` with these arguments and empty input.
 pub(crate) fn neap<A: AsRef<str>>(arguments: &[A]) -> CommandOutput {
     neap_with_input(arguments, b"")

@@ -10,6 +10,8 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
+use super::command::{CommandOutput, neap, words};
+
 /// Maximum wait for an answer. It is long, because the disk of a machine may stall for a minute right after a large
 /// build.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -74,6 +76,21 @@ impl ServerClient {
         assert_eq!(created.status, 201, "{}", created.text());
         let created: Value = serde_json::from_slice(&created.bytes).unwrap();
         created["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Creates a token with this permission, which is also its name.
+    pub(crate) fn create_token(&self, admin: &str, permission: &str) -> String {
+        let create = format!(
+            "create token --format json --name {permission} --permission {permission} --token {admin}"
+        );
+        let created = self.run_command(&words(&create)).succeeded();
+        let created: Value = serde_json::from_str(&created).unwrap();
+        created["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a command against the server.
+    pub(crate) fn run_command(&self, arguments: &[&str]) -> CommandOutput {
+        neap(&[arguments, &["--host", self.url()]].concat())
     }
 
     /// Returns the URL of the server.

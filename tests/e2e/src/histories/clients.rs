@@ -19,7 +19,6 @@ use super::{
 };
 use crate::harness::{Reply, STAMP, ServerClient, pause, try_wait_for};
 
-/// The database of a history.
 pub(super) const DATABASE: &str = "history";
 /// Maximum wait for an answer.
 const LIMIT: Duration = Duration::from_secs(20);

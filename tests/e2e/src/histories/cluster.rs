@@ -370,7 +370,6 @@ impl Cluster {
     }
 }
 
-/// Returns a new plugin folder.
 fn plugin_folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("neap-e2e-").tempdir().unwrap();
     fs::write(folder.path().join(PLUGIN_FILE), PLUGIN).unwrap();

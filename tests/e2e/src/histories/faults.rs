@@ -17,7 +17,6 @@ use super::{
 };
 use crate::harness::pause;
 
-/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FaultKind {
     Kill,

@@ -41,7 +41,6 @@ const RESOLUTION: Duration = Duration::from_secs(1);
 /// Maximum number of violations that are shown.
 const SHOWN: usize = 10;
 
-/// A history to run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HistoryRun {
     pub(super) kind: ClusterKind,

@@ -91,7 +91,6 @@ pub(super) fn select(read: &TableRead) -> String {
     }
 }
 
-/// Returns the rows of an answer.
 pub(super) fn answer(read: &TableRead, rows: &[Value]) -> ReadAnswer {
     match read.selection {
         ReadSelection::Rows | ReadSelection::Newest(_) | ReadSelection::Deliveries => {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, neap};
+use crate::harness::{NeapProcess, Reply, ServerClient, assert_contains, neap};
 
 use super::LambdaStack;
 
@@ -227,7 +227,7 @@ fn a_query_whose_invocation_hangs_ends_with_an_error_within_its_time() {
         reply.status,
         reply.text()
     );
-    assert!(reply.text().contains("timed out"), "{}", reply.text());
+    assert_contains!(reply.text(), "timed out");
     assert_eq!(query(&stack, sql).0, expected);
     stack.finish();
 }
@@ -282,13 +282,13 @@ fn a_task_without_a_ticket_is_refused() {
         failure["message"].as_str().unwrap().to_owned()
     };
     let said = refused(&task);
-    assert!(said.contains("the request has no ticket"), "{said}");
+    assert_contains!(said, "the request has no ticket");
     task["headers"] = json!({ "x-neap-ticket": "e30.e30" });
     let said = refused(&task);
-    assert!(said.contains("ticket"), "{said}");
+    assert_contains!(said, "ticket");
     task["version"] = json!("0/0");
     let said = refused(&task);
-    assert!(said.contains("the worker has version"), "{said}");
+    assert_contains!(said, "the worker has version");
     stack.finish();
 }
 

@@ -15,6 +15,7 @@ use std::{
 use serde_json::json;
 
 use super::{LambdaStack, use_standard_margins};
+use crate::harness::assert_contains;
 
 /// A TCP proxy to the store that can silence its existing connections.
 struct SilencingProxy {
@@ -129,7 +130,7 @@ fn an_instance_restored_from_a_snapshot_refuses_to_start() {
     // This emulation sends no event for the restoring of a snapshot, so the instance ends before its first event.
     assert!(matches!(reply.status, 500 | 502), "{}", reply.text());
     let log = stack.log("write");
-    assert!(log.contains("SnapStart is not supported"), "{log}");
+    assert_contains!(log, "SnapStart is not supported");
     assert_eq!(stack.requests("write").to_string(), "");
     stack.finish();
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io::Read};
 
 use serde_json::{Value, json};
 
-use crate::harness::Reply;
+use crate::harness::{Reply, assert_contains};
 
 use super::LambdaStack;
 
@@ -13,7 +13,6 @@ const ROWS: usize = 20_000;
 /// The bytes of text in each row.
 const TEXT: usize = 1_000;
 
-/// Returns the text of a row.
 fn text(row: usize) -> String {
     let word = format!("{row:07}-");
     word.repeat(TEXT / word.len())
@@ -207,7 +206,7 @@ fn queries_end_before_the_function_timeout() {
             reply.text()
         );
         assert!(matches!(reply.status, 400..=504), "{}", reply.status);
-        assert!(reply.text().contains("timed out after"), "{}", reply.text());
+        assert_contains!(reply.text(), "timed out after");
     }
     // No query remains on the instance.
     let rows = stack.query("large", "SELECT 1 AS n");

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::stage;
-use crate::harness::{Reply, ServerClient, gzip};
+use crate::harness::{Reply, ServerClient, assert_contains, gzip};
 
 /// Read timeout of the client.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -192,9 +192,5 @@ fn health_and_ping_answer_as_tools_expect_it() {
         metrics.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    assert!(
-        metrics.text().contains("influxdb3_write_lines_total{db=\"w\"} 1\n"),
-        "{}",
-        metrics.text()
-    );
+    assert_contains!(metrics.text(), "influxdb3_write_lines_total{db=\"w\"} 1\n");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, make_wheel, send};
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, repository};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, assert_contains, repository};
 
 /// Returns the requests that require an administrator.
 fn administration() -> [(&'static str, &'static str, Value); 11] {
@@ -63,26 +63,6 @@ fn administration() -> [(&'static str, &'static str, Value); 11] {
     ]
 }
 
-/// Creates a token with one permission.
-fn token(server: &ServerClient, admin: &str, name: &str, permission: &str) -> String {
-    let arguments = [
-        "create",
-        "token",
-        "--format",
-        "json",
-        "--name",
-        name,
-        "--permission",
-        permission,
-        "--token",
-        admin,
-        "--host",
-        server.url(),
-    ];
-    let created: Value = serde_json::from_str(&neap(&arguments).succeeded()).unwrap();
-    created["token"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn administrators_create_triggers_and_users_of_the_database_call_them() {
     let folder = repository().join("tests/plugins");
@@ -107,7 +87,7 @@ fn administrators_create_triggers_and_users_of_the_database_call_them() {
         ("writer", "db:plants:write", 200),
         ("stranger", "db:other:read,write", 403),
     ] {
-        let user = server.with_token(&token(&server, &key, name, permission));
+        let user = server.with_token(&server.create_token(&key, permission));
         assert_eq!(call(&user), status, "{name}");
         for (method, path, body) in administration() {
             let reply = send(&user, method, path, &body);
@@ -135,7 +115,7 @@ fn administrators_create_triggers_and_users_of_the_database_call_them() {
     let text =
         "Package installation has been disabled. Contact your administrator for more information.";
     assert_eq!(reply.status, 403);
-    assert!(reply.text().contains(text), "{}", reply.text());
+    assert_contains!(reply.text(), text);
 }
 
 #[test]
@@ -145,7 +125,7 @@ fn a_server_without_tokens_runs_plugins_only_if_enabled() {
     let body = json!({ "plugin_name": "evil.py", "content": "" });
     let reply = send(&server, "POST", "/api/v3/plugins/files", &body);
     assert_eq!(reply.status, 403, "{}", reply.text());
-    assert!(reply.text().contains("--plugin-dir"), "{}", reply.text());
+    assert_contains!(reply.text(), "--plugin-dir");
     let reply = TriggerDefinition::new(
         "t",
         "gh:influxdata/downsampler/downsampler.py",
@@ -162,7 +142,7 @@ fn kinds_of_triggers_can_be_disabled() {
     let reply = TriggerDefinition::new("s", "ticks.py", "every:1s").try_create(&stage.server);
     assert_eq!(reply.status, 400);
     let text = "server is configured to reject";
-    assert!(reply.text().contains(text), "{}", reply.text());
+    assert_contains!(reply.text(), text);
     TriggerDefinition::new("w", "seen.py", "all_tables").create(&stage);
     TriggerDefinition::new("r", "echo.py", "request:r").create(&stage);
     assert_eq!(stage.ask("r").status, 200);
@@ -183,11 +163,7 @@ fn only_plugins_of_the_folder_are_allowed_with_plugin_dir_only() {
     let strict = NeapProcess::serve_with(&stage.place, &flags);
     let refused = |reply: Reply| {
         assert_eq!(reply.status, 403, "{}", reply.text());
-        assert!(
-            reply.text().contains("--plugin-dir-only"),
-            "{}",
-            reply.text()
-        );
+        assert_contains!(reply.text(), "--plugin-dir-only");
     };
     refused(send(&strict, "POST", files, &upload));
     let update = json!({ "plugin_name": "sent", "content": "" });
@@ -222,7 +198,7 @@ fn package_management_can_be_disabled() {
         let reply = stage.send("POST", &format!("{environment}/{what}"), &body);
         assert_eq!(reply.status, 403, "{what}: {}", reply.text());
         let text = "Package installation has been disabled.";
-        assert!(reply.text().contains(text), "{}", reply.text());
+        assert_contains!(reply.text(), text);
     }
     TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
     assert_eq!(stage.ask("echo").status, 200);
@@ -239,11 +215,7 @@ fn packages_are_installed_for_the_next_run() {
     TriggerDefinition::new("uses", "uses.py", "request:uses").create(&stage);
     let reply = stage.ask("uses");
     assert_eq!(reply.status, 500);
-    assert!(
-        reply.text().contains("No module named 'leaves'"),
-        "{}",
-        reply.text()
-    );
+    assert_contains!(reply.text(), "No module named 'leaves'");
 
     let wheel = make_wheel(stage.folder());
     stage.put("needs.txt", &format!("{}\n", wheel.display()));

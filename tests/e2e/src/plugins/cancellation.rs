@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually, log};
-use crate::harness::{Reply, StoreFixture, wait_for};
+use crate::harness::{Reply, StoreFixture, assert_contains, wait_for};
 
 /// A line that `endless.py` logs when it is interrupted.
 const INTERRUPTED: &str = "INFO interrupted";
@@ -36,11 +36,7 @@ fn disabling_a_trigger_ends_its_runs() {
         }
         let answer = answer.join().unwrap();
         assert_eq!(answer.status, 503, "{}", answer.text());
-        assert!(
-            answer.text().contains("the trigger was disabled"),
-            "{}",
-            answer.text()
-        );
+        assert_contains!(answer.text(), "the trigger was disabled");
     });
     // An interrupted run is not a failure of the plugin.
     for trigger in triggers {

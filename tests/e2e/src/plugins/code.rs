@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
-use crate::harness::{NeapProcess, ServerClient, StoreFixture, neap};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, assert_contains, neap};
 
 /// Returns a plugin that answers with a word.
 fn plugin_answering(word: &str) -> String {
@@ -141,7 +141,7 @@ fn a_trigger_answers_after_a_restore_in_an_empty_bucket() {
     // The checks notice if it is lost.
     fs::remove_dir_all(other.place.folder().join("plugins")).unwrap();
     let report = neap(&other.place.after(&["fsck"]));
-    assert!(report.out.contains("trigger \"one\""), "{}", report.out);
+    assert_contains!(report.out, "trigger \"one\"");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
-use crate::harness::pause;
+use crate::harness::{assert_contains, pause};
 
 /// A time within which an unwanted run would have started.
 const NO_RUN_WAIT: Duration = Duration::from_millis(1500);
@@ -26,7 +26,7 @@ fn a_failure_is_logged_and_the_next_rows_are_processed() {
     TriggerDefinition::new("fails", "failing.py", "table:watched").create(&stage);
     stage.server.write(DB, "watched v=1i 1");
     let line = stage.wait_for_log("fails", "ERROR ");
-    assert!(line.contains("RuntimeError: not allowed yet"), "{line}");
+    assert_contains!(line, "RuntimeError: not allowed yet");
     pause(NO_RUN_WAIT);
     assert_eq!(attempts(&stage), 1);
     assert_eq!(
@@ -147,10 +147,10 @@ fn a_request_that_fails_says_why() {
         assert_eq!(reply.status, 500);
         let answer: serde_json::Value = serde_json::from_slice(&reply.bytes).unwrap();
         let error = answer["error"].as_str().unwrap();
-        assert!(error.contains("RuntimeError: can't answer"), "{error}");
+        assert_contains!(error, "RuntimeError: can't answer");
     }
     let line = stage.wait_for_log("fails", "ERROR ");
-    assert!(line.contains("can't answer"), "{line}");
+    assert_contains!(line, "can't answer");
     TriggerDefinition::new("once", "failing.py", "request:once")
         .on_error("disable")
         .create(&stage);

@@ -12,7 +12,7 @@ use neap_test_inputs::{InputOrigin, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, pause, repository};
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, pause, repository};
 
 /// The database of the tests.
 pub(super) const DB: &str = "plants";
@@ -105,8 +105,7 @@ impl PluginServerFixture {
 
     /// Runs a command against the server.
     pub(super) fn run(&self, arguments: &[&str]) -> crate::harness::CommandOutput {
-        let host = ["--host", self.server.url()];
-        neap(&arguments.iter().copied().chain(host).collect::<Vec<_>>())
+        self.server.run_command(arguments)
     }
 
     /// Returns the rows of an answer; `None` on an error, because a table does not exist before its first row.

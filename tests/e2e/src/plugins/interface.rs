@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
-use crate::harness::{NeapProcess, StoreFixture, repository};
+use crate::harness::{NeapProcess, StoreFixture, assert_contains, repository};
 
 /// Starts a server with rows of all types, and a trigger for the cases.
 fn stage() -> PluginServerFixture {
@@ -77,7 +77,7 @@ fn queued_lines_are_written_after_the_run() {
 
     let reply = stage.ask("cases?case=queued_and_raised");
     assert_eq!(reply.status, 500);
-    assert!(reply.text().contains("after the write"), "{}", reply.text());
+    assert_contains!(reply.text(), "after the write");
     assert_eq!(stage.rows("SELECT v FROM lost"), None);
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
+use crate::harness::assert_contains;
 
 /// Maximum length of a chain of plugin runs that one client write causes.
 const DEPTH: usize = 8;
@@ -14,7 +15,7 @@ fn a_plugin_that_writes_into_its_own_table_is_stopped() {
     stage.server.write(DB, "looped n=0i 1");
     let line = stage.wait_for_log("loop", "ERROR ");
     let text = format!("{} plugins in a row", DEPTH + 1);
-    assert!(line.contains(&text), "{line}");
+    assert_contains!(line, &text);
     let expected: Vec<_> = (0..=DEPTH + 1).map(|n| json!({ "n": n })).collect();
     stage.wait_for_rows("SELECT n FROM looped ORDER BY n", expected.into());
     eventually("loops", 1.0, || stage.metric("neap_plugin_loops_total"));

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use self::stand_in::StandInRepository;
 use super::fixture::{DB, TriggerDefinition, make_wheel, send};
-use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, repository};
+use crate::harness::{
+    CommandOutput, NeapProcess, StoreFixture, assert_contains, repository, words,
+};
 
 /// The path of the checkout.
 const CHECKOUT: &str = "tests/plugin-repository";
@@ -45,8 +47,7 @@ impl RepositoryFixture {
     }
 
     fn run(&self, arguments: &[&str]) -> CommandOutput {
-        let host = ["--host", self.server.url()];
-        neap(&[arguments, &host].concat())
+        self.server.run_command(arguments)
     }
 
     /// Creates a trigger on requests to a path, and returns the answer of its plugin.
@@ -88,9 +89,9 @@ fn a_plugin_of_a_registry_is_installed_with_what_its_manifest_needs() {
         public,
     ];
     let refused = stage.run(&create).failed(1);
-    assert!(refused.contains(&missing(public)), "{refused}");
+    assert_contains!(refused, &missing(public));
     let refused = stage.run(&["test", "schedule_plugin", "-d", DB, public]).failed(1);
-    assert!(refused.contains(&missing(public)), "{refused}");
+    assert_contains!(refused, &missing(public));
 
     let listed = stage.run(&["show", "plugins", "--available", "--format", "json"]).succeeded();
     let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
@@ -110,9 +111,9 @@ fn a_plugin_of_a_registry_is_installed_with_what_its_manifest_needs() {
     );
 
     let without = stage.run(&["install", "plugin", public, "--no-dependencies"]).succeeded();
-    assert!(
-        without.contains("Python packages needed, but not installed: leaves>=1.0, "),
-        "{without}"
+    assert_contains!(
+        without,
+        "Python packages needed, but not installed: leaves>=1.0, "
     );
     let refused = TriggerDefinition::new("b", "almanac", "request:b").try_create(&stage.server);
     assert_eq!((refused.status, refused.text()), (400, missing("almanac")));
@@ -153,21 +154,13 @@ fn a_plugin_of_a_checkout_is_installed_without_its_tests() {
         stage.answer_of("gh:influxdata/greeter", "public", &[]),
         "hello"
     );
-    let install = [
-        "install",
-        "plugin",
-        "gh:influxdata/beacon",
-        "--no-dependencies",
-    ];
+    let install = words("install plugin gh:influxdata/beacon --no-dependencies");
     let installed = stage.run(&install).succeeded();
     assert_eq!(installed.lines().count(), 4, "{installed}");
     assert!(stage.has("greeter/greeter_config.toml") && !stage.has("greeter/test_greeter.py"));
     assert_eq!(stage.answer_of("greeter", "installed", &[]), "hello");
     let available = stage.run(&["show", "plugins", "--available", "--format", "csv"]).succeeded();
-    assert!(
-        available.contains("gh:influxdata/greeter,1.2.0,process_request,,"),
-        "{available}"
-    );
+    assert_contains!(available, "gh:influxdata/greeter,1.2.0,process_request,,");
 }
 
 #[test]
@@ -182,9 +175,9 @@ fn a_server_without_a_plugin_folder_installs_plugins_in_its_bucket() {
     );
     assert_eq!(stage.answer_of("greeter", "greeter", &[]), "hello");
     let refused = install("missing").failed(1);
-    assert!(refused.contains("Plugin not found: missing"), "{refused}");
+    assert_contains!(refused, "Plugin not found: missing");
     let refused = install("damaged").failed(1);
-    assert!(refused.contains("but the index names sha256:"), "{refused}");
+    assert_contains!(refused, "but the index names sha256:");
     let body = json!({ "plugin": "damaged", "repository": registry.url() });
     let reply = send(&stage.server, "POST", "/api/v3/plugins/install", &body);
     assert_eq!(reply.status, 400, "{}", reply.text());

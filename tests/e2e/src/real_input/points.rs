@@ -8,7 +8,6 @@ use serde_json::Value;
 /// Tags by name.
 type Tags = BTreeMap<String, String>;
 
-/// The points of each table.
 #[derive(Debug, Default)]
 pub(super) struct ParsedPoints(BTreeMap<String, TablePoints>);
 
@@ -18,7 +17,6 @@ type TablePoints = BTreeMap<(Tags, i64), Fields>;
 /// Fields by name.
 type Fields = BTreeMap<String, PlainFieldValue>;
 
-/// The value of a field.
 #[derive(Clone, Debug)]
 enum PlainFieldValue {
     Integer(i64),
@@ -90,7 +88,6 @@ pub(super) struct TableAggregates {
     columns: Vec<(String, ExpectedValue)>,
 }
 
-/// An expected value.
 #[derive(Debug)]
 enum ExpectedValue {
     Integer(i128),

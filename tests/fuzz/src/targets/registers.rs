@@ -53,7 +53,6 @@ pub(crate) fn manifest(input: &[u8]) {
     }
 }
 
-/// The root catalog.
 pub(crate) fn root_catalog(input: &[u8]) {
     let Some(root) = read_stable::<RootCatalog>(Key::RootCatalog, input) else {
         return;
@@ -75,7 +74,6 @@ pub(crate) fn root_catalog(input: &[u8]) {
     root.deleted_database("db");
 }
 
-/// The catalog of a database.
 pub(crate) fn database_catalog(input: &[u8]) {
     let Some(catalog) = read_stable::<DatabaseCatalog>(Key::DatabaseCatalog(DATABASE), input)
     else {

@@ -35,7 +35,6 @@ pub(crate) fn sql(input: &[u8]) {
     plan(Language::Sql, input);
 }
 
-/// InfluxQL.
 pub(crate) fn influxql(input: &[u8]) {
     plan(Language::InfluxQl, input);
 }

@@ -206,7 +206,6 @@ struct OracleDatabase {
     catalogs: Vec<expiry::CatalogRetention>,
     /// The newest catalog.
     catalog: Option<DatabaseCatalog>,
-    /// The progress of its views.
     progress: ViewProgress,
     /// Whether the clocks of a refresher stood still during a write, so that its rows may win over later ones.
     has_excused_views: bool,

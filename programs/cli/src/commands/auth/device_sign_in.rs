@@ -8,7 +8,7 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CommandError, ConnectionArgs};
+use super::{CommandError, CommandResult, ConnectionArgs};
 use crate::client::{Client, ClientError};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -63,7 +63,7 @@ pub(super) async fn token(
     connection: &ConnectionArgs,
     console: &mut Console,
     world: &World,
-) -> Result<String, CommandError> {
+) -> CommandResult<String> {
     let path = "/api/v3/auth/oauth/config";
     let config: ProviderConfig = server.fetch_json(Method::GET, path, &[]).await?;
     let failed = |text: &str| CommandError::Account(text.to_owned());
@@ -110,7 +110,7 @@ async fn poll(
     code: &DeviceCode,
     client_id: &str,
     world: &World,
-) -> Result<ProviderTokens, CommandError> {
+) -> CommandResult<ProviderTokens> {
     let seconds = code.interval.unwrap_or(DEFAULT_INTERVAL_SECONDS).max(1);
     let mut interval = Duration::from_secs(seconds);
     let form = [

@@ -8,7 +8,7 @@ use neap_server::{ServeArgs, console::Console, legacy_flags};
 
 use super::{ConfigError, ConfigFile, flags_of, value};
 use crate::commands::{
-    CommandError, Environment, client_flags::CLIENT_FLAGS, environment::OptionSource,
+    CommandError, CommandResult, Environment, client_flags::CLIENT_FLAGS, environment::OptionSource,
 };
 
 /// The subcommands of `neap config`.
@@ -30,7 +30,7 @@ pub(in crate::commands) fn run(
     definition: &Command,
     world: &World,
     parse: impl FnOnce() -> Result<ServeArgs, clap::Error>,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let mut mistakes = Vec::new();
     let file = environment.config();
     let name = file.map_or("no configuration file".to_owned(), |file| {

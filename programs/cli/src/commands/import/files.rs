@@ -15,7 +15,7 @@ use super::sources::{FileSource, SourceOption};
 use crate::{
     client::Client,
     commands::{
-        CommandError, Environment,
+        CommandError, CommandResult, Environment,
         options::{ConnectionArgs, DatabaseArgs},
         rows::{RowFormat, Rows},
     },
@@ -121,7 +121,7 @@ pub(super) async fn upload(
     environment: &Environment,
     console: &mut Console,
     world: &World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let files = FileSource::find(&args.place, &args.source_options, environment).await?;
     let client = args.connection.client(None)?;
     let total = files.len();
@@ -160,7 +160,7 @@ async fn upload_file(
     client: &Client,
     file: &FileSource,
     world: &World,
-) -> Result<UploadedImport, CommandError> {
+) -> CommandResult<UploadedImport> {
     let boundary = format!("neap-{:032x}", world.entropy.next_u128());
     let head = Bytes::from(head(args, &file.file_name(), &boundary));
     let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
@@ -201,23 +201,14 @@ fn head(args: &UploadArgs, file_name: &str, boundary: &str) -> String {
 }
 
 /// Executes `neap import list`.
-///
-/// # Errors
-///
-/// The request failed or was refused.
-pub(super) async fn list(args: &ListArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn list(args: &ListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let jobs: Vec<BTreeMap<String, Value>> = client.fetch_json(Method::GET, IMPORTS, &[]).await?;
     let rows = jobs.iter().map(|job| {
         let cell = |name: &&str| job.get(*name).cloned().unwrap_or_default();
         COLUMNS.iter().map(cell).collect()
     });
-    let list = Rows {
-        columns: &COLUMNS,
-        rows: rows.collect(),
-    };
-    let text = list.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&COLUMNS, rows).print(args.format, console)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use reqwest::Url;
 
 use crate::{
     commands::{
-        CommandError,
+        CommandError, CommandResult,
         options::{ConnectionArgs, parse_url},
     },
     import::{
@@ -239,7 +239,7 @@ impl InfluxdbArgs {
     }
 
     /// Returns a client of the running server and its token.
-    fn source_settings(&self, url: &Url) -> Result<SourceSettings, CommandError> {
+    fn source_settings(&self, url: &Url) -> CommandResult<SourceSettings> {
         let client = self.connection.client_without_token(url)?;
         let token = match &self.source_token_file {
             None => self.source_token.clone(),
@@ -288,15 +288,7 @@ fn default_state(source: &str) -> PathBuf {
 }
 
 /// Executes `neap import influxdb`.
-///
-/// # Errors
-///
-/// The import is incomplete.
-pub(super) async fn run(
-    args: &InfluxdbArgs,
-    console: &mut Console,
-    world: World,
-) -> Result<(), CommandError> {
+pub(super) async fn run(args: &InfluxdbArgs, console: &mut Console, world: World) -> CommandResult {
     if args.from.as_ref().is_some_and(has_user) {
         return Err(ImportError::UserInfo.into());
     }
@@ -334,7 +326,7 @@ async fn import(
     state: &mut StateFile,
     progress: &ProgressBar,
     console: &mut Console,
-) -> Result<ImportSummary, CommandError> {
+) -> CommandResult<ImportSummary> {
     let filter = args.filter.filter();
     let names = args.names();
     let to_server = (!args.dry_run).then_some(sender);
@@ -397,7 +389,7 @@ async fn finish(
     state: &mut StateFile,
     summary: &ImportSummary,
     console: &mut Console,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     console.print_text(&summary.to_string()).map_err(CommandError::Output)?;
     for problem in summary.problems() {
         console.report_text(&problem);

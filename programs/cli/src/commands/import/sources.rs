@@ -38,27 +38,19 @@ const STORE_VARIABLES: [&str; 8] = [
 
 /// The reason why files can't be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// A file or a folder can't be read.
+pub(crate) enum SourceError {
     #[error("{path}: {error}")]
-    File {
-        /// The path.
-        path: String,
-        /// The cause.
-        error: std::io::Error,
-    },
+    File { path: String, error: std::io::Error },
     /// The URL is not that of an object store, or an option is invalid.
     #[error("{url}: {reason}")]
     Url {
         /// The URL, without a password.
         url: String,
-        /// The cause.
         reason: String,
     },
     /// The object store does not answer, or refuses.
     #[error(transparent)]
     Store(#[from] object_store::Error),
-    /// There is no file.
     #[error("{0}: there are no files whose names end in .{EXTENSION}")]
     Empty(String),
 }
@@ -133,9 +125,6 @@ impl FileSource {
     }
 
     /// Returns the bytes of the file.
-    ///
-    /// # Errors
-    /// The file can't be opened.
     pub(super) async fn open(
         &self,
     ) -> Result<BoxStream<'static, Result<Bytes, std::io::Error>>, SourceError> {

@@ -3,7 +3,7 @@
 use clap::Args;
 use neap_server::console::Console;
 
-use crate::commands::{CommandError, options::ConnectionArgs, output::OutputArgs};
+use crate::commands::{CommandResult, options::ConnectionArgs, output::OutputArgs};
 
 /// The options of commands that list a system table of the database `_internal`.
 #[derive(Debug, Args)]
@@ -16,15 +16,7 @@ pub(in crate::commands) struct ListArgs {
 }
 
 /// Lists a system table that only the database `_internal` has.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn list(
-    table: &str,
-    args: &ListArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) async fn list(table: &str, args: &ListArgs, console: &mut Console) -> CommandResult {
     args.output.check(console)?;
     let client = args.connection.client(None)?;
     let sql = format!("SELECT * FROM system.{table}");

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use self::listing::{ListArgs, list};
 use super::{
-    CommandError, backup, backup_restore, jobs, materialized_view,
+    CommandError, CommandResult, backup, backup_restore, jobs, materialized_view,
     open_cluster::{OpenCluster, time_text},
     options::ConnectionArgs,
     output::OutputArgs,
@@ -128,15 +128,11 @@ pub(super) struct LicenseArgs {
 }
 
 /// Executes `neap show`.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
 pub(super) async fn run(
     command: &ShowCommand,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     match command {
         ShowCommand::Databases(args) => show_databases(args, console).await,
         ShowCommand::Tokens(args) => list("tokens", args, console).await,
@@ -162,7 +158,7 @@ async fn show_versions(
     args: &ShowVersionsArgs,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let opened = OpenCluster::open(&args.store, &world).await?;
     let database = opened.database(&args.database).await?;
     let read = opened.manifests.read(database, None).await?;
@@ -176,18 +172,11 @@ async fn show_versions(
             version.committed.map_or(Value::Null, |at| json!(time_text(at))),
         ]
     });
-    let rows = Rows {
-        columns: &["version", "writes_until", "stamp", "committed"],
-        rows: versions.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&["version", "writes_until", "stamp", "committed"], versions)
+        .print(args.format, console)
 }
 
-async fn show_retention(
-    args: &ShowRetentionArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn show_retention(args: &ShowRetentionArgs, console: &mut Console) -> CommandResult {
     let query: Vec<_> = args.database.iter().map(|database| ("db", database.as_str())).collect();
     let client = args.connection.client(None)?;
     let path = "/api/v3/configure/retention";
@@ -201,12 +190,8 @@ async fn show_retention(
             kept.source.map_or(Value::Null, Value::from),
         ]
     });
-    let rows = Rows {
-        columns: &["database", "table", "retention_period", "set_for"],
-        rows: rows.collect(),
-    };
-    let text = rows.render(args.format);
-    console.print_text(&text).map_err(CommandError::Output)
+    Rows::new(&["database", "table", "retention_period", "set_for"], rows)
+        .print(args.format, console)
 }
 
 /// Formats a retention period in the largest unit that it is a multiple of: `infinite`, `7d`, `36h` (InfluxDB 3 `show
@@ -229,10 +214,7 @@ pub(super) fn retention_text(period: Option<Duration>) -> String {
     format!("{}{unit}", nanos / size)
 }
 
-async fn show_databases(
-    args: &ShowDatabasesArgs,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+async fn show_databases(args: &ShowDatabasesArgs, console: &mut Console) -> CommandResult {
     args.output.check(console)?;
     let client = args.connection.client(None)?;
     let show_deleted = args.show_deleted.to_string();

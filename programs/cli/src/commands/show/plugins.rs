@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::listing::{ListArgs, list};
 use crate::commands::{
-    CommandError,
+    CommandError, CommandResult,
     rows::{RowFormat, Rows},
 };
 
@@ -41,11 +41,7 @@ struct AvailablePlugin {
 }
 
 /// Lists plugins.
-///
-/// # Errors
-///
-/// The request failed or was refused, or its result can't be printed.
-pub(super) async fn run(args: &ShowPluginsArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn run(args: &ShowPluginsArgs, console: &mut Console) -> CommandResult {
     if !args.available {
         return list("plugin_files", &args.list, console).await;
     }
@@ -69,9 +65,9 @@ pub(super) async fn run(args: &ShowPluginsArgs, console: &mut Console) -> Result
         ];
         Vec::from(cells.map(Value::from))
     });
-    let rows = Rows {
-        columns: &["plugin", "version", "triggers", "needs", "description"],
-        rows: rows.collect(),
-    };
+    let rows = Rows::new(
+        &["plugin", "version", "triggers", "needs", "description"],
+        rows,
+    );
     output.deliver_text(&rows.render(format), console)
 }

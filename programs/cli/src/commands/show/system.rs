@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     client::{Client, ClientError},
     commands::{
-        CommandError,
+        CommandError, CommandResult,
         options::{ConnectionArgs, OutputFormat},
         output::{self, OutputArgs},
         rows::RowFormat,
@@ -53,7 +53,6 @@ enum SystemCommand {
 #[derive(Debug, Args)]
 struct SystemTableArgs {
     /// The name of the table.
-    #[arg(value_name = "TABLE")]
     table: String,
 
     /// Maximum number of rows to show; 0 for all.
@@ -89,11 +88,7 @@ struct SystemTableName {
 }
 
 /// Executes `neap show system`.
-///
-/// # Errors
-///
-/// The request failed or was refused, the table does not exist, or the result can't be printed.
-pub(super) async fn run(args: &SystemArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn run(args: &SystemArgs, console: &mut Console) -> CommandResult {
     let server = SystemDatabase {
         client: args.connection.client(None)?,
         database: &args.database,
@@ -112,23 +107,14 @@ struct SystemDatabase<'a> {
 }
 
 impl SystemDatabase<'_> {
-    async fn show(
-        &self,
-        sql: &str,
-        output: &OutputArgs,
-        console: &mut Console,
-    ) -> Result<(), CommandError> {
+    async fn show(&self, sql: &str, output: &OutputArgs, console: &mut Console) -> CommandResult {
         output.check(console)?;
         let format = output.format.as_str();
         let response = self.client.query_sql(self.database, sql, format).await?;
         output.deliver(&self.client, response, console).await
     }
 
-    async fn show_table(
-        &self,
-        args: &SystemTableArgs,
-        console: &mut Console,
-    ) -> Result<(), CommandError> {
+    async fn show_table(&self, args: &SystemTableArgs, console: &mut Console) -> CommandResult {
         let sql = select(&args.table, &args.select, &args.order_by, args.limit);
         match self.show(&sql, &args.output, console).await {
             Err(CommandError::Client(refusal)) if is_unknown_table(&refusal) => {
@@ -149,11 +135,7 @@ impl SystemDatabase<'_> {
         }
     }
 
-    async fn summarize(
-        &self,
-        args: &SummaryArgs,
-        console: &mut Console,
-    ) -> Result<(), CommandError> {
+    async fn summarize(&self, args: &SummaryArgs, console: &mut Console) -> CommandResult {
         let format = OutputFormat::from(args.format);
         for table in self.tables().await? {
             let sql = select(&table, &[], &[], args.limit);

@@ -30,8 +30,8 @@ fn rows_of_a_file_are_written_as_lines_in_nanoseconds() {
     ];
     let (status, err, requests) = write(&args, "", &[&answer("204 No Content", "")]);
     assert_eq!((status, err.as_str()), (0, ""));
-    let expected = "POST /api/v3/write_lp?db=db&precision=ns HTTP/1.1";
-    assert_eq!(first_line(&requests[0]), expected);
+    let expected = "POST /api/v3/write_lp?db=db&precision=ns";
+    assert_eq!(target(&requests[0]), expected);
     assert_eq!(
         body(&requests[0]),
         "home,room=attic celsius=21.5 1700000000000000000\n"

@@ -1,30 +1,19 @@
 //! Tests of `neap show`.
 
-use super::{FAILED, USAGE, run_line, run_with, server::*};
-use crate::commands::Environment;
+use super::{FAILED, USAGE, fails, run_line, server::*, succeeds};
 
 #[test]
 fn databases_are_shown() {
     let (url, requests) = server(&[&answer("200 OK", "iox::database\nd\n")]);
-    let args = [
-        "show",
-        "databases",
-        "--host",
-        &url,
-        "--format",
-        "csv",
-        "--show-deleted",
-        "--show-settings",
-    ];
-    let (status, out, err) = run_with(&args, &Environment::default(), "");
+    let line = "show databases --format csv --show-deleted --show-settings";
+    let (status, out, err) = run_line(line, &url, "");
     assert_eq!(
         (status, out.as_str(), err.as_str()),
         (0, "iox::database\nd\n", "")
     );
     let requests = requests.join().unwrap();
-    let expected =
-        "GET /api/v3/configure/database?format=csv&show_deleted=true&show_settings=true HTTP/1.1";
-    assert_eq!(first_line(&requests[0]), expected);
+    let expected = "GET /api/v3/configure/database?format=csv&show_deleted=true&show_settings=true";
+    assert_eq!(target(&requests[0]), expected);
 }
 
 #[test]
@@ -38,7 +27,7 @@ fn lists_are_system_tables_of_the_servers_own_database() {
         let (status, out, err) = run_line(&format!("show {what} --format csv"), &url, "");
         assert_eq!((status, out.as_str(), err.as_str()), (0, "a\n1\n", ""));
         let requests = requests.join().unwrap();
-        assert_eq!(first_line(&requests[0]), "POST /api/v3/query_sql HTTP/1.1");
+        assert_eq!(target(&requests[0]), "POST /api/v3/query_sql");
         let expected =
             format!(r#"{{"db":"_internal","format":"csv","q":"SELECT * FROM system.{table}"}}"#);
         assert_eq!(body(&requests[0]), expected);
@@ -73,13 +62,10 @@ fn the_plugins_of_a_repository_are_listed() {
         "{csv}"
     );
     let requests = requests.join().unwrap();
+    assert_eq!(target(&requests[0]), "GET /api/v3/plugins/available");
     assert_eq!(
-        first_line(&requests[0]),
-        "GET /api/v3/plugins/available HTTP/1.1"
-    );
-    assert_eq!(
-        first_line(&requests[1]),
-        "GET /api/v3/plugins/available?repository=%2Fsrv%2Fplugins HTTP/1.1"
+        target(&requests[1]),
+        "GET /api/v3/plugins/available?repository=%2Fsrv%2Fplugins"
     );
     for line in [
         "show plugins --available --format parquet",
@@ -109,11 +95,12 @@ fn system_tables_are_listed_and_shown() {
         &answer("200 OK", ""),
     ]);
     // Options are accepted before and after the subcommand.
-    let (status, out, _) = run_line("show system --database d table-list", &url, "");
-    assert_eq!((status, out.as_str()), (0, "+--+\n"));
+    assert_eq!(
+        succeeds("show system --database d table-list", &url),
+        "+--+\n"
+    );
     let line = "show system table queries -d d -l 5 -o issue_time -s id,phase --format json";
-    let (status, out, _) = run_line(line, &url, "");
-    assert_eq!((status, out.as_str()), (0, "[]\n"));
+    assert_eq!(succeeds(line, &url), "[]\n");
     let line = format!("show system -H {url} --token apiv3_x table tokens");
     assert_eq!(run_line(&line, "http://127.0.0.1:9", "").0, 0);
     let requests = requests.join().unwrap();
@@ -131,12 +118,8 @@ fn the_error_for_an_unknown_system_table_lists_the_existing_tables() {
         r#"[{"table_name":"queries","column_names":[]},{"table_name":"tokens"}]"#,
     );
     let (url, requests) = server(&[&refusal, &tables, &refusal, &refusal]);
-    let (status, _, err) = run_line("show system table x", &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Show command failed: system table 'x' not found, there are: queries, tokens");
-    let (status, _, err) = run_line("show system table x", &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Show command failed: server responded with error [400 Bad Request]: table 'public.system.x' not found");
+    insta::assert_snapshot!(fails("show system table x", &url), @"Show command failed: system table 'x' not found, there are: queries, tokens");
+    insta::assert_snapshot!(fails("show system table x", &url), @"Show command failed: server responded with error [400 Bad Request]: table 'public.system.x' not found");
     requests.join().unwrap();
 }
 
@@ -148,9 +131,7 @@ fn a_summary_shows_the_first_rows_of_each_system_table() {
         &answer("200 OK", "a\n1\n"),
         &answer("200 OK", "b\n2\n"),
     ]);
-    let (status, out, _) = run_line("show system summary -d d --limit 3 --format csv", &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @"
+    insta::assert_snapshot!(succeeds("show system summary -d d --limit 3 --format csv", &url), @"
     queries summary:
     a
     1
@@ -167,9 +148,7 @@ fn a_summary_shows_the_first_rows_of_each_system_table() {
 
 #[test]
 fn no_license_is_needed() {
-    let (status, out, _) = run_line("show license", "http://127.0.0.1:9", "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @"Neap is free software: it needs no license");
+    insta::assert_snapshot!(succeeds("show license", "http://127.0.0.1:9"), @"Neap is free software: it needs no license");
 }
 
 #[test]

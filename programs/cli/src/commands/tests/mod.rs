@@ -38,6 +38,20 @@ fn run_line(line: &str, url: &str, input: &str) -> (u8, String, String) {
     )
 }
 
+/// Runs a command line that succeeds, and returns its output.
+fn succeeds(line: &str, url: &str) -> String {
+    let (status, out, err) = run_line(line, url, "");
+    assert_eq!(status, 0, "{err}");
+    out
+}
+
+/// Runs a command line that fails, and returns its messages.
+fn fails(line: &str, url: &str) -> String {
+    let (status, _, err) = run_line(line, url, "");
+    assert_eq!(status, FAILED, "{err}");
+    err
+}
+
 #[test]
 fn the_definition_of_the_command_line_is_valid() {
     definition().debug_assert();
@@ -135,7 +149,7 @@ fn a_query_is_sent_and_its_result_printed() {
     ");
     assert!(out.ends_with("+\n"), "{out:?}");
     let requests = requests.join().unwrap();
-    assert_eq!(first_line(&requests[0]), "POST /api/v3/query_sql HTTP/1.1");
+    assert_eq!(target(&requests[0]), "POST /api/v3/query_sql");
     assert!(
         requests[0].contains("authorization: Bearer apiv3_x\r\n"),
         "{}",
@@ -217,10 +231,7 @@ fn a_result_can_go_into_a_file() {
     assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
     assert_eq!(std::fs::read_to_string(path).unwrap(), "a\n1\n");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/query_influxql HTTP/1.1"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/query_influxql");
 }
 
 #[test]
@@ -245,12 +256,9 @@ fn an_expression_is_sent_as_a_form_and_its_series_are_printed() {
     let (status, out, _) = query(&[&range[..], &["--format", "json"]].concat());
     assert_eq!((status, out.trim_end()), (0, result));
     let requests = requests.join().unwrap();
-    assert_eq!(first_line(&requests[0]), "POST /api/v1/query HTTP/1.1");
+    assert_eq!(target(&requests[0]), "POST /api/v1/query");
     assert_eq!(body(&requests[0]), "db=db&query=sum%28up%29&time=5");
-    assert_eq!(
-        first_line(&requests[1]),
-        "POST /api/v1/query_range HTTP/1.1"
-    );
+    assert_eq!(target(&requests[1]), "POST /api/v1/query_range");
     assert_eq!(
         body(&requests[1]),
         "db=db&query=sum%28up%29&start=2026-01-31T00%3A00%3A00Z&end=1769904000&step=1h"
@@ -278,8 +286,7 @@ fn refusals_are_shown_with_status_and_text() {
         "404 Not Found",
         r#"{"error":"query error: database not found: db"}"#,
     )]);
-    let args = ["query", "--host", &url, "-d", "db", "SELECT 1"];
-    let (status, out, err) = run_with(&args, &Environment::default(), "");
+    let (status, out, err) = run_line("query -d db 'SELECT 1'", &url, "");
     assert_eq!((status, out.as_str()), (FAILED, ""));
     insta::assert_snapshot!(err, @"Query command failed: server responded with error [404 Not Found]: query error: database not found: db");
     requests.join().unwrap();
@@ -288,26 +295,16 @@ fn refusals_are_shown_with_status_and_text() {
 #[test]
 fn lines_are_written_and_the_report_is_on_the_standard_error() {
     let (url, requests) = server(&[&answer("204 No Content", "")]);
-    let args = [
-        "write",
-        "--host",
-        &url,
-        "-d",
-        "my db",
-        "-p",
-        "ns",
-        "--accept-partial",
-        "cpu v=1",
-    ];
-    let (status, out, err) = run_with(&args, &Environment::default(), "");
+    let line = "write -d 'my db' -p ns --accept-partial 'cpu v=1'";
+    let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, out.as_str()), (0, ""));
     assert!(
         err.starts_with("wrote 1 row (7 B) in 1 request and "),
         "{err}"
     );
     let requests = requests.join().unwrap();
-    let expected = "POST /api/v3/write_lp?db=my+db&precision=ns&accept_partial=true HTTP/1.1";
-    assert_eq!(first_line(&requests[0]), expected);
+    let expected = "POST /api/v3/write_lp?db=my+db&precision=ns&accept_partial=true";
+    assert_eq!(target(&requests[0]), expected);
     assert_eq!(body(&requests[0]), "cpu v=1");
 }
 
@@ -318,18 +315,8 @@ fn long_input_is_split_and_refused_lines_are_located() {
         &answer("204 No Content", ""),
         &answer("400 Bad Request", refusal),
     ]);
-    let args = [
-        "write",
-        "--host",
-        &url,
-        "-d",
-        "db",
-        "--max-request-size",
-        "8",
-        "--max-concurrent-requests",
-        "1",
-    ];
-    let (status, out, err) = run_with(&args, &Environment::default(), "a v=1\nb\nc v=1\n");
+    let line = "write -d db --max-request-size 8 --max-concurrent-requests 1";
+    let (status, out, err) = run_line(line, &url, "a v=1\nb\nc v=1\n");
     assert_eq!((status, out.as_str()), (FAILED, ""));
     insta::assert_snapshot!(err, @"
     Write command failed: server responded with error [400 Bad Request]: partial write of line protocol occurred
@@ -347,10 +334,7 @@ fn long_input_is_split_and_refused_lines_are_located() {
 fn requests_to_a_busy_server_are_retried() {
     let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let (url, requests) = server(&[busy, &answer("204 No Content", "")]);
-    let args = [
-        "write", "--quiet", "--host", &url, "-d", "db", "--gzip", "cpu v=1",
-    ];
-    let (status, _, err) = run_with(&args, &Environment::default(), "");
+    let (status, _, err) = run_line("write --quiet -d db --gzip 'cpu v=1'", &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     let requests = requests.join().unwrap();
     assert!(

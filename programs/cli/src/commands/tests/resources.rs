@@ -1,6 +1,6 @@
 //! Tests of the commands for databases, tables, rows and caches: requests and output.
 
-use super::{FAILED, USAGE, run_line, run_with, server::*};
+use super::{FAILED, USAGE, fails, run_line, server::*, succeeds};
 
 #[test]
 fn databases_and_tables_are_created() {
@@ -13,16 +13,10 @@ fn databases_and_tables_are_created() {
             "attempted to create a resource that already exists",
         ),
     ]);
-    let (status, out, _) = run_line("create database d --retention-period 7d", &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @r#"Database "d" created successfully"#);
+    insta::assert_snapshot!(succeeds("create database d --retention-period 7d", &url), @r#"Database "d" created successfully"#);
     let table = "create table t -d d --tags a,b --fields f:float64,g:bool";
-    let (status, out, _) = run_line(table, &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @r#"Table "d"."t" created successfully"#);
-    let (status, _, err) = run_line(table, &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Create command failed: table 'd.t' already exists");
+    insta::assert_snapshot!(succeeds(table, &url), @r#"Table "d"."t" created successfully"#);
+    insta::assert_snapshot!(fails(table, &url), @"Create command failed: table 'd.t' already exists");
     let requests = requests.join().unwrap();
     assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","table":"t","tags":["a","b"],"fields":[{"name":"f","type":"float64"},{"name":"g","type":"bool"}]}"#);
@@ -48,45 +42,30 @@ fn databases_and_tables_are_deleted_after_confirmation() {
     assert_eq!(out, "Table \"d\".\"t\" deleted successfully\n");
     let requests = requests.join().unwrap();
     assert_eq!(
-        first_line(&requests[0]),
-        "DELETE /api/v3/configure/database?db=d HTTP/1.1"
+        target(&requests[0]),
+        "DELETE /api/v3/configure/database?db=d"
     );
-    let expected = "DELETE /api/v3/configure/table?db=d&table=t&hard_delete_at=now HTTP/1.1";
-    assert_eq!(first_line(&requests[1]), expected);
+    let expected = "DELETE /api/v3/configure/table?db=d&table=t&hard_delete_at=now";
+    assert_eq!(target(&requests[1]), expected);
 }
 
 #[test]
 fn rows_are_deleted_by_time_and_tags_after_confirmation() {
     let (url, requests) = server(&[&answer("200 OK", "")]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
     let (status, _, err) = run_line("delete rows -d d -t t -y", &url, "");
     assert_eq!(status, USAGE, "{err}");
-    let rows = [
-        "delete",
-        "rows",
-        "-d",
-        "d",
-        "-t",
-        "t",
-        "--where",
-        "host = 'a'",
-        "--start",
-        "2026-01-01T00:00:00Z",
-    ];
-    let (status, _, err) = run_with(&rows, &environment, "no\n");
+    let rows = "delete rows -d d -t t --where \"host = 'a'\" --start 2026-01-01T00:00:00Z";
+    let (status, _, err) = run_line(rows, &url, "no\n");
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @r#"
     Are you sure you want to delete rows of "d"."t"? Enter 'yes' or 'y' to confirm
     Delete command failed: Cannot proceed without confirmation
     "#);
-    let (status, out, _) = run_with(&rows, &environment, "y\n");
+    let (status, out, _) = run_line(rows, &url, "y\n");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @r#"Rows of "d"."t" deleted successfully"#);
     let requests = requests.join().unwrap();
-    assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/delete_rows HTTP/1.1"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/delete_rows");
     insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","condition":"host = 'a'","start":"2026-01-01T00:00:00Z"}"#);
 }
 
@@ -101,11 +80,7 @@ fn caches_are_created_and_deleted() {
         &answer("200 OK", ""),
         &answer("200 OK", ""),
     ]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    let run = |line: &str| {
-        let args: Vec<_> = line.split_whitespace().collect();
-        run_with(&args, &environment, "")
-    };
+    let run = |line: &str| run_line(line, &url, "");
     let (status, out, err) = run("create last_cache -d d -t t --key-columns a,b --ttl 1h");
     assert_eq!((status, err.as_str()), (0, ""));
     insta::assert_snapshot!(out, @r#"last cache "t_a_b" created successfully"#);
@@ -134,12 +109,12 @@ fn caches_are_created_and_deleted() {
     insta::assert_snapshot!(body(&requests[2]), @r#"{"db":"d","table":"t","name":"c","columns":["a","b"],"max_cardinality":100000,"max_age":172800}"#);
     insta::assert_snapshot!(body(&requests[3]), @r#"{"db":"d","table":"t","name":"c","value_columns":["v"],"count":3,"ttl":14400}"#);
     assert_eq!(
-        first_line(&requests[4]),
-        "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c HTTP/1.1"
+        target(&requests[4]),
+        "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c"
     );
     assert_eq!(
-        first_line(&requests[5]),
-        "DELETE /api/v3/configure/distinct_cache?db=d&table=t&name=c HTTP/1.1"
+        target(&requests[5]),
+        "DELETE /api/v3/configure/distinct_cache?db=d&table=t&name=c"
     );
 }
 
@@ -155,26 +130,20 @@ fn deletions_are_reverted() {
         &answer("200 OK", "<html>"),
     ]);
     let database = "undelete database d-20260131T120000";
-    let (status, out, _) = run_line(database, &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @r#"Database "d" undeleted successfully"#);
-    let (status, out, _) = run_line("undelete table t -d d --name new", &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @r#"Table "d"."new" undeleted successfully"#);
-    let (status, _, err) = run_line(database, &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Undelete command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
+    insta::assert_snapshot!(succeeds(database, &url), @r#"Database "d" undeleted successfully"#);
+    insta::assert_snapshot!(succeeds("undelete table t -d d --name new", &url), @r#"Table "d"."new" undeleted successfully"#);
+    insta::assert_snapshot!(fails(database, &url), @"Undelete command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
     let (status, _, err) = run_line(database, &url, "");
     assert_eq!(status, FAILED);
     assert!(err.contains("unexpected response from "), "{err}");
     let requests = requests.join().unwrap();
     assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/configure/database/undelete?db=d-20260131T120000 HTTP/1.1"
+        target(&requests[0]),
+        "POST /api/v3/configure/database/undelete?db=d-20260131T120000"
     );
     assert_eq!(
-        first_line(&requests[1]),
-        "POST /api/v3/configure/table/undelete?db=d&table=t&name=new HTTP/1.1"
+        target(&requests[1]),
+        "POST /api/v3/configure/table/undelete?db=d&table=t&name=new"
     );
 }
 
@@ -182,24 +151,21 @@ fn deletions_are_reverted() {
 fn the_order_of_writes_is_updated_without_the_retention() {
     let ok = answer("200 OK", "");
     let (url, requests) = server(&[&ok, &ok, &ok]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    for args in [
-        &["update", "database", "d", "--order", "strict"][..],
-        &[
-            "update", "database", "-d", "d", "--order", "clock", "-r", "none",
-        ],
-        &["create", "database", "d", "--order", "strict"],
+    for line in [
+        "update database d --order strict",
+        "update database -d d --order clock -r none",
+        "create database d --order strict",
     ] {
-        let (status, _, err) = run_with(args, &environment, "");
+        let (status, _, err) = run_line(line, &url, "");
         assert_eq!((status, err.as_str()), (0, ""));
     }
     for refused in [
-        &["update", "database", "-d", "d"][..],
-        &["update", "database", "-d", "d", "--order", "loose"],
-        &["update", "database", "d", "-d", "d", "--order", "strict"],
-        &["update", "database", "--order", "strict"],
+        "update database -d d",
+        "update database -d d --order loose",
+        "update database d -d d --order strict",
+        "update database --order strict",
     ] {
-        assert_eq!(run_with(refused, &environment, "").0, 2);
+        assert_eq!(run_line(refused, &url, "").0, USAGE);
     }
     let requests = requests.join().unwrap();
     assert_eq!(body(&requests[0]), r#"{"db":"d","order":"strict"}"#);
@@ -214,27 +180,18 @@ fn retention_is_updated_and_shown() {
         {"database":"d","table":"u","retention_period_ns":null,"source":null}]"#;
     let (ok, done) = (answer("200 OK", ""), answer("204 No Content", ""));
     let (url, requests) = server(&[&ok, &ok, &done, &done, &answer("200 OK", kept)]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    for (period, table) in [("7d", false), ("none", false), ("7d", true), ("none", true)] {
-        let mut args = vec!["update"];
-        args.extend(if table {
-            vec!["table", "t"]
-        } else {
-            vec!["database"]
-        });
-        args.extend(["-d", "d", "--retention-period", period]);
-        let (status, out, err) = run_with(&args, &environment, "");
-        assert_eq!((status, err.as_str()), (0, ""));
-        let named = if table {
-            r#"Table "d"."t""#
-        } else {
-            r#"Database "d""#
-        };
-        assert_eq!(out, format!("{named} updated successfully\n"));
+    for (what, named) in [
+        ("database", r#"Database "d""#),
+        ("table t", r#"Table "d"."t""#),
+    ] {
+        for period in ["7d", "none"] {
+            let line = format!("update {what} -d d --retention-period {period}");
+            let (status, out, err) = run_line(&line, &url, "");
+            assert_eq!((status, err.as_str()), (0, ""));
+            assert_eq!(out, format!("{named} updated successfully\n"));
+        }
     }
-    let (status, out, _) = run_line("show retention --database d", &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @"
+    insta::assert_snapshot!(succeeds("show retention --database d", &url), @"
     +----------+-------+------------------+---------+
     | database | table | retention_period | set_for |
     +----------+-------+------------------+---------+
@@ -245,14 +202,13 @@ fn retention_is_updated_and_shown() {
     let requests = requests.join().unwrap();
     let path = "/api/v3/enterprise/configure/table/retention_period?db=d&table=t";
     let expected = [
-        "PUT /api/v3/configure/database HTTP/1.1".to_owned(),
-        "PUT /api/v3/configure/database HTTP/1.1".to_owned(),
-        format!("POST {path}&duration=7d HTTP/1.1"),
-        format!("DELETE {path} HTTP/1.1"),
-        "GET /api/v3/configure/retention?db=d HTTP/1.1".to_owned(),
+        "PUT /api/v3/configure/database".to_owned(),
+        "PUT /api/v3/configure/database".to_owned(),
+        format!("POST {path}&duration=7d"),
+        format!("DELETE {path}"),
+        "GET /api/v3/configure/retention?db=d".to_owned(),
     ];
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
-    assert_eq!(lines, expected);
+    assert_eq!(targets(&requests), expected);
     assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
     assert_eq!(body(&requests[1]), r#"{"db":"d","retention_period":null}"#);
 }
@@ -283,16 +239,15 @@ fn the_storage_class_of_old_rows_is_set_and_cleared() {
         assert!(err.contains(expected), "{err}");
     }
     let requests = requests.join().unwrap();
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
     let path = "/api/v3/configure/cold_storage";
     let expected = [
-        "POST /api/v3/configure/database HTTP/1.1".to_owned(),
-        format!("POST {path} HTTP/1.1"),
-        format!("POST {path} HTTP/1.1"),
-        format!("DELETE {path}?db=d&table=t HTTP/1.1"),
-        format!("DELETE {path}?db=d HTTP/1.1"),
+        "POST /api/v3/configure/database".to_owned(),
+        format!("POST {path}"),
+        format!("POST {path}"),
+        format!("DELETE {path}?db=d&table=t"),
+        format!("DELETE {path}?db=d"),
     ];
-    assert_eq!(lines, expected);
+    assert_eq!(targets(&requests), expected);
     assert_eq!(
         body(&requests[1]),
         r#"{"db":"d","after":"90d","class":"GLACIER_IR"}"#
@@ -349,63 +304,43 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
         r#"{{"error":"{alias}","code":"{}"}}"#,
         neap_http::NAME_IS_ALIAS
     );
-    let (url, requests) = server(&[
-        &done,
-        &done,
-        &done,
-        &done,
-        &done,
-        &done,
-        &done,
-        &done,
-        &done,
-        &answer("409 Conflict", &refusal),
-    ]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    for (words, printed) in [
+    let conflict = answer("409 Conflict", &refusal);
+    let answers = [[done.as_str(); 9].as_slice(), &[conflict.as_str()]].concat();
+    let (url, requests) = server(&answers);
+    for (line, printed) in [
+        ("rename database a b", r#"Database "a" renamed to "b""#),
+        ("rename table t u -d b", r#"Table "b"."t" renamed to "u""#),
         (
-            &["rename", "database", "a", "b"][..],
-            r#"Database "a" renamed to "b""#,
-        ),
-        (
-            &["rename", "table", "t", "u", "-d", "b"][..],
-            r#"Table "b"."t" renamed to "u""#,
-        ),
-        (
-            &[
-                "create", "column", "v", "-d", "b", "-t", "u", "--type", "float64",
-            ][..],
+            "create column v -d b -t u --type float64",
             r#"Column "b"."u"."v" created successfully"#,
         ),
         (
-            &["rename", "column", "v", "w", "-d", "b", "-t", "u"][..],
+            "rename column v w -d b -t u",
             r#"Column "b"."u"."v" renamed to "w""#,
         ),
         (
-            &["delete", "column_alias", "v", "-d", "b", "-t", "u"][..],
+            "delete column_alias v -d b -t u",
             r#"Alias "b"."u"."v" deleted successfully"#,
         ),
         (
-            &[
-                "update", "column", "w", "-d", "b", "-t", "u", "--type", "float64",
-            ][..],
+            "update column w -d b -t u --type float64",
             r#"Column "b"."u"."w" updated successfully"#,
         ),
         (
-            &["delete", "column", "w", "-y", "-d", "b", "-t", "u"][..],
+            "delete column w -y -d b -t u",
             r#"Column "b"."u"."w" deleted successfully"#,
         ),
         (
-            &["delete", "table_alias", "t", "-d", "b"][..],
+            "delete table_alias t -d b",
             r#"Alias "b"."t" deleted successfully"#,
         ),
         (
-            &["delete", "database_alias", "a"][..],
+            "delete database_alias a",
             r#"Alias "a" deleted successfully"#,
         ),
     ] {
-        let (status, out, err) = run_with(words, &environment, "");
-        assert_eq!((status, err.as_str()), (0, ""), "{words:?}");
+        let (status, out, err) = run_line(line, &url, "");
+        assert_eq!((status, err.as_str()), (0, ""), "{line}");
         assert_eq!(out.trim_end(), printed);
     }
     let (status, _, err) = run_line("create table t -d b", &url, "");
@@ -419,20 +354,19 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
         USAGE
     );
     let requests = requests.join().unwrap();
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
     assert_eq!(
-        lines,
+        targets(&requests),
         [
-            "POST /api/v3/configure/database/rename?db=a&name=b HTTP/1.1",
-            "POST /api/v3/configure/table/rename?db=b&table=t&name=u HTTP/1.1",
-            "POST /api/v3/configure/table/column HTTP/1.1",
-            "POST /api/v3/configure/table/column/rename?db=b&table=u&column=v&name=w HTTP/1.1",
-            "DELETE /api/v3/configure/table/column/alias?db=b&table=u&alias=v HTTP/1.1",
-            "PUT /api/v3/configure/table/column HTTP/1.1",
-            "DELETE /api/v3/configure/table/column?db=b&table=u&column=w HTTP/1.1",
-            "DELETE /api/v3/configure/table/alias?db=b&alias=t HTTP/1.1",
-            "DELETE /api/v3/configure/database/alias?alias=a HTTP/1.1",
-            "POST /api/v3/configure/table HTTP/1.1",
+            "POST /api/v3/configure/database/rename?db=a&name=b",
+            "POST /api/v3/configure/table/rename?db=b&table=t&name=u",
+            "POST /api/v3/configure/table/column",
+            "POST /api/v3/configure/table/column/rename?db=b&table=u&column=v&name=w",
+            "DELETE /api/v3/configure/table/column/alias?db=b&table=u&alias=v",
+            "PUT /api/v3/configure/table/column",
+            "DELETE /api/v3/configure/table/column?db=b&table=u&column=w",
+            "DELETE /api/v3/configure/table/alias?db=b&alias=t",
+            "DELETE /api/v3/configure/database/alias?alias=a",
+            "POST /api/v3/configure/table",
         ]
     );
     let column = r#"{"db":"b","table":"u","column":"v","type":"float64"}"#;

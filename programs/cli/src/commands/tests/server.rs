@@ -50,8 +50,13 @@ pub(super) fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
 }
 
-pub(super) fn first_line(request: &str) -> &str {
-    request.lines().next().unwrap()
+/// Returns the method and the target of a request.
+pub(super) fn target(request: &str) -> &str {
+    request.lines().next().unwrap().strip_suffix(" HTTP/1.1").unwrap()
+}
+
+pub(super) fn targets(requests: &[String]) -> Vec<&str> {
+    requests.iter().map(|request| target(request)).collect()
 }
 
 pub(super) fn body(request: &str) -> &str {

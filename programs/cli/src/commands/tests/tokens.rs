@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{FAILED, USAGE, run_line, run_with, server::*};
+use super::{FAILED, USAGE, fails, run_line, run_with, server::*};
 use crate::commands::Environment;
 
 const CREATED: &str = r#"{"id":0,"name":"_admin","token":"apiv3_new","hash":"00","created_at":"2026-01-31T12:00:00Z","expiry":null}"#;
@@ -22,10 +22,7 @@ fn the_operator_token_is_created_without_a_token_or_body() {
     IMPORTANT: Store this token securely, as it will not be shown again.
     ");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/configure/token/admin HTTP/1.1"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/configure/token/admin");
     assert_eq!(body(&requests[0]), "");
 }
 
@@ -40,8 +37,8 @@ fn programs_get_a_token_as_json() {
     assert!(json["help_msg"].is_string());
     let requests = requests.join().unwrap();
     assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/configure/token/named_admin HTTP/1.1"
+        target(&requests[0]),
+        "POST /api/v3/configure/token/named_admin"
     );
     assert_eq!(
         body(&requests[0]),
@@ -59,8 +56,8 @@ fn a_resource_token_has_permissions() {
     assert_eq!(run_line(two, &url, "").0, 0);
     let requests = requests.join().unwrap();
     assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/enterprise/configure/token HTTP/1.1"
+        target(&requests[0]),
+        "POST /api/v3/enterprise/configure/token"
     );
     insta::assert_snapshot!(body(&requests[0]), @r#"{"token_name":"rw all databases","permissions":[{"resource_type":"db","resource_names":["*"],"actions":["read","write"]}],"expiry_secs":7776000}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"token_name":"two","permissions":[{"resource_type":"db","resource_names":["a","b"],"actions":["read"]},{"resource_type":"system","resource_names":["ping"],"actions":["read"]}],"expiry_secs":null}"#);
@@ -135,8 +132,8 @@ fn the_operator_token_is_replaced_after_confirmation() {
     assert_eq!((status, err.as_str()), (0, ""));
     for request in requests.join().unwrap() {
         assert_eq!(
-            first_line(&request),
-            "POST /api/v3/configure/token/admin/regenerate HTTP/1.1"
+            target(&request),
+            "POST /api/v3/configure/token/admin/regenerate"
         );
         assert!(request.contains("authorization: Bearer apiv3_old\r\n"));
     }
@@ -245,13 +242,11 @@ fn tokens_are_deleted_after_confirmation() {
         (status, out.as_str()),
         (0, "Token \"a b\" deleted successfully\n")
     );
-    let (status, _, err) = run_line(&format!("{line} -y"), &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Delete command failed: server responded with error [404 Not Found]: the requested resource was not found: a b");
+    insta::assert_snapshot!(fails(&format!("{line} -y"), &url), @"Delete command failed: server responded with error [404 Not Found]: the requested resource was not found: a b");
     let requests = requests.join().unwrap();
     assert_eq!(
-        first_line(&requests[0]),
-        "DELETE /api/v3/configure/token?token_name=a+b HTTP/1.1"
+        target(&requests[0]),
+        "DELETE /api/v3/configure/token?token_name=a+b"
     );
 }
 
@@ -267,12 +262,10 @@ fn a_token_is_deleted_with_those_that_it_created() {
     Token "a" deleted successfully
     Token "b" deleted successfully
     "#);
-    let (status, _, err) = run_line(&format!("{line} -y"), &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Delete command failed: the server has deleted this token, and not the tokens that it created: it does not know --with-created");
+    insta::assert_snapshot!(fails(&format!("{line} -y"), &url), @"Delete command failed: the server has deleted this token, and not the tokens that it created: it does not know --with-created");
     assert_eq!(
-        first_line(&requests.join().unwrap()[0]),
-        "DELETE /api/v3/configure/token?token_name=a&with_created=true HTTP/1.1"
+        target(&requests.join().unwrap()[0]),
+        "DELETE /api/v3/configure/token?token_name=a&with_created=true"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{FAILED, USAGE, run_line, server::*};
+use super::{FAILED, USAGE, fails, run_line, server::*, succeeds};
 
 #[test]
 fn a_trigger_is_created() {
@@ -16,13 +16,11 @@ fn a_trigger_is_created() {
     assert_eq!(out, "Trigger t1 created successfully\n");
     let least = "create trigger t2 -d sensors --plugin-filename p.py --trigger-spec every:10s";
     assert_eq!(run_line(least, &url, "").0, 0);
-    let (status, _, err) = run_line(least, &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Create command failed: server responded with error [404 Not Found]: Not found");
+    insta::assert_snapshot!(fails(least, &url), @"Create command failed: server responded with error [404 Not Found]: Not found");
     let requests = requests.join().unwrap();
     assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/configure/processing_engine_trigger HTTP/1.1"
+        target(&requests[0]),
+        "POST /api/v3/configure/processing_engine_trigger"
     );
     assert!(requests[0].contains("content-type: application/json\r\n"));
     insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","plugin_filename":"test_plugin","trigger_name":"t1","trigger_settings":{"run_async":true,"error_behavior":"disable","cancel_on_disconnect":true},"trigger_specification":"table:foo","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"disabled":true,"node_spec":"nodes:a,b"}"#);
@@ -82,10 +80,9 @@ fn plugins_are_uploaded_before_their_trigger_is_created() {
         "{err}"
     );
     let requests = requests.join().unwrap();
-    let files = "POST /api/v3/plugins/files HTTP/1.1";
-    let trigger = "POST /api/v3/configure/processing_engine_trigger HTTP/1.1";
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
-    assert_eq!(lines, [files, trigger, files, files, trigger]);
+    let files = "POST /api/v3/plugins/files";
+    let trigger = "POST /api/v3/configure/processing_engine_trigger";
+    assert_eq!(targets(&requests), [files, trigger, files, files, trigger]);
     insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"one.py","content":"import \"x\"\n"}"#);
     assert!(body(&requests[1]).contains(r#""plugin_filename":"one.py""#));
     insta::assert_snapshot!(body(&requests[2]), @r##"{"plugin_name":"pack/__init__.py","content":"# __init__.py"}"##);
@@ -114,15 +111,9 @@ fn the_plugin_of_a_trigger_is_replaced() {
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @"Trigger 't1' updated successfully (atomic directory replacement)");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        first_line(&requests[0]),
-        "PUT /api/v3/plugins/files HTTP/1.1"
-    );
+    assert_eq!(target(&requests[0]), "PUT /api/v3/plugins/files");
     insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"t1","db":"d","content":"a = 1"}"#);
-    assert_eq!(
-        first_line(&requests[1]),
-        "PUT /api/v3/plugins/directory HTTP/1.1"
-    );
+    assert_eq!(target(&requests[1]), "PUT /api/v3/plugins/directory");
     insta::assert_snapshot!(body(&requests[1]), @r#"{"plugin_name":"t1","db":"d","files":[{"relative_path":"__init__.py","content":"a = 1"}]}"#);
 }
 
@@ -131,34 +122,28 @@ fn triggers_are_switched_and_deleted() {
     let ok = answer("200 OK", "");
     let busy = "Cannot delete running plugin t1. Disable it first or use --force.";
     let (url, requests) = server(&[&ok, &ok, &answer("500 Internal Server Error", busy), &ok]);
-    let (status, out, _) = run_line("enable trigger t1 -d d", &url, "");
     assert_eq!(
-        (status, out.as_str()),
-        (0, "Trigger t1 enabled successfully\n")
+        succeeds("enable trigger t1 -d d", &url),
+        "Trigger t1 enabled successfully\n"
     );
-    let (status, out, _) = run_line("disable trigger t1 -d d", &url, "");
     assert_eq!(
-        (status, out.as_str()),
-        (0, "Trigger t1 disabled successfully\n")
+        succeeds("disable trigger t1 -d d", &url),
+        "Trigger t1 disabled successfully\n"
     );
-    let (status, _, err) = run_line("delete trigger t1 -d d", &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Delete command failed: server responded with error [500 Internal Server Error]: Cannot delete running plugin t1. Disable it first or use --force.");
-    let (status, out, _) = run_line("delete trigger t1 -d d --force", &url, "");
+    insta::assert_snapshot!(fails("delete trigger t1 -d d", &url), @"Delete command failed: server responded with error [500 Internal Server Error]: Cannot delete running plugin t1. Disable it first or use --force.");
     assert_eq!(
-        (status, out.as_str()),
-        (0, "Trigger t1 deleted successfully\n")
+        succeeds("delete trigger t1 -d d --force", &url),
+        "Trigger t1 deleted successfully\n"
     );
     let requests = requests.join().unwrap();
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
     let path = "/api/v3/configure/processing_engine_trigger";
     let expected = [
-        format!("POST {path}/enable?db=d&trigger_name=t1 HTTP/1.1"),
-        format!("POST {path}/disable?db=d&trigger_name=t1 HTTP/1.1"),
-        format!("DELETE {path}?db=d&trigger_name=t1&force=false HTTP/1.1"),
-        format!("DELETE {path}?db=d&trigger_name=t1&force=true HTTP/1.1"),
+        format!("POST {path}/enable?db=d&trigger_name=t1"),
+        format!("POST {path}/disable?db=d&trigger_name=t1"),
+        format!("DELETE {path}?db=d&trigger_name=t1&force=false"),
+        format!("DELETE {path}?db=d&trigger_name=t1&force=true"),
     ];
-    assert_eq!(lines, expected);
+    assert_eq!(targets(&requests), expected);
 }
 
 #[test]
@@ -194,9 +179,7 @@ fn actions_of_a_tested_plugin_are_printed() {
     let line = format!("test wal_plugin p.py -d d --file '{}'", path.display());
     assert_eq!(run_line(&line, &url, "").0, 0);
     let line = "test schedule_plugin p.py -d d --schedule '0 0 6 * * *'";
-    let (status, out, _) = run_line(line, &url, "");
-    assert_eq!(status, 0);
-    insta::assert_snapshot!(out, @r#"
+    insta::assert_snapshot!(succeeds(line, &url), @r#"
     {
       "trigger_time": "2026-01-31T12:00:00Z",
       "log_lines": [],
@@ -205,16 +188,10 @@ fn actions_of_a_tested_plugin_are_printed() {
     }
     "#);
     let requests = requests.join().unwrap();
-    assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/plugin_test/wal HTTP/1.1"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/plugin_test/wal");
     insta::assert_snapshot!(body(&requests[0]), @r#"{"filename":"test.py","database":"sensors","input_lp":"m,tag1=a f1=1.0 123","cache_name":"c","input_arguments":{"arg1":"hello","arg2":"world"}}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"filename":"p.py","database":"d","input_lp":"m f=1\nm f=2\n","cache_name":null,"input_arguments":null}"#);
-    assert_eq!(
-        first_line(&requests[2]),
-        "POST /api/v3/plugin_test/schedule HTTP/1.1"
-    );
+    assert_eq!(target(&requests[2]), "POST /api/v3/plugin_test/schedule");
     insta::assert_snapshot!(body(&requests[2]), @r#"{"filename":"p.py","database":"d","schedule":"0 0 6 * * *","cache_name":null,"input_arguments":null}"#);
 }
 
@@ -268,13 +245,13 @@ fn package_installation_prints_nothing() {
     let requests = requests.join().unwrap();
     let path = "/api/v3/configure/plugin_environment";
     assert_eq!(
-        first_line(&requests[0]),
-        format!("POST {path}/install_packages HTTP/1.1")
+        target(&requests[0]),
+        format!("POST {path}/install_packages")
     );
     assert_eq!(body(&requests[0]), r#"{"packages":["pandas","requests"]}"#);
     assert_eq!(
-        first_line(&requests[1]),
-        format!("POST {path}/install_requirements HTTP/1.1")
+        target(&requests[1]),
+        format!("POST {path}/install_requirements")
     );
     assert_eq!(
         body(&requests[1]),
@@ -311,26 +288,22 @@ fn a_plugin_is_installed_before_the_packages_that_it_and_others_need() {
         out.ends_with("\nPython packages needed, but not installed: pint>=0.2, requests\n"),
         "{out}"
     );
-    let (status, out, _) = run_line("install plugin a", &url, "");
     assert_eq!(
-        (status, out.as_str()),
-        (0, "Plugin a 1.0.0 installed in the bucket\n")
+        succeeds("install plugin a", &url),
+        "Plugin a 1.0.0 installed in the bucket\n"
     );
     let (status, out, err) = run_line("install plugin a", &url, "");
     assert_eq!((status, out.as_str()), (FAILED, ""));
     insta::assert_snapshot!(err, @"Install command failed: server responded with error [400 Bad Request]: invalid plugin: no");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        first_line(&requests[0]),
-        "POST /api/v3/plugins/install HTTP/1.1"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/plugins/install");
     assert_eq!(
         body(&requests[0]),
         r#"{"plugin":"gh:influxdata/state_change","repository":null}"#
     );
     assert_eq!(
-        first_line(&requests[1]),
-        "POST /api/v3/configure/plugin_environment/install_packages HTTP/1.1"
+        target(&requests[1]),
+        "POST /api/v3/configure/plugin_environment/install_packages"
     );
     assert_eq!(
         body(&requests[1]),
@@ -368,10 +341,9 @@ fn file_indexes_are_created_and_deleted() {
         assert_eq!((status, out.as_str()), (0, expected));
     }
     let requests = requests.join().unwrap();
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
-    let path = "/api/v3/enterprise/configure/file_index HTTP/1.1";
+    let path = "/api/v3/enterprise/configure/file_index";
     let (post, delete) = (format!("POST {path}"), format!("DELETE {path}"));
-    assert_eq!(lines, [&post, &post, &delete, &delete]);
+    assert_eq!(targets(&requests), [&post, &post, &delete, &delete]);
     let bodies: Vec<_> = requests.iter().map(|request| body(request)).collect();
     assert_eq!(
         bodies,
@@ -418,16 +390,16 @@ fn nodes_are_stopped_and_removed() {
     assert_eq!((status, err.as_str()), (0, ""));
     insta::assert_snapshot!(out, @r#"Node "host01" is stopped"#);
     let line = "stop node --node-id host01 --timeout 0s";
-    let (status, _, err) = run_line(line, &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Stop command failed: node 'host01' did not stop within 0ns, and is stopping; it stops as soon as its requests in progress end");
+    insta::assert_snapshot!(fails(line, &url), @"Stop command failed: node 'host01' did not stop within 0ns, and is stopping; it stops as soon as its requests in progress end");
     let requests = requests.join().unwrap();
     let path = "/api/v3/enterprise/configure/node";
-    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
-    let stop = format!("POST {path}/stop HTTP/1.1");
-    let get = format!("GET {path}/stop?node_id=host01 HTTP/1.1");
-    let remove = format!("POST {path}/remove HTTP/1.1");
-    assert_eq!(lines, [&stop, &remove, &stop, &stop, &get, &get, &stop]);
+    let stop = format!("POST {path}/stop");
+    let get = format!("GET {path}/stop?node_id=host01");
+    let remove = format!("POST {path}/remove");
+    assert_eq!(
+        targets(&requests),
+        [&stop, &remove, &stop, &stop, &get, &get, &stop]
+    );
     insta::assert_snapshot!(body(&requests[0]), @r#"{"node_id":"host01"}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"force_finalize":true,"node_id":"host01"}"#);
 }
@@ -449,15 +421,10 @@ fn query_groups_are_created_changed_and_deleted() {
     "#);
     assert_eq!(run_line("update query_group near --nodes c", &url, "").0, 0);
     assert_eq!(run_line("delete query_group near --yes", &url, "").0, 0);
-    let (status, _, err) = run_line("delete query_group far --yes", &url, "");
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Delete command failed: query group not found: far");
+    insta::assert_snapshot!(fails("delete query_group far --yes", &url), @"Delete command failed: query group not found: far");
     let requests = requests.join().unwrap();
     let path = "/api/v3/enterprise/configure/query_groups";
-    assert_eq!(first_line(&requests[3]), format!("PATCH {path}/7 HTTP/1.1"));
+    assert_eq!(target(&requests[3]), format!("PATCH {path}/7"));
     insta::assert_snapshot!(body(&requests[3]), @r#"{"nodes":["c"]}"#);
-    assert_eq!(
-        first_line(&requests[5]),
-        format!("DELETE {path}/7 HTTP/1.1")
-    );
+    assert_eq!(target(&requests[5]), format!("DELETE {path}/7"));
 }

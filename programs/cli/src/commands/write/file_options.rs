@@ -12,7 +12,7 @@ use neap_server::console::Console;
 
 use crate::{
     client::{FileRows, UploadError},
-    commands::CommandError,
+    commands::{CommandError, CommandResult},
 };
 
 /// The heading of these options in the help.
@@ -131,7 +131,7 @@ impl FileArgs {
     /// # Errors
     ///
     /// An option is given.
-    pub(super) fn check_unused(&self) -> Result<(), CommandError> {
+    pub(super) fn check_unused(&self) -> CommandResult {
         let options = [
             ("--table", self.table.is_some()),
             ("--tag", !self.tags.is_empty()),
@@ -164,7 +164,7 @@ impl FileArgs {
     }
 
     /// Checks that no option for CSV is given for a file of another format.
-    fn check_format(&self, format: Format) -> Result<(), CommandError> {
+    fn check_format(&self, format: Format) -> CommandResult {
         let mut given = self.csv_options().into_iter();
         match given.find(|(_, is_given)| *is_given && format != Format::Csv) {
             None => Ok(()),
@@ -189,7 +189,7 @@ impl FileArgs {
     /// # Errors
     ///
     /// The option is given, and there are several files.
-    pub(super) fn check_start(&self, files: usize) -> Result<(), CommandError> {
+    pub(super) fn check_start(&self, files: usize) -> CommandResult {
         if self.start_at.is_none() || files <= 1 {
             return Ok(());
         }
@@ -228,7 +228,7 @@ pub(super) fn open_rows(
     format: Format,
     precision: Precision,
     console: &mut Console,
-) -> Result<(FileRows, Option<u64>), CommandError> {
+) -> CommandResult<(FileRows, Option<u64>)> {
     args.check_format(format)?;
     let (name, input, bytes) = if path.as_os_str() == STANDARD_INPUT {
         let input = FileInput::Stream(console.take_input());

@@ -18,7 +18,6 @@ pub(super) struct Answer {
     pub(super) error: Option<String>,
 }
 
-/// The result of a statement.
 #[derive(Debug, Deserialize)]
 pub(super) struct StatementResult {
     #[serde(default)]
@@ -27,7 +26,6 @@ pub(super) struct StatementResult {
     pub(super) error: Option<String>,
 }
 
-/// Rows of a series.
 #[derive(Debug, Deserialize)]
 pub(super) struct SeriesRows {
     #[serde(default)]

@@ -15,7 +15,6 @@ use crate::{
 /// A value of a field as text, without the marks of line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FieldText<'a> {
-    /// The text.
     pub(super) text: &'a str,
     /// The type of the field that is written.
     pub(super) value_type: ValueType,
@@ -53,10 +52,6 @@ impl<'a> LineWriter<'a> {
     }
 
     /// Adds lines, each with a line break at its end, and sends them if they are enough.
-    ///
-    /// # Errors
-    ///
-    /// A request failed.
     pub(super) async fn push(&mut self, text: &str, lines: u64) -> Result<(), ImportError> {
         if self.text.len() + text.len() > self.max_bytes {
             self.flush().await?;
@@ -74,10 +69,6 @@ impl<'a> LineWriter<'a> {
     }
 
     /// Sends the lines.
-    ///
-    /// # Errors
-    ///
-    /// The request failed.
     pub(super) async fn flush(&mut self) -> Result<(), ImportError> {
         let (text, lines) = (
             std::mem::take(&mut self.text),

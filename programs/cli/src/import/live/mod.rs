@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 
-pub use self::source::{SourceSettings, SourceToken, SourceVersion};
+pub(crate) use self::source::{SourceSettings, SourceToken, SourceVersion};
 use self::{
     source::Source,
     source_table::SourceTable,
@@ -34,19 +34,19 @@ use super::{
 
 /// A copy of a running server.
 #[derive(Debug)]
-pub struct LiveImport {
+pub(crate) struct LiveImport {
     /// The server to copy from.
-    pub source: SourceSettings,
+    pub(crate) source: SourceSettings,
     /// The part to import.
-    pub filter: ImportFilter,
+    pub(crate) filter: ImportFilter,
     /// The databases of the server to write to.
-    pub names: DatabaseNames,
+    pub(crate) names: DatabaseNames,
     /// What to do with columns of several types.
-    pub policy: ConflictPolicy,
+    pub(crate) policy: ConflictPolicy,
     /// Number of tables that are copied at the same time.
-    pub parallel: usize,
+    pub(crate) parallel: usize,
     /// Count everything, but copy nothing.
-    pub is_dry_run: bool,
+    pub(crate) is_dry_run: bool,
 }
 
 /// Copies the tables of a running server, or counts their values. `report` shows messages.
@@ -54,7 +54,7 @@ pub struct LiveImport {
 /// # Errors
 ///
 /// A request failed, or columns are in conflict.
-pub async fn import_live(
+pub(crate) async fn import_live(
     import: LiveImport,
     sender: &BodySender,
     state: &mut StateFile,

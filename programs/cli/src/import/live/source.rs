@@ -13,7 +13,7 @@ use crate::{
 
 /// The major version of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SourceVersion {
+pub(crate) enum SourceVersion {
     /// InfluxDB 1.
     #[value(name = "1")]
     V1,
@@ -27,19 +27,19 @@ pub enum SourceVersion {
 
 /// The server to copy from.
 #[derive(Clone, Debug)]
-pub struct SourceSettings {
+pub(crate) struct SourceSettings {
     /// A client without a token.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The version; `None` is the one that `/ping` answers.
-    pub version: Option<SourceVersion>,
+    pub(crate) version: Option<SourceVersion>,
     /// A token, or `user:password` for InfluxDB 1.
-    pub token: Option<SourceToken>,
+    pub(crate) token: Option<SourceToken>,
 }
 
 /// A token of a source. `Debug` does not show it.
 #[derive(Clone, derive_more::Debug)]
 #[debug("SourceToken(…)")]
-pub struct SourceToken(String);
+pub(crate) struct SourceToken(String);
 
 impl FromStr for SourceToken {
     type Err = std::convert::Infallible;
@@ -104,10 +104,6 @@ impl Source {
     }
 
     /// Sends a request, again after failures that may pass.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused.
     pub(super) async fn send(
         &self,
         request: impl Fn(&Self) -> RequestBuilder,
@@ -122,10 +118,6 @@ impl Source {
     }
 
     /// Returns the next bytes of an answer.
-    ///
-    /// # Errors
-    ///
-    /// The answer was interrupted.
     pub(super) async fn next_chunk(
         &self,
         answer: &mut Response,

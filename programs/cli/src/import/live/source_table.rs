@@ -2,7 +2,6 @@
 
 use neap_tsm::ValueType;
 
-/// A table of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceTable {
     pub(super) database: String,
@@ -36,7 +35,6 @@ impl SourceTable {
     }
 }
 
-/// Counts of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SliceCounts {
     /// Number of rows; `None` if it is unknown.

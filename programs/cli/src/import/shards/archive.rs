@@ -52,10 +52,6 @@ impl Drop for TemporaryFolder {
 
 /// Extracts the files of a shard into a folder, without the paths of the archive. An archive that ends before its end
 /// record may have lost files, and is added to `damage`.
-///
-/// # Errors
-///
-/// The archive cannot be read, or a file cannot be written.
 pub(super) fn extract(
     archive: &Path,
     folder: &Path,

@@ -138,10 +138,6 @@ fn some_id(id: String) -> Option<String> {
 }
 
 /// Finds the shards of a backup; none if the folder is no backup.
-///
-/// # Errors
-///
-/// The folder or a manifest cannot be read.
 pub(super) fn find_shards(folder: &Path) -> Result<FoundShards, ImportError> {
     let mut manifests: Vec<PathBuf> = Vec::new();
     let mut archives: Vec<PathBuf> = Vec::new();

@@ -40,10 +40,6 @@ struct Bucket {
 }
 
 /// Returns the names of buckets by their IDs.
-///
-/// # Errors
-///
-/// The file cannot be read.
 pub(super) fn bucket_names(path: &Path) -> Result<BTreeMap<String, String>, ImportError> {
     let file = File::open(path).map_err(|error| ImportError::io(path, error))?;
     read_names(&file).map_err(|reason| ImportError::invalid(path, reason))

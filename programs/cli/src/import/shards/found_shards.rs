@@ -2,26 +2,24 @@
 
 use std::path::PathBuf;
 
-/// A shard of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardSource {
+pub(crate) struct ShardSource {
     /// The database, or the name of the bucket.
-    pub database: String,
+    pub(crate) database: String,
     /// The ID of the bucket, if it is one of InfluxDB 2.
-    pub bucket: Option<String>,
-    /// The retention policy.
-    pub retention_policy: String,
+    pub(crate) bucket: Option<String>,
+    pub(crate) retention_policy: String,
     /// The number of the shard.
-    pub shard: String,
+    pub(crate) shard: String,
     /// Where its files are.
-    pub place: ShardPlace,
+    pub(crate) place: ShardPlace,
     /// Size of its files in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The files of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShardPlace {
+pub(crate) enum ShardPlace {
     /// Folders of TSM files and of the write-ahead log.
     Folders {
         /// The folder of TSM files.
@@ -35,7 +33,7 @@ pub enum ShardPlace {
 
 impl ShardSource {
     /// Returns the name of the shard in messages and in the state of an import.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let Self {
             database,
             retention_policy,
@@ -48,9 +46,9 @@ impl ShardSource {
 
 /// The shards of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FoundShards {
+pub(crate) struct FoundShards {
     /// The shards in the order of their names.
-    pub shards: Vec<ShardSource>,
+    pub(crate) shards: Vec<ShardSource>,
     /// Parts of the source that are not there, for messages.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
 }

@@ -28,7 +28,7 @@ use indicatif::ProgressBar;
 use neap_bucket::World;
 use tokio::{sync::mpsc, task::JoinSet};
 
-pub use self::{
+pub(crate) use self::{
     found_shards::{FoundShards, ShardSource},
     schema::ConflictPolicy,
     source::find_shards,
@@ -48,25 +48,23 @@ use crate::client::{ClientError, RefusedLines};
 /// Number of messages of workers that wait, beside the requests in flight.
 const WAITING_MESSAGES: usize = 2;
 
-/// An import of shards.
 #[derive(Debug)]
-pub struct ShardImport {
-    /// The shards.
-    pub shards: Vec<ShardSource>,
+pub(crate) struct ShardImport {
+    pub(crate) shards: Vec<ShardSource>,
     /// Parts of the source that are not there.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// The part to import.
-    pub filter: ImportFilter,
+    pub(crate) filter: ImportFilter,
     /// The databases of the server.
-    pub names: DatabaseNames,
+    pub(crate) names: DatabaseNames,
     /// What to do with columns of several types.
-    pub policy: ConflictPolicy,
+    pub(crate) policy: ConflictPolicy,
     /// Number of shards that are read at the same time.
-    pub parallel: usize,
+    pub(crate) parallel: usize,
     /// Folder for files of archives.
-    pub temporary: PathBuf,
+    pub(crate) temporary: PathBuf,
     /// Read everything, but send nothing.
-    pub is_dry_run: bool,
+    pub(crate) is_dry_run: bool,
 }
 
 /// A shard to import.
@@ -84,7 +82,7 @@ struct Unit {
 /// # Errors
 ///
 /// A shard cannot be read, columns are in conflict, or a request failed.
-pub async fn import_shards(
+pub(crate) async fn import_shards(
     import: ShardImport,
     sender: &BodySender,
     state: &mut StateFile,

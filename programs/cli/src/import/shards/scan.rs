@@ -42,10 +42,6 @@ impl OpenShard {
     }
 
     /// Lists the files of a shard.
-    ///
-    /// # Errors
-    ///
-    /// A folder or an archive cannot be read.
     pub(super) fn open(
         source: &ShardSource,
         temporary: &Path,
@@ -74,10 +70,6 @@ impl OpenShard {
 }
 
 /// Returns the names, sizes and times of the files of a shard and of its deletes, which tell whether they have changed.
-///
-/// # Errors
-///
-/// A file cannot be read.
 pub(super) fn describe_files(source: &ShardSource) -> Result<String, ImportError> {
     let paths = match &source.place {
         ShardPlace::Archives(archives) => archives.clone(),
@@ -128,10 +120,6 @@ pub(super) struct ScanThread {
 
 impl ScanThread {
     /// Scans shards until none are left, and adds their columns to `scan`.
-    ///
-    /// # Errors
-    ///
-    /// A shard cannot be read.
     pub(super) fn run(self, mut scan: SchemaScan) -> Result<SchemaScan, ImportError> {
         while let Some((source, database)) = self.queue.take() {
             self.progress.set_message(format!("scanning {}", source.name()));

@@ -22,7 +22,7 @@ const MAX_COUNTED_SERIES: usize = 10_000_000;
     Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum ConflictPolicy {
+pub(crate) enum ConflictPolicy {
     /// Import nothing.
     Refuse,
     /// Keep the name for the most frequent type, and add a suffix to the others, such as `_integer`; a field with the

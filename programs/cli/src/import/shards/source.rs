@@ -28,7 +28,7 @@ const SERIES_FOLDER: &str = "_series";
 /// # Errors
 ///
 /// A folder cannot be read, or there are no shards.
-pub fn find_shards(folder: &Path, wal: Option<&Path>) -> Result<FoundShards, ImportError> {
+pub(crate) fn find_shards(folder: &Path, wal: Option<&Path>) -> Result<FoundShards, ImportError> {
     if let Some(wal) = wal.filter(|wal| !wal.is_dir()) {
         let error = std::io::ErrorKind::NotADirectory.into();
         return Err(ImportError::io(wal, error));

@@ -34,7 +34,6 @@ struct TagColumn {
     keys: Vec<i32>,
 }
 
-/// A field.
 #[derive(Debug)]
 struct FieldBuilder {
     name: String,
@@ -46,9 +45,7 @@ struct FieldBuilder {
 /// The values of a column to append to a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ColumnRows<'a> {
-    /// The name of the column.
     pub(super) name: &'a str,
-    /// The values.
     pub(super) values: &'a Values,
     /// Whether each row has a value; `None` if all have one.
     pub(super) present: Option<&'a [bool]>,
@@ -224,10 +221,6 @@ impl FieldBuilder {
 }
 
 /// Encodes a batch as an Arrow stream.
-///
-/// # Errors
-///
-/// Arrow cannot encode the batch.
 pub(super) fn encode_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let mut stream = Vec::with_capacity(batch.get_array_memory_size());
     let mut writer = StreamWriter::try_new(&mut stream, batch.schema_ref())?;

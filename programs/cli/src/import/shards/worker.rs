@@ -34,7 +34,6 @@ const SMALL_ROWS: usize = 1_000;
 /// Size of the rows that are appended to a batch before its size is checked, in bytes.
 const STEP_BYTES: usize = 512 << 10;
 
-/// A message of a worker.
 #[derive(Debug)]
 pub(super) enum WorkerMessage {
     /// Rows to send. `progress` is what is sent when this body, and those before it, are answered.

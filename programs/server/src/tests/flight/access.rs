@@ -16,7 +16,6 @@ use tonic::{Code, Status};
 use super::{FlightTestClient, code};
 use crate::tests::access::{AccessRule, AuthTestServer};
 
-/// A request of Flight.
 #[derive(Clone, Copy, Debug)]
 enum FlightRequest {
     NativeTicket(&'static str),

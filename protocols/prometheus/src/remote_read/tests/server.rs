@@ -108,7 +108,6 @@ impl TestServer {
         self.respond(Method::POST, "/api/v1/read", body).await
     }
 
-    /// Returns the series of one query.
     pub(super) async fn series(&self, query: Query) -> Vec<TimeSeries> {
         let (status, body) = self.read(vec![query], &[]).await;
         assert_eq!(status, 200, "{body:?}");

@@ -70,7 +70,6 @@ pub(super) fn check(history: &History, report: &mut CheckReport) {
     }
 }
 
-/// Returns the requests to a cell.
 fn requests_of(history: &History, cell: Cell) -> Vec<CellRequest> {
     let effect = |event: &Event| match (&event.operation, &event.outcome) {
         (_, Outcome::Refused) => None,

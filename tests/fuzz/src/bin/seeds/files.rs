@@ -38,7 +38,6 @@ impl SchemaView for NoTables {
     }
 }
 
-/// Adds the files.
 pub(crate) fn add_files(seeds: &mut Seeds) {
     let rows = rows();
     add_arrow_files(seeds, &rows);

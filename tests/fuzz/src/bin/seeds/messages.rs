@@ -7,7 +7,6 @@ use prost::encoding::encode_varint;
 
 use crate::Seeds;
 
-/// Adds the messages.
 pub(crate) fn add_messages(seeds: &mut Seeds) {
     add_prometheus(seeds);
     add_otlp(seeds);

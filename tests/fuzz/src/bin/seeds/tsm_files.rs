@@ -23,7 +23,6 @@ const FIELDS: [(&str, Points<'_>); 5] = [
     ("m,a=2#!~#u", Points::Unsigned(&[(7, u64::MAX)])),
 ];
 
-/// Adds the files.
 pub(crate) fn add_files(seeds: &mut Seeds) {
     seeds.add("tsm-file", tsm_file());
     for (_, points) in &FIELDS {
