@@ -11,6 +11,7 @@ use crate::MergeError;
 
 /// Reason why a job failed. A failed job damages nothing: uncommitted changes are not visible.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CompactError {
     /// The store is unavailable.
     #[error(transparent)]
@@ -42,17 +43,10 @@ pub enum CompactError {
     /// Sections could not be merged.
     #[error(transparent)]
     Merge(#[from] MergeError),
-    /// The metadata of a published table could not be encoded.
     #[error("the metadata of a published table could not be encoded: {0}")]
     PublishedMetadata(serde_json::Error),
-    /// Rows could not be written.
     #[error("rows of table '{table}' could not be written: {source}")]
-    Encode {
-        /// The table.
-        table: String,
-        /// The cause.
-        source: ParquetError,
-    },
+    Encode { table: String, source: ParquetError },
 }
 
 impl CompactError {

@@ -22,22 +22,16 @@ pub(crate) enum EngineError {
     /// A segment is damaged.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// It is unknown whether a checkpoint was saved.
     #[error("it is not known whether a checkpoint was saved: {reason}")]
-    Unsettled {
-        /// A description of the cause.
-        reason: String,
-    },
+    Unsettled { reason: String },
     /// A segment names a version of the catalog that the store does not show.
     #[error(
         "a segment needs version {needed} of the catalog of database {database}, which has version {version}"
     )]
     CatalogBehind {
-        /// The database.
         database: neap_schema::DatabaseId,
         /// The version that the segment needs.
         needed: u64,
-        /// The version in the store.
         version: u64,
     },
 }

@@ -29,7 +29,6 @@ pub(crate) enum ObjectError {
     /// The object cannot be decoded, or its rows do not fit.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The object does not exist.
     #[error("the object is missing")]
     Missing,
     /// The bytes are not those that were written.
@@ -38,13 +37,10 @@ pub(crate) enum ObjectError {
     /// The object would exceed the maximum length.
     #[error("the object would have {0} bytes")]
     TooLong(usize),
-    /// The store has refused the object.
     #[error("the object could not be stored")]
     NotStored,
-    /// The flush has no time left for the object.
     #[error("the flush had no time left for this cache")]
     OutOfTime,
-    /// The process is ending.
     #[error("the task was cancelled because the process is shutting down")]
     Stopped,
 }

@@ -36,26 +36,21 @@ const SET_TASK_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The reason why a ticket is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TicketError {
-    /// The request has no ticket.
     #[error("the request has no ticket")]
     Missing,
-    /// The header is no ticket.
     #[error("the ticket is malformed")]
     Malformed,
-    /// The ticket was not signed with a secret of this cluster.
     #[error("the ticket was not signed by a process of this cluster")]
     Forged,
     /// The ticket is too old.
     #[error("the ticket has expired")]
     Expired,
-    /// The ticket names no task.
     #[error("the ticket names no task")]
     NoTask,
-    /// The task was already set with this ticket.
     #[error("the ticket was already used for its task")]
     Replayed,
-    /// The worker remembers as many tickets as it can.
     #[error("the worker has accepted too many tickets; try again later")]
     TooMany,
     /// The tasks of the ticket may not read this database.

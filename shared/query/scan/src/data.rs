@@ -47,6 +47,7 @@ const READ_ATTEMPTS: usize = 2;
 
 /// An error of a read of a section.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SectionDataError {
     /// The store did not answer.
     #[error(transparent)]
@@ -57,13 +58,10 @@ pub enum SectionDataError {
     /// A checksum of the object's bytes does not match, even after a second read.
     #[error("'{object}' is damaged: the section of table '{table}' at byte {offset}: {part}")]
     Damaged {
-        /// The key of the object.
         object: String,
-        /// The table.
         table: Arc<str>,
         /// The start of the section in the object, in bytes.
         offset: u64,
-        /// The part of the section.
         part: SectionPart,
     },
     /// The object is gone.

@@ -98,7 +98,6 @@ pub(crate) struct SeriesRange {
 /// An error of opening a fragment.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FragmentError {
-    /// A segment is gone: the snapshot is too old.
     #[error("segment {0:?} is not in the bucket any more: the snapshot of the query is too old")]
     SegmentGone(SegmentName),
     /// The tail can't be read.

@@ -36,7 +36,6 @@ pub(crate) enum JwsError {
     /// The header names another algorithm than that of the key.
     #[error("the algorithm is not that of the key")]
     Algorithm,
-    /// The signature is wrong.
     #[error("wrong signature")]
     Signature,
 }

@@ -24,22 +24,18 @@ const COMPRESSION_LEVEL: i32 = 1;
 
 /// Error: a request can't be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TaskRequestError {
     /// It is not JSON of this form.
     #[error("not a task: {0}")]
     Json(#[from] serde_json::Error),
-    /// A field is not base64.
     #[error("not a task: {0}")]
     Base64(#[from] base64::DecodeError),
     /// The plan can't be compressed or decompressed.
     #[error("the plan of the task is damaged: {0}")]
     Compression(#[source] io::Error),
-    /// The plan is too large.
     #[error("the plan of the task has {bytes} bytes, more than {MAX_PLAN_BYTES}")]
-    PlanTooLarge {
-        /// Its size.
-        bytes: usize,
-    },
+    PlanTooLarge { bytes: usize },
     /// A URL, or the name or value of a header, is invalid.
     #[error("not a task: invalid {0}")]
     Invalid(&'static str),
