@@ -297,7 +297,6 @@ impl BackupParts {
         self.put_documents(copy, &existing).await
     }
 
-    /// Returns the register of documents of a database.
     pub(crate) fn documents(&self, database: DatabaseId) -> Register<DatabaseDocuments> {
         let key = Key::Documents(database);
         Register::new(self.bucket.clone(), key, RECENT_PUT_IDS)

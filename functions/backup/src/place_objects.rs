@@ -61,7 +61,6 @@ fn sha256(bytes: &[u8]) -> String {
 pub(crate) struct PlaceManifest {
     /// The cluster of the backup.
     pub(crate) cluster: String,
-    /// The backup.
     pub(crate) backup: Backup,
     /// The objects, by the keys that they have in the cluster.
     pub(crate) objects: BTreeMap<String, StoredObject>,

@@ -45,18 +45,15 @@ const AT_ONCE: usize = 8;
 /// The version of the catalog of a restored database.
 const RESTORED_CATALOG: u64 = 1;
 
-/// The contents that a restore restores.
 #[derive(Debug)]
 pub(crate) enum RestoredContents {
     /// Copies in the bucket of the cluster.
     Copies(Vec<DatabaseInBackup>),
-    /// Objects at a place.
     Objects(Box<PlaceManifest>, BackupPlace),
     /// Live databases at an earlier moment.
     Moment(Vec<DatabaseInBackup>),
 }
 
-/// The plan of a restore.
 #[derive(Debug)]
 pub(crate) struct RestorePlan {
     contents: RestoredContents,

@@ -18,7 +18,6 @@ const MAX_KEPT_SEGMENTS: usize = 50_000;
 /// Maximum number of segments kept from a listing of one database.
 const MAX_KEPT_SEGMENTS_OF_DATABASE: usize = 4_000;
 
-/// The size of a tail.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TailSize {
     /// Number of segments.

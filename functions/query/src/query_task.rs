@@ -367,7 +367,6 @@ impl QueryTask {
     }
 }
 
-/// The plan of a query.
 #[derive(Clone, Copy)]
 enum QueryPlan<'a> {
     Logical(&'a LogicalPlan),

@@ -117,7 +117,6 @@ impl From<DatabaseId> for QueryDatabases {
 /// Plans a statement over the tables of its databases.
 #[async_trait]
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
-    /// The language of the statement.
     fn language(&self) -> StatementLanguage;
 
     /// Plans a request over a context. The engine may call it again with a newer context.

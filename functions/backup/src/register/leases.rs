@@ -9,7 +9,6 @@ use super::{
 use crate::BackupError;
 
 impl BackupRegister {
-    /// Returns all jobs.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
         let backups = self.backups.iter().map(|one| (JobId::Backup(one.id), &one.job));
         let restores = self.restores.iter();

@@ -23,7 +23,6 @@ pub(crate) const TAGS: [(&str, u64); 10] = [
     ("service_environment", 3),
 ];
 
-/// The fields.
 pub(crate) const FIELDS: [&str; 10] = [
     "usage_user",
     "usage_system",

@@ -160,7 +160,6 @@ pub(crate) enum FetchedCacheObject {
     Cached(CacheLayer),
     /// The bytes of the object.
     Object {
-        /// Its key.
         key: String,
         /// The whole object.
         bytes: Bytes,

@@ -42,7 +42,6 @@ pub(crate) struct IcebergPublisher {
 /// The result of publishing the tables of a database.
 #[derive(Debug, Default)]
 pub(crate) struct PublishOutcome {
-    /// The published tables.
     pub(crate) tables: Vec<PublishedTable>,
     /// Reasons why tables were not published.
     pub(crate) failures: Vec<String>,

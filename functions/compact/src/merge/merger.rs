@@ -119,7 +119,6 @@ pub struct Merger {
 /// A requested merge and its claim, which ends with the commit.
 pub(crate) type MergeRequest<'a> = (&'a MergeJobRef, Option<Ulid>);
 
-/// Result of a merge.
 pub(crate) type MergeResult = Result<MergeOutcome, MergeError>;
 
 /// The state from which merges of one database start.

@@ -36,7 +36,6 @@ pub(crate) struct SectionScan<'a> {
     pub(crate) limits: &'a JobLimits,
 }
 
-/// Outcome of a scan.
 pub(crate) enum ScanOutcome<S> {
     /// The sink has all rows.
     Completed(S),

@@ -24,7 +24,6 @@ const PYCACHE: &str = "__pycache__";
 /// Maximum number of files and folders read in a package.
 const MAX_ENTRIES: usize = 2_000;
 
-/// The plugin folder.
 #[derive(Clone, Debug)]
 pub(super) struct PluginFolder(Arc<PathBuf>);
 

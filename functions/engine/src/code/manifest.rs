@@ -117,7 +117,6 @@ pub(crate) struct PluginDependencies {
     pub(crate) plugins: Vec<PluginDependency>,
 }
 
-/// The manifest of a plugin.
 #[derive(Clone, Debug)]
 pub(crate) struct PluginManifest {
     pub(crate) plugin: PluginDescription,

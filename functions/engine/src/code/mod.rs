@@ -86,7 +86,6 @@ impl Default for PluginCodeSettings {
 /// The code of a plugin, resolved from the name that a user gave.
 #[derive(Clone, Debug)]
 pub(crate) enum ResolvedPlugin {
-    /// A plugin in the plugin folder.
     InFolder(PluginOnDisk),
     /// Code from the catalog or the repository, which is pinned for the trigger.
     Files(Arc<PluginSource>),

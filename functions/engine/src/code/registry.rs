@@ -28,7 +28,6 @@ pub(super) const MAX_INDEX_BYTES: u64 = 8 << 20;
 /// Maximum bytes of an archive, compressed or not: the files of a plugin with their headers.
 pub(super) const MAX_ARCHIVE_BYTES: u64 = 2 * MAX_PLUGIN_BYTES;
 
-/// The index of a registry.
 #[derive(Debug, Deserialize)]
 pub(super) struct RegistryIndex {
     index_schema_version: String,

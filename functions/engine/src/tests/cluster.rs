@@ -249,7 +249,6 @@ impl SegmentObserver for EngineObserver {
     }
 }
 
-/// Options of a process.
 pub(super) struct TestProcessOptions {
     pub(super) sole_writer: bool,
     pub(super) faults: StoreFaults,

@@ -50,7 +50,6 @@ impl CopyFormat {
 pub(crate) struct CopyTarget {
     /// The name below the exports of the database.
     pub(crate) name: ExportName,
-    /// The format.
     pub(crate) format: CopyFormat,
     /// Whether it may replace a file.
     pub(crate) mode: UploadMode,

@@ -37,7 +37,6 @@ pub(super) async fn resolve(
     Ok(resolved)
 }
 
-/// Returns the database of a bucket.
 async fn find(engine: &QueryEngine, caller: &Caller, bucket: &str) -> Result<DatabaseId, ApiError> {
     let name = database_name(engine, bucket).await.map_err(refusal)?;
     let database = engine.resolve_for_read(caller, &name).await;

@@ -30,7 +30,6 @@ const MAX_DATABASES: usize = 32;
 /// The statements that change something and that a request of InfluxDB 1's interface may execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AllowedChanges {
-    /// None.
     None,
     /// Those about continuous queries.
     ContinuousQueries,

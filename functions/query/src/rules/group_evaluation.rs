@@ -47,7 +47,6 @@ pub(super) struct GroupEvaluation<'a> {
     free_alerts: AlertUsage,
 }
 
-/// The samples of a rule.
 struct RuleSamples {
     /// The index of the rule in its group.
     rule: usize,

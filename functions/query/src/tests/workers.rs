@@ -266,7 +266,6 @@ impl PlanDistributor for TestDistributor {
     }
 }
 
-/// Channels to workers in memory.
 struct MemoryChannels(std::sync::Weak<WorkersInner>);
 
 #[async_trait]

@@ -37,7 +37,6 @@ const DAY_NS: i64 = 86_400_000_000_000;
 pub(super) struct ViewDefinition {
     /// The table that it reads.
     pub(super) source: String,
-    /// The windows.
     pub(super) windows: ViewWindows,
     /// The names of the columns that are tags.
     pub(super) tags: Vec<String>,

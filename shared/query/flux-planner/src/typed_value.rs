@@ -111,7 +111,6 @@ pub(crate) fn is_number(kind: ColumnType) -> bool {
     )
 }
 
-/// Returns the name of a type in Flux.
 pub(crate) fn flux_name(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Tag | ColumnType::String => "string",

@@ -202,7 +202,6 @@ impl Arguments {
     }
 }
 
-/// Returns the text of a string.
 fn into_text(value: Value) -> Result<String, Value> {
     match value {
         Value::Constant(Constant::Text(text)) => Ok(text),

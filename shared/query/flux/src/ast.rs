@@ -5,7 +5,6 @@ use crate::{FluxDuration, FluxError, Span};
 /// The maximum depth of a tree. Deeper ones would need too much stack.
 pub(crate) const MAX_DEPTH: u32 = 40;
 
-/// A statement.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Statement {
     /// `import "path"`, `import alias "path"`

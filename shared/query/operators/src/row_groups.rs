@@ -53,7 +53,6 @@ pub(crate) struct RowGroups {
     codes: Option<KeyCodes>,
     /// The rows whose codes were looked up.
     coded_rows: usize,
-    /// Those with new codes.
     new_codes: usize,
 }
 
@@ -62,7 +61,6 @@ pub(crate) struct RowGroups {
 pub(crate) struct RowRuns<'a> {
     starts: &'a [u32],
     rows: usize,
-    /// The group of each run.
     pub(crate) groups: &'a [usize],
 }
 

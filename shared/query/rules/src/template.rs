@@ -2,7 +2,6 @@
 
 use crate::{LabelSet, RuleError};
 
-/// A part of a template.
 enum TemplatePart<'a> {
     Text(&'a str),
     Label(&'a str),

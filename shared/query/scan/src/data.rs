@@ -393,7 +393,6 @@ fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
 /// Ranges of a section that were read.
 #[derive(Debug)]
 pub(crate) struct SectionRanges {
-    /// The bytes of each range.
     pub(crate) ranges: Vec<Bytes>,
     /// The bytes that were read from the store, with those between the ranges.
     pub(crate) store_bytes: u64,

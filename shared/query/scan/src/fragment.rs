@@ -73,7 +73,6 @@ pub(crate) struct TailSegments {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScanRegion {
-    /// The times.
     pub(crate) time: TimeInterval,
     /// The series; `None`: all.
     pub(crate) series: Option<SeriesRange>,
@@ -87,7 +86,6 @@ pub(crate) struct ScanRegion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SeriesRange {
-    /// The tag.
     pub(crate) tag: String,
     /// The lowest value; `None`: includes the series without a value.
     pub(crate) from: Option<String>,

@@ -106,7 +106,6 @@ pub(crate) fn count_of(plan: &dyn ExecutionPlan, metric: &str) -> usize {
 pub(crate) struct SectionReader {
     /// The source of the bytes.
     data: SectionData,
-    /// The section.
     file: SectionFile,
     /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
     footer: Option<Arc<SectionFooter>>,

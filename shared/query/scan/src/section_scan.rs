@@ -119,7 +119,6 @@ impl SectionScanExec {
         }
     }
 
-    /// The sections.
     pub(crate) fn files(&self) -> &[SectionFile] {
         &self.sections.files
     }

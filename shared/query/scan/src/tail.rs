@@ -89,7 +89,6 @@ pub enum StaleTail {
 /// The segments of a tail, with the state of the database that they belong to.
 #[derive(Clone, Debug)]
 pub struct TailSnapshot {
-    /// The database.
     pub(crate) database: DatabaseId,
     /// The low-water mark. All segments are above it.
     pub(crate) mark: Stamp,

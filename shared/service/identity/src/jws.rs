@@ -214,7 +214,6 @@ impl SigningKey {
         Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self::Ed25519)
     }
 
-    /// Returns the public key.
     pub(crate) fn public(&self) -> VerificationKey {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {

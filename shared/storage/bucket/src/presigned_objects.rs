@@ -58,7 +58,6 @@ impl PresignedObjects {
         Self { backend, prefix }
     }
 
-    /// The store of the objects.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.backend) as Arc<dyn ObjectStore>
     }

@@ -56,7 +56,6 @@ struct ManifestFixture {
     flushes: u64,
 }
 
-/// The cost of an operation.
 struct OperationCost {
     time: Duration,
     counts: OperationCounts,

@@ -2,7 +2,6 @@
 
 use crate::PredicateError;
 
-/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PredicateToken {
     /// A word without quotes: a name, a value, `AND` or `OR`.

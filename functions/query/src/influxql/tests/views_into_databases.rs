@@ -54,7 +54,6 @@ impl QueryTestInstance {
         written.await.unwrap();
     }
 
-    /// Refreshes the only view of a database.
     async fn refresh_only_view(&self, database: DatabaseId) -> RefreshOutcome {
         // Cached catalogs are too old afterwards.
         self.pass(Duration::from_secs(601));

@@ -23,7 +23,6 @@ use crate::views::definition::{DATE_BIN, bin_windows, source_table};
 pub(super) struct TableAggregate<'a> {
     /// The plan.
     pub(super) aggregate: &'a Aggregate,
-    /// The table.
     pub(super) source: Arc<Table>,
     /// The keys of the groups.
     pub(super) keys: Vec<GroupingKey>,
@@ -35,7 +34,6 @@ pub(super) struct TableAggregate<'a> {
 /// The columns of the input of an aggregate, as expressions over the columns of the table.
 #[derive(Debug)]
 struct TableColumns {
-    /// The table.
     schema: Arc<DFSchema>,
     /// The columns of a projection above the table, by name; `None` if there is no projection.
     projected: Option<HashMap<String, Expr>>,

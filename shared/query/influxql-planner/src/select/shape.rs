@@ -41,7 +41,6 @@ pub(super) enum FunctionClass {
     Distinct,
     /// A group; returns one computed value.
     Aggregate,
-    /// A series.
     Series,
     /// A series of groups; returns other rows.
     Forecast,

@@ -86,7 +86,6 @@ fn batch(rows: &[Row], id: usize) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-/// Numbers the rows of all partitions.
 fn numbered(partitions: &[Vec<Vec<Row>>]) -> Vec<Vec<RecordBatch>> {
     let mut id = 0;
     let mut next = |rows: &Vec<Row>| {

@@ -29,7 +29,6 @@ fn histogram_sum(input: &RangeInput<'_>) -> Option<FloatHistogram> {
     Some(sum)
 }
 
-/// Returns the sum.
 pub(super) fn sum(input: &RangeInput<'_>) -> Option<SampleValue> {
     if input.is_mixed() {
         return None;

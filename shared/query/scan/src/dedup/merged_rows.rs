@@ -41,7 +41,6 @@ struct OlderVersion {
     older: SourceRow,
 }
 
-/// The columns that are output.
 #[derive(Clone, Debug)]
 pub(super) struct OutputColumns {
     pub(super) schema: SchemaRef,

@@ -23,7 +23,6 @@ const EXACT: CastOptions<'static> = CastOptions {
     format_options: FormatOptions::new(),
 };
 
-/// The batches of a section.
 pub(super) type SectionRows = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
 
 /// A part of the selected row groups of a section: part `number` of `count`, which have about as many each.
@@ -112,7 +111,6 @@ async fn without_absent_values<'a>(
 /// The columns of a table in a section.
 #[derive(Debug)]
 struct SectionColumns {
-    /// The columns of the table.
     table: SchemaRef,
     /// The indexes of the columns of the section that are read, in ascending order.
     read: Vec<usize>,

@@ -79,7 +79,6 @@ impl TailRun {
         &self.segments
     }
 
-    /// The last segment.
     pub(crate) fn last(&self) -> SegmentName {
         self.last
     }

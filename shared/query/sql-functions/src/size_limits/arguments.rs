@@ -15,7 +15,6 @@ struct Operand {
     constant: bool,
 }
 
-/// The arguments of a call.
 pub(super) struct CallArguments {
     operands: Vec<Operand>,
     /// The number of rows evaluated; at most one if all arguments are constants.

@@ -50,7 +50,6 @@ impl TempFile {
         &self.file
     }
 
-    /// Appends bytes.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
     }

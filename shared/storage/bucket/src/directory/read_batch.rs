@@ -155,7 +155,6 @@ impl Drop for OnTaskGuard<'_> {
     }
 }
 
-/// Runs a batch.
 async fn run(batch: Arc<ReadBatch>, open: Arc<OpenDirectory>, speed: Arc<ReadSpeed>) {
     let run_batch = move |speed: &ReadSpeed| {
         let clock = open.clock.machine_clock();

@@ -128,7 +128,6 @@ pub(super) struct NumberedRows {
     pub(super) batch: RecordBatch,
     /// The name of the column with the times.
     pub(super) time_name: String,
-    /// The number of each row.
     pub(super) numbers: Vec<usize>,
 }
 
