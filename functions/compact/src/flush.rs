@@ -320,9 +320,7 @@ impl Flusher {
     }
 
     /// Returns whether a manifest that was absent has been committed since.
-    ///
-    /// # Errors
-    /// It is lost, or a register can't be read.
+    /// Fails if it is lost, or a register can't be read.
     async fn has_manifest(
         &self,
         database: DatabaseId,

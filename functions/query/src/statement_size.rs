@@ -43,9 +43,7 @@ const SHORT_BYTES: usize = 2_000;
 
 /// Returns the number of expressions that planning a statement adds to those in its text. Text that is no SQL has none: its
 /// parser gives the reason.
-///
-/// # Errors
-/// The statement is too large, or DataFusion would ignore a part of it.
+/// Fails if the statement is too large, or DataFusion would ignore a part of it.
 pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     if sql.len() <= SHORT_BYTES
         && !MEASURED_WORDS.iter().any(|word| contains_ignoring_case(sql, word))
@@ -57,9 +55,7 @@ pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
 }
 
 /// Returns the same number for a statement that is planned in this dialect.
-///
-/// # Errors
-/// Same as [`added_expressions`].
+/// Errors: same as [`added_expressions`].
 pub(crate) fn added_in_dialect(sql: &str, dialect: Dialect) -> Result<u64> {
     let parsed = parse_statements(sql, dialect);
     let mut meter = SizeMeter::default();

@@ -51,9 +51,7 @@ impl RequestMemory {
     }
 
     /// Reserves `bytes`, or the whole budget if `bytes` exceeds it.
-    ///
-    /// # Errors
-    /// Returns `Busy` if the bytes do not become free in time.
+    /// Fails with `Busy` if the bytes do not become free in time.
     pub(crate) async fn reserve(
         &self,
         bytes: usize,
@@ -63,9 +61,7 @@ impl RequestMemory {
 
     /// Reserves more for a request that turns out to need `bytes` in total. The sum with `held` never exceeds the whole
     /// budget.
-    ///
-    /// # Errors
-    /// Returns `Busy` if the bytes do not become free in time.
+    /// Fails with `Busy` if the bytes do not become free in time.
     pub(crate) async fn reserve_up_to(
         &self,
         bytes: usize,

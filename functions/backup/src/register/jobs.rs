@@ -149,9 +149,7 @@ impl Job {
     }
 
     /// Renews the lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the job has ended, or another process has the lease.
+    /// Fails with `Cancelled`, or `LeaseLost` if the job has ended, or another process has the lease.
     pub(crate) fn renew(&mut self, lease: Lease) -> Result<(), BackupError> {
         match self.state {
             JobState::Cancelled => return Err(BackupError::Cancelled),
@@ -171,9 +169,8 @@ impl Job {
     }
 
     /// Gives an orphaned job to another process. Returns whether it was orphaned.
-    ///
-    /// # Errors
-    /// The job has to fail, because it is abandoned, or too many processes have taken it over without progress.
+    /// Fails if the job has to fail, because it is abandoned, or too many processes have taken it over without
+    /// progress.
     pub(super) fn take_over(&mut self, lease: Lease) -> Result<bool, BackupError> {
         let now = lease.renewed;
         if !self.is_orphaned(now) {

@@ -30,9 +30,7 @@ impl BackupRegister {
     }
 
     /// Returns a job after the renewal of its lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the job has ended or is gone, or another process has the lease.
+    /// Fails with `Cancelled`, or `LeaseLost` if the job has ended or is gone, or another process has the lease.
     pub(crate) fn renewed_job(&mut self, id: JobId, lease: Lease) -> Result<&mut Job, BackupError> {
         let job = self.job_mut(id).ok_or_else(lost_lease)?;
         job.renew(lease)?;

@@ -72,9 +72,7 @@ struct DatabaseState {
 
 impl IcebergPublisher {
     /// Publishes the tables of a database whose settled sections or columns have changed since they were published.
-    ///
-    /// # Errors
-    /// The store failed, or the manifest or the catalog cannot be read.
+    /// Fails if the store failed, or the manifest or the catalog cannot be read.
     pub(crate) async fn publish(
         &self,
         database: DatabaseId,

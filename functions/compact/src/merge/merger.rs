@@ -178,10 +178,8 @@ impl Merger {
     /// Runs several merges of a database, puts their outputs in one bundle, and commits them together. The outputs are
     /// in memory at the same time. `known` is a manifest that was read before: it is transferred and decoded again only
     /// if it has changed. It becomes the newest manifest known.
-    ///
-    /// # Errors
-    /// The manifest or the catalog cannot be read, or the manifest cannot be changed. Errors of single merges are in
-    /// their results.
+    /// Fails if the manifest or the catalog cannot be read, or the manifest cannot be changed. Errors of single merges
+    /// are in their results.
     pub(crate) async fn run_all(
         &self,
         database: DatabaseId,

@@ -91,9 +91,7 @@ impl CodeCache {
     }
 
     /// Writes code into the cache, atomically.
-    ///
-    /// # Errors
-    /// `Io`.
+    /// Fails with `Io`.
     pub(super) async fn lay_down(
         &self,
         hash: CodeHash,

@@ -135,9 +135,7 @@ struct ManifestFile {
 
 impl PluginManifest {
     /// Parses a manifest.
-    ///
-    /// # Errors
-    /// `Invalid` with the number of the line, if a line is wrong.
+    /// Fails with `Invalid` with the number of the line, if a line is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, PluginCodeError> {
         let invalid = |reason: String| PluginCodeError::Invalid(format!("{MANIFEST}{reason}"));
         let file: ManifestFile = toml::from_str(text).map_err(|error| {

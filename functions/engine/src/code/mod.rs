@@ -167,9 +167,7 @@ impl PluginCodeStore {
     }
 
     /// Returns the manifest of a plugin by the plugin's name; `None` if it has none.
-    ///
-    /// # Errors
-    /// There is no such plugin, or its manifest can't be read.
+    /// Fails if there is no such plugin, or its manifest can't be read.
     pub(crate) async fn manifest(
         &self,
         plugin: &str,

@@ -85,9 +85,7 @@ impl StatementAnswer {
 
 impl InfluxqlSession {
     /// Executes the only statement of a query.
-    ///
-    /// # Errors
-    /// `NotOneStatement`, or the error of the statement.
+    /// Fails with `NotOneStatement`, or the error of the statement.
     pub(crate) async fn run_single(
         engine: &Arc<QueryEngine>,
         query: ClientQuery,
@@ -97,9 +95,7 @@ impl InfluxqlSession {
     }
 
     /// Returns the columns of the only statement of a query. Statements that only read the catalog are executed.
-    ///
-    /// # Errors
-    /// Same as [`run_single`](Self::run_single).
+    /// Errors: same as [`run_single`](Self::run_single).
     pub(crate) async fn describe_single(
         engine: &Arc<QueryEngine>,
         query: ClientQuery,

@@ -54,9 +54,7 @@ enum ColumnRole {
 }
 
 /// Derives the definition of a query.
-///
-/// # Errors
-/// The query does not have the form that a view can keep. The error names the reason.
+/// Fails if the query does not have the form that a view can keep. The error names the reason.
 pub(super) fn define_view(
     state: &SessionState,
     catalog: &DatabaseCatalog,

@@ -130,9 +130,7 @@ impl Ticket {
 
 impl TaskPermit {
     /// Checks that the task may still be set. The clocks of the processes may differ by 30 s.
-    ///
-    /// # Errors
-    /// `Expired`.
+    /// Fails with `Expired`.
     pub(crate) fn check_time(&self, now_micros: i64) -> Result<(), TicketError> {
         check_expiry(self.until, now_micros)
     }
@@ -201,9 +199,7 @@ impl TicketKey {
 }
 
 /// Returns the ticket header of a request.
-///
-/// # Errors
-/// `Missing`.
+/// Fails with `Missing`.
 pub(crate) fn ticket_header(headers: &HeaderMap) -> Result<&HeaderValue, TicketError> {
     headers.get(TICKET_HEADER).ok_or(TicketError::Missing)
 }

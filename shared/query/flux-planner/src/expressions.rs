@@ -15,9 +15,7 @@ use crate::typed_value::{
 };
 
 /// Returns the value of an expression. `column` returns the values of columns.
-///
-/// # Errors
-/// A planning error if types can't be combined.
+/// Fails with a planning error if types can't be combined.
 pub(crate) fn translate(expr: &RowExpr, column: &dyn Fn(&str) -> TypedValue) -> Result<TypedValue> {
     let span = expr.span;
     let value = |operand: &RowExpr| translate(operand, column);

@@ -31,9 +31,7 @@ pub(crate) struct Expr {
 
 impl Expr {
     /// Creates an expression.
-    ///
-    /// # Errors
-    /// It is too deep.
+    /// Fails if it is too deep.
     pub(crate) fn new(span: Span, kind: ExprKind) -> Result<Self, FluxError> {
         let depth = kind.depth_of_children() + 1;
         if depth > MAX_DEPTH {

@@ -39,9 +39,7 @@ pub fn pattern_of(matcher: &Matcher) -> &str {
 }
 
 /// Compiles a pattern that a whole value matches.
-///
-/// # Errors
-/// The reason why the pattern is invalid.
+/// Errors: the reason why the pattern is invalid.
 pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(&anchored_pattern(pattern)?)
         .dfa_size_limit(MAX_CACHE_BYTES)

@@ -41,9 +41,7 @@ fn unsupported(template: &str) -> RuleError {
 }
 
 /// Checks that a template has supported parts only.
-///
-/// # Errors
-/// `Invalid`.
+/// Fails with `Invalid`.
 pub(crate) fn check_template(template: &str) -> Result<(), RuleError> {
     parts(template).map(|_| ())
 }

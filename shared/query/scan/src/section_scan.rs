@@ -67,9 +67,7 @@ pub(crate) struct SectionScanExec {
 
 impl SectionScanExec {
     /// A scan of sections in any order of their rows.
-    ///
-    /// # Errors
-    /// The table lacks a column.
+    /// Fails if the table lacks a column.
     pub(crate) fn try_new(
         sections: SectionFiles,
         keys: Arc<SelectedKeys>,
@@ -81,9 +79,7 @@ impl SectionScanExec {
     }
 
     /// A scan of one section in the order of its rows, which is `order` of the columns of the output.
-    ///
-    /// # Errors
-    /// The table lacks a column.
+    /// Fails if the table lacks a column.
     pub(crate) fn try_new_sorted(
         sections: SectionFiles,
         keys: Arc<SelectedKeys>,

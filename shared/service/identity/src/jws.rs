@@ -80,9 +80,7 @@ pub(crate) struct UnverifiedToken<'a> {
 
 impl<'a> UnverifiedToken<'a> {
     /// Splits a token into its parts.
-    ///
-    /// # Errors
-    /// `Malformed`.
+    /// Fails with `Malformed`.
     pub(crate) fn parse(token: &'a str) -> Result<Self, JwsError> {
         let split = || {
             let (message, signature) = token.rsplit_once('.')?;
@@ -98,9 +96,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// Verifies the signature and returns the claims.
-    ///
-    /// # Errors
-    /// `Algorithm`, `Signature`, or `Malformed` when the claims are not in this form.
+    /// Fails with `Algorithm`, `Signature`, or `Malformed` when the claims are not in this form.
     pub(crate) fn verify<T: DeserializeOwned>(&self, key: &PublicKey) -> Result<T, JwsError> {
         if self.header.alg != key.algorithm() {
             return Err(JwsError::Algorithm);

@@ -118,9 +118,7 @@ pub(crate) struct DroppedEntry<'a, I> {
 
 /// Finds the dropped database or table to undelete: by its present name, or by its original name if no other candidate
 /// that can still be undeleted had it.
-///
-/// # Errors
-/// `NotFound`, `Ambiguous`, and `Purged` when its data is removed or being removed.
+/// Fails with `NotFound`, `Ambiguous`, and `Purged` when its data is removed or being removed.
 pub(crate) fn find_dropped<'a, I: Copy + Ord>(
     dropped: impl Iterator<Item = DroppedEntry<'a, I>>,
     name: &str,

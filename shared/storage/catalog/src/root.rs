@@ -478,9 +478,7 @@ impl RootCatalog {
     }
 
     /// Records the progress of the removal of a dropped database. Returns whether this changes the catalog.
-    ///
-    /// # Errors
-    /// `NotFound`: the database does not exist, is not dropped, or is not due for removal yet.
+    /// Fails with `NotFound`: the database does not exist, is not dropped, or is not due for removal yet.
     pub(crate) fn note_purge(
         &mut self,
         id: DatabaseId,

@@ -119,9 +119,7 @@ pub(super) enum EncodedHead {
 
 impl TaskRequest {
     /// Joins a plan and the request to execute it. `ticket` takes the place of the ticket in the headers of the plan.
-    ///
-    /// # Errors
-    /// The plan is too large.
+    /// Fails if the plan is too large.
     pub(super) fn new(
         version: &str,
         plan: &EncodedPlan,
@@ -183,9 +181,7 @@ impl TaskRequest {
     }
 
     /// Returns the headers of the request.
-    ///
-    /// # Errors
-    /// The name or value of a header is invalid.
+    /// Fails if the name or value of a header is invalid.
     pub(super) fn header_map(&self) -> Result<HeaderMap, TaskRequestError> {
         let invalid = || TaskRequestError::Invalid("header");
         let mut headers = HeaderMap::with_capacity(self.headers.len());
@@ -199,9 +195,7 @@ impl TaskRequest {
 
     /// Returns the two requests of the library, for a worker at `url`. `query` takes the place of the id of the query:
     /// a worker keeps tasks by it, and a task that is sent again must not meet its first attempt.
-    ///
-    /// # Errors
-    /// The plan is damaged or too large.
+    /// Fails if the plan is damaged or too large.
     pub(super) fn into_library(
         self,
         query: Uuid,

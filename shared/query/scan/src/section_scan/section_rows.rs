@@ -44,9 +44,7 @@ impl RowGroupShare {
 
 /// Returns the rows that may have the keys, in the order of the section, with the columns of `schema`. A column that the
 /// section lacks has no values. Returns `None` if there are no rows.
-///
-/// # Errors
-/// The section can't be read, or is damaged.
+/// Fails if the section can't be read, or is damaged.
 pub(super) async fn read_rows(
     mut reader: SectionReader,
     keys: &SelectedKeys,

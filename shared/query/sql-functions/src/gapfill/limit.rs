@@ -20,9 +20,7 @@ impl GapFillLimit {
     }
 
     /// Checks the number of bins between two times.
-    ///
-    /// # Errors
-    /// There are more bins than the limit.
+    /// Fails if there are more bins than the limit.
     pub(super) fn check(self, binning: &Binning, lower: i64, upper: i64) -> Result<()> {
         let Self(limit) = self;
         let bins = binning.count_between(lower, upper);

@@ -27,9 +27,7 @@ pub(crate) struct ColumnPart<'a> {
 }
 
 /// Returns the selected rows of all parts, one part after the other.
-///
-/// # Errors
-/// The values of a part have another type than the column, or the column is no field.
+/// Fails if the values of a part have another type than the column, or the column is no field.
 pub(crate) fn join_parts(
     column_type: ColumnType,
     parts: &[ColumnPart<'_>],

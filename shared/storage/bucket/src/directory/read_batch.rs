@@ -55,9 +55,7 @@ pub(super) struct ReadQueue {
 
 impl ReadQueue {
     /// Runs `work`, and returns its result with a time of the store at which it had not begun.
-    ///
-    /// # Errors
-    /// Those of `work` and of the directory's clock.
+    /// Errors: those of `work` and of the directory's clock.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         open: &Arc<OpenDirectory>,
