@@ -53,7 +53,6 @@ impl BackupPlace {
         }
     }
 
-    /// Returns the register of the place.
     pub(crate) fn register(&self) -> BackupStore {
         BackupStore::new(&self.bucket)
     }

@@ -10,7 +10,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct ListingPage {
-    /// The listed objects.
     pub(crate) entries: Vec<ListEntry>,
     /// The store's time of the response.
     pub(crate) date: Option<StoreTime>,

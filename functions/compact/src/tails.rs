@@ -20,7 +20,6 @@ const MAX_KEPT_SEGMENTS_OF_DATABASE: usize = 4_000;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TailSize {
-    /// Number of segments.
     pub(crate) segments: usize,
     /// Size of the segments in bytes.
     pub(crate) bytes: u64,

@@ -87,7 +87,6 @@ pub(crate) struct QueryInfo {
     pub(crate) id: Uuid,
     /// The number of the query since the process started, which `KILL QUERY` takes.
     pub(crate) number: u64,
-    /// The databases that it reads.
     pub(crate) databases: Vec<DatabaseId>,
     pub(crate) language: StatementLanguage,
     /// The text, possibly truncated.
@@ -152,7 +151,6 @@ pub(crate) struct LoggedQuery {
 #[derive(Debug)]
 pub(crate) struct ListedQuery {
     pub(crate) number: u64,
-    /// The databases that it reads.
     pub(crate) databases: Vec<DatabaseId>,
     /// The text, possibly truncated.
     pub(crate) text: String,

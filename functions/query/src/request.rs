@@ -87,7 +87,6 @@ impl StatementLanguage {
     }
 }
 
-/// The databases that a query reads.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryDatabases {
     /// The database of tables that the statement names without a database. In a query of several databases, the first.

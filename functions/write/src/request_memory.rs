@@ -44,7 +44,6 @@ impl RequestMemory {
         }
     }
 
-    /// Returns the number of reserved bytes.
     pub(crate) fn reserved_bytes(&self) -> usize {
         let free = self.units.available_permits();
         (self.all_units as usize).saturating_sub(free) * UNIT_BYTES

@@ -48,7 +48,6 @@ pub(crate) enum FieldValues {
 }
 
 impl FieldValues {
-    /// Returns the column type of the fields.
     pub(crate) fn column_type(self) -> ColumnType {
         match self {
             Self::Integers => ColumnType::Integer,

@@ -136,7 +136,6 @@ impl CacheObjects {
         Ok(entry)
     }
 
-    /// Returns the bucket of the objects.
     pub(crate) fn bucket(&self) -> &Bucket {
         &self.bucket
     }

@@ -54,7 +54,6 @@ impl TrialSize {
     }
 }
 
-/// Encoding of the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ColumnEncoding {
     /// Dictionary indices, until the dictionary grows too large.

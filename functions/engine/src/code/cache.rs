@@ -76,7 +76,6 @@ impl CodeCache {
         }))
     }
 
-    /// Returns code that is in the cache.
     pub(super) fn get(&self, hash: CodeHash, name: &str) -> Option<PluginOnDisk> {
         let mut laid = self.0.laid();
         laid.uses += 1;

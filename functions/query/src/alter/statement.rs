@@ -60,7 +60,6 @@ pub(crate) enum TableChange {
     ChangeType {
         /// The name, or an alias.
         name: String,
-        /// The new type.
         column_type: ColumnType,
     },
     /// `DROP COLUMN [IF EXISTS] name`

@@ -20,9 +20,7 @@ const ROW_GROUP_BYTES: usize = 32 << 20;
 /// The totals of an encoded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileTotals {
-    /// The number of rows.
     pub(crate) rows: u64,
-    /// The number of bytes.
     pub(crate) bytes: u64,
     /// The SHA-256 of the file as hexadecimal digits.
     pub(crate) sha256: String,

@@ -65,7 +65,6 @@ pub(crate) struct RowRuns<'a> {
 }
 
 impl RowRuns<'_> {
-    /// Returns the rows of each run.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = self.starts.iter().skip(1).map(|start| *start as usize);
         let starts = self.starts.iter().map(|start| *start as usize);
@@ -89,7 +88,6 @@ impl RowGroups {
         })
     }
 
-    /// The number of groups.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }

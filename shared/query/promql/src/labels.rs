@@ -48,7 +48,6 @@ impl Labels {
         self.filtered(|name| !METADATA_LABELS.contains(&name))
     }
 
-    /// Returns the labels of these names.
     pub(crate) fn select(&self, names: &[String]) -> Self {
         self.filtered(|name| names.iter().any(|kept| kept == name))
     }

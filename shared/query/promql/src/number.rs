@@ -38,7 +38,6 @@ pub(crate) fn from_bool(value: bool) -> f64 {
     if value { 1.0 } else { 0.0 }
 }
 
-/// Returns the seconds of a number of milliseconds.
 #[expect(
     clippy::cast_precision_loss,
     reason = "Prometheus rounds in the same way"

@@ -408,7 +408,6 @@ pub(crate) struct SectionFile {
 }
 
 impl SectionFile {
-    /// The file of a section of a table.
     pub(crate) fn new(database: DatabaseId, table: Arc<str>, loaded: &SectionWithFooter) -> Self {
         Self {
             key: loaded.section.key(database),

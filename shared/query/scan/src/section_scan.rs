@@ -119,7 +119,6 @@ impl SectionScanExec {
         &self.sections.files
     }
 
-    /// The number of columns of the table.
     pub(crate) fn table_columns(&self) -> usize {
         self.sections.table.fields().len()
     }
@@ -138,7 +137,6 @@ struct SectionOpener {
 }
 
 impl SectionOpener {
-    /// Opens a part of a section.
     async fn open(self: Arc<Self>, section: usize, share: RowGroupShare) -> Result<SectionRows> {
         // Sections without selected rows are opened one after the other.
         tokio::task::consume_budget().await;

@@ -84,7 +84,6 @@ enum LayerOrigin {
 type CachedLayer = Option<CacheLayer>;
 
 pub(crate) struct BaseLayerRequest<'a> {
-    /// The rows of the table.
     pub(crate) rows: &'a SnapshotTable,
     pub(crate) cache: CacheId,
     /// The columns and keys of the layer.

@@ -102,7 +102,6 @@ impl Default for RootCatalog {
 }
 
 impl RootCatalog {
-    /// Creates the root catalog of a new cluster.
     pub(crate) fn new(cluster: String, margins: ProtocolMargins) -> Self {
         Self {
             cluster,

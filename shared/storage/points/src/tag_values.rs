@@ -110,7 +110,6 @@ impl TagValues {
         Ok(number)
     }
 
-    /// The number of values.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }

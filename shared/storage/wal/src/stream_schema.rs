@@ -119,7 +119,6 @@ impl StreamSchema {
         })
     }
 
-    /// The schema of the stream.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -82,7 +82,6 @@ impl StoredView {
         self.tags.get(name)
     }
 
-    /// Returns the number of tags.
     pub(super) fn tag_count(&self) -> usize {
         self.tags.len()
     }

@@ -24,7 +24,6 @@ pub(super) struct TableAggregate<'a> {
     /// The plan.
     pub(super) aggregate: &'a Aggregate,
     pub(super) source: Arc<Table>,
-    /// The keys of the groups.
     pub(super) keys: Vec<GroupingKey>,
     /// The conditions, with qualified columns of the table.
     pub(super) conditions: Vec<&'a Expr>,

@@ -50,7 +50,6 @@ impl<'a> AnswerRows<'a> {
     }
 }
 
-/// The values of a column.
 #[derive(Debug)]
 pub(super) enum SeriesColumn<'a> {
     Boolean(BooleanArray),

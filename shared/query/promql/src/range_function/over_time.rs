@@ -73,7 +73,6 @@ pub(super) fn selected(
     float(if with_time { seconds(time) } else { value })
 }
 
-/// Returns a quantile of the numbers.
 pub(super) fn quantile(input: &RangeInput<'_>) -> RangeResult {
     if input.floats.is_empty() {
         return Ok(None);

@@ -84,7 +84,6 @@ impl MergedRows {
         }
     }
 
-    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows
     }

@@ -17,7 +17,6 @@ pub(super) struct SourceBatch {
     times: TimestampNanosecondArray,
 }
 
-/// The values of a tag.
 #[derive(Debug)]
 struct SourceTag {
     codes: Int32Array,

@@ -13,7 +13,6 @@ impl GapFillLimit {
     /// The limit of sessions that set none.
     pub const DEFAULT: Self = Self(5_000_000);
 
-    /// Returns the limit of a session.
     pub(super) fn of_session(config: &SessionConfig) -> Self {
         let limit = config.get_extension::<Self>();
         limit.map_or(Self::DEFAULT, |limit| *limit)

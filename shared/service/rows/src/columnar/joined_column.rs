@@ -94,7 +94,6 @@ fn join_strings(parts: &[ColumnPart<'_>]) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(joined.finish()))
 }
 
-/// The number of rows of all parts.
 fn row_count(parts: &[ColumnPart<'_>]) -> usize {
     parts.iter().map(|part| part.rows).sum()
 }

@@ -59,7 +59,6 @@ impl TempFile {
         self.file.sync_data()
     }
 
-    /// Reads the metadata.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }

@@ -150,7 +150,6 @@ impl NetworkUpload {
         Ok(UploadOutcome::Stored)
     }
 
-    /// Aborts the upload.
     pub(super) async fn abort(mut self) {
         if let Some(parts) = self.parts.take() {
             parts.abort(self.path.as_ref()).await;

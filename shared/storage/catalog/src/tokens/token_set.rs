@@ -84,7 +84,6 @@ impl TokenSet {
         Some(entry.clone())
     }
 
-    /// Returns the permissions of all tokens.
     pub(crate) fn permissions_mut(&mut self) -> impl Iterator<Item = &mut Permissions> {
         self.entries.values_mut().map(|entry| &mut entry.permissions)
     }

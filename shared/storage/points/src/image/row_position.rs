@@ -12,7 +12,6 @@ pub(super) fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
     Some((chunk, (row - first) as usize))
 }
 
-/// Returns a row of chunks by its number.
 pub(super) fn tail_row(chunks: &[ImageChunk], row: u32) -> Option<TailRow> {
     let (chunk, at) = place(chunks, row)?;
     chunks.get(chunk)?.row(at)
