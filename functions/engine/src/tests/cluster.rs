@@ -505,6 +505,18 @@ impl TestCluster {
         self.clock.sleep(duration).await;
     }
 
+    /// Lets each run of a plugin succeed after a time, from now on.
+    pub(super) fn let_runs_last(&self, duration: Duration) {
+        let clock = Arc::clone(&self.clock);
+        self.played.play(move |_| {
+            let sleep = clock.sleep(duration);
+            async move {
+                sleep.await;
+                Ok(finished())
+            }
+        });
+    }
+
     /// Returns the requests to the store while a future runs.
     pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> OperationCounts {
         let before = self.store.counts();

@@ -29,7 +29,6 @@ pub fn anchored_pattern(pattern: &str) -> Result<String, String> {
 }
 
 /// Returns the pattern of a matcher. The parser has escaped braces that are no repetition, which RE2 takes as they are.
-#[must_use]
 pub fn pattern_of(matcher: &Matcher) -> &str {
     let (MatchOp::Re(regex) | MatchOp::NotRe(regex)) = &matcher.op else {
         return &matcher.value;

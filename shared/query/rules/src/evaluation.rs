@@ -76,7 +76,6 @@ impl RuleState {
     }
 
     /// Returns whether this is the state of a rule. A rule whose expression was changed keeps its state, as in Prometheus.
-    #[must_use]
     pub fn is_of(&self, rule: &Rule) -> bool {
         let alerting = matches!(rule.action, RuleAction::Alert { .. });
         self.name == rule.name() && self.alerting == alerting && self.labels == rule.labels
