@@ -36,7 +36,6 @@ pub(crate) const FIELDS: [&str; 10] = [
     "usage_guest_nice",
 ];
 
-/// Kind of field values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldValues {
     /// Integers, as TSBS sends them.

@@ -43,7 +43,6 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// 14 November 2023, 22:13:20.
 const EPOCH_MICROS: i64 = 1_700_000_000_000_000;
 
-/// A started run of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StartedRun {
     pub(super) engine: usize,
@@ -361,7 +360,6 @@ impl TestProcess {
     }
 }
 
-/// Returns a trigger on all tables.
 pub(super) fn on_writes(name: &str) -> NewTrigger {
     NewTrigger::new(name, "plugin.py", TriggerSpecification::AllTablesWalWrite)
 }
@@ -541,7 +539,6 @@ impl TestCluster {
         }
     }
 
-    /// Returns the segments in the store.
     pub(super) async fn segments(&self) -> Vec<(DatabaseId, SegmentName)> {
         let keys = self.keys(Key::TAIL_PREFIX).await;
         let segments = keys.into_iter().map(|key| match key.parse().unwrap() {

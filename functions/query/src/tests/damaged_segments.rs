@@ -15,7 +15,6 @@ const COUNT_A: &str = "SELECT count(*) AS n FROM a";
 const COUNT_B: &str = "SELECT count(*) AS n FROM b";
 
 impl QueryTestInstance {
-    /// Returns the newest segment.
     async fn segment(&self) -> (SegmentName, Segment) {
         let prefix = Key::tail_prefix(DATABASE);
         let page = self.counting.list(ListRequest::new(&prefix)).await.unwrap().value;

@@ -31,7 +31,6 @@ async fn fill(one: &QueryTestInstance) {
     }
 }
 
-/// Returns the statements and their answers.
 fn answers() -> Vec<(&'static str, String)> {
     let cases = ANSWERS.split("\n\n").filter_map(|case| {
         let (statement, answer) = case.trim().split_once("\n----\n")?;

@@ -210,7 +210,6 @@ mod tests {
     use super::*;
     use crate::{AlertUsage, GroupState, RuleContext, RuleResult, parse_file};
 
-    /// A receiver of notifications.
     #[derive(Default)]
     struct TestReceiver {
         status: AtomicU16,

@@ -177,7 +177,6 @@ impl ManifestFixture {
         }
     }
 
-    /// Merges these sections.
     async fn merge(
         &self,
         base: VersionedValue<Manifest>,

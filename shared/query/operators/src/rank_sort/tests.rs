@@ -45,7 +45,6 @@ const VALUES: [Option<&str>; 5] = [Some("t2"), Some("t0"), None, Some("t1"), Som
 /// A row: the host and the zone by their keys, and a time.
 type Row = (Option<u8>, Option<u8>, i64);
 
-/// A part of an order.
 type Part = (&'static str, SortOptions);
 
 const ENOUGH: SortLimits = SortLimits {
