@@ -116,7 +116,10 @@ impl From<DatabaseId> for QueryDatabases {
 /// Plans a statement over the tables of its databases.
 #[async_trait]
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
-    fn language(&self) -> StatementLanguage;
+    /// The language of the statement: SQL, unless a planner says otherwise.
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
+    }
 
     /// Plans a request over a context. The engine may call it again with a newer context.
     async fn plan(
