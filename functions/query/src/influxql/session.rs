@@ -378,6 +378,11 @@ impl InfluxqlSession {
         prepared: &PreparedStatement,
     ) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared.databases.first().ok_or(InfluxqlError::NoDatabase)?;
+        self.changed_database(name).await
+    }
+
+    /// Resolves the name of a database that a statement changes.
+    pub(super) async fn changed_database(&self, name: &str) -> Result<DatabaseId, InfluxqlError> {
         if name == INTERNAL_DATABASE {
             let text = format!("{INTERNAL_DATABASE} can't be changed");
             return Err(InfluxqlError::Invalid(text));
@@ -386,7 +391,7 @@ impl InfluxqlSession {
             Some(database) => Ok(database),
             None => {
                 self.caller.require(DatabaseAction::Read, None)?;
-                Err(QueryError::DatabaseNotFound(name.clone()).into())
+                Err(QueryError::DatabaseNotFound(name.to_owned()).into())
             }
         }
     }
