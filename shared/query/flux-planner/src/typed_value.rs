@@ -85,10 +85,7 @@ pub(crate) fn compare_constants(
 }
 
 /// Returns a number as a float.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "as Flux compares numbers of different types"
-)]
+// As Flux compares numbers of different types.
 pub(crate) fn float(constant: &Constant) -> Option<f64> {
     match constant {
         Constant::Integer(number) => Some(*number as f64),

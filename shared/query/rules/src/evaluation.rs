@@ -287,10 +287,7 @@ fn pending_alert(context: &RuleContext<'_>, result: &RuleResult) -> AlertState {
 fn alert_samples(alert: &AlertState) -> [RuleSample; 2] {
     let mut labels = alert.labels.clone();
     labels.insert("alertstate".to_owned(), alert.phase.as_str().to_owned());
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "seconds of this millennium are exact"
-    )]
+    // Seconds of this millennium are exact.
     let active_s = alert.active_ms.div_euclid(1_000) as f64;
     [
         RuleSample {

@@ -41,7 +41,6 @@ pub enum PurgeState {
 }
 
 impl PurgeState {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     fn has_not_begun(&self) -> bool {
         *self == Self::Waiting
     }

@@ -120,10 +120,6 @@ fn texts_bytes(texts: &BTreeMap<String, String>) -> usize {
     entries.sum::<usize>() + texts.len() * 2 * size_of::<String>()
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the form that serde calls"
-)]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -439,18 +439,10 @@ impl Table {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_replace(on_duplicate: &OnDuplicate) -> bool {
     *on_duplicate == OnDuplicate::Replace
 }

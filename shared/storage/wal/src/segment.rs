@@ -119,10 +119,6 @@ struct SegmentHeader {
     directory: Vec<StreamEntry>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
 fn is_zero(depth: &u8) -> bool {
     *depth == 0
 }
