@@ -50,7 +50,6 @@ const UNIT_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CopyError {
-    /// A store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The source's root catalog or a manifest can't be read.

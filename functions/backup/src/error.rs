@@ -75,7 +75,6 @@ pub enum BackupError {
     /// The requested state can no longer be read.
     #[error(transparent)]
     Gone(#[from] VersionGone),
-    /// A tail can't be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// A tail can't be flushed.
@@ -84,7 +83,6 @@ pub enum BackupError {
     /// A damaged object can't be set aside.
     #[error(transparent)]
     Fsck(#[from] FsckError),
-    /// A store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An object can't be decoded.

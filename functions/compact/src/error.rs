@@ -13,22 +13,18 @@ use crate::MergeError;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CompactError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store's clock may be wrong, so nothing is removed by it.
     #[error("nothing expires and nothing is deleted: {0}")]
     Clock(#[from] ClockDoubt),
-    /// A register could not be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The manifest could not be read or changed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// A segment is damaged.

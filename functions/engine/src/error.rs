@@ -7,7 +7,6 @@ use neap_wal::{SegmentError, TailError};
 /// An error of the engine. No segment is lost by it: a segment that is not recorded as processed is delivered later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The catalog could not be read or changed.
@@ -16,7 +15,6 @@ pub(crate) enum EngineError {
     /// A checkpoint could not be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// A segment is damaged.

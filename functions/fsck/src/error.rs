@@ -8,7 +8,6 @@ use neap_manifest::{ManifestError, QuarantineError};
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum FsckError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("database not found: {0}")]
@@ -25,7 +24,6 @@ pub enum FsckError {
     /// The object could not be quarantined.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
-    /// A register could not be written.
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// A catalog could not be read or changed.

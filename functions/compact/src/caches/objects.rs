@@ -23,7 +23,6 @@ const INLINE_BYTES: u64 = 1 << 20;
 /// Reason why an object could not be read, built or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The object cannot be decoded, or its rows do not fit.

@@ -14,10 +14,8 @@ use crate::EncodeError;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum MergeError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The manifest could not be read or changed.

@@ -48,7 +48,6 @@ pub enum PluginCodeError {
     /// The code that a trigger names is not in the bucket.
     #[error("the code of the plugin is not in the object store: {0}")]
     Missing(String),
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An object is damaged, or too new for this release.

@@ -130,7 +130,6 @@ pub enum PackageError {
         plugin: String,
         packages: Vec<PackageRequirement>,
     },
-    /// The interpreter can't say which packages are installed.
     #[error("the installed Python packages can't be listed: {0}")]
     Unlisted(String),
     #[error("installation failed: {0}")]

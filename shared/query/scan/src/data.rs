@@ -49,7 +49,6 @@ const READ_ATTEMPTS: usize = 2;
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SectionDataError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The object differs from its description in the manifest.

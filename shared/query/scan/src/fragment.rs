@@ -98,7 +98,6 @@ pub(crate) struct SeriesRange {
 pub(crate) enum FragmentError {
     #[error("segment {0:?} is not in the bucket any more: the snapshot of the query is too old")]
     SegmentGone(SegmentName),
-    /// The tail can't be read.
     #[error(transparent)]
     Tail(#[from] TailError),
 }

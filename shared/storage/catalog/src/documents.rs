@@ -109,7 +109,6 @@ pub enum DocumentError {
         "the documents of the database would exceed {MAX_DOCUMENTS_BYTES} bytes: delete one first"
     )]
     TooMuch,
-    /// The register can't be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// The register is lost, or the catalog can't be read.

@@ -29,7 +29,6 @@ pub enum CatalogError {
         /// `column`, `cache`, `trigger`, `plugin`, `user` or `role`.
         what: &'static str,
     },
-    /// The name of a column is reserved by Neap.
     #[error("'{column}' is a reserved column")]
     ReservedColumn { column: String },
     /// A new table or cache would have two columns of one name.
@@ -178,7 +177,6 @@ pub enum CatalogError {
         /// The locations that this process is configured with.
         configured: String,
     },
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the store's responses have no usable Date header")]

@@ -18,7 +18,6 @@ pub enum NodeChangeError {
     /// No process with this name has a record.
     #[error("node '{name}' not found")]
     NotFound { name: String },
-    /// A process with this name is recorded as running.
     #[error("node '{name}' is {state}: stop it and wait until it is stopped")]
     Running {
         name: String,

@@ -7,7 +7,6 @@ use neap_catalog::CatalogError;
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum ManifestError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The object is damaged, or its format is too new for this release.

@@ -93,13 +93,10 @@ pub struct SnapshotOptions {
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SnapshotError {
-    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The manifest could not be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// The stamp in [`SnapshotOptions::at_least`] is ahead of the store's clock.

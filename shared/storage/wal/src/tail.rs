@@ -54,7 +54,6 @@ impl Default for TailReaderSettings {
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TailError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A segment is damaged or was written by a newer release.

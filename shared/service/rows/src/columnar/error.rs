@@ -15,7 +15,6 @@ use crate::{
 pub enum MappingError {
     #[error("the rows need the name of a table")]
     NoTable,
-    /// A table can't have the name.
     #[error(transparent)]
     TableName(#[from] TableNameError),
     /// The values of the rows are too large, each counted as often as it occurs.
