@@ -24,10 +24,8 @@ use crate::{
 
 impl BackupParts {
     /// Makes a backup, as far as an earlier run has not done so, and marks it as completed.
-    ///
-    /// # Errors
-    /// `Incomplete` if objects are damaged; the backup is marked as incomplete then. A database is damaged or gone, the
-    /// place can't be used, the lease is lost, or a store does not answer.
+    /// Fails with `Incomplete` if objects are damaged; the backup is marked as incomplete then. A database is damaged
+    /// or gone, the place can't be used, the lease is lost, or a store does not answer.
     pub(crate) async fn make_backup(
         &self,
         backup: &Backup,

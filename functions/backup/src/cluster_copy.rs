@@ -48,8 +48,8 @@ const UNIT_BYTES: u64 = 1 << 20;
 
 /// Error of a cluster copy.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CopyError {
-    /// A store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The source's root catalog or a manifest can't be read.
@@ -58,24 +58,14 @@ pub enum CopyError {
     /// A register of the source is lost.
     #[error(transparent)]
     Missing(#[from] MissingObject),
-    /// The destination holds another cluster.
     #[error("the destination holds another cluster, {cluster}")]
-    OtherCluster {
-        /// The cluster at the destination.
-        cluster: String,
-    },
+    OtherCluster { cluster: String },
     /// The destination was written to after an earlier copy.
     #[error("'{key}' is newer in the copy than in the source: the copy was used as a cluster")]
-    Ahead {
-        /// The object.
-        key: Key,
-    },
+    Ahead { key: Key },
     /// Another run has replaced the object meanwhile.
     #[error("another copy to the same destination has replaced '{key}'")]
-    Replaced {
-        /// The object.
-        key: Key,
-    },
+    Replaced { key: Key },
     /// The source has new data in a location that is not read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

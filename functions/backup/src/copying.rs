@@ -86,9 +86,7 @@ impl BackupParts {
     /// Fills hidden databases with the contents of their sources: with a moment, their newest states without writes
     /// after it, otherwise with all writes up to the returned stamp, which is above all stamps that were acknowledged
     /// before the call.
-    ///
-    /// # Errors
-    /// A database is damaged or gone, the segments can't be copied in time, or a store does not answer.
+    /// Fails if a database is damaged or gone, the segments can't be copied in time, or a store does not answer.
     pub(crate) async fn copy_databases(
         &self,
         databases: &[DatabaseInBackup],
@@ -264,9 +262,7 @@ impl BackupParts {
     }
 
     /// Copies a copy of a backup into a hidden database. Both reference the same objects.
-    ///
-    /// # Errors
-    /// The copy is gone, or a store does not answer.
+    /// Fails if the copy is gone, or a store does not answer.
     pub(crate) async fn copy_backup(
         &self,
         held: DatabaseId,
@@ -297,16 +293,13 @@ impl BackupParts {
         self.put_documents(copy, &existing).await
     }
 
-    /// Returns the register of documents of a database.
     pub(crate) fn documents(&self, database: DatabaseId) -> Register<DatabaseDocuments> {
         let key = Key::Documents(database);
         Register::new(self.bucket.clone(), key, RECENT_PUT_IDS)
     }
 
     /// Commits the documents of a hidden database, unless the source never had any.
-    ///
-    /// # Errors
-    /// The store does not answer.
+    /// Fails if the store does not answer.
     pub(crate) async fn put_documents(
         &self,
         copy: DatabaseId,
@@ -369,9 +362,7 @@ impl BackupParts {
     }
 
     /// Returns the newest manifest of a database; that of one that was never flushed is empty.
-    ///
-    /// # Errors
-    /// It is lost, or the store does not answer.
+    /// Fails if it is lost, or the store does not answer.
     async fn existing_manifest(
         &self,
         database: DatabaseId,

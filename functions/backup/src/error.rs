@@ -14,8 +14,8 @@ const SHOWN_OBJECTS: usize = 3;
 
 /// A backup or restore can't be started, or has failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum BackupError {
-    /// The request is invalid.
     #[error("{0}")]
     Invalid(String),
     /// There is no such backup, restore or database.
@@ -24,19 +24,15 @@ pub enum BackupError {
     /// The state of the backups does not permit the request.
     #[error("{0}")]
     Conflict(String),
-    /// A limit is reached.
     #[error("{0}")]
     Limit(String),
-    /// The job was cancelled.
     #[error("it was cancelled")]
     Cancelled,
     /// Another process may continue the job, because this one did not renew its lease.
     #[error("the process did not report for {0} s")]
     LeaseLost(u64),
-    /// Too many processes ended while they ran the job.
     #[error("{0} processes in succession ended while they ran it")]
     Interrupted(u32),
-    /// No process has continued the job.
     #[error("no process has continued it for {0} hours")]
     Abandoned(u64),
     /// The segments of a tail could not be copied before they may be deleted.
@@ -45,33 +41,23 @@ pub enum BackupError {
     /// An object is damaged or missing.
     #[error("'{key}' is damaged: {reason}")]
     Damaged {
-        /// The key of the object.
         key: String,
         /// The evidence.
         reason: String,
     },
-    /// The backup contains everything except damaged objects.
     #[error(
         "{count} objects are damaged and not in the backup, which contains everything else: {names}"
     )]
     Incomplete {
-        /// Number of damaged objects.
         count: usize,
         /// The first of them.
         names: String,
     },
-    /// A place for backups can't be used.
     #[error("backup place {place:?}: {reason}")]
-    Place {
-        /// The place.
-        place: String,
-        /// The cause.
-        reason: String,
-    },
+    Place { place: String, reason: String },
     /// The tail of a copy can't be flushed.
     #[error("the copied rows can't be flushed: {0}")]
     Flush(FlushSkipped),
-    /// The time of the store is unknown.
     #[error("the store's responses have no Date header")]
     NoStoreTime,
     /// It is unknown whether a change took effect.
@@ -89,7 +75,6 @@ pub enum BackupError {
     /// The requested state can no longer be read.
     #[error(transparent)]
     Gone(#[from] VersionGone),
-    /// A tail can't be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// A tail can't be flushed.
@@ -98,7 +83,6 @@ pub enum BackupError {
     /// A damaged object can't be set aside.
     #[error(transparent)]
     Fsck(#[from] FsckError),
-    /// A store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An object can't be decoded.

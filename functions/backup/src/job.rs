@@ -62,9 +62,7 @@ impl JobLease {
     }
 
     /// Commits a change of the register, which receives the renewed lease.
-    ///
-    /// # Errors
-    /// Those of `change`, or the store does not answer.
+    /// Errors: those of `change`, or the store does not answer.
     pub(crate) async fn change<R: Send>(
         &self,
         mut change: impl FnMut(&mut BackupRegister, Lease) -> Result<R, BackupError> + Send,
@@ -74,9 +72,7 @@ impl JobLease {
     }
 
     /// Runs `work`, and drops it when the job is cancelled or its lease can't be renewed.
-    ///
-    /// # Errors
-    /// Those of `work`, `Cancelled`, and `LeaseLost`.
+    /// Errors: those of `work`, `Cancelled`, and `LeaseLost`.
     pub(crate) async fn run<R>(
         &self,
         work: impl Future<Output = Result<R, BackupError>>,

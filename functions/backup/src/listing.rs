@@ -10,9 +10,7 @@ use crate::BackupError;
 const MAX_PAGES: usize = 1_000_000;
 
 /// Returns the objects with a prefix, with their sizes in bytes.
-///
-/// # Errors
-/// The store does not answer, or the listing exceeds the page limit.
+/// Fails if the store does not answer, or the listing exceeds the page limit.
 pub(crate) async fn list_sizes(
     bucket: &Bucket,
     prefix: &str,
@@ -21,9 +19,7 @@ pub(crate) async fn list_sizes(
 }
 
 /// Returns the objects with a prefix whose keys `parse` accepts, with their sizes in bytes.
-///
-/// # Errors
-/// The store does not answer, or the listing exceeds the page limit.
+/// Fails if the store does not answer, or the listing exceeds the page limit.
 pub(crate) async fn list_parsed<K: Ord>(
     bucket: &Bucket,
     prefix: &str,
@@ -46,9 +42,7 @@ pub(crate) async fn list_parsed<K: Ord>(
 }
 
 /// Deletes all objects with a prefix.
-///
-/// # Errors
-/// The store does not answer.
+/// Fails if the store does not answer.
 pub(crate) async fn delete_prefix(bucket: &Bucket, prefix: &str) -> Result<(), BackupError> {
     let mut listing = PrefixListing::new(bucket, prefix);
     for _ in 0..MAX_PAGES {

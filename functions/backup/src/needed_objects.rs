@@ -31,9 +31,7 @@ impl NeededObjects {
     }
 
     /// Returns those of a manifest, including objects that only earlier versions read. Reads its pages.
-    ///
-    /// # Errors
-    /// The store does not answer.
+    /// Fails if the store does not answer.
     pub(crate) async fn read(
         pages: &ManifestStore,
         database: DatabaseId,

@@ -53,7 +53,6 @@ impl BackupPlace {
         }
     }
 
-    /// Returns the register of the place.
     pub(crate) fn register(&self) -> BackupStore {
         BackupStore::new(&self.bucket)
     }
@@ -69,9 +68,7 @@ impl BackupPlace {
     }
 
     /// Checks that the place has no backup except `own`, because its register does not exist.
-    ///
-    /// # Errors
-    /// `Missing` if it has one: the register is lost.
+    /// Fails with `Missing` if it has one: the register is lost.
     pub(crate) async fn check_unused(&self, own: &[Option<Ulid>]) -> Result<(), BackupError> {
         let backups = self.backups().await?;
         match backups.into_iter().find(|backup| !own.contains(&Some(*backup))) {

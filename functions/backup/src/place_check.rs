@@ -106,9 +106,7 @@ async fn backups_at(
 }
 
 /// Returns the description of an error that says that an object is damaged or missing.
-///
-/// # Errors
-/// It is another error.
+/// Fails if it is another error.
 fn damage(error: BackupError) -> Result<String, BackupError> {
     match error {
         BackupError::Damaged { .. }

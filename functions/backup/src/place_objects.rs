@@ -61,7 +61,6 @@ fn sha256(bytes: &[u8]) -> String {
 pub(crate) struct PlaceManifest {
     /// The cluster of the backup.
     pub(crate) cluster: String,
-    /// The backup.
     pub(crate) backup: Backup,
     /// The objects, by the keys that they have in the cluster.
     pub(crate) objects: BTreeMap<String, StoredObject>,
@@ -75,9 +74,7 @@ impl PlaceManifest {
     }
 
     /// Reads the list of a backup.
-    ///
-    /// # Errors
-    /// `Damaged` or `Format` if it is missing or can't be decoded, or the store does not answer.
+    /// Fails with `Damaged` or `Format` if it is missing or can't be decoded, or the store does not answer.
     pub(crate) async fn read(place: &BackupPlace, backup: Ulid) -> Result<Self, BackupError> {
         let key = Key::BackupManifest(backup);
         let damaged = |error: String| BackupError::damaged(&key, error);
@@ -95,9 +92,7 @@ pub(crate) type PutObjects = BTreeMap<String, StoredObject>;
 
 /// Records objects that a backup has put. Their bytes never change, so the record stays true, whichever process puts
 /// it, and whenever.
-///
-/// # Errors
-/// The store does not answer.
+/// Fails if the store does not answer.
 pub(crate) async fn put_progress(
     place: &BackupPlace,
     backup: Ulid,
@@ -109,9 +104,7 @@ pub(crate) async fn put_progress(
 }
 
 /// Returns the objects that a backup in progress is known to have put.
-///
-/// # Errors
-/// A record is damaged, or the store does not answer.
+/// Fails if a record is damaged, or the store does not answer.
 pub(crate) async fn read_progress(
     place: &BackupPlace,
     backup: Ulid,

@@ -178,9 +178,7 @@ pub struct RestoreRequest {
 /// A backup at a place whose objects are to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DiscardedBackup {
-    /// The backup.
     pub(crate) backup: Ulid,
-    /// The place.
     pub(crate) place: String,
     /// When the backup was deleted or has failed, by the store's clock.
     pub(crate) since: StoreTime,

@@ -45,18 +45,15 @@ const AT_ONCE: usize = 8;
 /// The version of the catalog of a restored database.
 const RESTORED_CATALOG: u64 = 1;
 
-/// The contents that a restore restores.
 #[derive(Debug)]
 pub(crate) enum RestoredContents {
     /// Copies in the bucket of the cluster.
     Copies(Vec<DatabaseInBackup>),
-    /// Objects at a place.
     Objects(Box<PlaceManifest>, BackupPlace),
     /// Live databases at an earlier moment.
     Moment(Vec<DatabaseInBackup>),
 }
 
-/// The plan of a restore.
 #[derive(Debug)]
 pub(crate) struct RestorePlan {
     contents: RestoredContents,
@@ -91,9 +88,7 @@ impl RestorePlan {
 
 impl BackupParts {
     /// Finds the contents of a restore.
-    ///
-    /// # Errors
-    /// `NotFound` without such a database, or the place can't be used.
+    /// Fails with `NotFound` without such a database, or the place can't be used.
     pub(crate) async fn plan_restore(
         &self,
         restore: &Restore,
@@ -196,9 +191,7 @@ impl BackupParts {
 
     /// Creates and fills the hidden databases of a restore, as far as an earlier run has not done so. When it returns,
     /// the register has them, in the order of the plan.
-    ///
-    /// # Errors
-    /// An object is damaged or missing, the lease is lost, or a store does not answer.
+    /// Fails if an object is damaged or missing, the lease is lost, or a store does not answer.
     pub(crate) async fn prepare_restored(
         &self,
         plan: &RestorePlan,
@@ -300,9 +293,7 @@ impl BackupParts {
     }
 
     /// Publishes the restored databases in one commit.
-    ///
-    /// # Errors
-    /// A new name is taken, or the store does not answer.
+    /// Fails if a new name is taken, or the store does not answer.
     pub(crate) async fn publish(
         &self,
         plan: &RestorePlan,

@@ -115,10 +115,8 @@ enum UploadedObject {
 impl BackupParts {
     /// Copies the objects of a backup whose databases are copied, except those that an earlier run has copied, and lists
     /// it at the place. Returns an error that names the damaged objects that the backup lacks.
-    ///
-    /// # Errors
-    /// The place can't be used, has another backup of this name, or lacks the parent; a register or page is damaged; the
-    /// lease is lost; or a store does not answer.
+    /// Fails if the place can't be used, has another backup of this name, or lacks the parent; a register or page is
+    /// damaged; the lease is lost; or a store does not answer.
     pub(crate) async fn upload(
         &self,
         backup: &Backup,

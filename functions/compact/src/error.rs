@@ -11,23 +11,20 @@ use crate::MergeError;
 
 /// Reason why a job failed. A failed job damages nothing: uncommitted changes are not visible.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CompactError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store's clock may be wrong, so nothing is removed by it.
     #[error("nothing expires and nothing is deleted: {0}")]
     Clock(#[from] ClockDoubt),
-    /// A register could not be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The manifest could not be read or changed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// A segment is damaged.
@@ -42,17 +39,10 @@ pub enum CompactError {
     /// Sections could not be merged.
     #[error(transparent)]
     Merge(#[from] MergeError),
-    /// The metadata of a published table could not be encoded.
     #[error("the metadata of a published table could not be encoded: {0}")]
     PublishedMetadata(serde_json::Error),
-    /// Rows could not be written.
     #[error("rows of table '{table}' could not be written: {source}")]
-    Encode {
-        /// The table.
-        table: String,
-        /// The cause.
-        source: ParquetError,
-    },
+    Encode { table: String, source: ParquetError },
 }
 
 impl CompactError {

@@ -30,11 +30,11 @@ use crate::{
 
 /// Reason why a flush did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum FlushSkipped {
     /// No segment is old enough.
     #[error("there is nothing to flush")]
     NothingToFlush,
-    /// Another process has flushed.
     #[error("another process has flushed these segments")]
     Overtaken,
     /// The catalog is older than the segments require, as in a bucket that is being restored. A flush with it would
@@ -49,16 +49,13 @@ pub enum FlushSkipped {
     /// The store's clock may be wrong.
     #[error(transparent)]
     Clock(#[from] ClockDoubt),
-    /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
     /// The oldest segment cannot be read. Flushes stop below it, because its contents are unknown.
     #[error("{0}; flushes stop at this segment, see `neap fsck`")]
     Unreadable(SegmentError),
-    /// The manifest has no room for more records of damaged segments.
     #[error("the manifest cannot record more damaged segments; the next one is '{0}'")]
     TooMuchDamage(Key),
-    /// The flush took so long that its bundle may count as an orphan.
     #[error("the flush took too long: its bundle may count as an orphan")]
     TooSlow,
     /// It is unknown whether the flush is in the manifest. If it is not, the next flush repeats it.
@@ -323,9 +320,7 @@ impl Flusher {
     }
 
     /// Returns whether a manifest that was absent has been committed since.
-    ///
-    /// # Errors
-    /// It is lost, or a register can't be read.
+    /// Fails if it is lost, or a register can't be read.
     async fn has_manifest(
         &self,
         database: DatabaseId,

@@ -6,13 +6,10 @@ use neap_bucket::{
     Bucket, ListEntry, MAX_DELETE_KEYS, Operation, PrefixListing, StoreError, StoreTime,
 };
 
-/// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A page of a listing.
 #[derive(Debug)]
 pub(crate) struct ListingPage {
-    /// The listed objects.
     pub(crate) entries: Vec<ListEntry>,
     /// The store's time of the response.
     pub(crate) date: Option<StoreTime>,

@@ -520,7 +520,6 @@ mod tests {
         (0..count).map(|table| order(table, 1_000)).collect()
     }
 
-    /// Returns the number of merges in each batch.
     fn batches(orders: Vec<ClaimedMerge>, bytes: u64) -> Vec<usize> {
         let mut plan = MaintenancePlan {
             orders,

@@ -22,7 +22,6 @@ pub enum PlanScope {
     All,
 }
 
-/// The times of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlanTimes {
     /// The time of the store.

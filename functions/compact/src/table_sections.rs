@@ -54,9 +54,7 @@ impl<'a> TableRows<'a> {
     }
 
     /// Encodes the deduplicated rows, without deleted ones, and adds them to the contents of the caches of the table.
-    ///
-    /// # Errors
-    /// A segment is damaged, or the rows exceed a limit of Arrow or Parquet.
+    /// Fails if a segment is damaged, or the rows exceed a limit of Arrow or Parquet.
     pub(crate) fn encode(
         self,
         kept: &MaterializedCaches,

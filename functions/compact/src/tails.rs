@@ -18,10 +18,8 @@ const MAX_KEPT_SEGMENTS: usize = 50_000;
 /// Maximum number of segments kept from a listing of one database.
 const MAX_KEPT_SEGMENTS_OF_DATABASE: usize = 4_000;
 
-/// The size of a tail.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TailSize {
-    /// Number of segments.
     pub(crate) segments: usize,
     /// Size of the segments in bytes.
     pub(crate) bytes: u64,

@@ -228,7 +228,6 @@ impl Engine {
         self.all_feeds().get(&key).map(Arc::clone)
     }
 
-    /// Returns the feeds of a database.
     pub(crate) fn feeds_of(&self, database: DatabaseId) -> Vec<Arc<TriggerFeed>> {
         let feeds = self.all_feeds();
         let of_database = feeds.range(TriggerRef::of_database(database));
@@ -310,7 +309,6 @@ impl Engine {
         self.doubt.notify_one();
     }
 
-    /// Returns the runs for requests.
     pub(crate) fn request_runs(&self) -> MutexGuard<'_, JoinSet<()>> {
         let runs = self.request_runs.lock();
         runs.unwrap_or_else(PoisonError::into_inner)

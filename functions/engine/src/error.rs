@@ -7,7 +7,6 @@ use neap_wal::{SegmentError, TailError};
 /// An error of the engine. No segment is lost by it: a segment that is not recorded as processed is delivered later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The catalog could not be read or changed.
@@ -16,28 +15,21 @@ pub(crate) enum EngineError {
     /// A checkpoint could not be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// A segment is damaged.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// It is unknown whether a checkpoint was saved.
     #[error("it is not known whether a checkpoint was saved: {reason}")]
-    Unsettled {
-        /// A description of the cause.
-        reason: String,
-    },
+    Unsettled { reason: String },
     /// A segment names a version of the catalog that the store does not show.
     #[error(
         "a segment needs version {needed} of the catalog of database {database}, which has version {version}"
     )]
     CatalogBehind {
-        /// The database.
         database: neap_schema::DatabaseId,
         /// The version that the segment needs.
         needed: u64,
-        /// The version in the store.
         version: u64,
     },
 }

@@ -47,7 +47,6 @@ pub(crate) struct RetryableRun<'a> {
     pub(crate) closed: &'a CancellationToken,
 }
 
-/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AttemptOutcome {
     /// The plugin ran, or will not be retried.

@@ -54,7 +54,6 @@ impl TriggerRun {
     }
 }
 
-/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct TriggerRunOutcome {
     /// The response of the plugin, or its error.

@@ -29,7 +29,6 @@ pub(crate) struct BucketScan {
     pub(crate) registers: BTreeSet<Key>,
     /// Objects whose headers are verified.
     with_header: Vec<Key>,
-    /// Imported files.
     import_files: BTreeSet<Ulid>,
 }
 

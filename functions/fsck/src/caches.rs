@@ -27,7 +27,6 @@ pub(crate) struct CacheCheckResult {
 }
 
 impl CacheInventory {
-    /// Lists the cache objects of a database.
     pub(crate) async fn list(bucket: &Bucket, database: DatabaseId) -> Result<Self, FsckError> {
         let mut inventory = Self::default();
         list(bucket, &Key::cache_prefix(database), |entry| {

@@ -6,11 +6,10 @@ use neap_manifest::{ManifestError, QuarantineError};
 
 /// Why a check or a repair failed. Damage is not an error but a finding.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum FsckError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database does not exist.
     #[error("database not found: {0}")]
     DatabaseNotFound(String),
     /// A repair could not be committed.
@@ -25,21 +24,13 @@ pub enum FsckError {
     /// The object could not be quarantined.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
-    /// A register could not be written.
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// A catalog could not be read or changed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// A listing has too many pages.
     #[error("the listing of '{prefix}' has more than {pages} pages")]
-    ListingTooLong {
-        /// The prefix.
-        prefix: String,
-        /// Maximum number of pages that are read.
-        pages: usize,
-    },
-    /// The check was aborted.
+    ListingTooLong { prefix: String, pages: usize },
     #[error("the check was aborted: {0}")]
     Aborted(String),
 }

@@ -62,7 +62,6 @@ impl fmt::Display for ObjectPart {
 }
 
 impl ObjectPart {
-    /// Returns the database of the object.
     fn database(&self) -> Option<DatabaseId> {
         match self.key {
             Key::Segment(database, _)

@@ -10,9 +10,7 @@ use neap_http::{ApiError, Kind};
 pub const AS_OF_HEADER: HeaderName = HeaderName::from_static("x-neap-as-of");
 
 /// Returns the stamp that a request asks for, if any. A time means the last stamp of its microsecond.
-///
-/// # Errors
-/// `Invalid` when the header is neither a time nor a stamp.
+/// Fails with `Invalid` when the header is neither a time nor a stamp.
 pub(crate) fn requested_as_of(headers: &HeaderMap) -> Result<Option<Stamp>, ApiError> {
     let Some(value) = headers.get(AS_OF_HEADER) else {
         return Ok(None);

@@ -23,9 +23,7 @@ use neap_sql_functions::parse_sql;
 const MAX_DEPTH: usize = 50;
 
 /// Returns the dialect of a statement, and its tokens in this dialect.
-///
-/// # Errors
-/// The text can't be divided into tokens.
+/// Fails if the text can't be divided into tokens.
 pub(crate) fn tokenize(sql: &str) -> Result<(Dialect, Vec<Token>), TokenizerError> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize()?;
     if !tokens.iter().any(is_json_operator) {
@@ -36,9 +34,7 @@ pub(crate) fn tokenize(sql: &str) -> Result<(Dialect, Vec<Token>), TokenizerErro
 }
 
 /// Parses the statements of a text.
-///
-/// # Errors
-/// The text is no SQL.
+/// Fails if the text is no SQL.
 pub(crate) fn parse_statements(sql: &str, dialect: Dialect) -> Result<VecDeque<Statement>> {
     match dialect {
         Dialect::PostgreSQL => parse_sql(sql, &PostgreSqlDialect {}, MAX_DEPTH),
@@ -47,9 +43,7 @@ pub(crate) fn parse_statements(sql: &str, dialect: Dialect) -> Result<VecDeque<S
 }
 
 /// Parses a text with one statement.
-///
-/// # Errors
-/// The text is no SQL, or has another number of statements.
+/// Fails if the text is no SQL, or has another number of statements.
 pub(crate) fn parse_statement(sql: &str, dialect: Dialect) -> Result<Statement> {
     let mut statements = parse_statements(sql, dialect)?;
     match (statements.pop_front(), statements.is_empty()) {

@@ -129,7 +129,6 @@ impl DistributionCounters {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the counters.
     pub(crate) fn stats(&self) -> DistributionStats {
         DistributionStats {
             queries: self.queries.load(Ordering::Relaxed),

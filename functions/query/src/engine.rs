@@ -377,9 +377,7 @@ impl QueryEngine {
     }
 
     /// Resolves a database name with the cached catalog, which may be a few seconds old.
-    ///
-    /// # Errors
-    /// The catalog can't be read.
+    /// Fails if the catalog can't be read.
     pub(crate) async fn known_database(
         &self,
         name: &str,
@@ -519,9 +517,7 @@ impl QueryEngine {
 
     /// Executes work that reads the store but is no query over a snapshot. It holds a query permit and is bounded by
     /// the query timeout.
-    ///
-    /// # Errors
-    /// `Busy`, `Timeout`, or the error of the work itself.
+    /// Fails with `Busy`, `Timeout`, or the error of the work itself.
     pub(crate) async fn run_with_permit<T, E: From<QueryError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,

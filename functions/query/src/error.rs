@@ -17,11 +17,11 @@ use crate::{CopyError, QueryErrorKind};
 
 /// The reason why a query failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum QueryError {
     /// There is no database of this name.
     #[error("query error: database not found: {0}")]
     DatabaseNotFound(String),
-    /// The statement can't be planned.
     #[error("{}", without_rule(.0))]
     Planning(#[source] DataFusionError),
     /// The statement is valid, but executing it failed.
@@ -33,7 +33,6 @@ pub enum QueryError {
     /// The rows can't be encoded in the requested format.
     #[error("query error: {0}")]
     Format(#[from] FormatError),
-    /// The catalog could not be read.
     #[error("query error: {0}")]
     Catalog(#[from] CatalogError),
     /// The state of the database could not be read.
@@ -45,7 +44,6 @@ pub enum QueryError {
     /// The request may not change databases, tables or materialized views.
     #[error("ALTER, and CREATE and DROP MATERIALIZED VIEW, require a POST request")]
     ReadOnlyDefinition,
-    /// A `DELETE` with an as-of time.
     #[error("DELETE can't have an as-of time")]
     DeleteAsOf,
     /// The engine has no deleter, or no writer of rows.
@@ -60,16 +58,11 @@ pub enum QueryError {
     /// The query took too long.
     #[error("query error: timed out after {} s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// The answer has more rows than the server allows.
     #[error(
         "query error: the answer has more than {limit} rows, the limit of this server; select fewer rows or \
          add LIMIT"
     )]
-    TooManyRows {
-        /// The maximum number of rows.
-        limit: u64,
-    },
-    /// Too many queries are running.
+    TooManyRows { limit: u64 },
     #[error("query error: too many queries are waiting")]
     Busy,
     /// `KILL QUERY` ended it. The text is that of InfluxDB 1.
@@ -78,10 +71,8 @@ pub enum QueryError {
     /// The memory of the process was exhausted while it ran.
     #[error("query error: the memory of the server is exhausted, and this query was ended")]
     OutOfMemory,
-    /// The process is shutting down.
     #[error("query error: the server is shutting down")]
     Stopped,
-    /// The query threads can't be started.
     #[error("can't start the query threads: {0}")]
     ThreadStart(#[source] std::io::Error),
 }

@@ -30,7 +30,6 @@ const ROLLUPS_HEADER: &str = "x-neap-rollups";
 /// `columns`: a table without rows (`pretty`) has its columns. By default it is that of InfluxDB 3, which has none.
 pub const EMPTY_TABLE_HEADER: &str = "x-neap-empty-table";
 
-/// The format of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerFormat {
     pub(crate) format: Format,

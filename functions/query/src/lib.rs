@@ -13,6 +13,10 @@
 //! a [`RowDeleter`](neap_row_delete::RowDeleter) commits in the order of writes. A `COPY` statement writes the rows of a
 //! query as a file into the bucket. The only state is caches of immutable data, each with a limit in bytes.
 
+#[cfg(test)]
+#[macro_use]
+mod testing;
+
 mod alter;
 mod answer_cache;
 mod answer_encoding;

@@ -15,26 +15,17 @@ pub struct Parameters(pub BTreeMap<String, ScalarValue>);
 
 /// The reason why a record batch does not give values to placeholders.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum ParameterError {
     /// The batch does not have exactly one row.
     #[error("parameters must have one row, not {0}")]
     Rows(usize),
     /// The number of columns differs from the number of placeholders.
     #[error("the statement has {placeholders} placeholders, but {columns} values are given")]
-    Count {
-        /// The number of placeholders.
-        placeholders: usize,
-        /// The number of columns.
-        columns: usize,
-    },
+    Count { placeholders: usize, columns: usize },
     /// A value has a type that no placeholder can have.
     #[error("parameter {name}: {reason}")]
-    Type {
-        /// The name of the column.
-        name: String,
-        /// The cause.
-        reason: String,
-    },
+    Type { name: String, reason: String },
 }
 
 impl Parameters {

@@ -326,7 +326,6 @@ fn scalar(value: &LiftedValue) -> ScalarValue {
     }
 }
 
-/// Returns a statement with placeholders, and the placeholders.
 fn with_placeholders(lifted: LiftedSelect) -> (Statement, Vec<ScalarValue>) {
     let placeholders: Vec<LiftedValue> = lifted
         .values

@@ -19,9 +19,8 @@ const TOKEN_BYTES: usize = 2 << 10;
 const FREE_TOKENS: usize = 1_000;
 
 /// Reserves the memory for planning a statement, until the reservation is dropped.
-///
-/// # Errors
-/// `Planning`: the statement is too large. `Execution` with `ResourcesExhausted`: the memory of queries is used up.
+/// Fails with `Planning`: the statement is too large. `Execution` with `ResourcesExhausted`: the memory of queries is
+/// used up.
 pub(crate) fn reserve_planning(
     pool: &Arc<dyn MemoryPool>,
     language: StatementLanguage,

@@ -23,7 +23,6 @@ pub struct QueryStats {
     pub time: Duration,
 }
 
-/// The outcome of a query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum QueryOutcome {
     Success,

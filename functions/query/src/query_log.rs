@@ -35,13 +35,11 @@ const SEVERAL_DATABASES: &str = "(a query of several databases)";
 /// The maximum memory for the texts of all logged queries, in bytes.
 const MAX_LOG_BYTES: usize = 4 << 20;
 
-/// The phase of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum QueryPhase {
     /// It waits for a permit or is being planned.
     Received,
-    /// It is planned.
     Planned,
     /// It executes.
     Permit,
@@ -89,7 +87,6 @@ pub(crate) struct QueryInfo {
     pub(crate) id: Uuid,
     /// The number of the query since the process started, which `KILL QUERY` takes.
     pub(crate) number: u64,
-    /// The databases that it reads.
     pub(crate) databases: Vec<DatabaseId>,
     pub(crate) language: StatementLanguage,
     /// The text, possibly truncated.
@@ -154,7 +151,6 @@ pub(crate) struct LoggedQuery {
 #[derive(Debug)]
 pub(crate) struct ListedQuery {
     pub(crate) number: u64,
-    /// The databases that it reads.
     pub(crate) databases: Vec<DatabaseId>,
     /// The text, possibly truncated.
     pub(crate) text: String,
@@ -212,7 +208,6 @@ struct RecentQueries {
     queries: VecDeque<Arc<LoggedQuery>>,
     /// The total length of the texts, in bytes.
     bytes: usize,
-    /// The number of the last query.
     last_number: u64,
 }
 

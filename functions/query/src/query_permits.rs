@@ -22,7 +22,6 @@ struct QueryPermitsInner {
     count: Mutex<PermitCount>,
 }
 
-/// The number of permits.
 #[derive(Clone, Copy, Debug)]
 struct PermitCount {
     /// The number of queries that may run.

@@ -401,7 +401,6 @@ fn reads_expiring_source(context: &QueryContext, plan: &LogicalPlan) -> bool {
     catalog.has_retention() && reads_source(catalog, plan).unwrap_or(true)
 }
 
-/// The plan of a query.
 #[derive(Clone, Copy)]
 enum QueryPlan<'a> {
     Logical(&'a LogicalPlan),

@@ -90,7 +90,6 @@ impl StatementLanguage {
     }
 }
 
-/// The databases that a query reads.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryDatabases {
     /// The database of tables that the statement names without a database. In a query of several databases, the first.
@@ -120,8 +119,10 @@ impl From<DatabaseId> for QueryDatabases {
 /// Plans a statement over the tables of its databases.
 #[async_trait]
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
-    /// The language of the statement.
-    fn language(&self) -> StatementLanguage;
+    /// The language of the statement: SQL, unless a planner says otherwise.
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
+    }
 
     /// Whether the plan depends on the time of the request in other ways than by calls of functions.
     fn depends_on_now(&self) -> bool {

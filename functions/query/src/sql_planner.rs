@@ -9,7 +9,7 @@ use neap_tables::QueryContext;
 use crate::{
     QueryRequest,
     plan_cache::PlanCache,
-    request::{Planner, StatementLanguage},
+    request::Planner,
     statement::{self, PlannedStatement},
 };
 
@@ -19,10 +19,6 @@ pub(crate) struct SqlPlanner;
 
 #[async_trait]
 impl Planner for SqlPlanner {
-    fn language(&self) -> StatementLanguage {
-        StatementLanguage::Sql
-    }
-
     async fn plan(
         &self,
         context: &QueryContext,
@@ -45,10 +41,6 @@ pub(crate) struct CachedSqlPlanner(pub(crate) Arc<PlanCache>);
 
 #[async_trait]
 impl Planner for CachedSqlPlanner {
-    fn language(&self) -> StatementLanguage {
-        StatementLanguage::Sql
-    }
-
     async fn plan(
         &self,
         context: &QueryContext,

@@ -82,7 +82,6 @@ pub(crate) fn check_length(tokens: &[Token]) -> Result<()> {
 /// A planned statement and its session.
 #[derive(Debug)]
 pub(crate) enum PlannedStatement {
-    /// A query plan.
     Query(SessionState, LogicalPlan),
     /// A query plan that was optimized. Materialized views don't answer it.
     Optimized(SessionState, LogicalPlan),
@@ -90,7 +89,6 @@ pub(crate) enum PlannedStatement {
     Rows(RecordBatch),
     /// A result as a text.
     Text(TextPieces),
-    /// A delete.
     Delete(SessionState, DmlStatement),
     /// A query whose rows become a file.
     Copy(SessionState, LogicalPlan, CopyTarget),

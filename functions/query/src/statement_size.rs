@@ -43,9 +43,7 @@ const SHORT_BYTES: usize = 2_000;
 
 /// Returns the number of expressions that planning a statement adds to those in its text. Text that is no SQL has none: its
 /// parser gives the reason.
-///
-/// # Errors
-/// The statement is too large, or DataFusion would ignore a part of it.
+/// Fails if the statement is too large, or DataFusion would ignore a part of it.
 pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     if sql.len() <= SHORT_BYTES
         && !MEASURED_WORDS.iter().any(|word| contains_ignoring_case(sql, word))
@@ -57,9 +55,7 @@ pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
 }
 
 /// Returns the same number for a statement that is planned in this dialect.
-///
-/// # Errors
-/// Same as [`added_expressions`].
+/// Errors: same as [`added_expressions`].
 pub(crate) fn added_in_dialect(sql: &str, dialect: Dialect) -> Result<u64> {
     let parsed = parse_statements(sql, dialect);
     let mut meter = SizeMeter::default();
@@ -389,10 +385,7 @@ mod tests {
             "SELECT * FROM (SELECT * FROM $) a CROSS JOIN \"$\" b",
         ] {
             let refusal = refusal(&chain(30, body)).expect(body);
-            assert!(
-                refusal.contains("tables, counting those of WITH"),
-                "{refusal}"
-            );
+            assert_contains!(refusal, "tables, counting those of WITH");
             assert_eq!(self::refusal(&chain(6, body)), None, "{body}");
         }
     }
@@ -441,10 +434,7 @@ mod tests {
         ] {
             let sql = format!("SELECT count(*) FROM t GROUP BY {grouping}");
             let refusal = refusal(&sql).unwrap();
-            assert!(
-                refusal.contains(&format!("{sets} grouping sets")),
-                "{refusal}"
-            );
+            assert_contains!(refusal, &format!("{sets} grouping sets"));
         }
         let sql = format!("SELECT count(*) FROM t GROUP BY ROLLUP ({columns})");
         assert!(added_expressions(&sql).unwrap() >= 500);
@@ -456,10 +446,7 @@ mod tests {
         let references = vec!["SELECT a FROM wide"; 60].join(" UNION ALL ");
         let refusal =
             refusal(&format!("WITH wide AS (SELECT {wide} FROM t) {references}")).unwrap();
-        assert!(
-            refusal.contains("expressions to those of the statement"),
-            "{refusal}"
-        );
+        assert_contains!(refusal, "expressions to those of the statement");
         let list = vec!["1"; 100_000].join(", ");
         assert_eq!(
             added_expressions(&format!("SELECT * FROM t WHERE v IN ({list})")).unwrap(),

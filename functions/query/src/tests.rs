@@ -382,10 +382,7 @@ async fn the_schema_is_shown_as_influxdb_shows_it() {
          time,Timestamp(ns),NO\n"
     );
     let tables = one.sql("SHOW TABLES").await;
-    assert!(
-        tables.contains("public,iox,weather,BASE TABLE\n"),
-        "{tables}"
-    );
+    assert_contains!(tables, "public,iox,weather,BASE TABLE\n");
     assert_eq!(
         one.get("/api/v3/configure/database?format=csv").await.1,
         "iox::database\n_internal\ndb\n"

@@ -103,10 +103,7 @@ mod tests {
             "COPY m FROM '/tmp/x.csv'",
         ] {
             let refusal = refusal(sql).unwrap();
-            assert!(
-                refusal.contains("POST /api/v3/write_lp?db=DATABASE or `neap write"),
-                "{refusal}"
-            );
+            assert_contains!(refusal, "POST /api/v3/write_lp?db=DATABASE or `neap write");
         }
     }
 

@@ -31,9 +31,7 @@ impl CatalogLocks {
     }
 
     /// Acquires the lock for the catalog of a database.
-    ///
-    /// # Errors
-    /// Returns `Contended` if the lock is not acquired in time.
+    /// Fails with `Contended` if the lock is not acquired in time.
     pub(crate) async fn take(
         &self,
         database: DatabaseId,

@@ -12,11 +12,10 @@ use crate::WriteFailure;
 
 /// The reason why rows are not deleted.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum DeleteFailure {
-    /// The database does not exist.
     #[error("database not found: {0}")]
     NoDatabase(String),
-    /// The table does not exist.
     #[error("table not found: {0}")]
     NoTable(String),
     /// The table was dropped after the delete was planned.
@@ -28,27 +27,16 @@ pub enum DeleteFailure {
     /// The condition is too large.
     #[error(transparent)]
     TooComplex(#[from] ConditionLimitError),
-    /// The predicate excludes the table that the request names.
     #[error("the predicate excludes table '{0}'")]
     OtherTable(String),
     /// The condition refers to a field.
     #[error(
         "column '{column}' of table '{table}' is a field: rows are deleted by time and tags only"
     )]
-    Field {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-    },
+    Field { table: String, column: String },
     /// The condition refers to a tag that the table does not have.
     #[error("table '{table}' has no tag '{tag}'")]
-    NoTag {
-        /// The table.
-        table: String,
-        /// The tag.
-        tag: String,
-    },
+    NoTag { table: String, tag: String },
     /// The condition refers to a tag that no table has.
     #[error("no table has a tag '{0}'")]
     NoTagAnywhere(String),

@@ -144,9 +144,7 @@ impl WarningLimit {
 }
 
 /// Checks the rows of a write. Returns those that replace each other, if they are too many.
-///
-/// # Errors
-/// The rows would create a table.
+/// Fails if the rows would create a table.
 pub(crate) fn check(
     check: DuplicateCheck,
     parsed: &ParsedBody,

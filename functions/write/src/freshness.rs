@@ -47,9 +47,7 @@ pub(crate) fn max_age(rules: &ProtocolRules) -> Duration {
 
 /// Returns the catalogs and the manifest head, each revalidated at most `max_age` ago. Younger copies cost no
 /// request; the others are revalidated concurrently.
-///
-/// # Errors
-/// `Missing` if the manifest or the catalog of the database is lost, or an error of a read.
+/// Fails with `Missing` if the manifest or the catalog of the database is lost, or an error of a read.
 pub(crate) async fn revalidate(
     catalogs: &Catalog,
     marks: &LowWaterMarks,

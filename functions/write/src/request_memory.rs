@@ -44,16 +44,13 @@ impl RequestMemory {
         }
     }
 
-    /// Returns the number of reserved bytes.
     pub(crate) fn reserved_bytes(&self) -> usize {
         let free = self.units.available_permits();
         (self.all_units as usize).saturating_sub(free) * UNIT_BYTES
     }
 
     /// Reserves `bytes`, or the whole budget if `bytes` exceeds it.
-    ///
-    /// # Errors
-    /// Returns `Busy` if the bytes do not become free in time.
+    /// Fails with `Busy` if the bytes do not become free in time.
     pub(crate) async fn reserve(
         &self,
         bytes: usize,
@@ -63,9 +60,7 @@ impl RequestMemory {
 
     /// Reserves more for a request that turns out to need `bytes` in total. The sum with `held` never exceeds the whole
     /// budget.
-    ///
-    /// # Errors
-    /// Returns `Busy` if the bytes do not become free in time.
+    /// Fails with `Busy` if the bytes do not become free in time.
     pub(crate) async fn reserve_up_to(
         &self,
         bytes: usize,

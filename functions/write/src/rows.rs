@@ -51,9 +51,7 @@ impl EncodedTables {
     }
 
     /// Returns the rows with the ids of their tables.
-    ///
-    /// # Errors
-    /// Returns `Contended` if a table is not in the catalog.
+    /// Fails with `Contended` if a table is not in the catalog.
     pub(crate) fn in_tables(
         self,
         catalog: &DatabaseCatalog,

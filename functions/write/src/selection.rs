@@ -34,9 +34,7 @@ pub struct NamedDelete {
 }
 
 /// Returns the deletes for the tables that can have matching rows.
-///
-/// # Errors
-/// Returns an error if the requested table is missing, or if the condition does not fit a table that it applies to.
+/// Fails if the requested table is missing, or if the condition does not fit a table that it applies to.
 pub(crate) fn resolve_selection(
     catalog: &DatabaseCatalog,
     selection: &RowSelection,
@@ -77,9 +75,7 @@ pub(crate) fn resolve_selection(
 }
 
 /// Returns the deletes unchanged if they fit their tables. Their conditions have the stored names of tags.
-///
-/// # Errors
-/// Returns an error if a table was dropped, or if a condition does not fit its table.
+/// Fails if a table was dropped, or if a condition does not fit its table.
 pub(crate) fn check_deletes(
     catalog: &DatabaseCatalog,
     deletes: &[RowDelete],
@@ -96,9 +92,7 @@ pub(crate) fn check_deletes(
 }
 
 /// Returns the deletes of tables by name, without deletes that cannot remove any rows.
-///
-/// # Errors
-/// A condition is too large.
+/// Fails if a condition is too large.
 pub(crate) fn resolve_named(
     catalog: &DatabaseCatalog,
     deletes: &[NamedDelete],

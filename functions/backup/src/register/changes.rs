@@ -14,10 +14,8 @@ use crate::BackupError;
 
 impl BackupRegister {
     /// Adds a backup in progress, with a lease for `holder`.
-    ///
-    /// # Errors
-    /// `Invalid` for a name or an unfit parent, `Conflict` if the name is taken or too many backups are in progress,
-    /// `NotFound` without such a parent, and `Limit`.
+    /// Fails with `Invalid` for a name or an unfit parent, `Conflict` if the name is taken or too many backups are in
+    /// progress, `NotFound` without such a parent, and `Limit`.
     pub(crate) fn begin_backup(
         &mut self,
         id: Ulid,
@@ -99,9 +97,7 @@ impl BackupRegister {
     }
 
     /// Returns a backup in progress after the renewal of its lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the backup has ended or is gone, or another process has the lease.
+    /// Fails with `Cancelled`, or `LeaseLost` if the backup has ended or is gone, or another process has the lease.
     pub(crate) fn renewed_backup(
         &mut self,
         id: Ulid,
@@ -115,9 +111,7 @@ impl BackupRegister {
 
     /// Marks a backup as completed, and removes the one that it replaces. With an error about damaged objects, the backup
     /// is incomplete and replaces none.
-    ///
-    /// # Errors
-    /// As for [`renewed_backup`](Self::renewed_backup).
+    /// Errors: as for [`renewed_backup`](Self::renewed_backup).
     pub(crate) fn complete_backup(
         &mut self,
         id: Ulid,
@@ -138,9 +132,7 @@ impl BackupRegister {
     }
 
     /// Adds a completed backup to the register of a place, which has the backups of one cluster.
-    ///
-    /// # Errors
-    /// `Conflict` if the place has backups of another cluster.
+    /// Fails with `Conflict` if the place has backups of another cluster.
     pub(crate) fn add_at_place(
         &mut self,
         backup: Backup,
@@ -196,9 +188,7 @@ impl BackupRegister {
     }
 
     /// Cancels the backup in progress with this name.
-    ///
-    /// # Errors
-    /// `NotFound` if there is none.
+    /// Fails with `NotFound` if there is none.
     pub(crate) fn cancel_backup(&mut self, name: &str, now: StoreTime) -> Result<(), BackupError> {
         self.end_abandoned(now);
         let found = self.backups.iter_mut().find(|one| one.name == name && one.job.is_running());
@@ -211,9 +201,7 @@ impl BackupRegister {
     }
 
     /// Removes the newest backup with this name; with `children`, also all that continue it. Returns the named one.
-    ///
-    /// # Errors
-    /// `NotFound`, and `Conflict` if it is in progress, has children, or is being restored.
+    /// Fails with `NotFound`, and `Conflict` if it is in progress, has children, or is being restored.
     pub(crate) fn remove_backup(
         &mut self,
         name: &str,
@@ -276,9 +264,7 @@ impl BackupRegister {
     }
 
     /// Adds a restore in progress.
-    ///
-    /// # Errors
-    /// `Conflict` if another restore is in progress.
+    /// Fails with `Conflict` if another restore is in progress.
     pub(crate) fn begin_restore(&mut self, restore: Restore) -> Result<(), BackupError> {
         self.end_abandoned(restore.job.created);
         let mut running = self.restores.iter();
@@ -293,9 +279,7 @@ impl BackupRegister {
     }
 
     /// Returns a restore in progress after the renewal of its lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the restore has ended or is gone, or another process has the lease.
+    /// Fails with `Cancelled`, or `LeaseLost` if the restore has ended or is gone, or another process has the lease.
     pub(crate) fn renewed_restore(
         &mut self,
         id: Ulid,
@@ -316,9 +300,7 @@ impl BackupRegister {
     }
 
     /// Cancels a restore in progress.
-    ///
-    /// # Errors
-    /// `NotFound` if it does not exist or has ended.
+    /// Fails with `NotFound` if it does not exist or has ended.
     pub(crate) fn cancel_restore(&mut self, id: Ulid, now: StoreTime) -> Result<(), BackupError> {
         self.end_abandoned(now);
         let found = self.restores.iter_mut().find(|one| one.id == id && one.job.is_running());

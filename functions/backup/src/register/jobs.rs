@@ -91,10 +91,6 @@ pub struct Job {
     pub takeovers: u32,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -149,9 +145,7 @@ impl Job {
     }
 
     /// Renews the lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the job has ended, or another process has the lease.
+    /// Fails with `Cancelled`, or `LeaseLost` if the job has ended, or another process has the lease.
     pub(crate) fn renew(&mut self, lease: Lease) -> Result<(), BackupError> {
         match self.state {
             JobState::Cancelled => return Err(BackupError::Cancelled),
@@ -171,9 +165,8 @@ impl Job {
     }
 
     /// Gives an orphaned job to another process. Returns whether it was orphaned.
-    ///
-    /// # Errors
-    /// The job has to fail, because it is abandoned, or too many processes have taken it over without progress.
+    /// Fails if the job has to fail, because it is abandoned, or too many processes have taken it over without
+    /// progress.
     pub(super) fn take_over(&mut self, lease: Lease) -> Result<bool, BackupError> {
         let now = lease.renewed;
         if !self.is_orphaned(now) {

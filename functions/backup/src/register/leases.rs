@@ -9,7 +9,6 @@ use super::{
 use crate::BackupError;
 
 impl BackupRegister {
-    /// Returns all jobs.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
         let backups = self.backups.iter().map(|one| (JobId::Backup(one.id), &one.job));
         let restores = self.restores.iter();
@@ -31,9 +30,7 @@ impl BackupRegister {
     }
 
     /// Returns a job after the renewal of its lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the job has ended or is gone, or another process has the lease.
+    /// Fails with `Cancelled`, or `LeaseLost` if the job has ended or is gone, or another process has the lease.
     pub(crate) fn renewed_job(&mut self, id: JobId, lease: Lease) -> Result<&mut Job, BackupError> {
         let job = self.job_mut(id).ok_or_else(lost_lease)?;
         job.renew(lease)?;

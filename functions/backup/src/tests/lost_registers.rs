@@ -30,7 +30,6 @@ fn assert_missing(error: &BackupError) {
     assert!(error.to_string().starts_with(&text), "{error}");
 }
 
-/// Returns the keys of the findings.
 fn keys(findings: &[BackupFinding]) -> Vec<&str> {
     findings.iter().map(|finding| finding.key.as_str()).collect()
 }

@@ -367,7 +367,6 @@ impl TestCluster {
         history.insert(database.to_owned(), changes.collect());
     }
 
-    /// Refreshes the views of all databases.
     pub(crate) async fn refresh_views(&self) -> neap_query::AllViewsReport {
         let limit = Duration::from_secs(3_600);
         self.engine.refresh_all_views(limit).await.unwrap()
@@ -411,7 +410,6 @@ impl TestCluster {
         text
     }
 
-    /// Queries the points of a database.
     pub(crate) async fn points(&self, database: &str) -> Points {
         let sql = "SELECT host, CAST(time AS BIGINT) AS t, v FROM m";
         let rows = self.sql(database, sql).await;

@@ -23,7 +23,6 @@ pub(crate) const TAGS: [(&str, u64); 10] = [
     ("service_environment", 3),
 ];
 
-/// The fields.
 pub(crate) const FIELDS: [&str; 10] = [
     "usage_user",
     "usage_system",
@@ -37,7 +36,6 @@ pub(crate) const FIELDS: [&str; 10] = [
     "usage_guest_nice",
 ];
 
-/// Kind of field values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldValues {
     /// Integers, as TSBS sends them.
@@ -49,7 +47,6 @@ pub(crate) enum FieldValues {
 }
 
 impl FieldValues {
-    /// Returns the column type of the fields.
     pub(crate) fn column_type(self) -> ColumnType {
         match self {
             Self::Integers => ColumnType::Integer,

@@ -100,9 +100,7 @@ impl CacheBackfill {
     }
 
     /// Returns whether a database ever had a cache. If not, there is nothing to fill.
-    ///
-    /// # Errors
-    /// The catalog cannot be read.
+    /// Fails if the catalog cannot be read.
     pub(crate) async fn has_had_caches(&self, database: DatabaseId) -> Result<bool, CompactError> {
         let catalog = self.catalog.database(database, self.catalog.max_age()).await?;
         Ok(has_had_caches(&catalog.value))
@@ -110,9 +108,7 @@ impl CacheBackfill {
 
     /// Fills the caches of a database that have no object, and removes the entries of dropped caches. In a database
     /// that never had a cache, it requests only the catalog.
-    ///
-    /// # Errors
-    /// The manifest or the catalog cannot be read.
+    /// Fails if the manifest or the catalog cannot be read.
     pub(crate) async fn run(
         &self,
         database: DatabaseId,

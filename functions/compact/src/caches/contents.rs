@@ -7,9 +7,7 @@ use neap_row_delete::Condition;
 pub(crate) const MAX_CONTENT_BYTES: usize = 192 << 20;
 
 /// Applies deletes and expiry to a layer, merges later rows, and drops rows before `from`.
-///
-/// # Errors
-/// `Incomplete` if the cache must be rebuilt from the sections; `TooLarge` if it is not worth keeping.
+/// Fails with `Incomplete` if the cache must be rebuilt from the sections; `TooLarge` if it is not worth keeping.
 pub(crate) fn advanced(
     base: &CacheLayer,
     shape: &CacheShape,

@@ -23,13 +23,11 @@ const INLINE_BYTES: u64 = 1 << 20;
 /// Reason why an object could not be read, built or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The object cannot be decoded, or its rows do not fit.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The object does not exist.
     #[error("the object is missing")]
     Missing,
     /// The bytes are not those that were written.
@@ -38,13 +36,10 @@ pub(crate) enum ObjectError {
     /// The object would exceed the maximum length.
     #[error("the object would have {0} bytes")]
     TooLong(usize),
-    /// The store has refused the object.
     #[error("the object could not be stored")]
     NotStored,
-    /// The flush has no time left for the object.
     #[error("the flush had no time left for this cache")]
     OutOfTime,
-    /// The process is ending.
     #[error("the task was cancelled because the process is shutting down")]
     Stopped,
 }
@@ -140,7 +135,6 @@ impl CacheObjects {
         Ok(entry)
     }
 
-    /// Returns the bucket of the objects.
     pub(crate) fn bucket(&self) -> &Bucket {
         &self.bucket
     }
@@ -164,7 +158,6 @@ pub(crate) enum FetchedCacheObject {
     Cached(CacheLayer),
     /// The bytes of the object.
     Object {
-        /// Its key.
         key: String,
         /// The whole object.
         bytes: Bytes,

@@ -19,7 +19,6 @@ use crate::listing::ListingPages;
 /// than the time in which a commit may reference it.
 const GRACE: Duration = Duration::from_secs(2 * OBJECT_NAME_AGE.as_secs());
 
-/// A cache object in a listing.
 struct ListedCacheObject {
     cache: CacheId,
     object: Ulid,

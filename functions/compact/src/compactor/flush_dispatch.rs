@@ -19,7 +19,6 @@ pub(super) const INVOCATION_SHARE: Duration = Duration::from_secs(30);
 /// Maximum number of databases in an order: fewer than an invocation can process, so that several invocations start.
 pub(super) const MAX_DATABASES: usize = 100;
 
-/// A tail that is due.
 #[derive(Debug)]
 pub(super) struct DueTail {
     pub(super) database: DatabaseId,

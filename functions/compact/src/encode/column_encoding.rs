@@ -54,7 +54,6 @@ impl TrialSize {
     }
 }
 
-/// Encoding of the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ColumnEncoding {
     /// Dictionary indices, until the dictionary grows too large.
@@ -150,9 +149,7 @@ impl ColumnStorage {
     /// Returns how the values of a column need the fewest bytes, judged by a sample: in which of the first
     /// `max_candidates` encodings for its type, and whether compressed. A sample that is too small gives the first one,
     /// compressed. `texts` is the size of the different texts of the whole column in bytes, if it is known.
-    ///
-    /// # Errors
-    /// The values are not of the type of the field.
+    /// Fails if the values are not of the type of the field.
     pub(super) fn choose(
         field: &FieldRef,
         sample: &ArrayRef,

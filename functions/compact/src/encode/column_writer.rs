@@ -71,10 +71,8 @@ impl ColumnwiseWriter {
     }
 
     /// Adds the next column. A field without a value is left out; a tag is not, because it defines the order of the rows.
-    ///
-    /// # Errors
-    /// `Points` if the column of times has another type; `Parquet` if the column has another number of rows, or can't be
-    /// encoded.
+    /// Fails with `Points` if the column of times has another type; `Parquet` if the column has another number of rows,
+    /// or can't be encoded.
     pub(crate) fn add(&mut self, field: &FieldRef, column: &ArrayRef) -> Result<(), EncodeError> {
         if column.len() != self.rows {
             let (name, rows) = (field.name(), column.len());
@@ -120,9 +118,7 @@ impl ColumnwiseWriter {
     }
 
     /// Completes the section.
-    ///
-    /// # Errors
-    /// `Points` if there was no column of times; `Parquet` if the file would be too large.
+    /// Fails with `Points` if there was no column of times; `Parquet` if the file would be too large.
     pub(crate) fn finish(self) -> Result<EncodedSection, EncodeError> {
         let schema = Arc::new(Schema::new(self.fields));
         if schema.index_of(TIME_COLUMN).is_err() {

@@ -15,7 +15,6 @@ use crate::{CompactError, listing::ListingPages};
 /// The publications of a database that have ended.
 #[derive(Debug, Default)]
 pub(crate) struct EndedPublications {
-    /// The tables and numbers of the publications.
     pub(crate) publications: BTreeSet<(TableId, u64)>,
     /// The keys of their objects. The version hints come first, so that readers don't find metadata without files.
     pub(crate) keys: Vec<String>,

@@ -91,9 +91,7 @@ pub struct PublishSettings {
 
 impl PublishSettings {
     /// Returns the published tables of a database.
-    ///
-    /// # Errors
-    /// The root catalog can't be read.
+    /// Fails if the root catalog can't be read.
     pub(crate) async fn tables_of(
         &self,
         catalogs: &Catalog,

@@ -42,7 +42,6 @@ pub(crate) struct IcebergPublisher {
 /// The result of publishing the tables of a database.
 #[derive(Debug, Default)]
 pub(crate) struct PublishOutcome {
-    /// The published tables.
     pub(crate) tables: Vec<PublishedTable>,
     /// Reasons why tables were not published.
     pub(crate) failures: Vec<String>,
@@ -73,9 +72,7 @@ struct DatabaseState {
 
 impl IcebergPublisher {
     /// Publishes the tables of a database whose settled sections or columns have changed since they were published.
-    ///
-    /// # Errors
-    /// The store failed, or the manifest or the catalog cannot be read.
+    /// Fails if the store failed, or the manifest or the catalog cannot be read.
     pub(crate) async fn publish(
         &self,
         database: DatabaseId,

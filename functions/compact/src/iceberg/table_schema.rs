@@ -75,7 +75,6 @@ fn iceberg_type(column_type: ColumnType, time: PublishedTimeType) -> Option<&'st
 }
 
 impl TableSchema {
-    /// Returns the schema of a table.
     pub(super) fn new(table: &Table, time: PublishedTimeType) -> Self {
         let fields = table.columns().iter().map(|column| SchemaField {
             id: field_id(column, time),
@@ -132,7 +131,6 @@ impl TableSchema {
         }
     }
 
-    /// Returns the schema as JSON.
     pub(super) fn json(&self) -> Value {
         let fields = self.fields.iter().filter_map(|field| {
             Some(json!({

@@ -39,9 +39,7 @@ impl VersionHint {
     }
 
     /// Sets the hint to a publication, unless it already names this one or a later one. So it never goes back.
-    ///
-    /// # Errors
-    /// The store failed, or other processes have changed the hint each time.
+    /// Fails if the store failed, or other processes have changed the hint each time.
     pub(super) async fn raise(
         self,
         bucket: &Bucket,

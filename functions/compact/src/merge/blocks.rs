@@ -58,7 +58,6 @@ impl BlockMerge {
         self.inputs.get_mut(at)
     }
 
-    /// Returns the next block.
     pub(super) fn next(&mut self) -> Result<RowBlock, MergeError> {
         let mut needs = Vec::new();
         for (at, input) in self.inputs.iter_mut().enumerate() {

@@ -12,11 +12,10 @@ use crate::EncodeError;
 
 /// Reason why a merge failed. A failed merge damages nothing: uncommitted changes are not visible.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum MergeError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The manifest could not be read or changed.
@@ -28,17 +27,11 @@ pub enum MergeError {
     /// The object of a section is missing.
     #[error("'{0}' is missing from the bucket")]
     Missing(String),
-    /// The rows of a section are not sorted.
     #[error("the rows of '{0}' are not sorted")]
     NotSorted(String),
     /// A section has a column that its table does not have, or has with another type.
     #[error("column '{column}' of '{section}' is not one of the table")]
-    Column {
-        /// The section.
-        section: String,
-        /// The column.
-        column: String,
-    },
+    Column { section: String, column: String },
     /// Rows do not match the schema of their table.
     #[error(transparent)]
     Points(#[from] PointsError),
@@ -48,7 +41,6 @@ pub enum MergeError {
     /// Rows could not be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The process is ending.
     #[error("the task was cancelled because the process is shutting down")]
     Stopped,
 }

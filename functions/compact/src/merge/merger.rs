@@ -57,6 +57,7 @@ impl Default for JobLimits {
 
 /// Reason why a merge did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum MergeSkipped {
     /// A concurrent commit has replaced an input, or added a section within the bounds.
     #[error("another process has changed the sections")]
@@ -64,22 +65,16 @@ pub enum MergeSkipped {
     /// The catalog does not have the table: it was removed, or the bucket is being restored.
     #[error("the catalog does not have the table")]
     NoTable,
-    /// The store's responses have no date.
     #[error("the store's responses have no Date header")]
     NoDate,
-    /// The time limit expired.
     #[error("the merge exceeded its time limit")]
     OutOfTime,
-    /// The merge needs more memory than its limit.
     #[error("the merge needs more than {} MiB of memory", .0 >> 20)]
     OutOfMemory(u64),
-    /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
-    /// The merge took so long that its bundle may count as an orphan.
     #[error("the merge took too long: its bundle may count as an orphan")]
     TooSlow,
-    /// The commit lost every race.
     #[error("the commit lost too many races with other commits")]
     RacesLost,
     /// It is unknown whether the merge is in the manifest. If it is not, the next plan includes it again.
@@ -124,7 +119,6 @@ pub struct Merger {
 /// A requested merge and its claim, which ends with the commit.
 pub(crate) type MergeRequest<'a> = (&'a MergeJobRef, Option<Ulid>);
 
-/// Result of a merge.
 pub(crate) type MergeResult = Result<MergeOutcome, MergeError>;
 
 /// The state from which merges of one database start.
@@ -184,10 +178,8 @@ impl Merger {
     /// Runs several merges of a database, puts their outputs in one bundle, and commits them together. The outputs are
     /// in memory at the same time. `known` is a manifest that was read before: it is transferred and decoded again only
     /// if it has changed. It becomes the newest manifest known.
-    ///
-    /// # Errors
-    /// The manifest or the catalog cannot be read, or the manifest cannot be changed. Errors of single merges are in
-    /// their results.
+    /// Fails if the manifest or the catalog cannot be read, or the manifest cannot be changed. Errors of single merges
+    /// are in their results.
     pub(crate) async fn run_all(
         &self,
         database: DatabaseId,

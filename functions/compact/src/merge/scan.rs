@@ -36,7 +36,6 @@ pub(crate) struct SectionScan<'a> {
     pub(crate) limits: &'a JobLimits,
 }
 
-/// Outcome of a scan.
 pub(crate) enum ScanOutcome<S> {
     /// The sink has all rows.
     Completed(S),
@@ -48,9 +47,7 @@ pub(crate) enum ScanOutcome<S> {
 
 impl SectionScan<'_> {
     /// Reads all rows into `sink`, deduplicated.
-    ///
-    /// # Errors
-    /// Errors of the store; damaged or missing sections, by name.
+    /// Errors: those of the store; damaged or missing sections, by name.
     pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanOutcome<S>, MergeError> {
         let mut used = 0;
         let world = self.bucket.world();

@@ -117,9 +117,7 @@ impl<S: RowSink> MergeStream<S> {
     /// Creates a merge of sections of a table, given oldest first, each with its row filter. `sink` creates the
     /// destination from the tags, the schema and the total number of rows. `bytes_in` is the length of all inputs in
     /// bytes.
-    ///
-    /// # Errors
-    /// `Column` if the table does not have a column of an input; `Format` if an input cannot be read.
+    /// Fails with `Column` if the table does not have a column of an input; `Format` if an input cannot be read.
     pub(super) fn new(
         table: &Table,
         inputs: Vec<(SectionSource, InputRowFilter)>,

@@ -51,7 +51,6 @@ async fn text(stage: &CompactTestBed, key: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Returns the current metadata of a table.
 async fn metadata(stage: &CompactTestBed, table: u32) -> Option<Value> {
     let id = stage.id("db").await;
     let key = |object| Key::Published(id, TableId::new(table), object).to_string();

@@ -76,7 +76,6 @@ impl CodeCache {
         }))
     }
 
-    /// Returns code that is in the cache.
     pub(super) fn get(&self, hash: CodeHash, name: &str) -> Option<PluginOnDisk> {
         let mut laid = self.0.laid();
         laid.uses += 1;
@@ -91,9 +90,7 @@ impl CodeCache {
     }
 
     /// Writes code into the cache, atomically.
-    ///
-    /// # Errors
-    /// `Io`.
+    /// Fails with `Io`.
     pub(super) async fn lay_down(
         &self,
         hash: CodeHash,

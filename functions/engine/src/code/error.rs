@@ -6,11 +6,11 @@ use neap_http::{ApiError, Kind};
 
 /// An error of loading or storing the code of a plugin, with the message of InfluxDB 3 Core where it has one.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum PluginCodeError {
     /// The server has no plugin folder, and the plugin is not an uploaded one.
     #[error("Node not configured with plugin directory")]
     NoPluginFolder,
-    /// The server allows only plugins of its plugin folder.
     #[error(
         "Plugin installation has been disabled: this server runs only plugins of its plugin directory (--plugin-dir-only)"
     )]
@@ -29,10 +29,8 @@ pub enum PluginCodeError {
     /// A file or folder can't be read or written.
     #[error("reading plugin file: {0}")]
     Io(String),
-    /// The repository answered with an error status.
     #[error("error fetching plugin from repository: {status} {url}")]
     Refused {
-        /// The status of the response.
         status: String,
         /// The requested URL, without credentials.
         url: String,
@@ -43,16 +41,13 @@ pub enum PluginCodeError {
     /// The files are not a valid plugin.
     #[error("invalid plugin: {0}")]
     Invalid(String),
-    /// No trigger has this name.
     #[error("Plugin not found: {0}")]
     NoTrigger(String),
-    /// Triggers of several databases have this name.
     #[error("several databases have a trigger named '{0}': specify the database")]
     Ambiguous(String),
     /// The code that a trigger names is not in the bucket.
     #[error("the code of the plugin is not in the object store: {0}")]
     Missing(String),
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An object is damaged, or too new for this release.

@@ -122,9 +122,7 @@ impl PluginSource {
     }
 
     /// Rejects a folder that can't be imported.
-    ///
-    /// # Errors
-    /// `NoInit`.
+    /// Fails with `NoInit`.
     pub(super) fn require_plugin(&self, name: &str) -> Result<(), PluginCodeError> {
         if self.is_package && !self.files.contains_key(INIT) {
             return Err(PluginCodeError::NoInit(name.to_owned()));
@@ -154,9 +152,7 @@ impl PluginSource {
     }
 
     /// Returns the manifest of the plugin at `path` below these files, or of these files themselves.
-    ///
-    /// # Errors
-    /// `Invalid`: the manifest can't be parsed.
+    /// Fails with `Invalid`: the manifest can't be parsed.
     pub(super) fn manifest_of(
         &self,
         path: Option<&str>,
@@ -171,9 +167,7 @@ impl PluginSource {
     }
 
     /// Returns the code that runs: a file, a package, or the only Python file of another folder with a manifest.
-    ///
-    /// # Errors
-    /// `NoInit`; `Invalid` if the manifest can't be parsed.
+    /// Fails with `NoInit`; `Invalid` if the manifest can't be parsed.
     pub(super) fn entry_point(self, name: &str) -> Result<Self, PluginCodeError> {
         if self.require_plugin(name).is_err()
             && let Some(manifest) = self.manifest_of(None)?

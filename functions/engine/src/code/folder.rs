@@ -24,7 +24,6 @@ const PYCACHE: &str = "__pycache__";
 /// Maximum number of files and folders read in a package.
 const MAX_ENTRIES: usize = 2_000;
 
-/// The plugin folder.
 #[derive(Clone, Debug)]
 pub(super) struct PluginFolder(Arc<PathBuf>);
 
@@ -38,9 +37,7 @@ impl PluginFolder {
     }
 
     /// Returns a plugin of this folder. Its version changes when one of its files is modified, added or removed.
-    ///
-    /// # Errors
-    /// `PathTraversal`, `NotFound`, `NoInit`, `Io`.
+    /// Fails with `PathTraversal`, `NotFound`, `NoInit`, `Io`.
     pub(super) async fn plugin(&self, path: &PluginPath) -> Result<PluginOnDisk, PluginCodeError> {
         let (folder, path) = (Arc::clone(&self.0), path.clone());
         blocking(move || {
@@ -59,9 +56,7 @@ impl PluginFolder {
     }
 
     /// Reads the manifest of a plugin of this folder. A file at the top of this folder has none.
-    ///
-    /// # Errors
-    /// `PathTraversal`, `NotFound`, `Io`, and `Invalid` if the manifest can't be parsed.
+    /// Fails with `PathTraversal`, `NotFound`, `Io`, and `Invalid` if the manifest can't be parsed.
     pub(super) async fn manifest(
         &self,
         path: &PluginPath,
@@ -79,9 +74,7 @@ impl PluginFolder {
     }
 
     /// Reads the files of a plugin of this folder.
-    ///
-    /// # Errors
-    /// Those of [`read`].
+    /// Errors: those of [`read`].
     pub(super) async fn files(&self, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
         let (folder, path) = (Arc::clone(&self.0), path.clone());
         blocking(move || read(&folder, &path)).await
@@ -107,9 +100,7 @@ impl FileFingerprint {
 }
 
 /// Reads the plugin at a path below a folder: a file, or the Python files of a package.
-///
-/// # Errors
-/// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` if the plugin is too large.
+/// Fails with `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` if the plugin is too large.
 pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
     let entry = entry_point(existing_below(folder, path)?)?;
     if !fs::metadata(&entry).map_err(failed)?.is_dir() {
@@ -121,9 +112,7 @@ pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginSource, Plu
 }
 
 /// Reads the folder of a plugin at a path below a folder, with all files that belong to the plugin.
-///
-/// # Errors
-/// As [`read`]; `Invalid` if the folder has no manifest, or a file is no text.
+/// Errors: as [`read`]; `Invalid` if the folder has no manifest, or a file is no text.
 pub(super) fn read_whole(
     folder: &Path,
     path: &PluginPath,
@@ -140,9 +129,7 @@ pub(super) fn read_whole(
 }
 
 /// Lists the plugins of a checkout by path: its folders with a manifest, and those of its folders.
-///
-/// # Errors
-/// `Io`.
+/// Fails with `Io`.
 pub(super) fn list_plugins(
     checkout: &Path,
 ) -> Result<Vec<(String, PluginManifest)>, PluginCodeError> {

@@ -51,9 +51,7 @@ type FetchedPlugin = (PluginManifest, PluginSource);
 
 impl PluginCodeStore {
     /// Lists the plugins of a repository; `None` is that of the settings.
-    ///
-    /// # Errors
-    /// `FolderOnly`, and the errors of the repository.
+    /// Fails with `FolderOnly`, and the errors of the repository.
     pub(crate) async fn available(
         &self,
         place: Option<PluginRepository>,
@@ -64,10 +62,9 @@ impl PluginCodeStore {
 
     /// Installs a plugin of a repository, and the plugins that it needs, all of them after all were fetched. Triggers whose
     /// code was pinned keep it.
-    ///
-    /// # Errors
-    /// `FolderOnly`, `PathTraversal`, the errors of the repository; `Invalid` if the plugins don't fit together, or a
-    /// folder of a user has the name of one; the errors of writing files, of putting code and of a catalog commit.
+    /// Fails with `FolderOnly`, `PathTraversal`, the errors of the repository; `Invalid` if the plugins don't fit
+    /// together, or a folder of a user has the name of one; the errors of writing files, of putting code and of a
+    /// catalog commit.
     pub(crate) async fn install(
         &self,
         plugin: &str,

@@ -16,9 +16,8 @@ use super::{
 
 /// Writes the files of a plugin into a folder of its name below `root`. Code that the plugin no longer has is removed. Other
 /// files of the folder stay as they are, because they may be configurations of users.
-///
-/// # Errors
-/// `Io`; `Invalid` if the folder exists and was not installed; `PathTraversal` if a link leads out of `root`.
+/// Fails with `Io`; `Invalid` if the folder exists and was not installed; `PathTraversal` if a link leads out of
+/// `root`.
 pub(super) fn write(root: &Path, name: &str, files: &PluginSource) -> Result<(), PluginCodeError> {
     let folder = root.join(name);
     let is_replaceable = match fs::symlink_metadata(&folder) {

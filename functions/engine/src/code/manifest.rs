@@ -117,7 +117,6 @@ pub(crate) struct PluginDependencies {
     pub(crate) plugins: Vec<PluginDependency>,
 }
 
-/// The manifest of a plugin.
 #[derive(Clone, Debug)]
 pub(crate) struct PluginManifest {
     pub(crate) plugin: PluginDescription,
@@ -136,9 +135,7 @@ struct ManifestFile {
 
 impl PluginManifest {
     /// Parses a manifest.
-    ///
-    /// # Errors
-    /// `Invalid` with the number of the line, if a line is wrong.
+    /// Fails with `Invalid` with the number of the line, if a line is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, PluginCodeError> {
         let invalid = |reason: String| PluginCodeError::Invalid(format!("{MANIFEST}{reason}"));
         let file: ManifestFile = toml::from_str(text).map_err(|error| {

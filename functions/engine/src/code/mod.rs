@@ -86,7 +86,6 @@ impl Default for PluginCodeSettings {
 /// The code of a plugin, resolved from the name that a user gave.
 #[derive(Clone, Debug)]
 pub(crate) enum ResolvedPlugin {
-    /// A plugin in the plugin folder.
     InFolder(PluginOnDisk),
     /// Code from the catalog or the repository, which is pinned for the trigger.
     Files(Arc<PluginSource>),
@@ -168,9 +167,7 @@ impl PluginCodeStore {
     }
 
     /// Returns the manifest of a plugin by the plugin's name; `None` if it has none.
-    ///
-    /// # Errors
-    /// There is no such plugin, or its manifest can't be read.
+    /// Fails if there is no such plugin, or its manifest can't be read.
     pub(crate) async fn manifest(
         &self,
         plugin: &str,

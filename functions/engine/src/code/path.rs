@@ -12,9 +12,8 @@ pub(super) struct PluginPath(String);
 
 impl PluginPath {
     /// Parses a path from a user. Trailing slashes and `.` components are ignored.
-    ///
-    /// # Errors
-    /// `PathTraversal` for an absolute path, a path with `..`, or an empty path; `Invalid` for a path that is too long.
+    /// Fails with `PathTraversal` for an absolute path, a path with `..`, or an empty path; `Invalid` for a path that
+    /// is too long.
     pub(super) fn parse(text: &str) -> Result<Self, PluginCodeError> {
         let traversal = || PluginCodeError::PathTraversal(text.to_owned());
         if text.len() > MAX_PLUGIN_PATH_BYTES {
@@ -65,9 +64,7 @@ impl PluginPath {
 
 /// Returns an existing file or folder below another folder, and checks that it stays below after symbolic links are
 /// resolved.
-///
-/// # Errors
-/// `PathTraversal` if a link leaves the folder, `NotFound`, `Io`.
+/// Fails with `PathTraversal` if a link leaves the folder, `NotFound`, `Io`.
 pub(super) fn existing_below(folder: &Path, path: &PluginPath) -> Result<PathBuf, PluginCodeError> {
     let target = path.below(folder);
     let failed = |error: std::io::Error| PluginCodeError::Io(error.to_string());

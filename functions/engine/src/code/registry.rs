@@ -28,7 +28,6 @@ pub(super) const MAX_INDEX_BYTES: u64 = 8 << 20;
 /// Maximum bytes of an archive, compressed or not: the files of a plugin with their headers.
 pub(super) const MAX_ARCHIVE_BYTES: u64 = 2 * MAX_PLUGIN_BYTES;
 
-/// The index of a registry.
 #[derive(Debug, Deserialize)]
 pub(super) struct RegistryIndex {
     index_schema_version: String,
@@ -51,9 +50,7 @@ pub(super) struct RegistryEntry {
 
 impl RegistryIndex {
     /// Parses an index.
-    ///
-    /// # Errors
-    /// The reason why the text is no index.
+    /// Errors: the reason why the text is no index.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let index: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let schema = &index.index_schema_version;
@@ -102,9 +99,7 @@ impl RegistryIndex {
 
 impl RegistryEntry {
     /// Verifies the hash of an archive, and returns its files.
-    ///
-    /// # Errors
-    /// `Invalid`: the archive has another hash, or is not that of this version of the plugin.
+    /// Fails with `Invalid`: the archive has another hash, or is not that of this version of the plugin.
     pub(super) fn unpack(&self, archive: &[u8]) -> Result<PluginSource, PluginCodeError> {
         let (name, version) = (&self.plugin.name, &self.plugin.version);
         let hash = format!("sha256:{}", hex::encode(Sha256::digest(archive)));

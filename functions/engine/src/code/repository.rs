@@ -113,9 +113,8 @@ impl RepositoryClient {
     }
 
     /// Fetches the current code of a plugin.
-    ///
-    /// # Errors
-    /// There is no such plugin, the repository answers with an error or not in time, or the plugin is too large.
+    /// Fails if there is no such plugin, the repository answers with an error or not in time, or the plugin is too
+    /// large.
     pub(super) async fn fetch(&self, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
         match &self.place {
             PluginRepository::Folder(checkout) => {
@@ -132,9 +131,7 @@ impl RepositoryClient {
     }
 
     /// Fetches the current manifest of a plugin. A file at the top of the repository has none.
-    ///
-    /// # Errors
-    /// Those of [`fetch`](Self::fetch); the manifest can't be parsed.
+    /// Errors: those of [`fetch`](Self::fetch); the manifest can't be parsed.
     pub(super) async fn manifest(
         &self,
         path: &PluginPath,
@@ -161,9 +158,8 @@ impl RepositoryClient {
     }
 
     /// Fetches all files of a plugin that is a folder.
-    ///
-    /// # Errors
-    /// Those of [`fetch`](Self::fetch); the plugin has no manifest, or its archive has another hash than the index names.
+    /// Errors: those of [`fetch`](Self::fetch); the plugin has no manifest, or its archive has another hash than the
+    /// index names.
     pub(super) async fn fetch_whole(
         &self,
         path: &PluginPath,
@@ -182,9 +178,7 @@ impl RepositoryClient {
     }
 
     /// Fetches all files of a plugin that the plugin at `path` needs: in a checkout, from the folder beside it.
-    ///
-    /// # Errors
-    /// Those of [`fetch_whole`](Self::fetch_whole).
+    /// Errors: those of [`fetch_whole`](Self::fetch_whole).
     pub(super) async fn fetch_dependency(
         &self,
         path: &PluginPath,
@@ -209,9 +203,7 @@ impl RepositoryClient {
     }
 
     /// Lists the plugins of the repository.
-    ///
-    /// # Errors
-    /// The repository answers with an error or not in time, or has no valid index.
+    /// Fails if the repository answers with an error or not in time, or has no valid index.
     pub(super) async fn available(&self) -> Result<Vec<AvailablePlugin>, PluginCodeError> {
         match &self.place {
             PluginRepository::Folder(checkout) => {

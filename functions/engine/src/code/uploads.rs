@@ -186,7 +186,6 @@ impl PluginCodeStore {
         Ok((database, updated))
     }
 
-    /// Reads the current code of a trigger.
     async fn current(&self, trigger: &Trigger) -> Result<PluginSource, PluginCodeError> {
         match trigger.code {
             Some(hash) => object::read(self.catalog.bucket(), hash).await,

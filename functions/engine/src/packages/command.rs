@@ -44,9 +44,7 @@ impl InstallerCommand {
     }
 
     /// Runs the program to its end, and returns the end of its output.
-    ///
-    /// # Errors
-    /// The program can't be started, or fails. The error holds the end of its output.
+    /// Fails if the program can't be started, or fails. The error holds the end of its output.
     pub(super) async fn run(mut self) -> Result<String, String> {
         let program = self.0.as_std().get_program().to_string_lossy().into_owned();
         let started = self.0.spawn();

@@ -106,40 +106,32 @@ impl Default for PackageSettings {
 
 /// An error of installing packages, with the message of InfluxDB 3 Core where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum PackageError {
     /// The server does not install packages.
     #[error(
         "Package installation has been disabled. Contact your administrator for more information."
     )]
     Disabled,
-    /// No location for a virtual environment is configured.
     #[error("the server has neither a plugin directory nor a location for a virtual environment")]
     NoEnvironment,
-    /// The package manager is not installed.
     #[error("Package manager not available: {0}")]
     NoManager(String),
-    /// The name of a package is invalid.
     #[error("invalid package: {0}")]
     Invalid(String),
-    /// The virtual environment could not be created.
     #[error("Virtual environment error: {0}")]
     Environment(String),
-    /// Packages that a plugin needs are not installed.
     #[error(
         "'{plugin}' needs Python packages that are not installed: {}. Install them with: neap install package {}",
         listed(.packages),
         shell_words(.packages)
     )]
     Missing {
-        /// The plugin.
         plugin: String,
-        /// The packages.
         packages: Vec<PackageRequirement>,
     },
-    /// The interpreter can't say which packages are installed.
     #[error("the installed Python packages can't be listed: {0}")]
     Unlisted(String),
-    /// The installer failed.
     #[error("installation failed: {0}")]
     Failed(String),
     /// The installer exceeded the timeout and was stopped.

@@ -61,7 +61,6 @@ struct ReadParams {
     db: Option<String>,
 }
 
-/// The code of a plugin.
 #[derive(Debug, Serialize)]
 struct PluginCodeAnswer {
     /// Whether the plugin is a folder.

@@ -51,7 +51,6 @@ impl Engine {
         ticks.collect()
     }
 
-    /// Claims a tick.
     pub(super) async fn claim(&self, key: TriggerRef, tick: StoreTime) -> TickClaim {
         let world = self.bucket.world();
         let claim = world

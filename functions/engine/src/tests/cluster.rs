@@ -43,7 +43,6 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// 14 November 2023, 22:13:20.
 const EPOCH_MICROS: i64 = 1_700_000_000_000_000;
 
-/// A started run of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StartedRun {
     pub(super) engine: usize,
@@ -249,7 +248,6 @@ impl SegmentObserver for EngineObserver {
     }
 }
 
-/// Options of a process.
 pub(super) struct TestProcessOptions {
     pub(super) sole_writer: bool,
     pub(super) faults: StoreFaults,
@@ -362,7 +360,6 @@ impl TestProcess {
     }
 }
 
-/// Returns a trigger on all tables.
 pub(super) fn on_writes(name: &str) -> NewTrigger {
     NewTrigger::new(name, "plugin.py", TriggerSpecification::AllTablesWalWrite)
 }
@@ -506,6 +503,18 @@ impl TestCluster {
         self.clock.sleep(duration).await;
     }
 
+    /// Lets each run of a plugin succeed after a time, from now on.
+    pub(super) fn let_runs_last(&self, duration: Duration) {
+        let clock = Arc::clone(&self.clock);
+        self.played.play(move |_| {
+            let sleep = clock.sleep(duration);
+            async move {
+                sleep.await;
+                Ok(finished())
+            }
+        });
+    }
+
     /// Returns the requests to the store while a future runs.
     pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> OperationCounts {
         let before = self.store.counts();
@@ -530,7 +539,6 @@ impl TestCluster {
         }
     }
 
-    /// Returns the segments in the store.
     pub(super) async fn segments(&self) -> Vec<(DatabaseId, SegmentName)> {
         let keys = self.keys(Key::TAIL_PREFIX).await;
         let segments = keys.into_iter().map(|key| match key.parse().unwrap() {

@@ -205,14 +205,7 @@ async fn runs_overlap_only_if_the_trigger_allows_it() {
     };
     process.create("db", on_writes("serial")).await;
     process.create("db", parallel).await;
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = neap_bucket::Clock::sleep(&*clock, SECOND);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(SECOND);
     for time in 0..20 {
         process.write("db", &format!("a v=1 {time}")).await.unwrap();
     }
@@ -276,14 +269,7 @@ async fn triggers_wait_for_each_other_when_their_rows_take_up_too_much_memory() 
     for name in ["t", "u", "v"] {
         process.create("db", on_writes(name)).await;
     }
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = neap_bucket::Clock::sleep(&*clock, SECOND);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(SECOND);
     process.write("db", "a v=1 1").await.unwrap();
     stage.sleep(SECOND / 2).await;
     assert_eq!(stage.played.take().len(), 1);

@@ -1,7 +1,5 @@
 //! Tests of the engine in a function that is started by events.
 
-use std::sync::Arc;
-
 use neap_bucket::{Clock, KeyClass, Operation, SegmentName};
 use neap_catalog::{ErrorBehavior, NewTrigger};
 use neap_schema::DatabaseId;
@@ -134,14 +132,7 @@ async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     writer.write("db", "a v=1 2").await.unwrap();
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = clock.sleep(SECOND);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(SECOND);
     let segments = stage.segments().await;
     let both = futures::join!(
         handle(&function, &segments[..1]),

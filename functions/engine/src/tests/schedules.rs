@@ -1,11 +1,11 @@
 //! Tests of triggers on schedules.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use neap_bucket::{Clock, StoreFaults, StoreTime};
 use neap_catalog::{NewTrigger, TriggerSpecification};
 
-use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
+use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, on_writes};
 
 fn every(name: &str, duration: Duration) -> NewTrigger {
     NewTrigger {
@@ -108,14 +108,7 @@ async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
             },
         )
         .await;
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = clock.sleep(25 * SECOND);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(25 * SECOND);
     stage.sleep(61 * SECOND).await;
     assert_eq!(stage.played.ticks("serial"), [10_000, 40_000]);
     assert_eq!(stage.played.ticks("parallel").len(), 6);
@@ -168,14 +161,7 @@ async fn an_event_without_time_says_that_it_is_unfinished() {
     let function = stage.other(1).await;
     function.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(MINUTE).await;
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = clock.sleep(4 * SECOND);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(4 * SECOND);
     let report = function.engine.handle_schedule(wall(&stage), 10 * SECOND).await;
     assert!(report.unfinished);
     assert_eq!(report.done, 2);

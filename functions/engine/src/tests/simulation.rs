@@ -235,7 +235,6 @@ impl Simulation {
     }
 }
 
-/// The parameters of a simulation.
 #[derive(Clone, Copy)]
 struct SimulationOptions {
     seed: u64,

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use neap_bucket::{Clock, CodeHash};
 use neap_catalog::NewTrigger;
 
-use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
+use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, on_writes};
 
 #[tokio::test(start_paused = true)]
 async fn runs_of_one_trigger_do_not_overlap_across_engines_and_all_segments_run() {
@@ -16,14 +16,7 @@ async fn runs_of_one_trigger_do_not_overlap_across_engines_and_all_segments_run(
     second.start();
     first.create("db", on_writes("t")).await;
     stage.sleep(30 * SECOND).await;
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = clock.sleep(SECOND);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(SECOND);
     for time in 0..10 {
         let process = [&first, &second][time % 2];
         process.write("db", &format!("a v=1 {time}")).await.unwrap();
@@ -47,14 +40,7 @@ async fn another_engine_takes_over_when_the_lease_of_a_dead_one_expires() {
     let first = stage.other(1).await;
     first.start();
     first.create("db", on_writes("t")).await;
-    let clock = Arc::clone(&stage.clock);
-    stage.played.play(move |_| {
-        let sleep = clock.sleep(HOUR);
-        async move {
-            sleep.await;
-            Ok(finished())
-        }
-    });
+    stage.let_runs_last(HOUR);
     first.write("db", "a v=1 1").await.unwrap();
     stage.sleep(10 * SECOND).await;
     let second = stage.other(2).await;

@@ -42,7 +42,6 @@ impl CacheNamespace {
     }
 }
 
-/// A cached value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CachedValue {
     /// A pickled value.

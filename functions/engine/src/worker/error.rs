@@ -4,15 +4,10 @@ use std::time::Duration;
 
 /// An error of a run, with a message for the plugin's author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum RunError {
-    /// The interpreter does not start.
     #[error("the Python interpreter '{python}' can't be started: {reason}")]
-    NoPython {
-        /// The interpreter.
-        python: String,
-        /// The reason.
-        reason: String,
-    },
+    NoPython { python: String, reason: String },
     /// The plugin raised an exception, lacks its function, or can't be loaded.
     #[error("{text}")]
     Plugin {
@@ -21,21 +16,16 @@ pub enum RunError {
         /// The traceback of the exception.
         traceback: Option<String>,
     },
-    /// The plugin exceeded the wall time limit and was killed.
     #[error("the plugin ran for longer than the wall time limit of {} and was stopped", humantime::format_duration(*.0))]
     WallTime(Duration),
-    /// The plugin exceeded the CPU time limit and was killed.
     #[error("the plugin used more than the CPU time limit of {} and was stopped", humantime::format_duration(*.0))]
     CpuTime(Duration),
-    /// The plugin exceeded the memory limit.
     #[error("the plugin reached the memory limit of {bytes} bytes: {text}")]
     Memory {
-        /// The limit.
         bytes: u64,
         /// How the limit was detected.
         text: String,
     },
-    /// The plugin exceeded the limit on log, queued lines and response, and was killed.
     #[error(
         "the plugin's log, lines and response exceeded the output limit of {0} bytes, and it was stopped"
     )]
@@ -43,13 +33,11 @@ pub enum RunError {
     /// The plugin started too many processes and was killed with them.
     #[error("the plugin had more processes than the limit of {0} and was stopped")]
     Processes(usize),
-    /// The plugin's process ended during the run.
     #[error("the plugin's process ended during the run: {0}")]
     Exited(String),
     /// The plugin's process sent an invalid frame and was killed.
     #[error("the plugin's process violated the protocol: {0}")]
     Protocol(String),
-    /// Too many runs of this trigger are waiting.
     #[error("{0} runs of this trigger are waiting already")]
     Busy(usize),
     /// All processes are busy, or none starts in time. The plugin did not start.

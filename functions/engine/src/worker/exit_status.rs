@@ -4,7 +4,6 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use rustix::process::Signal;
 
-/// Describes an exit status.
 pub(super) fn describe(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         return match status.code() {

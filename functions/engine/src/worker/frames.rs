@@ -51,7 +51,6 @@ pub(super) struct Frame {
     pub(super) payload: Bytes,
 }
 
-/// An error of reading a frame.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     /// The peer closed the connection.

@@ -20,7 +20,6 @@ const BACKOFF: Duration = Duration::from_millis(100);
 /// Maximum backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// An idle process.
 #[derive(Debug)]
 pub(super) struct IdleProcess {
     pub(super) process: Process,

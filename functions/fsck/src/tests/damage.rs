@@ -9,7 +9,6 @@ use ulid::Ulid;
 use super::*;
 use crate::FindingKind;
 
-/// Returns the kinds of the errors.
 fn errors(report: &FsckReport) -> Vec<FindingKind> {
     let errors = report.findings.iter();
     errors

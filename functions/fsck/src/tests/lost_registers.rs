@@ -132,7 +132,6 @@ impl FsckFixture {
     }
 }
 
-/// Returns the finding that an object is missing.
 fn missing<'a>(report: &'a FsckReport, key: &Key) -> Option<&'a Finding> {
     let text = key.to_string();
     let mut findings = report.findings.iter();

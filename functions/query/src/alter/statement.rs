@@ -19,19 +19,16 @@ pub(crate) enum AlterStatement {
     Database {
         /// The name, or an alias.
         name: String,
-        /// The change.
         change: DatabaseChange,
     },
     /// `ALTER TABLE name ...`
     Table {
         /// The name, or an alias.
         name: String,
-        /// The change.
         change: TableChange,
     },
 }
 
-/// A change of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DatabaseChange {
     /// `RENAME TO name`
@@ -40,7 +37,6 @@ pub(crate) enum DatabaseChange {
     DropAlias(String),
 }
 
-/// A change of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TableChange {
     /// `RENAME TO name`
@@ -49,9 +45,7 @@ pub(crate) enum TableChange {
     DropAlias(String),
     /// `ADD COLUMN [IF NOT EXISTS] name type`
     AddColumn {
-        /// The name.
         name: String,
-        /// The type.
         column_type: ColumnType,
         /// Whether an existing column of the type is no error.
         if_not_exists: bool,
@@ -60,19 +54,16 @@ pub(crate) enum TableChange {
     RenameColumn {
         /// The name, or an alias.
         name: String,
-        /// The new name.
         new_name: String,
     },
     /// `ALTER COLUMN name [SET DATA] TYPE type`
     ChangeType {
         /// The name, or an alias.
         name: String,
-        /// The new type.
         column_type: ColumnType,
     },
     /// `DROP COLUMN [IF EXISTS] name`
     DropColumn {
-        /// The name.
         name: String,
         /// Whether a missing column is no error.
         if_exists: bool,

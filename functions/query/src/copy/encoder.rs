@@ -20,9 +20,7 @@ const ROW_GROUP_BYTES: usize = 32 << 20;
 /// The totals of an encoded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileTotals {
-    /// The number of rows.
     pub(crate) rows: u64,
-    /// The number of bytes.
     pub(crate) bytes: u64,
     /// The SHA-256 of the file as hexadecimal digits.
     pub(crate) sha256: String,
@@ -46,9 +44,7 @@ enum FileFormatWriter {
 
 impl FileEncoder {
     /// Creates an encoder of rows with these columns.
-    ///
-    /// # Errors
-    /// The format does not support a type.
+    /// Fails if the format does not support a type.
     pub(crate) fn new(format: CopyFormat, schema: SchemaRef) -> Result<Self, FormatError> {
         let text = |format, schema| {
             let encoder = Encoder::new(format, schema, FormatLimits::default());
@@ -79,9 +75,7 @@ impl FileEncoder {
     }
 
     /// Adds rows, and returns the part of the file that can be written now, which may be empty.
-    ///
-    /// # Errors
-    /// A value can't be encoded.
+    /// Fails if a value can't be encoded.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, FormatError> {
         let mut out = Vec::new();
         match &mut self.writer {
@@ -101,9 +95,7 @@ impl FileEncoder {
     }
 
     /// Returns the end of the file, and the totals.
-    ///
-    /// # Errors
-    /// A page could not be compressed.
+    /// Fails if a page could not be compressed.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, FileTotals), FormatError> {
         let mut out = Vec::new();
         match &mut self.writer {

@@ -6,30 +6,23 @@ use crate::QueryErrorKind;
 
 /// The reason why a `COPY` statement wrote no file.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CopyError {
     /// The request may not write files.
     #[error("COPY requires a POST request to /api/v3/query_sql")]
     ReadOnly,
-    /// The server has no store for exports.
     #[error("this server does not write exports")]
     NoStore,
-    /// A file of this name exists.
     #[error(
         "the export '{location}' exists: choose another name, or add OPTIONS ('overwrite' 'true')"
     )]
-    Exists {
-        /// The key of the file.
-        location: String,
-    },
-    /// The store can't have a file of this name.
+    Exists { location: String },
     #[error("COPY TO: the export '{location}' can't be stored: {reason}")]
     Name {
-        /// The key of the file.
         location: String,
         /// What is in the way.
         reason: String,
     },
-    /// The file could not be stored.
     #[error("query error: the export could not be stored: {0}")]
     Store(#[from] StoreError),
 }

@@ -38,9 +38,7 @@ pub(crate) fn copied_schema() -> Schema {
 impl QueryEngine {
     /// Writes rows into the file of a `COPY` statement, and returns the answer to the statement. If it fails or is
     /// dropped, nothing remains of the file.
-    ///
-    /// # Errors
-    /// The query fails, the file exists, a value can't be encoded, or the store does not answer.
+    /// Fails if the query fails, the file exists, a value can't be encoded, or the store does not answer.
     pub(crate) async fn write_export(
         &self,
         database: DatabaseId,

@@ -26,9 +26,7 @@ pub(crate) fn is_copy(tokens: &[Token]) -> bool {
 }
 
 /// Plans the query of a `COPY` statement.
-///
-/// # Errors
-/// The statement or its query is invalid.
+/// Fails if the statement or its query is invalid.
 pub(crate) async fn plan_copy(
     context: &QueryContext,
     state: &SessionState,

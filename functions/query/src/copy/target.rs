@@ -50,7 +50,6 @@ impl CopyFormat {
 pub(crate) struct CopyTarget {
     /// The name below the exports of the database.
     pub(crate) name: ExportName,
-    /// The format.
     pub(crate) format: CopyFormat,
     /// Whether it may replace a file.
     pub(crate) mode: UploadMode,
@@ -58,9 +57,7 @@ pub(crate) struct CopyTarget {
 
 impl CopyTarget {
     /// Returns the target of a statement.
-    ///
-    /// # Errors
-    /// The name can't be used, the format is unknown, or an option does not exist.
+    /// Fails if the name can't be used, the format is unknown, or an option does not exist.
     pub(crate) fn from_statement(statement: &CopyToStatement) -> Result<Self> {
         let name: ExportName = match statement.target.parse() {
             Ok(name) => name,

@@ -122,10 +122,7 @@ async fn a_file_is_replaced_only_on_request() {
     let other = "COPY (SELECT 1 AS one) TO 'weather.csv'";
     let (status, text) = refusal(&one, other).await;
     assert_eq!(status, 400, "{text}");
-    assert!(
-        text.contains("the export 'exports/1/weather.csv' exists"),
-        "{text}"
-    );
+    assert_contains!(text, "the export 'exports/1/weather.csv' exists");
     assert_eq!(stored(&one, "weather.csv").await, first);
     copy(&one, &format!("{other} OPTIONS ('overwrite' 'true')")).await;
     assert_eq!(stored(&one, "weather.csv").await.unwrap(), "one\n1\n");

@@ -137,9 +137,7 @@ pub(super) struct TableWindows {
 
 impl QueryEngine {
     /// Returns the windows of a table.
-    ///
-    /// # Errors
-    /// The state of the database can't be read, or a query fails.
+    /// Fails if the state of the database can't be read, or a query fails.
     pub(super) async fn windows(
         &self,
         database: DatabaseId,

@@ -12,9 +12,7 @@ use super::error::{bucket_refusal, refusal};
 use crate::{QueryEngine, QueryError};
 
 /// Returns the results of a query, each with the database that it reads.
-///
-/// # Errors
-/// A bucket does not exist, or the caller may not read it.
+/// Fails if a bucket does not exist, or the caller may not read it.
 pub(super) async fn resolve(
     engine: &QueryEngine,
     caller: &Caller,
@@ -37,7 +35,6 @@ pub(super) async fn resolve(
     Ok(resolved)
 }
 
-/// Returns the database of a bucket.
 async fn find(engine: &QueryEngine, caller: &Caller, bucket: &str) -> Result<DatabaseId, ApiError> {
     let name = database_name(engine, bucket).await.map_err(refusal)?;
     let database = engine.resolve_for_read(caller, &name).await;
@@ -70,9 +67,7 @@ async fn database_name<'a>(
 }
 
 /// Returns the buckets that a caller may know of, sorted by name.
-///
-/// # Errors
-/// The catalog can't be read.
+/// Fails if the catalog can't be read.
 pub(super) async fn list(engine: &QueryEngine, caller: &Caller) -> Result<BucketList, ApiError> {
     let listed = engine.run_with_permit(async {
         let catalogs = engine.catalog();

@@ -27,7 +27,6 @@ use crate::{
 /// The content type of annotated CSV.
 const CSV_TYPE: &str = "text/csv; charset=utf-8";
 
-/// The route of queries.
 pub(crate) fn routes() -> Router<Arc<QueryEngine>> {
     Router::new().route("/api/v2/query", post(query))
 }

@@ -10,7 +10,6 @@ use serde::Deserialize;
 /// The content type of a body that is the text of a query.
 const FLUX_TYPE: &str = "application/vnd.flux";
 
-/// A query.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct QueryBody {
     #[serde(default)]

@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use arrow::array::{ArrayRef, StringArray};
 use neap_catalog::{
-    AUTOGEN, CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView,
-    RootCatalog, ViewLanguage, ViewTargetDatabase, ViewWindows,
+    AUTOGEN, CatalogError, DatabaseAction, MaterializedView, NewView, RootCatalog, ViewLanguage,
+    ViewTargetDatabase, ViewWindows,
 };
 use neap_formats::series::SeriesLayout;
 use neap_influxql::{
@@ -122,21 +122,6 @@ impl InfluxqlSession {
             // As in InfluxDB 1, a missing one is no error.
             Ok(_) | Err(CatalogError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Resolves the name of a database that a statement changes.
-    async fn changed_database(&self, name: &str) -> Result<DatabaseId, InfluxqlError> {
-        if name == INTERNAL_DATABASE {
-            let text = format!("{INTERNAL_DATABASE} can't be changed");
-            return Err(InfluxqlError::Invalid(text));
-        }
-        match self.find(name).await? {
-            Some(database) => Ok(database),
-            None => {
-                self.caller.require(DatabaseAction::Read, None)?;
-                Err(QueryError::DatabaseNotFound(name.to_owned()).into())
-            }
         }
     }
 

@@ -11,7 +11,6 @@ use crate::{QueryError, QueryErrorKind};
 /// The reason why an InfluxQL statement failed. Messages are those of InfluxDB 3 where it has one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InfluxqlError {
-    /// The text is not InfluxQL.
     #[error("error in InfluxQL statement: {0}")]
     Parse(#[from] ParseError),
     /// A placeholder has no value, or one that InfluxQL has no constant for.
@@ -26,7 +25,6 @@ pub(crate) enum InfluxqlError {
     /// The statement names two databases.
     #[error(transparent)]
     ConflictingDatabases(#[from] MultipleDatabasesError),
-    /// The statement and the request name different databases.
     #[error(
         "provided a database in both the parameters ({parameter}) and query string ({statement}) that do not match, \
          if providing a query that specifies the database, you can omit the 'database' parameter from your request"
@@ -59,7 +57,6 @@ pub(crate) enum InfluxqlError {
     /// A password can't be used.
     #[error("{0}")]
     Identity(#[from] IdentityError),
-    /// The query failed.
     #[error("{0}")]
     Query(#[from] QueryError),
     /// The query of a statement that stores its rows failed after some of them were stored.
@@ -67,7 +64,6 @@ pub(crate) enum InfluxqlError {
     PartlyStored {
         /// Number of rows that are stored.
         stored: usize,
-        /// The reason of the failure.
         error: QueryError,
     },
 }

@@ -54,9 +54,7 @@ impl RequestedDatabase<'_> {
 }
 
 /// Parses a text into statements.
-///
-/// # Errors
-/// The text is not InfluxQL, a placeholder has no value, or the database of a statement is ambiguous.
+/// Fails if the text is not InfluxQL, a placeholder has no value, or the database of a statement is ambiguous.
 pub(super) fn prepare_statements(
     text: &str,
     parameters: &Parameters,

@@ -19,9 +19,7 @@ struct RequestCatalogsInner {
 
 impl RequestCatalogs {
     /// Returns the root catalog, read after the request arrived.
-    ///
-    /// # Errors
-    /// The catalog can't be read.
+    /// Fails if the catalog can't be read.
     pub(super) async fn root(&self, catalog: &Catalog) -> Result<Arc<RootCatalog>, CatalogError> {
         let mut state = self.0.lock().await;
         if let Some(root) = &state.root {
@@ -33,9 +31,7 @@ impl RequestCatalogs {
     }
 
     /// Returns the retention of a database; `None` means forever.
-    ///
-    /// # Errors
-    /// The catalog can't be read.
+    /// Fails if the catalog can't be read.
     pub(super) async fn retention(
         &self,
         catalog: &Catalog,

@@ -14,9 +14,7 @@ use super::{
 use crate::{Parameters, QueryEngine, QueryRequest, Rows};
 
 /// Checks that a text is a `SELECT` over one database, as rules are: it needs no permission for others.
-///
-/// # Errors
-/// The text is not InfluxQL, is another statement, or names another database.
+/// Fails if the text is not InfluxQL, is another statement, or names another database.
 pub(crate) fn check_rule(database: &str, text: &str) -> Result<(), InfluxqlError> {
     prepare(database, text).map(|_| ())
 }
@@ -38,9 +36,7 @@ fn prepare(database: &str, text: &str) -> Result<PreparedStatement, InfluxqlErro
 }
 
 /// Returns the rows of a rule over a database of this name. The text may name it by an alias.
-///
-/// # Errors
-/// As of [`check_rule`], or the query failed.
+/// Errors: as of [`check_rule`], or the query failed.
 pub(crate) async fn rule_rows(
     engine: &QueryEngine,
     name: &str,

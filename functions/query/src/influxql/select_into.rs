@@ -137,7 +137,6 @@ struct RowStorage<'a> {
     part_bytes: usize,
     /// The number of rows that were added.
     added: usize,
-    /// The number of rows that are stored.
     stored: usize,
     stamp: Option<Stamp>,
 }

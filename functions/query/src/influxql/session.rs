@@ -30,7 +30,6 @@ const MAX_DATABASES: usize = 32;
 /// The statements that change something and that a request of InfluxDB 1's interface may execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AllowedChanges {
-    /// None.
     None,
     /// Those about continuous queries.
     ContinuousQueries,
@@ -86,9 +85,7 @@ impl StatementAnswer {
 
 impl InfluxqlSession {
     /// Executes the only statement of a query.
-    ///
-    /// # Errors
-    /// `NotOneStatement`, or the error of the statement.
+    /// Fails with `NotOneStatement`, or the error of the statement.
     pub(crate) async fn run_single(
         engine: &Arc<QueryEngine>,
         query: ClientQuery,
@@ -98,9 +95,7 @@ impl InfluxqlSession {
     }
 
     /// Returns the columns of the only statement of a query. Statements that only read the catalog are executed.
-    ///
-    /// # Errors
-    /// Same as [`run_single`](Self::run_single).
+    /// Errors: same as [`run_single`](Self::run_single).
     pub(crate) async fn describe_single(
         engine: &Arc<QueryEngine>,
         query: ClientQuery,
@@ -383,6 +378,11 @@ impl InfluxqlSession {
         prepared: &PreparedStatement,
     ) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared.databases.first().ok_or(InfluxqlError::NoDatabase)?;
+        self.changed_database(name).await
+    }
+
+    /// Resolves the name of a database that a statement changes.
+    pub(super) async fn changed_database(&self, name: &str) -> Result<DatabaseId, InfluxqlError> {
         if name == INTERNAL_DATABASE {
             let text = format!("{INTERNAL_DATABASE} can't be changed");
             return Err(InfluxqlError::Invalid(text));
@@ -391,7 +391,7 @@ impl InfluxqlSession {
             Some(database) => Ok(database),
             None => {
                 self.caller.require(DatabaseAction::Read, None)?;
-                Err(QueryError::DatabaseNotFound(name.clone()).into())
+                Err(QueryError::DatabaseNotFound(name.to_owned()).into())
             }
         }
     }

@@ -68,9 +68,7 @@ impl PlanTemplate {
     }
 
     /// Returns the template with functions whose results are limited, as a session limits them when it executes a plan.
-    ///
-    /// # Errors
-    /// DataFusion can't rebuild a node of the plan.
+    /// Fails if DataFusion can't rebuild a node of the plan.
     pub(super) fn with_limits(self) -> Result<Self> {
         Ok(Self {
             plan: limit_for_execution(&self.plan)?,
@@ -89,9 +87,7 @@ impl PlanTemplate {
     }
 
     /// Returns the plan with these values, over this table.
-    ///
-    /// # Errors
-    /// A value does not have the type of its column.
+    /// Fails if a value does not have the type of its column.
     pub(super) fn plan(
         &self,
         values: &[ScalarValue],

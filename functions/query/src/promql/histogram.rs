@@ -46,10 +46,7 @@ fn floats(numbers: &[HistogramNumber]) -> Vec<f64> {
 }
 
 /// Returns counts from their differences.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus evaluates integer histograms with float counts, too"
-)]
+// Prometheus evaluates integer histograms with float counts, too.
 fn sums(deltas: &[i64]) -> Vec<f64> {
     let counts = deltas.iter().scan(0_i64, |count, delta| {
         *count = count.saturating_add(*delta);

@@ -2,8 +2,8 @@
 
 /// Reasons why conditions on labels cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum MatcherError {
-    /// A condition has no label.
     #[error("a matcher has no label")]
     UnnamedLabel,
     /// A pattern is malformed, too long, or it takes too much memory.
@@ -11,10 +11,8 @@ pub enum MatcherError {
     Pattern {
         /// The beginning of the pattern.
         pattern: String,
-        /// The reason.
         error: String,
     },
-    /// A request has too many conditions.
     #[error("the request has more than {0} matchers")]
     TooManyMatchers(usize),
 }

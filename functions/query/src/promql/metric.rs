@@ -115,7 +115,6 @@ impl Metric {
         metrics
     }
 
-    /// Returns the metrics of a table.
     fn of_table(name: &str, columns: &Schema) -> Vec<Self> {
         let (tags, fields): (Vec<&Field>, Vec<&Field>) =
             columns.fields().iter().map(|field| &**field).partition(|field| is_tag(field));

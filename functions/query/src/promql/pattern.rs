@@ -40,9 +40,7 @@ pub(super) struct LabelPattern {
 
 impl LabelPattern {
     /// Compiles a pattern.
-    ///
-    /// # Errors
-    /// The pattern is invalid, or it takes more memory than it may.
+    /// Fails if the pattern is invalid, or it takes more memory than it may.
     pub(super) fn new(pattern: &str, memory: PatternMemory) -> Result<Self, MatcherError> {
         let invalid = |error: String| MatcherError::Pattern {
             pattern: pattern.chars().take(200).collect(),

@@ -84,9 +84,7 @@ impl QueryEngine {
     }
 
     /// Evaluates an expression over a database, and returns its result.
-    ///
-    /// # Errors
-    /// The expression is malformed, or it can't be evaluated.
+    /// Fails if the expression is malformed, or it can't be evaluated.
     pub(crate) async fn evaluate_promql(
         &self,
         database: DatabaseId,

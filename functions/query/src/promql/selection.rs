@@ -50,7 +50,6 @@ impl Metric {
 }
 
 impl MetricSelection {
-    /// Returns the columns with the labels.
     fn label_columns(&self) -> Vec<String> {
         let tags = self.metric.tags().enumerate();
         tags.map(|(position, tag)| {

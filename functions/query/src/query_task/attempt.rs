@@ -59,7 +59,6 @@ impl QueryAttempt {
         }
     }
 
-    /// The attempt after the failure of a worker.
     pub(super) fn after(&self, failure: WorkerFailure) -> Self {
         let excluded = match (&self.place, failure.worker) {
             (QueryPlace::Workers { excluded }, Some(worker)) => {

@@ -30,9 +30,7 @@ pub(super) struct RuleDatabase<'a> {
 
 /// Returns the results of the expression of a rule at a time in milliseconds since the Unix epoch. The request has the options
 /// of the query. SQL and InfluxQL see the present rows.
-///
-/// # Errors
-/// The expression can't be evaluated, or its results have no labels and numbers.
+/// Fails if the expression can't be evaluated, or its results have no labels and numbers.
 pub(super) async fn results(
     engine: &QueryEngine,
     database: RuleDatabase<'_>,

@@ -47,7 +47,6 @@ pub(super) struct GroupEvaluation<'a> {
     free_alerts: AlertUsage,
 }
 
-/// The samples of a rule.
 struct RuleSamples {
     /// The index of the rule in its group.
     rule: usize,
@@ -67,10 +66,8 @@ pub(super) struct GroupInputs<'a> {
 
 impl<'a> GroupEvaluation<'a> {
     /// Evaluates the rules of a group for a time of its schedule. Returns its state, and the newest stamp of writes.
-    ///
-    /// # Errors
-    /// The claim has ended, or it is unknown whether the results are stored: the evaluation must be repeated. Failures of
-    /// rules are in their states, and in the report.
+    /// Fails if the claim has ended, or it is unknown whether the results are stored: the evaluation must be repeated.
+    /// Failures of rules are in their states, and in the report.
     pub(super) async fn run(
         inputs: GroupInputs<'a>,
         time_ms: i64,

@@ -24,9 +24,7 @@ use crate::promql::NANOS_PER_MILLI;
 const MAX_LABELS: usize = 1_000;
 
 /// Returns samples at a time as rows of the tables of their metrics.
-///
-/// # Errors
-/// A name is not one of a table, or the samples have too many labels.
+/// Fails if a name is not one of a table, or the samples have too many labels.
 pub(super) fn sample_rows<'a>(
     samples: impl Iterator<Item = &'a RuleSample>,
     at_ms: i64,

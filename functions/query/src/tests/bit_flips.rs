@@ -37,7 +37,6 @@ const PERIOD: Duration = Duration::from_secs(1_000 * 3_600);
 /// The number of flips tried for each class of objects.
 const FLIPS: u64 = 60;
 
-/// A bit of an object.
 #[derive(Clone, Debug)]
 struct BitFlip {
     key: String,

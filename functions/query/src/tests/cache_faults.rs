@@ -29,7 +29,6 @@ const LATEST: &str = "SELECT room, temp FROM last_cache('home', 'latest') WHERE 
 enum ReadMode {
     /// They succeed.
     Normal,
-    /// They fail.
     Fail,
     /// The first reads, up to this number, return wrong bytes.
     Damaged(usize),

@@ -21,9 +21,7 @@ use super::{
     instance::{QueryTestInstance, TestDeleter, hooked_store},
 };
 use crate::{
-    Executor, QueryError, QueryRequest, QuerySettings,
-    request::{Planner, StatementLanguage},
-    sql_planner::SqlPlanner,
+    Executor, QueryError, QueryRequest, QuerySettings, request::Planner, sql_planner::SqlPlanner,
     statement::PlannedStatement,
 };
 
@@ -135,10 +133,6 @@ struct BusyPlanner(Arc<AtomicBool>);
 
 #[async_trait]
 impl Planner for BusyPlanner {
-    fn language(&self) -> StatementLanguage {
-        StatementLanguage::Sql
-    }
-
     async fn plan(
         &self,
         context: &QueryContext,

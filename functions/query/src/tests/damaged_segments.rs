@@ -15,7 +15,6 @@ const COUNT_A: &str = "SELECT count(*) AS n FROM a";
 const COUNT_B: &str = "SELECT count(*) AS n FROM b";
 
 impl QueryTestInstance {
-    /// Returns the newest segment.
     async fn segment(&self) -> (SegmentName, Segment) {
         let prefix = Key::tail_prefix(DATABASE);
         let page = self.counting.list(ListRequest::new(&prefix)).await.unwrap().value;
@@ -89,10 +88,7 @@ async fn tables_without_damaged_rows_are_answered_before_and_after_a_flush() {
     assert_eq!(one.sql(COUNT_B).await, "n\n2\n");
     for sql in [COUNT_A, "SELECT * FROM last_cache('a', 'latest')"] {
         let error = one.failure(sql).await;
-        assert!(
-            error.contains(&format!("'{key}' is damaged: 2 rows of table 'a'")),
-            "{error}"
-        );
+        assert_contains!(error, &format!("'{key}' is damaged: 2 rows of table 'a'"));
     }
     // Rows outside the lost range of time are intact.
     let older = "SELECT count(*) AS n FROM a WHERE time < '1970-01-01T00:00:02Z'";

@@ -9,7 +9,6 @@ use neap_distributed::Exchange;
 use super::QueryTestInstance;
 use crate::QuerySettings;
 
-/// The start of the data.
 const START: i64 = 1_700_000_000_000_000_000;
 
 const MINUTE: i64 = 60_000_000_000;
@@ -20,7 +19,6 @@ pub(crate) struct Pair {
     pub(crate) distributed: QueryTestInstance,
 }
 
-/// An answer of the distributed instance.
 pub(crate) struct DistributedAnswer {
     pub(crate) status: u16,
     /// The number of workers; zero if the query was not distributed.

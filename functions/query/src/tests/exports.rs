@@ -15,7 +15,6 @@ use tower::ServiceExt;
 use super::QueryTestInstance;
 use crate::{concurrency_limit_router, export_router};
 
-/// The nanoseconds of a day.
 const DAY: i64 = 86_400_000_000_000;
 
 /// 2026-01-01 in nanoseconds since the Unix epoch.

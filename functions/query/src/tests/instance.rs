@@ -64,14 +64,12 @@ pub(crate) struct QueryTestInstance {
 /// fail with workers, because they expect those of one process.
 const WORKERS: &str = "NEAP_TEST_WORKERS";
 
-/// The deleter of an instance.
 pub(crate) enum TestDeleter {
     Writer,
     Other(Arc<dyn RowDeleter>),
     None,
 }
 
-/// The database of the tests.
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
 
 impl QueryTestInstance {
@@ -260,7 +258,6 @@ impl QueryTestInstance {
         self.clock.advance(time);
     }
 
-    /// Writes lines and returns their stamp.
     pub(crate) async fn write(&self, lines: &str) -> u64 {
         self.pass(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
@@ -268,7 +265,6 @@ impl QueryTestInstance {
         written.await.unwrap().stamp.unwrap().as_u64()
     }
 
-    /// Flushes all writes.
     pub(crate) async fn flush(&self) -> FlushResult {
         self.pass(Duration::from_secs(10));
         self.flusher.flush(DATABASE).await.unwrap()

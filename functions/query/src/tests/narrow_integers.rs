@@ -7,7 +7,6 @@ use super::QueryTestInstance;
 /// Enough rows for a segment with compressed columns, whose integers are narrow.
 const ROWS: u32 = 2_000;
 
-/// The points that were written.
 #[derive(Debug, Default)]
 struct WrittenPoints(BTreeMap<(u32, u32), (Option<i64>, Option<u64>)>);
 

@@ -17,7 +17,6 @@ fn rows(seconds: impl IntoIterator<Item = i64>) -> String {
     seconds.into_iter().map(line).collect()
 }
 
-/// Returns a second as a literal.
 fn literal(second: i64) -> String {
     let second = 13 * 60 + 20 + second;
     format!("'2023-11-14T22:{:02}:{:02}Z'", second / 60, second % 60)

@@ -174,10 +174,7 @@ async fn views_follow_renames_of_their_source_and_of_their_table() {
     );
     let (status, message) = one.rejected("ALTER TABLE house DROP ALIAS home").await;
     assert_eq!(status, 409);
-    assert!(
-        message.contains("materialized view 'hourly' uses the alias 'home'"),
-        "{message}"
-    );
+    assert_contains!(message, "materialized view 'hourly' uses the alias 'home'");
     one.sql("DROP MATERIALIZED VIEW hourly").await;
     one.sql("ALTER TABLE house DROP ALIAS home").await;
     one.rejected("SELECT * FROM home").await;

@@ -206,10 +206,7 @@ async fn last_rows_are_those_of_all_writes() {
                 WHERE host IN ('h1', 'h2', 'h3') GROUP BY host ORDER BY host";
     one.write(&lines(1_000)).await;
     let explained = one.plan(last).await;
-    assert!(
-        explained.contains("LastRowsExec: last by time, gby=[host]"),
-        "{explained}"
-    );
+    assert_contains!(explained, "LastRowsExec: last by time, gby=[host]");
     let answer = |rows: [(&str, i64, &str); 3]| {
         let rows = rows.map(|(host, v, time)| format!("{host},{v}.0,2023-11-14T{time}\n"));
         format!("host,v,time\n{}", rows.concat())

@@ -44,7 +44,6 @@ fn point() -> impl Strategy<Value = Point> {
     (0..4u8, 0..60i64, v, w)
 }
 
-/// Returns queries with a condition.
 fn queries(condition: &str) -> [String; 4] {
     [
         format!("SELECT * FROM t WHERE {condition} ORDER BY time, host"),

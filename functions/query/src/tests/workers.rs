@@ -48,7 +48,6 @@ use crate::{
 /// The time that workers have to answer.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A failure of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerFault {
     /// No connection can be made.
@@ -226,7 +225,6 @@ async fn engine(
     (engine.unwrap(), tail)
 }
 
-/// The distributor of an engine.
 #[derive(Debug)]
 struct TestDistributor(DistributedPlanner);
 
@@ -266,7 +264,6 @@ impl PlanDistributor for TestDistributor {
     }
 }
 
-/// Channels to workers in memory.
 struct MemoryChannels(std::sync::Weak<WorkersInner>);
 
 #[async_trait]
@@ -291,7 +288,6 @@ impl ChannelResolver for MemoryChannels {
     }
 }
 
-/// A channel to a worker in memory.
 struct MemoryChannel {
     worker: Worker,
     tickets: TicketVerifier,

@@ -41,9 +41,7 @@ impl QueryEngine {
 
     /// Returns the live databases whose catalog meets a condition, by catalogs that are at most `max_age` old, and those whose
     /// catalog can't be read.
-    ///
-    /// # Errors
-    /// The root catalog can't be read.
+    /// Fails if the root catalog can't be read.
     pub(crate) async fn databases_where(
         &self,
         max_age: Duration,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp};
 use neap_catalog::{
@@ -44,6 +45,24 @@ impl EngineViewData<'_> {
     async fn target_table(&self, view: &MaterializedView, database: DatabaseId) -> Option<TableId> {
         let catalog = self.engine.catalog().database(database, TABLE_LIST_AGE).await.ok()?;
         catalog.value.table(&view.target.table).map(|table| table.id())
+    }
+
+    /// Selects columns of the rows in the table of a view. There are none if the table does not exist.
+    async fn query_target(
+        &self,
+        view: &MaterializedView,
+        columns: &str,
+        times: TimeRange,
+    ) -> Result<Vec<RecordBatch>, ViewDataError> {
+        let database = self.target(view).await?.database;
+        let table = &view.target.table;
+        let text = format!("SELECT {columns} FROM {}", quoted_name(table));
+        let planner = TimeRangePlanner {
+            times,
+            table: Some(table.clone()),
+        };
+        let rows = self.engine.run(database, request(text, None), Arc::new(planner));
+        collect(rows.await.map_err(|error| read_error(&error))?.batches).await
     }
 
     /// Resolves the database of the table of a view. If it is not that of the view, checks that the view still has the
@@ -166,19 +185,7 @@ impl ViewData for EngineViewData<'_> {
         view: &MaterializedView,
         times: TimeRange,
     ) -> Result<ViewRows, ViewDataError> {
-        let target = self.target(view).await?;
-        let text = format!("SELECT * FROM {}", quoted_name(&view.target.table));
-        let planner = TimeRangePlanner {
-            times,
-            table: Some(view.target.table.clone()),
-        };
-        let request = request(text, None);
-        let rows = self
-            .engine
-            .run(target.database, request, Arc::new(planner))
-            .await
-            .map_err(|error| read_error(&error))?;
-        stored_rows(&collect(rows.batches).await?)
+        stored_rows(&self.query_target(view, "*", times).await?)
     }
 
     async fn target_database(&self, view: &MaterializedView) -> Result<DatabaseId, ViewDataError> {
@@ -186,22 +193,8 @@ impl ViewData for EngineViewData<'_> {
     }
 
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
-        let target = self.target(view).await?;
-        let table = quoted_name(&view.target.table);
-        let text = format!(
-            "SELECT CAST(min(time) AS BIGINT) AS first, CAST(max(time) AS BIGINT) AS last FROM {table}"
-        );
-        let planner = TimeRangePlanner {
-            times: TimeRange::ALL,
-            table: Some(view.target.table.clone()),
-        };
-        let request = request(text, None);
-        let rows = self
-            .engine
-            .run(target.database, request, Arc::new(planner))
-            .await
-            .map_err(|error| read_error(&error))?;
-        let batches = collect(rows.batches).await?;
+        let columns = "CAST(min(time) AS BIGINT) AS first, CAST(max(time) AS BIGINT) AS last";
+        let batches = self.query_target(view, columns, TimeRange::ALL).await?;
         Ok(batches.first().and_then(|batch| {
             use arrow::{array::AsArray, datatypes::Int64Type};
             let value = |name| {

@@ -37,7 +37,6 @@ const DAY_NS: i64 = 86_400_000_000_000;
 pub(super) struct ViewDefinition {
     /// The table that it reads.
     pub(super) source: String,
-    /// The windows.
     pub(super) windows: ViewWindows,
     /// The names of the columns that are tags.
     pub(super) tags: Vec<String>,
@@ -55,9 +54,7 @@ enum ColumnRole {
 }
 
 /// Derives the definition of a query.
-///
-/// # Errors
-/// The query does not have the form that a view can keep. The error names the reason.
+/// Fails if the query does not have the form that a view can keep. The error names the reason.
 pub(super) fn define_view(
     state: &SessionState,
     catalog: &DatabaseCatalog,

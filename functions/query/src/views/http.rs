@@ -64,10 +64,7 @@ impl ViewDescription {
             window_ns: view.windows.length_ns,
             origin_ns: view.windows.origin_ns,
             tags: view.tags.clone(),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "microseconds of this millennium are exact"
-            )]
+            // Microseconds of this millennium are exact.
             created: view.created.micros() as f64 / 1e6,
         }
     }

@@ -10,7 +10,7 @@ use neap_tables::QueryContext;
 
 use crate::{
     Parameters, QueryRequest,
-    request::{Planner, StatementLanguage},
+    request::Planner,
     statement::{self, PlannedStatement},
 };
 
@@ -35,10 +35,6 @@ impl DefinitionPlanner {
 
 #[async_trait]
 impl Planner for DefinitionPlanner {
-    fn language(&self) -> StatementLanguage {
-        StatementLanguage::Sql
-    }
-
     async fn plan(
         &self,
         context: &QueryContext,
@@ -66,10 +62,6 @@ pub(super) struct TimeRangePlanner {
 
 #[async_trait]
 impl Planner for TimeRangePlanner {
-    fn language(&self) -> StatementLanguage {
-        StatementLanguage::Sql
-    }
-
     async fn plan(
         &self,
         context: &QueryContext,

@@ -15,7 +15,6 @@ use datafusion::{
 pub(crate) enum ViewStatement {
     /// `CREATE MATERIALIZED VIEW name AS query`
     Create {
-        /// The name.
         name: String,
         /// The query, as SQL.
         query: String,
@@ -24,7 +23,6 @@ pub(crate) enum ViewStatement {
     },
     /// `DROP MATERIALIZED VIEW name`
     Drop {
-        /// The name.
         name: String,
         /// `IF EXISTS`
         if_exists: bool,

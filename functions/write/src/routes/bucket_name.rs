@@ -8,9 +8,7 @@ use neap_http::{ApiError, Caller, Kind};
 use crate::WriteService;
 
 /// Returns the name of the database of a bucket. A text that is not the id of a bucket is a name.
-///
-/// # Errors
-/// `NotFound`: no bucket has the id; `Forbidden` if the caller may not know that. The catalog can't be read.
+/// Fails with `NotFound`: no bucket has the id; `Forbidden` if the caller may not know that. The catalog can't be read.
 pub(super) async fn bucket_name(
     service: &WriteService,
     caller: &Caller,

@@ -339,9 +339,7 @@ pub(super) fn require_existing(
 
 /// Returns the only database that the caller may use for any of the actions under this name: the one that has the name now, not a later
 /// database of the same name. `None`: any database, even one that does not exist yet.
-///
-/// # Errors
-/// Returns `Forbidden`, even if the database does not exist.
+/// Fails with `Forbidden`, even if the database does not exist.
 pub(super) async fn allowed_database(
     service: &WriteService,
     caller: &Caller,

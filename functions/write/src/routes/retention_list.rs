@@ -24,7 +24,6 @@ struct ListRetentionParams {
 /// Permissions that allow listing the tables of a database. A caller who may only write sees no names in lists.
 const LIST_TABLES_ACTIONS: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Describe];
 
-/// The retention of a table.
 #[derive(Debug, Serialize)]
 struct TableRetention {
     database: String,

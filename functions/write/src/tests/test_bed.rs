@@ -192,7 +192,6 @@ impl WriteTestBed {
     }
 }
 
-/// An instance of the write function.
 #[derive(Debug)]
 pub(super) struct WriteInstance {
     pub(super) service: Arc<WriteService>,
@@ -202,7 +201,6 @@ pub(super) struct WriteInstance {
     routes: Router,
 }
 
-/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HttpReply {
     pub(super) status: u16,

@@ -65,7 +65,6 @@ impl FirstFailure {
         });
     }
 
-    /// Waits for the failure.
     async fn wait(mut failures: watch::Receiver<Option<Arc<DataFusionError>>>) -> DataFusionError {
         let failure = failures.wait_for(Option::is_some).await;
         match failure.ok().and_then(|failure| failure.clone()) {

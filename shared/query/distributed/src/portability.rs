@@ -109,7 +109,6 @@ impl Portability {
 /// The functions whose evaluation depends on their name alone, and not on a flag, if it is in the reverse order of rows.
 const FUNCTIONS_WITHOUT_ORDER_FLAG: [&str; 4] = ["lag", "lead", "first_value", "last_value"];
 
-/// Returns the aggregate of a window.
 pub(crate) fn window_aggregate(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
     let window = window.as_any();
     let plain = window.downcast_ref::<PlainAggregateWindowExpr>();

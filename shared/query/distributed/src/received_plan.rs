@@ -41,9 +41,7 @@ type Plan = Arc<dyn ExecutionPlan>;
 type Expr = Arc<dyn PhysicalExpr>;
 
 /// Returns the first operator whose copy is another one, in a stage and in those that it reads.
-///
-/// # Errors
-/// An expression can't be rebuilt.
+/// Fails if an expression can't be rebuilt.
 pub(crate) fn changed_operator<'a>(sent: &'a Plan, received: &Plan) -> Result<Option<&'a Plan>> {
     if !is_same(sent, received)? {
         return Ok(Some(sent));

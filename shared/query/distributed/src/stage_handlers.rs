@@ -35,12 +35,10 @@ impl QueryWorkers {
         }
     }
 
-    /// The number of workers.
     pub(crate) fn len(&self) -> usize {
         self.workers.len()
     }
 
-    /// The names of the workers.
     pub(crate) fn names(&self) -> Vec<String> {
         self.workers.iter().map(|worker| worker.name.clone()).collect()
     }

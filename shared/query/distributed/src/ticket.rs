@@ -36,26 +36,21 @@ const SET_TASK_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The reason why a ticket is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TicketError {
-    /// The request has no ticket.
     #[error("the request has no ticket")]
     Missing,
-    /// The header is no ticket.
     #[error("the ticket is malformed")]
     Malformed,
-    /// The ticket was not signed with a secret of this cluster.
     #[error("the ticket was not signed by a process of this cluster")]
     Forged,
     /// The ticket is too old.
     #[error("the ticket has expired")]
     Expired,
-    /// The ticket names no task.
     #[error("the ticket names no task")]
     NoTask,
-    /// The task was already set with this ticket.
     #[error("the ticket was already used for its task")]
     Replayed,
-    /// The worker remembers as many tickets as it can.
     #[error("the worker has accepted too many tickets; try again later")]
     TooMany,
     /// The tasks of the ticket may not read this database.
@@ -135,9 +130,7 @@ impl Ticket {
 
 impl TaskPermit {
     /// Checks that the task may still be set. The clocks of the processes may differ by 30 s.
-    ///
-    /// # Errors
-    /// `Expired`.
+    /// Fails with `Expired`.
     pub(crate) fn check_time(&self, now_micros: i64) -> Result<(), TicketError> {
         check_expiry(self.until, now_micros)
     }
@@ -206,9 +199,7 @@ impl TicketKey {
 }
 
 /// Returns the ticket header of a request.
-///
-/// # Errors
-/// `Missing`.
+/// Fails with `Missing`.
 pub(crate) fn ticket_header(headers: &HeaderMap) -> Result<&HeaderValue, TicketError> {
     headers.get(TICKET_HEADER).ok_or(TicketError::Missing)
 }

@@ -174,7 +174,6 @@ impl StepPlanner<'_> {
         Err(refused(self.span, text))
     }
 
-    /// Returns the column of a function.
     fn argument<'b>(&self, branch: &'b Branch, column: &str, function: &str) -> Result<&'b Column> {
         branch.column(column).ok_or_else(|| {
             refused(

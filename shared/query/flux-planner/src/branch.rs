@@ -182,7 +182,6 @@ impl FieldScan {
 pub(crate) enum BranchInput {
     /// Those of a table of the database.
     Field(FieldScan),
-    /// Those of a plan.
     Plan(LogicalPlan),
 }
 
@@ -206,7 +205,6 @@ pub(crate) struct NewColumn {
 }
 
 impl NewColumn {
-    /// Returns a column as it is.
     pub(crate) fn unchanged(column: &Column) -> Self {
         Self {
             column: column.clone(),

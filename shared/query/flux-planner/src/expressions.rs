@@ -15,9 +15,7 @@ use crate::typed_value::{
 };
 
 /// Returns the value of an expression. `column` returns the values of columns.
-///
-/// # Errors
-/// A planning error if types can't be combined.
+/// Fails with a planning error if types can't be combined.
 pub(crate) fn translate(expr: &RowExpr, column: &dyn Fn(&str) -> TypedValue) -> Result<TypedValue> {
     let span = expr.span;
     let value = |operand: &RowExpr| translate(operand, column);
@@ -148,10 +146,7 @@ fn compared(
 }
 
 /// Converts a whole number to the type of the values that it is compared with, so that a scan can use the comparison.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "as Flux compares numbers of different types"
-)]
+// As Flux compares numbers of different types.
 fn with_type_of(value: TypedValue, other: &TypedValue) -> TypedValue {
     let (TypedValue::Constant(Constant::Integer(number)), TypedValue::Computed(_, kind)) =
         (&value, other)

@@ -41,7 +41,6 @@ enum Selection {
     ByField,
 }
 
-/// The series of a table.
 #[derive(Clone, Copy)]
 struct TableSeries<'a> {
     table: &'a Arc<Table>,
@@ -83,7 +82,6 @@ fn fields<'a>(table: &'a Table, requested: &[&str]) -> Vec<(&'a str, ColumnType)
 }
 
 impl BucketSeries<'_> {
-    /// Returns a branch for each field.
     pub(crate) fn fields(&self) -> Result<Vec<Branch>> {
         self.branches(true)
     }

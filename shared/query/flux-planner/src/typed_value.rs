@@ -85,10 +85,7 @@ pub(crate) fn compare_constants(
 }
 
 /// Returns a number as a float.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "as Flux compares numbers of different types"
-)]
+// As Flux compares numbers of different types.
 pub(crate) fn float(constant: &Constant) -> Option<f64> {
     match constant {
         Constant::Integer(number) => Some(*number as f64),
@@ -111,7 +108,6 @@ pub(crate) fn is_number(kind: ColumnType) -> bool {
     )
 }
 
-/// Returns the name of a type in Flux.
 pub(crate) fn flux_name(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Tag | ColumnType::String => "string",

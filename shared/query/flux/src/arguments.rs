@@ -24,7 +24,6 @@ impl Arguments {
         }
     }
 
-    /// Adds an argument.
     pub(crate) fn add(&mut self, name: &str, value: Value, span: Span) -> Result<(), FluxError> {
         if self.values.iter().any(|(other, ..)| other == name) {
             let text = format!("the argument \"{name}\" is given twice");
@@ -53,7 +52,6 @@ impl Arguments {
         }
     }
 
-    /// Takes an argument.
     pub(crate) fn take(&mut self, name: &str) -> Option<(Value, Span)> {
         let at = self.values.iter().position(|(other, ..)| other == name)?;
         let (_, value, span) = self.values.remove(at);
@@ -202,7 +200,6 @@ impl Arguments {
     }
 }
 
-/// Returns the text of a string.
 fn into_text(value: Value) -> Result<String, Value> {
     match value {
         Value::Constant(Constant::Text(text)) => Ok(text),

@@ -1,11 +1,10 @@
 //! The syntax tree of a query.
 
-use crate::{FluxDuration, FluxError, Span};
+use crate::{Arithmetic, Comparison, FluxDuration, FluxError, Span};
 
 /// The maximum depth of a tree. Deeper ones would need too much stack.
 pub(crate) const MAX_DEPTH: u32 = 40;
 
-/// A statement.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Statement {
     /// `import "path"`, `import alias "path"`
@@ -32,9 +31,7 @@ pub(crate) struct Expr {
 
 impl Expr {
     /// Creates an expression.
-    ///
-    /// # Errors
-    /// It is too deep.
+    /// Fails if it is too deep.
     pub(crate) fn new(span: Span, kind: ExprKind) -> Result<Self, FluxError> {
         let depth = kind.depth_of_children() + 1;
         if depth > MAX_DEPTH {
@@ -137,39 +134,29 @@ impl ExprKind {
 /// Operators with two operands, except `and` and `or`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BinaryOperator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
+    Comparison(Comparison),
+    Arithmetic(Arithmetic),
     Matches,
     NotMatches,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Modulo,
-    Power,
 }
 
 impl BinaryOperator {
     /// All operators by symbol, each with its precedence. Operators of a higher precedence bind tighter.
     pub(crate) const ALL: [(&'static str, Self, u8); 14] = [
-        ("==", Self::Equal, 1),
-        ("!=", Self::NotEqual, 1),
-        ("<", Self::Less, 1),
-        ("<=", Self::LessOrEqual, 1),
-        (">", Self::Greater, 1),
-        (">=", Self::GreaterOrEqual, 1),
+        ("==", Self::Comparison(Comparison::Equal), 1),
+        ("!=", Self::Comparison(Comparison::NotEqual), 1),
+        ("<", Self::Comparison(Comparison::Less), 1),
+        ("<=", Self::Comparison(Comparison::LessOrEqual), 1),
+        (">", Self::Comparison(Comparison::Greater), 1),
+        (">=", Self::Comparison(Comparison::GreaterOrEqual), 1),
         ("=~", Self::Matches, 1),
         ("!~", Self::NotMatches, 1),
-        ("+", Self::Add, 2),
-        ("-", Self::Subtract, 2),
-        ("*", Self::Multiply, 3),
-        ("/", Self::Divide, 3),
-        ("%", Self::Modulo, 3),
-        ("^", Self::Power, 4),
+        ("+", Self::Arithmetic(Arithmetic::Add), 2),
+        ("-", Self::Arithmetic(Arithmetic::Subtract), 2),
+        ("*", Self::Arithmetic(Arithmetic::Multiply), 3),
+        ("/", Self::Arithmetic(Arithmetic::Divide), 3),
+        ("%", Self::Arithmetic(Arithmetic::Modulo), 3),
+        ("^", Self::Arithmetic(Arithmetic::Power), 4),
     ];
 
     /// The highest precedence.

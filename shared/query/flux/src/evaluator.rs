@@ -174,7 +174,6 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Adds a result.
     pub(crate) fn add_result(
         &mut self,
         span: Span,

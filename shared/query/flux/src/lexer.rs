@@ -5,7 +5,6 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 use crate::{FluxDuration, FluxError, Position, Span};
 
-/// A token.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
     /// The end of the text.

@@ -19,9 +19,7 @@ const KEYWORDS: [&str; 14] = [
 ];
 
 /// Parses a query into its statements.
-///
-/// # Errors
-/// The text is no Flux, uses syntax outside of the subset, or exceeds a limit.
+/// Fails if the text is no Flux, uses syntax outside of the subset, or exceeds a limit.
 pub(crate) fn parse(text: &str) -> Result<Vec<Statement>, FluxError> {
     let mut lexer = Lexer::new(text);
     let current = lexer.token()?;

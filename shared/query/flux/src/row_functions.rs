@@ -1,8 +1,7 @@
 //! Functions of rows: their bodies as expressions over columns.
 
 use crate::{
-    Arithmetic, Comparison, Constant, FluxError, MapFunction, RowExpr, RowExprKind, Span,
-    ValueType,
+    Constant, FluxError, MapFunction, RowExpr, RowExprKind, Span, ValueType,
     ast::{BinaryOperator, Expr, ExprKind},
     evaluator::Evaluator,
     value::{FunctionValue, Value},
@@ -138,35 +137,18 @@ impl Evaluator {
         row: Parameter<'_>,
     ) -> Result<RowExprKind, FluxError> {
         let value = Box::new(self.row_expr(left, row)?);
-        if matches!(
-            operator,
-            BinaryOperator::Matches | BinaryOperator::NotMatches
-        ) {
-            return Ok(RowExprKind::Match {
+        Ok(match operator {
+            BinaryOperator::Comparison(comparison) => {
+                RowExprKind::Compare(comparison, value, Box::new(self.row_expr(right, row)?))
+            }
+            BinaryOperator::Arithmetic(arithmetic) => {
+                RowExprKind::Arithmetic(arithmetic, value, Box::new(self.row_expr(right, row)?))
+            }
+            BinaryOperator::Matches | BinaryOperator::NotMatches => RowExprKind::Match {
                 value,
                 pattern: self.pattern(right)?,
                 matches: operator == BinaryOperator::Matches,
-            });
-        }
-        let other = Box::new(self.row_expr(right, row)?);
-        let compare = |comparison| RowExprKind::Compare(comparison, value.clone(), other.clone());
-        let compute =
-            |arithmetic| RowExprKind::Arithmetic(arithmetic, value.clone(), other.clone());
-        Ok(match operator {
-            BinaryOperator::Equal => compare(Comparison::Equal),
-            BinaryOperator::NotEqual | BinaryOperator::Matches | BinaryOperator::NotMatches => {
-                compare(Comparison::NotEqual)
-            }
-            BinaryOperator::Less => compare(Comparison::Less),
-            BinaryOperator::LessOrEqual => compare(Comparison::LessOrEqual),
-            BinaryOperator::Greater => compare(Comparison::Greater),
-            BinaryOperator::GreaterOrEqual => compare(Comparison::GreaterOrEqual),
-            BinaryOperator::Add => compute(Arithmetic::Add),
-            BinaryOperator::Subtract => compute(Arithmetic::Subtract),
-            BinaryOperator::Multiply => compute(Arithmetic::Multiply),
-            BinaryOperator::Divide => compute(Arithmetic::Divide),
-            BinaryOperator::Modulo => compute(Arithmetic::Modulo),
-            BinaryOperator::Power => compute(Arithmetic::Power),
+            },
         })
     }
 

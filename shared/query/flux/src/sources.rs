@@ -78,7 +78,6 @@ impl Evaluator {
     }
 }
 
-/// Returns the operation of a range.
 pub(crate) fn range(arguments: &Arguments, start: i64, stop: i64) -> Result<Operation, FluxError> {
     if start >= stop {
         return Err(arguments.error("cannot query an empty range"));

@@ -441,7 +441,6 @@ fn the_documentation_lists_all_functions() {
     }
 }
 
-/// A part of a query.
 fn part() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "from",

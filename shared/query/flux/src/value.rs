@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::{Constant, FluxDuration, Pipeline, ast::Expr};
 
-/// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Constant(Constant),

@@ -30,9 +30,7 @@ impl ArrowStreamWriter {
     }
 
     /// Appends the rows of `batch` as one message, after the schema if they are the first.
-    ///
-    /// # Errors
-    /// A type can't be written.
+    /// Fails if a type can't be written.
     pub(crate) fn write(
         &mut self,
         batch: &RecordBatch,
@@ -46,9 +44,7 @@ impl ArrowStreamWriter {
     }
 
     /// Appends the end of the stream.
-    ///
-    /// # Errors
-    /// A type can't be written.
+    /// Fails if a type can't be written.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), ArrowError> {
         let writer = opened(&mut self.writer, self.columns.schema())?;
         writer.finish()?;

@@ -25,9 +25,7 @@ impl ParquetWriter {
     }
 
     /// Adds the rows of `batch` and appends the row groups that are complete.
-    ///
-    /// # Errors
-    /// Parquet does not support a type.
+    /// Fails if Parquet does not support a type.
     pub(crate) fn write(
         &mut self,
         batch: &RecordBatch,

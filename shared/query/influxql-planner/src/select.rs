@@ -87,10 +87,8 @@ pub(crate) struct SelectPlan {
 }
 
 /// Plans a `SELECT` without placeholders. Ignores databases and retention policies in it.
-///
-/// # Errors
-/// `DataFusionError::Plan` if the statement is wrong, `NotImplemented` if it is not supported, possibly wrapped in
-/// contexts.
+/// Fails with `DataFusionError::Plan` if the statement is wrong, `NotImplemented` if it is not supported, possibly
+/// wrapped in contexts.
 pub(crate) fn plan_select(
     context: &QueryContext,
     select: &Select,
@@ -117,9 +115,7 @@ pub(crate) fn plan_select(
 }
 
 /// Translates a condition into a predicate over the columns of a table.
-///
-/// # Errors
-/// A planning error if the condition is wrong.
+/// Fails with a planning error if the condition is wrong.
 pub(crate) fn row_predicate(
     schema: &SchemaRef,
     condition: &Condition,

@@ -25,7 +25,6 @@ const CALENDAR_UNITS: [(&str, u32); 2] = [("mo", 1), ("y", 12)];
 /// Maximum months of a calendar duration: 1,000 years.
 const MAX_MONTHS: u32 = 12_000;
 
-/// A token.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
     /// The end of the text.
@@ -59,7 +58,6 @@ const SYMBOLS: [&str; 24] = [
 /// A token and its position in the text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SpannedToken<'a> {
-    /// The token.
     pub(crate) token: Token<'a>,
     /// The offset of its first byte.
     pub(crate) start: usize,

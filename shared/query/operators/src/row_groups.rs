@@ -53,7 +53,6 @@ pub(crate) struct RowGroups {
     codes: Option<KeyCodes>,
     /// The rows whose codes were looked up.
     coded_rows: usize,
-    /// Those with new codes.
     new_codes: usize,
 }
 
@@ -62,12 +61,10 @@ pub(crate) struct RowGroups {
 pub(crate) struct RowRuns<'a> {
     starts: &'a [u32],
     rows: usize,
-    /// The group of each run.
     pub(crate) groups: &'a [usize],
 }
 
 impl RowRuns<'_> {
-    /// Returns the rows of each run.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = self.starts.iter().skip(1).map(|start| *start as usize);
         let starts = self.starts.iter().map(|start| *start as usize);
@@ -78,9 +75,7 @@ impl RowRuns<'_> {
 impl RowGroups {
     /// No groups. `schema` has the columns of the keys. Unless `ordering` is `None`, groups are numbered in the order of their first
     /// rows.
-    ///
-    /// # Errors
-    /// Values of a type can't be grouped.
+    /// Fails if values of a type can't be grouped.
     pub(crate) fn new(schema: SchemaRef, ordering: &GroupOrdering) -> Result<Self> {
         Ok(Self {
             values: new_group_values(schema, ordering)?,
@@ -93,7 +88,6 @@ impl RowGroups {
         })
     }
 
-    /// The number of groups.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
@@ -106,9 +100,7 @@ impl RowGroups {
     }
 
     /// Assigns groups to `rows` rows with these keys, of which there is at least one column.
-    ///
-    /// # Errors
-    /// A column has another type than the schema says.
+    /// Fails if a column has another type than the schema says.
     pub(crate) fn assign(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
         self.starts = UInt32Array::from(long_runs(keys, rows).unwrap_or_default());
         if self.starts.is_empty() {
@@ -167,9 +159,7 @@ impl RowGroups {
     }
 
     /// Returns the keys of all groups, a column for each field of the schema, and forgets the groups.
-    ///
-    /// # Errors
-    /// The keys can't be converted to the types of the schema.
+    /// Fails if the keys can't be converted to the types of the schema.
     pub(crate) fn take_keys(&mut self) -> Result<Vec<ArrayRef>> {
         let keys = self.values.emit(EmitTo::All)?;
         self.values.clear_shrink(0);

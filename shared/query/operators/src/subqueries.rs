@@ -69,7 +69,6 @@ enum Use {
     True,
     /// Whether it is false.
     False,
-    /// The value.
     Value,
 }
 

@@ -18,7 +18,6 @@ type Substitute = fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execution
 /// Replaces operators, from the scans upwards.
 #[derive(Debug)]
 pub(crate) struct SubstitutionRule {
-    /// The name of the rule.
     pub(crate) name: &'static str,
     /// Returns the replacement.
     pub(crate) substitute: Substitute,

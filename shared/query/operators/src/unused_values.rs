@@ -23,9 +23,7 @@ pub fn release_unused_values(batch: RecordBatch) -> Result<RecordBatch, ArrowErr
 }
 
 /// Drops the values of a dictionary or of views that no row refers to.
-///
-/// # Errors
-/// A dictionary is malformed.
+/// Fails if a dictionary is malformed.
 pub(crate) fn release_unused_column_values(column: ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(if let Some(dictionary) = column.as_any_dictionary_opt() {
         garbage_collect_any_dictionary(dictionary)?

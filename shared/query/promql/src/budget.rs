@@ -85,9 +85,7 @@ impl Budget {
     }
 
     /// Reserves memory for samples.
-    ///
-    /// # Errors
-    /// The limit of samples or the memory is exceeded.
+    /// Fails if the limit of samples or the memory is exceeded.
     pub(crate) fn keep_samples(&mut self, samples: usize, bytes: usize) -> Result<(), PromqlError> {
         if !count(&self.usage.samples, samples, self.usage.limits.samples) {
             let text =

@@ -18,7 +18,6 @@ use crate::{
 pub(crate) struct ValueCounts<'a> {
     input: Option<BoxStream<'a>>,
     grouping: Grouping,
-    /// The label with the value.
     label: String,
     steps: usize,
     positions: HashMap<Labels, usize>,

@@ -20,7 +20,6 @@ pub enum PromqlError {
 
 impl PromqlError {
     /// Returns the `errorType` of the answer.
-    #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::BadData(_) => "bad_data",

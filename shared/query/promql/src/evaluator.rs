@@ -30,7 +30,6 @@ pub(crate) enum Value<'a> {
     Scalar(Vec<f64>),
     /// Series.
     Vector(BoxStream<'a>),
-    /// A text.
     Text(String),
 }
 

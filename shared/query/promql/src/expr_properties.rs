@@ -219,7 +219,6 @@ pub(crate) fn absent_labels(expr: &Expr) -> Labels {
     Labels::from_pairs(required.into_iter().map(|(name, value)| (name.into(), value.into())))
 }
 
-/// Returns a duration in milliseconds.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

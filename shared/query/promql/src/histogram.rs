@@ -96,7 +96,6 @@ fn exponential_bound(index: i32, schema: i32) -> f64 {
 
 impl FloatHistogram {
     /// Returns the buckets that are not empty in ascending order, with the zero bucket.
-    #[must_use]
     pub fn buckets(&self) -> Vec<HistogramBucket> {
         let mut buckets = self.ascending_buckets();
         buckets.retain(|bucket| bucket.count != 0.0);
@@ -199,7 +198,6 @@ impl fmt::Display for FloatHistogram {
 
 /// Returns the indexes and counts of the buckets of spans. A span has an offset, which is the number of empty buckets since the
 /// previous span or the index of the first bucket, and a number of buckets. `None` if there are not as many counts as buckets.
-#[must_use]
 pub fn bucket_counts(
     spans: impl IntoIterator<Item = (i32, u32)>,
     counts: &[f64],

@@ -23,10 +23,12 @@ const BUCKET_LABEL: &str = "le";
 /// What is estimated of a histogram, with the arguments of each step.
 #[derive(Clone, Debug)]
 pub(crate) enum Estimate {
-    /// A quantile.
     Quantile(Vec<f64>),
     /// The fraction of observations between two values.
-    Fraction { lower: Vec<f64>, upper: Vec<f64> },
+    Fraction {
+        lower: Vec<f64>,
+        upper: Vec<f64>,
+    },
 }
 
 fn argument(arguments: &[f64], step: usize) -> f64 {
@@ -66,7 +68,6 @@ struct HistogramGroup {
 }
 
 impl HistogramGroup {
-    /// Returns the buckets at a step.
     fn at(&self, step: usize) -> Vec<ClassicBucket> {
         let buckets = self.buckets.iter().filter_map(|(upper, counts)| {
             let count = counts.get(step)?.as_ref()?.float()?;

@@ -16,7 +16,6 @@ pub struct Labels(Arc<[Label]>);
 
 impl Labels {
     /// Returns the value of a label; empty if the series does not have it.
-    #[must_use]
     pub fn get(&self, name: &str) -> &str {
         let position = self.0.binary_search_by(|(label, _)| (**label).cmp(name));
         let label = position.ok().and_then(|position| self.0.get(position));
@@ -48,7 +47,6 @@ impl Labels {
         self.filtered(|name| !METADATA_LABELS.contains(&name))
     }
 
-    /// Returns the labels of these names.
     pub(crate) fn select(&self, names: &[String]) -> Self {
         self.filtered(|name| names.iter().any(|kept| kept == name))
     }

@@ -53,10 +53,7 @@ pub(crate) fn choose(series: Series, ratios: &[f64]) -> Series {
 }
 
 /// Returns the position of the hash of labels in the range of hashes, from 0 to 1.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus compares positions that are rounded like this"
-)]
+// Prometheus compares positions that are rounded like this.
 fn hash_position(labels: &Labels) -> f64 {
     let mut bytes = Vec::with_capacity(labels.memory_size());
     for text in labels.iter().flat_map(|(name, value)| [name, value]) {

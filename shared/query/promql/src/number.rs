@@ -38,20 +38,13 @@ pub(crate) fn from_bool(value: bool) -> f64 {
     if value { 1.0 } else { 0.0 }
 }
 
-/// Returns the seconds of a number of milliseconds.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus rounds in the same way"
-)]
+// Prometheus rounds in the same way.
 pub(crate) fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1_000.0
 }
 
 /// Returns a number of things.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus rounds in the same way"
-)]
+// Prometheus rounds in the same way.
 pub(crate) fn from_count(count: usize) -> f64 {
     count as f64
 }

@@ -6,10 +6,8 @@ use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 
 use crate::number::seconds;
 
-/// A function of a number.
 pub(crate) type NumberFunction = fn(f64) -> f64;
 
-/// A function of a time.
 pub(crate) type TimeFunction = fn(DateTime<Utc>) -> f64;
 
 /// Returns the inverse of the hyperbolic cosine, which is precise near 1 too.
@@ -32,7 +30,6 @@ fn sign(value: f64) -> f64 {
     }
 }
 
-/// Returns the function of numbers with a name.
 pub(crate) fn number_function(name: &str) -> Option<NumberFunction> {
     Some(match name {
         "abs" => f64::abs,
@@ -80,7 +77,6 @@ fn days_in_month(time: DateTime<Utc>) -> f64 {
     last.map_or(f64::NAN, |last| last.day().into())
 }
 
-/// Returns the function of times with a name.
 pub(crate) fn time_function(name: &str) -> Option<TimeFunction> {
     Some(match name {
         "days_in_month" => days_in_month,

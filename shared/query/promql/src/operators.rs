@@ -14,7 +14,6 @@ use crate::{
     value::SampleValue,
 };
 
-/// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Equal,
@@ -249,7 +248,6 @@ fn mapped(histogram: &Arc<FloatHistogram>, map: impl Fn(&mut FloatHistogram)) ->
     result.into()
 }
 
-/// Returns the negated value.
 pub(crate) fn negated(value: &SampleValue) -> SampleValue {
     match value {
         SampleValue::Float(value) => SampleValue::Float(-value),

@@ -29,7 +29,6 @@ pub fn anchored_pattern(pattern: &str) -> Result<String, String> {
 }
 
 /// Returns the pattern of a matcher. The parser has escaped braces that are no repetition, which RE2 takes as they are.
-#[must_use]
 pub fn pattern_of(matcher: &Matcher) -> &str {
     let (MatchOp::Re(regex) | MatchOp::NotRe(regex)) = &matcher.op else {
         return &matcher.value;
@@ -39,9 +38,7 @@ pub fn pattern_of(matcher: &Matcher) -> &str {
 }
 
 /// Compiles a pattern that a whole value matches.
-///
-/// # Errors
-/// The reason why the pattern is invalid.
+/// Errors: the reason why the pattern is invalid.
 pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(&anchored_pattern(pattern)?)
         .dfa_size_limit(MAX_CACHE_BYTES)

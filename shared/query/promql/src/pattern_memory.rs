@@ -30,9 +30,7 @@ fn count_classes(pattern: &str) -> usize {
 }
 
 /// Checks patterns in quotes.
-///
-/// # Errors
-/// [`PromqlError::BadData`] if they take too much memory.
+/// Fails with [`PromqlError::BadData`] if they take too much memory.
 pub(crate) fn check_quoted_patterns(quoted: &[&str]) -> Result<(), PromqlError> {
     // The parser refuses texts with malformed escapes.
     let patterns: Vec<String> =
@@ -41,9 +39,7 @@ pub(crate) fn check_quoted_patterns(quoted: &[&str]) -> Result<(), PromqlError> 
 }
 
 /// Checks patterns.
-///
-/// # Errors
-/// [`PromqlError::BadData`] if they take too much memory.
+/// Fails with [`PromqlError::BadData`] if they take too much memory.
 pub(crate) fn check_patterns(patterns: &[impl AsRef<str>]) -> Result<(), PromqlError> {
     let share = MAX_BYTES / patterns.len().max(1);
     let (mut changed, mut classes) = (0, 0);

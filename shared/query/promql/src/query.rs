@@ -59,7 +59,6 @@ pub struct Evaluation {
     pub counts_samples: bool,
 }
 
-/// Returns a number with its thousands.
 fn with_thousands(number: usize) -> String {
     if number < 1_000 {
         return number.to_string();

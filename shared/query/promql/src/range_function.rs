@@ -14,7 +14,6 @@ pub(crate) use input::RangeInput;
 /// A function of the samples in a range, of which there is at least one.
 pub(crate) type RangeFunction = fn(&RangeInput<'_>) -> RangeResult;
 
-/// Returns the function with a name.
 pub(crate) fn range_function(name: &str) -> Option<RangeFunction> {
     Some(match name {
         "rate" => |input| Ok(rate::extrapolated(input, true, true)),

@@ -41,7 +41,6 @@ pub(crate) struct SampleChunk {
 /// Series of samples.
 #[async_trait]
 pub(crate) trait ChunkStream: Send {
-    /// Returns the next samples.
     async fn next(&mut self) -> Result<Option<SampleChunk>, PromqlError>;
 }
 
@@ -80,14 +79,12 @@ fn sorted_plan(table: &SampleTable) -> PlanResult<LogicalPlan> {
         .build()
 }
 
-/// Returns a column of a batch.
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> PlanResult<&'a ArrayRef> {
     batch
         .column_by_name(name)
         .ok_or_else(|| internal_datafusion_err!("samples have no column '{name}'"))
 }
 
-/// Returns a column of texts.
 fn texts(column: &dyn Array) -> Result<StringArray, ArrowError> {
     Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
 }
@@ -130,7 +127,6 @@ impl<T> DecodedTexts<T> {
     }
 }
 
-/// The samples of a batch.
 #[derive(Debug)]
 struct BatchSamples {
     times: Vec<i64>,

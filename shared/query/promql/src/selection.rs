@@ -18,7 +18,6 @@ use crate::{
 /// What a selector returns of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SelectedPart {
-    /// The value.
     Value,
     /// The time, in seconds.
     Time,

@@ -59,7 +59,6 @@ impl Series {
 /// A stream of series with at least one sample each.
 #[async_trait]
 pub(crate) trait SeriesStream: Send {
-    /// Returns the next series.
     async fn next(&mut self) -> Result<Option<Series>, PromqlError>;
 }
 

@@ -1,6 +1,5 @@
 //! Sets of steps.
 
-/// A set of steps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StepSet(Vec<u64>);
 

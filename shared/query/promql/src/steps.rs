@@ -61,7 +61,6 @@ impl Steps {
         }
     }
 
-    /// Returns the time of a step.
     pub(crate) fn time(self, step: usize) -> i64 {
         let step = i64::try_from(step).unwrap_or(i64::MAX);
         self.start_ms.saturating_add(self.step_ms.saturating_mul(step))

@@ -27,7 +27,6 @@ pub enum SampleValue {
 
 impl SampleValue {
     /// Returns the number; `None` if the value is a histogram.
-    #[must_use]
     pub fn float(&self) -> Option<f64> {
         match self {
             Self::Float(value) => Some(*value),
@@ -142,7 +141,6 @@ pub struct SampleStats {
 
 impl SampleStats {
     /// Returns the number of samples that selectors read at all steps.
-    #[must_use]
     pub fn total(&self) -> usize {
         self.per_step.iter().map(|(_, samples)| samples).sum()
     }

@@ -149,7 +149,6 @@ impl MatchGroup {
     }
 }
 
-/// Returns the position of an owner.
 fn position_of_owner(owner: u32) -> Option<usize> {
     usize::try_from(owner).ok()?.checked_sub(1)
 }
@@ -191,7 +190,6 @@ impl OneSide {
         Ok(side)
     }
 
-    /// Adds a series to a group.
     fn add(&mut self, group: usize, series: Series) {
         let Some(same) = self.groups.get_mut(group) else {
             return;
@@ -375,7 +373,6 @@ impl SeriesStream for MatchedSeries<'_> {
     }
 }
 
-/// A set operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SetOperator {
     And,

@@ -64,7 +64,6 @@ pub(crate) async fn scalars(
     Ok(scalars)
 }
 
-/// Returns the first number of a series.
 fn first_number(series: &Series) -> f64 {
     let numbers = series.values.iter().flatten();
     numbers.filter_map(SampleValue::float).next().unwrap_or(f64::NAN)

@@ -7,14 +7,13 @@ use crate::ViewDataError;
 
 /// A view was not refreshed. Its windows stay listed, and a later refresh computes them.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum RefreshError {
-    /// The manifest can't be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The progress can't be read or written.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// It is unknown whether the progress was recorded.
     #[error("it is unknown whether the progress was recorded: {0}")]
     ProgressUnknown(String),
     /// The rows can't be read or written.
@@ -23,7 +22,6 @@ pub enum RefreshError {
     /// The claim has ended, or ends too soon for another write.
     #[error("the claim has ended")]
     ClaimEnded,
-    /// The store has not told its time.
     #[error("the store's time is unknown")]
     NoStoreTime,
 }

@@ -129,7 +129,6 @@ struct WrittenRows {
 struct ClaimedWindows {
     held: HeldClaim,
     range: TimeRange,
-    /// The state with the claim.
     state: ViewState,
 }
 

@@ -32,7 +32,6 @@ pub enum AlertPhase {
 
 impl AlertPhase {
     /// Returns the name of the phase. That of an alert that is not resolved is the value of its label `alertstate`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -131,7 +130,6 @@ pub struct AlertState {
 
 impl AlertState {
     /// Returns whether its series is present, or it still fires.
-    #[must_use]
     pub fn is_active(&self) -> bool {
         self.phase != AlertPhase::Resolved
     }
@@ -144,7 +142,6 @@ impl AlertState {
     }
 
     /// Returns whether a target must be told of the alert. (Rule A3)
-    #[must_use]
     pub fn is_due(&self, target: &NotifyTarget, now_ms: i64) -> bool {
         let mark = self.sent.get(target.id());
         match self.phase {

@@ -76,7 +76,6 @@ impl RuleState {
     }
 
     /// Returns whether this is the state of a rule. A rule whose expression was changed keeps its state, as in Prometheus.
-    #[must_use]
     pub fn is_of(&self, rule: &Rule) -> bool {
         let alerting = matches!(rule.action, RuleAction::Alert { .. });
         self.name == rule.name() && self.alerting == alerting && self.labels == rule.labels
@@ -288,10 +287,7 @@ fn pending_alert(context: &RuleContext<'_>, result: &RuleResult) -> AlertState {
 fn alert_samples(alert: &AlertState) -> [RuleSample; 2] {
     let mut labels = alert.labels.clone();
     labels.insert("alertstate".to_owned(), alert.phase.as_str().to_owned());
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "seconds of this millennium are exact"
-    )]
+    // Seconds of this millennium are exact.
     let active_s = alert.active_ms.div_euclid(1_000) as f64;
     [
         RuleSample {

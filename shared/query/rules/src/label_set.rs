@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 /// Labels, or annotations, by name.
 pub type LabelSet = BTreeMap<String, String>;
 
-/// The label with the name of an alert.
 pub(crate) const ALERT_NAME_LABEL: &str = "alertname";
 
 /// Approximate bytes of the places of a name and a text.

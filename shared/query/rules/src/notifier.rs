@@ -86,7 +86,6 @@ impl Notifier {
     }
 
     /// Returns whether a target must be told of an alert.
-    #[must_use]
     pub fn has_work(&self, progress: &RuleProgress, now_ms: i64) -> bool {
         let mut alerts = progress.alerts();
         alerts.any(|(_, alert)| self.targets.iter().any(|target| alert.is_due(target, now_ms)))
@@ -211,7 +210,6 @@ mod tests {
     use super::*;
     use crate::{AlertUsage, GroupState, RuleContext, RuleResult, parse_file};
 
-    /// A receiver of notifications.
     #[derive(Default)]
     struct TestReceiver {
         status: AtomicU16,

@@ -30,7 +30,6 @@ pub struct GroupState {
 
 impl GroupState {
     /// Returns the states of the rules of a group: those that it has had before, or new ones.
-    #[must_use]
     pub fn rules_of(&self, group: &RuleGroup) -> Vec<RuleState> {
         let mut before: Vec<Option<&RuleState>> = self.rules.iter().map(Some).collect();
         let states = group.rules.iter().map(|rule| {
@@ -61,7 +60,6 @@ impl RegisterValue for RuleProgress {
 
 impl RuleProgress {
     /// Returns the state of a group, if it was evaluated.
-    #[must_use]
     pub fn group(&self, namespace: &str, name: &str) -> Option<&GroupState> {
         self.groups.get(namespace)?.get(name)
     }
@@ -87,7 +85,6 @@ impl RuleProgress {
     }
 
     /// Returns the alerts that may be added.
-    #[must_use]
     pub fn free_alerts(&self) -> AlertUsage {
         AlertUsage::MAX.minus(AlertUsage::from_alerts(
             self.alerts().map(|(_, alert)| alert),
@@ -130,7 +127,6 @@ pub fn limit_series<'a>(rules: impl IntoIterator<Item = &'a mut RuleState>) {
 }
 
 /// Returns the register with the progress of the rules of a database.
-#[must_use]
 pub fn rule_progress(bucket: &Bucket, database: DatabaseId) -> Register<RuleProgress> {
     Register::new(bucket.clone(), Key::RuleProgress(database), RECENT_PUT_IDS)
 }

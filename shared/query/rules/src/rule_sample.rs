@@ -16,7 +16,6 @@ pub struct RuleResult {
 
 impl RuleResult {
     /// Returns the approximate memory size, in bytes.
-    #[must_use]
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + labels_size_bytes(&self.labels)
     }
@@ -44,7 +43,6 @@ pub struct RuleSample {
 
 impl RuleSample {
     /// Returns the approximate memory size, in bytes.
-    #[must_use]
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.metric.len() + labels_size_bytes(&self.labels)
     }

@@ -8,7 +8,6 @@ const CATCH_UP_MS: i64 = 15 * 60_000;
 
 /// Returns the times of the evaluations of a group that are due, oldest first, and the time until the next one. All are
 /// multiples of the interval. `evaluated_ms` is the time of the last evaluation; a group without one is due at once.
-#[must_use]
 pub fn due_times(interval_ms: u64, evaluated_ms: Option<i64>, now_ms: i64) -> (Vec<i64>, Duration) {
     let interval = i64::try_from(interval_ms).unwrap_or(i64::MAX).max(1);
     let newest = now_ms.div_euclid(interval).saturating_mul(interval);

@@ -56,13 +56,11 @@ pub struct NotifyTarget {
 
 impl NotifyTarget {
     /// Returns the id of the target, which is stored with alerts: its kind, and a part of the hash of its URL.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// Returns whether the target must be told again of alerts that still fire.
-    #[must_use]
     pub fn needs_repeats(&self) -> bool {
         self.kind == TargetKind::Alertmanager
     }

@@ -2,7 +2,6 @@
 
 use crate::{LabelSet, RuleError};
 
-/// A part of a template.
 enum TemplatePart<'a> {
     Text(&'a str),
     Label(&'a str),
@@ -42,9 +41,7 @@ fn unsupported(template: &str) -> RuleError {
 }
 
 /// Checks that a template has supported parts only.
-///
-/// # Errors
-/// `Invalid`.
+/// Fails with `Invalid`.
 pub(crate) fn check_template(template: &str) -> Result<(), RuleError> {
     parts(template).map(|_| ())
 }

@@ -25,7 +25,6 @@ const ROOM_PERCENT: u64 = 110;
 /// The values of a tag at which a region may be divided: sorted and distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SeriesCuts {
-    /// The tag.
     pub(crate) tag: String,
     /// The values, each the first of a part.
     pub(crate) values: Vec<String>,

@@ -47,8 +47,8 @@ const READ_ATTEMPTS: usize = 2;
 
 /// An error of a read of a section.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SectionDataError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The object differs from its description in the manifest.
@@ -57,13 +57,10 @@ pub enum SectionDataError {
     /// A checksum of the object's bytes does not match, even after a second read.
     #[error("'{object}' is damaged: the section of table '{table}' at byte {offset}: {part}")]
     Damaged {
-        /// The key of the object.
         object: String,
-        /// The table.
         table: Arc<str>,
         /// The start of the section in the object, in bytes.
         offset: u64,
-        /// The part of the section.
         part: SectionPart,
     },
     /// The object is gone.
@@ -395,7 +392,6 @@ fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
 /// Ranges of a section that were read.
 #[derive(Debug)]
 pub(crate) struct SectionRanges {
-    /// The bytes of each range.
     pub(crate) ranges: Vec<Bytes>,
     /// The bytes that were read from the store, with those between the ranges.
     pub(crate) store_bytes: u64,
@@ -411,7 +407,6 @@ pub(crate) struct SectionFile {
 }
 
 impl SectionFile {
-    /// The file of a section of a table.
     pub(crate) fn new(database: DatabaseId, table: Arc<str>, loaded: &SectionWithFooter) -> Self {
         Self {
             key: loaded.section.key(database),

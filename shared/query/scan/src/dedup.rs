@@ -64,9 +64,7 @@ pub struct DedupExec {
 impl DedupExec {
     /// Merges `inputs`, from the oldest to the newest. Each input has one partition, sorted by `order`. `keys` are the
     /// indexes of the columns of `order`, `output` those of the columns that are output.
-    ///
-    /// # Errors
-    /// There is no input, or it lacks a column of the output.
+    /// Fails if there is no input, or it lacks a column of the output.
     pub(crate) fn try_new(
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         order: LexOrdering,

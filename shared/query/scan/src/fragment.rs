@@ -73,7 +73,6 @@ pub(crate) struct TailSegments {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScanRegion {
-    /// The times.
     pub(crate) time: TimeInterval,
     /// The series; `None`: all.
     pub(crate) series: Option<SeriesRange>,
@@ -87,7 +86,6 @@ pub(crate) struct ScanRegion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SeriesRange {
-    /// The tag.
     pub(crate) tag: String,
     /// The lowest value; `None`: includes the series without a value.
     pub(crate) from: Option<String>,
@@ -98,10 +96,8 @@ pub(crate) struct SeriesRange {
 /// An error of opening a fragment.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FragmentError {
-    /// A segment is gone: the snapshot is too old.
     #[error("segment {0:?} is not in the bucket any more: the snapshot of the query is too old")]
     SegmentGone(SegmentName),
-    /// The tail can't be read.
     #[error(transparent)]
     Tail(#[from] TailError),
 }

@@ -32,7 +32,6 @@ pub(crate) struct FragmentPlanner<'a> {
     pub(crate) tail: &'a TailReader,
     /// The session that creates expressions.
     pub(crate) session: &'a SessionState,
-    /// The fragment.
     pub(crate) fragment: &'a ScanFragment,
     /// The filters of the query on the table.
     pub(crate) filters: &'a [Expr],

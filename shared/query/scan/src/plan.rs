@@ -51,7 +51,6 @@ pub(crate) struct ScanSource {
     pub(crate) time: TimeInterval,
     /// Whether the range excludes rows that the query selects, because a fragment reads them elsewhere.
     pub(crate) is_clipped: bool,
-    /// The rows.
     pub(crate) rows: SourceRows,
     /// The causes that hide rows of the source.
     pub(crate) hidden: DeletedRows,

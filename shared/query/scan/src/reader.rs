@@ -106,7 +106,6 @@ pub(crate) fn count_of(plan: &dyn ExecutionPlan, metric: &str) -> usize {
 pub(crate) struct SectionReader {
     /// The source of the bytes.
     data: SectionData,
-    /// The section.
     file: SectionFile,
     /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
     footer: Option<Arc<SectionFooter>>,
@@ -155,9 +154,7 @@ impl SectionReader {
     }
 
     /// Returns the footer.
-    ///
-    /// # Errors
-    /// It can't be read, or is damaged.
+    /// Fails if it can't be read, or is damaged.
     pub(crate) async fn footer(&mut self) -> Result<Arc<SectionFooter>, ParquetError> {
         if let Some(footer) = &self.footer {
             return Ok(Arc::clone(footer));
@@ -225,9 +222,7 @@ impl HeldBytes {
     }
 
     /// Charges bytes, beyond the limit if necessary.
-    ///
-    /// # Errors
-    /// `ResourcesExhausted`: more than a quarter of the limit would be charged beyond it.
+    /// Fails with `ResourcesExhausted`: more than a quarter of the limit would be charged beyond it.
     fn charge(&self, bytes: usize) -> Result<MemoryReservation> {
         let charge = self.reservation.new_empty();
         let Err(error) = charge.try_grow(bytes) else {

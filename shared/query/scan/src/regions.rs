@@ -54,7 +54,6 @@ impl TimeInterval {
 /// A time range that several sources cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TimeOverlap {
-    /// The range.
     pub(crate) range: TimeInterval,
     /// The indexes of the sources that overlap with the range, ascending unless the plan of the scan reverses them.
     pub(crate) sources: Vec<usize>,

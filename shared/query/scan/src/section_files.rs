@@ -67,9 +67,7 @@ impl SectionFiles {
     }
 
     /// Plans a scan by DataFusion's operator.
-    ///
-    /// # Errors
-    /// The table lacks a column.
+    /// Fails if the table lacks a column.
     pub(crate) fn data_source(&self, output: ScanOutput) -> Result<Arc<dyn ExecutionPlan>> {
         let mut source = ParquetSource::new(Arc::clone(&self.table))
             .with_parquet_file_reader_factory(Arc::new(SectionReaderFactory {

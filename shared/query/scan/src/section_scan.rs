@@ -67,9 +67,7 @@ pub(crate) struct SectionScanExec {
 
 impl SectionScanExec {
     /// A scan of sections in any order of their rows.
-    ///
-    /// # Errors
-    /// The table lacks a column.
+    /// Fails if the table lacks a column.
     pub(crate) fn try_new(
         sections: SectionFiles,
         keys: Arc<SelectedKeys>,
@@ -81,9 +79,7 @@ impl SectionScanExec {
     }
 
     /// A scan of one section in the order of its rows, which is `order` of the columns of the output.
-    ///
-    /// # Errors
-    /// The table lacks a column.
+    /// Fails if the table lacks a column.
     pub(crate) fn try_new_sorted(
         sections: SectionFiles,
         keys: Arc<SelectedKeys>,
@@ -119,12 +115,10 @@ impl SectionScanExec {
         }
     }
 
-    /// The sections.
     pub(crate) fn files(&self) -> &[SectionFile] {
         &self.sections.files
     }
 
-    /// The number of columns of the table.
     pub(crate) fn table_columns(&self) -> usize {
         self.sections.table.fields().len()
     }
@@ -143,7 +137,6 @@ struct SectionOpener {
 }
 
 impl SectionOpener {
-    /// Opens a part of a section.
     async fn open(self: Arc<Self>, section: usize, share: RowGroupShare) -> Result<SectionRows> {
         // Sections without selected rows are opened one after the other.
         tokio::task::consume_budget().await;

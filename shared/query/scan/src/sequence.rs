@@ -25,9 +25,7 @@ pub(crate) struct SequenceExec {
 
 impl SequenceExec {
     /// Divides `inputs`, which have one partition and equal columns.
-    ///
-    /// # Errors
-    /// There are no inputs.
+    /// Fails if there are no inputs.
     pub(crate) fn try_new(inputs: Vec<Arc<dyn ExecutionPlan>>, partitions: usize) -> Result<Self> {
         let first = inputs
             .first()

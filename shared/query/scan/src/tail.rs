@@ -37,29 +37,20 @@ pub use tail_scan::{NewestRows, TailScanExec};
 
 /// An error of a read of a tail.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TailImageError {
-    /// A segment is damaged.
     #[error("table '{table}' can't be read: {source}")]
-    Segment {
-        /// The table.
-        table: String,
-        /// The damage.
-        source: SegmentError,
-    },
+    Segment { table: String, source: SegmentError },
     /// The rows do not match the table.
     #[error(transparent)]
     Points(#[from] PointsError),
-    /// The tail exceeds its memory limit and can't be spilled.
     #[error(
         "the tail of table '{table}' needs more than {limit} bytes of memory and can't be spilled: {source}; wait for \
          the next flush"
     )]
     NotSpilled {
-        /// The table.
         table: String,
-        /// The memory limit, in bytes.
         limit: usize,
-        /// The error of the spill.
         source: DataFusionError,
     },
     /// The layer of a cache can't be created.
@@ -67,10 +58,7 @@ pub enum TailImageError {
     Cache(#[from] CacheError),
     /// The cached tail image contains writes that are not in the snapshot.
     #[error("the cached tail of table '{table}' is newer than the snapshot of the query")]
-    StaleSnapshot {
-        /// The table.
-        table: String,
-    },
+    StaleSnapshot { table: String },
 }
 
 /// Whether a query failed because a cached tail image is newer than its snapshot. A retry with a newer snapshot, which
@@ -101,7 +89,6 @@ pub enum StaleTail {
 /// The segments of a tail, with the state of the database that they belong to.
 #[derive(Clone, Debug)]
 pub struct TailSnapshot {
-    /// The database.
     pub(crate) database: DatabaseId,
     /// The low-water mark. All segments are above it.
     pub(crate) mark: Stamp,

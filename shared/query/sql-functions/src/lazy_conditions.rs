@@ -365,7 +365,6 @@ mod tests {
         }
     }
 
-    /// Returns the plan of a condition with guards.
     async fn plan(condition: &str) -> LogicalPlan {
         let sql = format!("SELECT id FROM t WHERE {condition}");
         let rows = context().sql(&sql).await.unwrap();

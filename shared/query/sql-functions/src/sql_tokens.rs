@@ -29,7 +29,6 @@ pub(crate) fn has_words(tokens: &[TokenWithSpan], at: usize, words: &[&str]) -> 
     })
 }
 
-/// Returns words, each as a token.
 pub(crate) fn words<'a>(texts: &'a [&'a str]) -> impl Iterator<Item = TokenWithSpan> + 'a {
     texts.iter().map(|text| TokenWithSpan::wrap(Token::make_word(text, None)))
 }
@@ -39,7 +38,6 @@ pub(crate) fn text(text: impl Into<String>) -> TokenWithSpan {
     TokenWithSpan::wrap(Token::SingleQuotedString(text.into()))
 }
 
-/// Returns a sign as a token.
 pub(crate) fn sign(token: Token) -> TokenWithSpan {
     TokenWithSpan::wrap(token)
 }

@@ -155,7 +155,6 @@ fn units() -> Vec<RecordBatch> {
     vec![RecordBatch::try_new(schema, columns).unwrap()]
 }
 
-/// Plans a statement.
 async fn plan(session: &SessionContext, sql: &str) -> Result<DataFrame> {
     let state = session.state();
     let dialect: &dyn Dialect = match state.config().options().sql_parser.dialect {
@@ -167,7 +166,6 @@ async fn plan(session: &SessionContext, sql: &str) -> Result<DataFrame> {
     session.execute_logical_plan(plan).await
 }
 
-/// Returns the rows of a query.
 pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
     let frame = plan(session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     frame.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"))

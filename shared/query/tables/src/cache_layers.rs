@@ -83,11 +83,8 @@ enum LayerOrigin {
 /// replace hidden ones.
 type CachedLayer = Option<CacheLayer>;
 
-/// A request for a base layer.
 pub(crate) struct BaseLayerRequest<'a> {
-    /// The rows of the table.
     pub(crate) rows: &'a SnapshotTable,
-    /// The cache.
     pub(crate) cache: CacheId,
     /// The columns and keys of the layer.
     pub(crate) shape: &'a CacheShape,

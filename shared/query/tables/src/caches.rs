@@ -32,7 +32,6 @@ pub(crate) use functions::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, La
 pub(crate) use rewrite::{CacheRewrite, RewrittenTable};
 pub use table::CacheTable;
 
-/// The definition of a cache of a table.
 #[derive(Clone, Debug)]
 pub(crate) enum TableCacheDefinition {
     /// A last value cache: the newest rows of each key.

@@ -412,7 +412,6 @@ impl Deref for QueryContext {
     }
 }
 
-/// The catalog of a snapshot.
 #[derive(Debug)]
 struct SnapshotCatalog(QueryContext);
 

@@ -70,7 +70,7 @@ pub use queries::{QueryHistory, QueryRecord};
 pub use system_sources::{StoreRequests, SystemSources};
 
 use crate::scope::QueryScope;
-use source::SystemTable;
+use source::{SystemTable, SystemTableSource};
 
 /// The tables of every database, by name.
 const DATABASE_TABLES: [&str; 15] = [
@@ -166,82 +166,54 @@ impl SystemSchema {
         let scope = &self.scope;
         let cluster = || Arc::clone(&self.sources);
         let snapshot = Arc::clone(&scope.snapshot);
-        let io_runtime = &scope.tables.scan.io_runtime;
-        Some(match name {
-            "alerts" => SystemTable::new(
-                alerts::AlertsSource {
-                    bucket: cluster().catalog.bucket().clone(),
-                    snapshot,
-                },
-                io_runtime,
-            ),
-            "aliases" => SystemTable::new(
-                aliases::AliasesSource {
-                    catalog: Arc::clone(&cluster().catalog),
-                    database: self.asked(),
-                },
-                io_runtime,
-            ),
-            "audit" if self.is_of_cluster() => SystemTable::new(
-                audit::ClusterAuditSource(Arc::clone(&cluster().catalog)),
-                io_runtime,
-            ),
-            "audit" => SystemTable::new(audit::DatabaseAuditSource(snapshot), io_runtime),
-            "databases" => SystemTable::new(
-                databases::DatabasesSource(Arc::clone(&cluster().catalog)),
-                io_runtime,
-            ),
-            "nodes" => SystemTable::new(
-                nodes::NodesSource(cluster().catalog.bucket().clone()),
-                io_runtime,
-            ),
+        let source: Arc<dyn SystemTableSource> = match name {
+            "alerts" => Arc::new(alerts::AlertsSource {
+                bucket: cluster().catalog.bucket().clone(),
+                snapshot,
+            }),
+            "aliases" => Arc::new(aliases::AliasesSource {
+                catalog: Arc::clone(&cluster().catalog),
+                database: self.asked(),
+            }),
+            "audit" if self.is_of_cluster() => {
+                Arc::new(audit::ClusterAuditSource(Arc::clone(&cluster().catalog)))
+            }
+            "audit" => Arc::new(audit::DatabaseAuditSource(snapshot)),
+            "databases" => Arc::new(databases::DatabasesSource(Arc::clone(&cluster().catalog))),
+            "nodes" => Arc::new(nodes::NodesSource(cluster().catalog.bucket().clone())),
             "influxdb_schema" => {
-                SystemTable::without_requests(influxdb_schema::InfluxdbSchemaSource(snapshot))
+                let source = Arc::new(influxdb_schema::InfluxdbSchemaSource(snapshot));
+                return Some(SystemTable::new(source, None));
             }
-            "materialized_views" => SystemTable::new(
-                materialized_views::MaterializedViewsSource {
-                    shared: Arc::clone(&scope.tables.scan),
-                    bucket: cluster().catalog.bucket().clone(),
-                    snapshot,
-                    now: scope.times.retention_base,
-                },
-                io_runtime,
-            ),
-            "parquet_files" => {
-                let shared = Arc::clone(&scope.tables.scan);
-                SystemTable::new(
-                    parquet_files::ParquetFilesSource { shared, snapshot },
-                    io_runtime,
-                )
-            }
-            "plugin_files" => {
-                SystemTable::new(plugin_files::PluginFilesSource(cluster()), io_runtime)
-            }
-            "processing_engine_logs" => SystemTable::new(
-                processing_engine_logs::PluginLogsSource {
-                    cluster: cluster(),
-                    database: self.asked(),
-                    has_former_column: self.has_former_columns,
-                },
-                io_runtime,
-            ),
-            "row_deletes" => SystemTable::new(
-                row_deletes::RowDeletesSource {
-                    catalog: Arc::clone(&cluster().catalog),
-                    database: self.asked(),
-                },
-                io_runtime,
-            ),
-            "store_requests" => {
-                SystemTable::new(store_requests::StoreRequestsSource(cluster()), io_runtime)
-            }
-            "tables" => SystemTable::new(
-                tables::TablesSource(Arc::clone(&cluster().catalog)),
-                io_runtime,
-            ),
-            "tokens" => SystemTable::new(tokens::TokensSource(cluster()), io_runtime),
+            "materialized_views" => Arc::new(materialized_views::MaterializedViewsSource {
+                shared: Arc::clone(&scope.tables.scan),
+                bucket: cluster().catalog.bucket().clone(),
+                snapshot,
+                now: scope.times.retention_base,
+            }),
+            "parquet_files" => Arc::new(parquet_files::ParquetFilesSource {
+                shared: Arc::clone(&scope.tables.scan),
+                snapshot,
+            }),
+            "plugin_files" => Arc::new(plugin_files::PluginFilesSource(cluster())),
+            "processing_engine_logs" => Arc::new(processing_engine_logs::PluginLogsSource {
+                cluster: cluster(),
+                database: self.asked(),
+                has_former_column: self.has_former_columns,
+            }),
+            "row_deletes" => Arc::new(row_deletes::RowDeletesSource {
+                catalog: Arc::clone(&cluster().catalog),
+                database: self.asked(),
+            }),
+            "store_requests" => Arc::new(store_requests::StoreRequestsSource(cluster())),
+            "tables" => Arc::new(tables::TablesSource(Arc::clone(&cluster().catalog))),
+            "tokens" => Arc::new(tokens::TokensSource(cluster())),
             _ => return None,
-        })
+        };
+        Some(SystemTable::new(
+            source,
+            Some(&scope.tables.scan.io_runtime),
+        ))
     }
 }
 

@@ -23,7 +23,6 @@ const MIN_VALUE_BYTES: u64 = 16;
 /// The rows to decode at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecodingPlan {
-    /// The number of rows.
     pub(crate) batch_rows: usize,
     /// The bytes of memory while they are decoded: in each column a dictionary and a page, and the values.
     pub(crate) memory_bytes: u64,

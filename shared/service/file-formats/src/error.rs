@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// Reasons why the rest of a file cannot be read.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum ReadError {
     /// The input cannot be read.
     #[error(transparent)]
@@ -20,68 +21,29 @@ pub enum ReadError {
     NeedsFile,
     /// The file is larger than the limit when it is decompressed or decoded.
     #[error("the file has more than {limit} bytes when it is decoded")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
+    TooLarge { limit: u64 },
     /// The file has more columns than a table of rows in memory may have.
     #[error("the file has {columns} columns (limit: {limit})")]
-    TooManyColumns {
-        /// The number of columns.
-        columns: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooManyColumns { columns: usize, limit: usize },
     /// A column whose type is given is not in the header of a CSV file.
     #[error("the file has no column '{name}'")]
-    NoColumn {
-        /// The name of the column.
-        name: String,
-    },
-    /// The end of an Arrow file is missing.
+    NoColumn { name: String },
     #[error("the Arrow file is cut off after row {row}: its end is missing")]
-    CutOff {
-        /// The number of the last row that was read.
-        row: usize,
-    },
-    /// A row of text is too long.
+    CutOff { row: usize },
     #[error("row {row} is longer than {limit} bytes")]
-    RowTooLong {
-        /// The number of the row.
-        row: usize,
-        /// The limit in bytes.
-        limit: usize,
-    },
+    RowTooLong { row: usize, limit: usize },
     /// An annotation of a CSV file has no meaning.
     #[error("line {line}: {message}")]
     Annotation {
         /// The line in the file, from 1.
         line: u64,
-        /// The error.
         message: String,
     },
-    /// A CSV file cannot be read.
     #[error("cannot read CSV after row {row}: {error}")]
-    Csv {
-        /// The number of the last row that was read.
-        row: usize,
-        /// The cause.
-        error: csv::Error,
-    },
-    /// A Parquet file cannot be read.
+    Csv { row: usize, error: csv::Error },
     #[error("cannot read Parquet after row {row}: {error}")]
-    Parquet {
-        /// The number of the last row that was read.
-        row: usize,
-        /// The cause.
-        error: ParquetError,
-    },
+    Parquet { row: usize, error: ParquetError },
     /// An Arrow file cannot be read, or an array cannot be built.
     #[error("cannot read Arrow data after row {row}: {error}")]
-    Arrow {
-        /// The number of the last row that was read.
-        row: usize,
-        /// The cause.
-        error: ArrowError,
-    },
+    Arrow { row: usize, error: ArrowError },
 }

@@ -65,7 +65,6 @@ type Row = Vec<(usize, JsonCell)>;
 struct ObjectMembers {
     /// At most [`MAX_COLUMNS`].
     members: Vec<(String, JsonCell)>,
-    /// The number of all members.
     count: usize,
 }
 

@@ -11,7 +11,6 @@ pub const MAX_COLUMNS: usize = 10_000;
 /// Maximum size of the rows of a part of text or Parquet, in bytes; one more row may exceed it.
 pub(crate) const MAX_PART_BYTES: usize = 8 << 20;
 
-/// Checks the number of columns.
 pub(crate) fn check_columns(columns: usize) -> Result<(), ReadError> {
     let limit = MAX_COLUMNS;
     if columns > limit {

@@ -30,7 +30,6 @@ use crate::{
     part_source::PartSource,
 };
 
-/// A Parquet file.
 pub(crate) struct ParquetFile {
     opened: OpenedFile,
     /// Decoded rows with views, which share equal texts of a dictionary.

@@ -48,25 +48,18 @@ impl Default for BodyLimits {
 
 /// Reasons why a body can't be read, with the texts of InfluxDB 3.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum BodyError {
     /// The body is larger than allowed, as sent or decoded.
     #[error("max request size ({limit} bytes) exceeded")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
+    TooLarge { limit: usize },
     /// The encoding is neither `gzip` nor `identity`.
     #[error("unacceptable content-encoding: {0}")]
     Encoding(String),
-    /// The bytes are not gzip.
     #[error("error decoding gzip stream: {0}")]
     Gzip(String),
-    /// The body did not arrive in time.
     #[error("the request body did not arrive within {} s", limit.as_secs())]
-    TooSlow {
-        /// The time limit.
-        limit: Duration,
-    },
+    TooSlow { limit: Duration },
     /// The connection broke, or the client does not speak HTTP.
     #[error("client hung up while sending body: {0}")]
     Broken(String),

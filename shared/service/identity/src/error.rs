@@ -8,6 +8,7 @@ use crate::limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
 
 /// Why a user could not sign in.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum IdentityError {
     /// The name, the password or the token is wrong, or the user is disabled or expired.
     #[error("the user was not authenticated")]
@@ -21,7 +22,6 @@ pub enum IdentityError {
     /// The new password is too short or too long.
     #[error("a password has {MIN_PASSWORD_BYTES} to {MAX_PASSWORD_BYTES} bytes")]
     PasswordLength,
-    /// The new password is the old one.
     #[error("the new password must differ from the old one")]
     SamePassword,
     /// There were too many wrong attempts with this name or from this address.
@@ -33,7 +33,6 @@ pub enum IdentityError {
     /// Too many passwords are being checked.
     #[error("too many users sign in at the same time")]
     Busy,
-    /// This way to sign in is not enabled.
     #[error("signing in by {method} is not enabled")]
     NotEnabled {
         /// `password` or `an identity provider`.
@@ -41,16 +40,10 @@ pub enum IdentityError {
     },
     /// The identity provider does not answer, or its answer is unusable.
     #[error("the identity provider can't be used: {reason}")]
-    Provider {
-        /// The reason.
-        reason: String,
-    },
+    Provider { reason: String },
     /// A key can't sign or a password can't be hashed.
     #[error("cannot {operation}")]
-    Cryptography {
-        /// The operation.
-        operation: &'static str,
-    },
+    Cryptography { operation: &'static str },
     /// The catalog could not be read or changed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

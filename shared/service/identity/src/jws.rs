@@ -36,7 +36,6 @@ pub(crate) enum JwsError {
     /// The header names another algorithm than that of the key.
     #[error("the algorithm is not that of the key")]
     Algorithm,
-    /// The signature is wrong.
     #[error("wrong signature")]
     Signature,
 }
@@ -81,9 +80,7 @@ pub(crate) struct UnverifiedToken<'a> {
 
 impl<'a> UnverifiedToken<'a> {
     /// Splits a token into its parts.
-    ///
-    /// # Errors
-    /// `Malformed`.
+    /// Fails with `Malformed`.
     pub(crate) fn parse(token: &'a str) -> Result<Self, JwsError> {
         let split = || {
             let (message, signature) = token.rsplit_once('.')?;
@@ -99,9 +96,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// Verifies the signature and returns the claims.
-    ///
-    /// # Errors
-    /// `Algorithm`, `Signature`, or `Malformed` when the claims are not in this form.
+    /// Fails with `Algorithm`, `Signature`, or `Malformed` when the claims are not in this form.
     pub(crate) fn verify<T: DeserializeOwned>(&self, key: &PublicKey) -> Result<T, JwsError> {
         if self.header.alg != key.algorithm() {
             return Err(JwsError::Algorithm);
@@ -215,7 +210,6 @@ impl SigningKey {
         Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self::Ed25519)
     }
 
-    /// Returns the public key.
     pub(crate) fn public(&self) -> VerificationKey {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {

@@ -14,25 +14,16 @@ use crate::jws::SigningKey;
 
 /// Why a key file is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum KeyFileError {
-    /// The file can't be read.
     #[error("cannot read the file: {reason}")]
-    Unreadable {
-        /// The reason.
-        reason: String,
-    },
-    /// The file is no PEM with a private key.
+    Unreadable { reason: String },
     #[error("the file has no private key in PEM")]
     NoKey,
-    /// The key is encrypted.
     #[error("the key is encrypted: decrypt it first")]
     Encrypted,
-    /// The kind of key is not supported.
     #[error("a key '{label}' is not supported: use RSA in PKCS#1 or PKCS#8, or Ed25519 in PKCS#8")]
-    Unsupported {
-        /// The label of the PEM.
-        label: String,
-    },
+    Unsupported { label: String },
     /// The key is damaged or too short.
     #[error(
         "the key can't be used: it is damaged, not of RSA or Ed25519, or shorter than 2048 bits"

@@ -79,9 +79,7 @@ impl PasswordHasher {
     }
 
     /// Hashes a new password.
-    ///
-    /// # Errors
-    /// `PasswordLength`, `Busy`, or `Cryptography`.
+    /// Fails with `PasswordLength`, `Busy`, or `Cryptography`.
     pub(crate) async fn hash(&self, password: &str) -> Result<PasswordHash, IdentityError> {
         if !(MIN_PASSWORD_BYTES..=MAX_PASSWORD_BYTES).contains(&password.len()) {
             return Err(IdentityError::PasswordLength);
@@ -94,9 +92,7 @@ impl PasswordHasher {
     }
 
     /// Returns whether a password has a hash. Without a hash, the answer is `false` and takes the same time.
-    ///
-    /// # Errors
-    /// `Busy`, or `Cryptography`.
+    /// Fails with `Busy`, or `Cryptography`.
     pub(crate) async fn verify(
         &self,
         password: &str,

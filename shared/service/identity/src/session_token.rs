@@ -135,9 +135,7 @@ pub(crate) struct SignedTokens {
 }
 
 /// Signs the tokens of a session that was begun or renewed.
-///
-/// # Errors
-/// `Cryptography` when the key is not usable.
+/// Fails with `Cryptography` when the key is not usable.
 pub(crate) fn sign(
     session: &StartedSession,
     configured: Option<&SigningKey>,

@@ -22,21 +22,13 @@ pub(crate) const PROVIDER_SESSION: SessionLifetime = SessionLifetime {
 
 /// Why settings of sign-ins are unusable.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SettingsError {
     /// The file of the private key can't be read or used.
     #[error("--jwt-private-key {path}: {error}")]
-    KeyFile {
-        /// The path.
-        path: String,
-        /// The reason.
-        error: KeyFileError,
-    },
-    /// An option is missing.
+    KeyFile { path: String, error: KeyFileError },
     #[error("--user-auth-type oauth needs {option}")]
-    Missing {
-        /// The option.
-        option: &'static str,
-    },
+    Missing { option: &'static str },
     /// The address of the identity provider is unusable.
     #[error("--oauth-issuer must be an https URL, or an http URL of this machine")]
     Issuer,

@@ -13,8 +13,8 @@ pub const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Reason why data must not be removed by the store's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum ClockDoubt {
-    /// The store's responses have no date.
     #[error("the store's responses have no Date header")]
     NoDate,
     /// The store's clock and the local clock differ too much.
@@ -24,14 +24,12 @@ pub enum ClockDoubt {
         .0.as_secs()
     )]
     Difference(Duration),
-    /// A write has a stamp that the store's clock has not reached.
     #[error(
         "the newest stamp is {} s ahead of the store's clock: expired data is kept until then, or until \
          --trust-store-clock is passed",
         .0.as_secs()
     )]
     StampAhead(Duration),
-    /// The store's time has leapt ahead.
     #[error(
         "the directory's time has leapt ahead by {} h: if it was unused for so long, wait 10 minutes or pass \
          --trust-store-clock, otherwise set this machine's clock and see `neap fsck --clock`",

@@ -292,9 +292,7 @@ impl StoreConfig {
     }
 
     /// Returns the locations of segments; `None` if the kind of the store has only one.
-    ///
-    /// # Errors
-    /// The store has no buckets, or the former location is the current one.
+    /// Fails if the store has no buckets, or the former location is the current one.
     fn tail_locations(&self, kind: StoreKind) -> Result<Option<TailLocations>, StoreConfigError> {
         let flags = [
             ("tail-bucket", given(&self.tail_bucket)),

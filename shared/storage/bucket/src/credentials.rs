@@ -223,7 +223,6 @@ fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> obje
     }
 }
 
-/// A file with credentials.
 #[derive(Debug)]
 struct CredentialsFileSource(PathBuf);
 

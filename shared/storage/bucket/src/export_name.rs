@@ -35,30 +35,17 @@ impl ExportName {
 
 /// Error for text that is not the name of an exported file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum ExportNameError {
-    /// The text is empty.
     #[error("the name is empty")]
     Empty,
-    /// The text is too long.
     #[error("the name has {bytes} bytes, more than {MAX_BYTES}")]
-    TooLong {
-        /// The length in bytes.
-        bytes: usize,
-    },
-    /// A part between slashes is too long.
+    TooLong { bytes: usize },
     #[error("the name has a part with {bytes} bytes between slashes, more than {MAX_PART_BYTES}")]
-    PartTooLong {
-        /// The length in bytes.
-        bytes: usize,
-    },
+    PartTooLong { bytes: usize },
     /// A part between slashes can't be used.
     #[error("the name '{name}' has the part '{part}': use letters, digits, '-', '_', '.' and '='")]
-    Part {
-        /// The name.
-        name: String,
-        /// The part.
-        part: String,
-    },
+    Part { name: String, part: String },
 }
 
 impl FromStr for ExportName {

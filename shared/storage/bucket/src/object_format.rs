@@ -18,11 +18,11 @@ pub const HEADER_BYTES: usize = 28;
 
 /// Error in the format of an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum FormatError {
     /// The object does not start with the magic of its kind.
     #[error("'{key}' is damaged: it is not a {kind}")]
     Magic {
-        /// The object.
         key: String,
         /// The expected kind of object.
         kind: &'static str,
@@ -30,9 +30,7 @@ pub enum FormatError {
     /// The object was written by a newer release.
     #[error("'{key}' has format version {found}; this release reads {kind} up to version {known}")]
     Newer {
-        /// The object.
         key: String,
-        /// The kind of object.
         kind: &'static str,
         /// Its version.
         found: u16,
@@ -41,12 +39,7 @@ pub enum FormatError {
     },
     /// The object's bytes are not those that were written.
     #[error("'{key}' is damaged: {reason}")]
-    Damaged {
-        /// The object.
-        key: String,
-        /// The cause.
-        reason: String,
-    },
+    Damaged { key: String, reason: String },
 }
 
 /// A kind of object: its magic, its name in messages, and the newest version that this code reads and writes.

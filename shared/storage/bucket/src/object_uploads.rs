@@ -62,7 +62,6 @@ impl ObjectUploads {
         }
     }
 
-    /// Uploads to a directory.
     pub(crate) fn directory(store: Arc<DirectoryStore>, prefix: impl Into<String>) -> Self {
         Self {
             target: UploadTarget::Directory(store),

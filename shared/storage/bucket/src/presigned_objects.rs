@@ -58,15 +58,12 @@ impl PresignedObjects {
         Self { backend, prefix }
     }
 
-    /// The store of the objects.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.backend) as Arc<dyn ObjectStore>
     }
 
     /// Returns the path of an object in the store.
-    ///
-    /// # Errors
-    /// The key is not valid in the store.
+    /// Fails if the key is not valid in the store.
     pub(crate) fn path(&self, operation: Operation, key: &Key) -> Result<Path, StoreError> {
         let key = format!("{}{key}", self.prefix);
         Path::parse(&key).map_err(|error| error_without_exchange(operation, &key, error.into()))

@@ -41,10 +41,6 @@ fn standard_catalog_age() -> u64 {
     STANDARD_CATALOG_AGE_MS
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_standard_catalog_age(age_ms: &u64) -> bool {
     *age_ms == STANDARD_CATALOG_AGE_MS
 }

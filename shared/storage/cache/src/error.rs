@@ -7,22 +7,15 @@ use neap_row_delete::MaskError;
 
 /// Error of an update or a read of a cache.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CacheError {
     /// A delete removed rows whose successors the layer does not know. The layer must be rebuilt from the table.
     #[error("a delete removed rows that the cache cannot replace; it must be rebuilt")]
     Incomplete,
-    /// The cache needs more memory than its limit.
     #[error("the cache needs more than {limit} bytes of memory")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A filter is on a column that is not a key column.
+    TooLarge { limit: usize },
     #[error("column '{column}' is not a key column of the cache")]
-    NotAKey {
-        /// The column.
-        column: String,
-    },
+    NotAKey { column: String },
     /// The rows do not match the cache's table, or are too many.
     #[error(transparent)]
     Points(#[from] PointsError),

@@ -49,7 +49,6 @@ pub(crate) struct HistoryPortion {
     pub(crate) from: i64,
 }
 
-/// All points of the table.
 pub(crate) type ModelPoints = BTreeMap<(ModelTags, i64), ModelFields>;
 
 /// The names of the tags of a table.
@@ -105,7 +104,6 @@ pub(crate) fn batch(rows: &[ModelRow]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
-/// Returns the points that a history leaves.
 pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a TableHistoryStep>) -> ModelPoints {
     let mut points = ModelPoints::new();
     for step in steps {

@@ -92,10 +92,6 @@ pub(crate) fn first_id() -> CacheId {
     CacheId::new(1)
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 pub(crate) fn is_first_id(id: &CacheId) -> bool {
     *id == first_id()
 }

@@ -30,7 +30,6 @@ pub const SECRET_SPREAD_TIME: Duration = Duration::from_secs(60);
 /// that are signed with the oldest ones are refused.
 const MAX_REPLACED_SECRETS: usize = 4;
 
-/// Bytes of a secret.
 const SECRET_BYTES: usize = 32;
 
 /// A secret that the processes of a cluster share. `Debug` hides it; only [`reveal`](Self::reveal) returns it.

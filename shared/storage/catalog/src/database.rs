@@ -384,9 +384,7 @@ impl DatabaseCatalog {
     }
 
     /// Records the progress of the removal of dropped tables. Returns whether this changes the catalog.
-    ///
-    /// # Errors
-    /// `NotFound`: a table does not exist, is not dropped, or is not due for removal yet.
+    /// Fails with `NotFound`: a table does not exist, is not dropped, or is not due for removal yet.
     pub(crate) fn note_purge(
         &mut self,
         tables: &[TableId],

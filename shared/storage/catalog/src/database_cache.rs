@@ -31,7 +31,6 @@ pub(crate) struct DatabaseCache {
 }
 
 impl DatabaseCache {
-    /// Returns the register of a database.
     pub(crate) fn register(
         &mut self,
         database: DatabaseId,
@@ -55,7 +54,6 @@ impl DatabaseCache {
         register
     }
 
-    /// Returns the registers of all cached databases.
     pub(crate) fn registers(
         &self,
     ) -> impl Iterator<Item = (DatabaseId, &CachedRegister<DatabaseCatalog>)> {

@@ -41,7 +41,6 @@ pub enum PurgeState {
 }
 
 impl PurgeState {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     fn has_not_begun(&self) -> bool {
         *self == Self::Waiting
     }
@@ -118,9 +117,7 @@ pub(crate) struct DroppedEntry<'a, I> {
 
 /// Finds the dropped database or table to undelete: by its present name, or by its original name if no other candidate
 /// that can still be undeleted had it.
-///
-/// # Errors
-/// `NotFound`, `Ambiguous`, and `Purged` when its data is removed or being removed.
+/// Fails with `NotFound`, `Ambiguous`, and `Purged` when its data is removed or being removed.
 pub(crate) fn find_dropped<'a, I: Copy + Ord>(
     dropped: impl Iterator<Item = DroppedEntry<'a, I>>,
     name: &str,

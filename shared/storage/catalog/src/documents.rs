@@ -83,19 +83,14 @@ impl RegisterValue for DatabaseDocuments {
 
 /// Error of a read or change of documents.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum DocumentError {
-    /// There is no document with this id.
     #[error("there is no document '{id}' in the database")]
-    NotFound {
-        /// The id.
-        id: String,
-    },
-    /// Another request has changed the document.
+    NotFound { id: String },
     #[error("the document was changed: its version is {present}, not {expected}")]
     Conflict {
         /// The version that the client has read.
         expected: u64,
-        /// The present version.
         present: u64,
     },
     /// The name is empty, too long, or has control characters.
@@ -105,10 +100,7 @@ pub enum DocumentError {
     Name,
     /// The content is larger than [`MAX_DOCUMENT_BYTES`].
     #[error("the document has {bytes} bytes, more than {MAX_DOCUMENT_BYTES}")]
-    TooLarge {
-        /// The size in bytes.
-        bytes: usize,
-    },
+    TooLarge { bytes: usize },
     /// The database has [`MAX_DOCUMENTS`] documents.
     #[error("the database has {MAX_DOCUMENTS} documents: delete one first")]
     TooMany,
@@ -117,19 +109,13 @@ pub enum DocumentError {
         "the documents of the database would exceed {MAX_DOCUMENTS_BYTES} bytes: delete one first"
     )]
     TooMuch,
-    /// The register can't be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// The register is lost, or the catalog can't be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// It is unknown whether the change took effect.
     #[error("it is unknown whether the document was changed: {reason}")]
-    Unknown {
-        /// The cause.
-        reason: String,
-    },
-    /// The store has not told its time.
+    Unknown { reason: String },
     #[error("the store's time is unknown")]
     NoStoreTime,
 }

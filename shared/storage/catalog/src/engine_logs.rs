@@ -56,7 +56,6 @@ const CONCURRENT_READS: usize = 16;
 /// Maximum difference between the clocks of instances and of the store for which lines are shown in order.
 const CLOCK_SKEW_NS: i64 = 5_000_000_000;
 
-/// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Serialize, Deserialize)]

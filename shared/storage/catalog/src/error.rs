@@ -14,6 +14,7 @@ use crate::{
 /// The documentation of operations says "an error of the commit" for `Store`, `Format`, `Missing`, `NoStoreTime` and
 /// `Unknown`.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum CatalogError {
     /// The name of a database is not allowed.
     #[error(transparent)]
@@ -30,206 +31,105 @@ pub enum CatalogError {
         /// `column`, `cache`, `trigger`, `plugin`, `user` or `role`.
         what: &'static str,
     },
-    /// The name of a column is reserved by Neap.
     #[error("'{column}' is a reserved column")]
-    ReservedColumn {
-        /// The column.
-        column: String,
-    },
+    ReservedColumn { column: String },
     /// A new table or cache would have two columns of one name.
     #[error("duplicate column '{column}'")]
-    DuplicateColumn {
-        /// The column.
-        column: String,
-    },
-    /// A column exists with another type.
+    DuplicateColumn { column: String },
     #[error("invalid column type for column '{column}', expected {existing}, got {wanted}")]
     TypeConflict {
-        /// The table.
         table: String,
-        /// The column.
         column: String,
-        /// The existing type.
         existing: ColumnType,
-        /// The requested type.
         wanted: ColumnType,
     },
     /// A write, or a request with the permission of one, may not create a table or column.
     #[error(transparent)]
     CreationRefused(#[from] CreationRefused),
-    /// The table does not exist in the database.
     #[error("there is no table '{table}' in the database")]
-    NoSuchTable {
-        /// The table.
-        table: String,
-    },
-    /// The column does not exist in the table.
+    NoSuchTable { table: String },
     #[error("there is no column '{column}' in table '{table}'")]
-    NoSuchColumn {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-    },
-    /// A column of this type can't be changed so.
+    NoSuchColumn { table: String, column: String },
     #[error("column '{column}' can't be {change}: {reason}")]
     FixedColumn {
-        /// The column.
         column: String,
         /// `renamed`, `given this type` or `dropped`.
         change: &'static str,
-        /// The reason.
         reason: &'static str,
     },
     /// The column can't be renamed, widened or dropped.
     #[error("{user} uses the column '{column}'")]
     ColumnInUse {
-        /// The column.
         column: String,
         /// The cache or view that uses the column.
         user: String,
     },
-    /// The definition of a cache is invalid.
     #[error("invalid configuration provided: {reason}")]
-    InvalidCache {
-        /// The reason.
-        reason: String,
-    },
-    /// The definition of a file index is invalid.
+    InvalidCache { reason: String },
     #[error("invalid configuration provided: {reason}")]
-    InvalidFileIndex {
-        /// The reason.
-        reason: String,
-    },
-    /// The definition of a trigger is invalid.
+    InvalidFileIndex { reason: String },
     #[error("invalid configuration provided: {reason}")]
-    InvalidTrigger {
-        /// The reason.
-        reason: String,
-    },
-    /// The definition of a materialized view is invalid.
+    InvalidTrigger { reason: String },
     #[error("invalid materialized view: {reason}")]
-    InvalidView {
-        /// The reason.
-        reason: String,
-    },
-    /// The definition of rules is invalid.
+    InvalidView { reason: String },
     #[error("invalid rules: {reason}")]
-    InvalidRules {
-        /// The reason.
-        reason: String,
-    },
-    /// An enabled trigger cannot be deleted without `force`.
+    InvalidRules { reason: String },
     #[error("Cannot delete running plugin {name}. Disable it first or use --force.")]
-    TriggerEnabled {
-        /// The name of the trigger.
-        name: String,
-    },
-    /// The definition of a plugin is invalid.
+    TriggerEnabled { name: String },
     #[error("invalid configuration provided: {reason}")]
-    InvalidPlugin {
-        /// The reason.
-        reason: String,
-    },
-    /// The definition of a query group is invalid.
+    InvalidPlugin { reason: String },
     #[error("invalid query group: {reason}")]
-    InvalidQueryGroup {
-        /// The reason.
-        reason: String,
-    },
+    InvalidQueryGroup { reason: String },
     /// Rows can't become cold as wanted.
     #[error("cold storage: {reason}")]
-    InvalidColdStorage {
-        /// The reason.
-        reason: String,
-    },
+    InvalidColdStorage { reason: String },
     /// What rows do to earlier ones can't be changed any more.
     #[error("on-duplicate can't be changed, because the database has or had tables or views")]
     HasTables,
-    /// Another request has changed the plugin.
     #[error("plugin '{name}' was changed by another request")]
-    PluginChanged {
-        /// The name of the plugin.
-        name: String,
-    },
-    /// The type of a column is not allowed in the key of a last value cache.
+    PluginChanged { name: String },
     #[error("only uint64, int64, bool, tag, and string columns are supported in the last cache")]
     LastCacheKeyType,
-    /// The type of a column is not allowed in a distinct value cache.
     #[error("only tag and string columns are supported in the distinct cache")]
     DistinctCacheColumnType,
     /// The database, table, cache, trigger or plugin does not exist.
     #[error("the requested resource was not found: {name}")]
-    NotFound {
-        /// The requested name.
-        name: String,
-    },
+    NotFound { name: String },
     /// A database, table, cache or trigger with this name exists.
     #[error("attempted to create a resource that already exists")]
-    AlreadyExists {
-        /// The name.
-        name: String,
-    },
+    AlreadyExists { name: String },
     /// The name is an alias of a database, table or column, so that no other one can have it, and it can't be dropped.
     #[error("'{name}' is an alias of '{present_name}': use this name, or delete the alias first")]
     NameIsAlias {
-        /// The name.
         name: String,
         /// The present name of the database, table or column.
         present_name: String,
     },
     /// The database or table can't have the name.
     #[error("'{name}' can't be a new name: {reason}")]
-    InvalidRename {
-        /// The name.
-        name: String,
-        /// The reason.
-        reason: String,
-    },
-    /// The alias can't be deleted.
+    InvalidRename { name: String, reason: String },
     #[error("{user} uses the alias '{name}'")]
     AliasInUse {
-        /// The alias.
         name: String,
         /// The view or trigger that refers to the table or column by the alias.
         user: String,
     },
     /// The database or table is already dropped, with the same deletion time.
     #[error("attempted to modify resource that was already deleted: {name}")]
-    AlreadyDeleted {
-        /// The name.
-        name: String,
-    },
+    AlreadyDeleted { name: String },
     /// The data of the database or table is removed or being removed.
     #[error("the data of '{name}' is deleted for good: it can't be undeleted")]
-    Purged {
-        /// The name.
-        name: String,
-    },
+    Purged { name: String },
     /// Several dropped databases or tables had this name.
     #[error("several deleted resources were named '{name}', use one of {names}")]
-    Ambiguous {
-        /// The requested name.
-        name: String,
-        /// Their present names.
-        names: String,
-    },
-    /// A write targets a dropped database.
+    Ambiguous { name: String, names: String },
     #[error("cannot write to soft-deleted database '{name}' - it is marked for deletion")]
-    SoftDeleted {
-        /// The name.
-        name: String,
-    },
+    SoftDeleted { name: String },
     /// A configured limit would be exceeded.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// A token with this name exists.
     #[error("token name already exists, {name}")]
-    TokenExists {
-        /// The name.
-        name: String,
-    },
-    /// The operator token cannot be deleted, only regenerated.
+    TokenExists { name: String },
     #[error("cannot delete operator token")]
     OperatorToken,
     /// The name of a token is longer than [`MAX_TOKEN_NAME_BYTES`](crate::MAX_TOKEN_NAME_BYTES).
@@ -237,22 +137,12 @@ pub enum CatalogError {
     TokenNameTooLong,
     /// A user with this name or this id at the identity provider exists.
     #[error("user already exists, {name}")]
-    UserExists {
-        /// The name.
-        name: String,
-    },
+    UserExists { name: String },
     /// A property of a user or role is invalid.
     #[error("{reason}")]
-    InvalidUser {
-        /// The reason.
-        reason: String,
-    },
-    /// A role with this name exists.
+    InvalidUser { reason: String },
     #[error("role already exists, {name}")]
-    RoleExists {
-        /// The name.
-        name: String,
-    },
+    RoleExists { name: String },
     /// A built-in role cannot be changed or deleted.
     #[error("cannot change built-in role")]
     BuiltInRole,
@@ -268,7 +158,6 @@ pub enum CatalogError {
     /// The token of the caller does not allow the change.
     #[error("unauthorized to perform requested action with the token")]
     Forbidden,
-    /// The token of the caller allows to append rows, which would replace others in this database.
     #[error(
         "unauthorized to write: the token may only append, and rows of this database replace others (on-duplicate: replace)"
     )]
@@ -305,23 +194,17 @@ pub enum CatalogError {
          --former-tail-bucket (NEAP_FORMER_TAIL_BUCKET) to the present one"
     )]
     OtherTail {
-        /// The recorded locations.
         recorded: String,
         /// The locations that this process is configured with.
         configured: String,
     },
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The responses of the store have no usable time.
     #[error("the store's responses have no usable Date header")]
     NoStoreTime,
     /// It is unknown whether the change was committed. Answered as unavailable, never as success.
     #[error("it is unknown whether the catalog was changed: {reason}")]
-    Unknown {
-        /// The cause, as text.
-        reason: String,
-    },
+    Unknown { reason: String },
     /// The object is damaged, or was written by a newer release.
     #[error(transparent)]
     Format(#[from] FormatError),

@@ -6,9 +6,7 @@ use crate::LimitError;
 pub const MAX_ALIASES: usize = 32;
 
 /// Replaces a name. The name before becomes the newest alias, and an alias that is the new name is none any more.
-///
-/// # Errors
-/// There are [`MAX_ALIASES`] already.
+/// Fails if there are [`MAX_ALIASES`] already.
 pub(crate) fn rename(
     name: &mut String,
     aliases: &mut Vec<String>,

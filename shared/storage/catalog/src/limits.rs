@@ -26,103 +26,57 @@ impl CatalogLimits {
 
 /// The limit that a change would exceed, with the message of InfluxDB 3, which answers 422.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum LimitError {
     /// [`CatalogLimits::databases`].
     #[error("Adding a new database would exceed limit of {limit} databases")]
-    Databases {
-        /// The limit.
-        limit: usize,
-    },
+    Databases { limit: usize },
     /// [`CatalogLimits::tables`] or [`CatalogLimits::tables_per_database`].
     #[error(
         "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
     )]
-    Tables {
-        /// The present number of tables.
-        count: usize,
-        /// The limit.
-        limit: usize,
-    },
+    Tables { count: usize, limit: usize },
     /// [`CatalogLimits::columns_per_table`].
     #[error("Update to schema would exceed number of columns per table limit of {limit} columns")]
-    Columns {
-        /// The limit.
-        limit: usize,
-    },
+    Columns { limit: usize },
     /// [`MAX_ALIASES`](crate::MAX_ALIASES).
     #[error("Renaming again would exceed limit of {limit} aliases: delete some")]
-    Aliases {
-        /// The limit.
-        limit: usize,
-    },
+    Aliases { limit: usize },
     /// [`MAX_DROPPED_COLUMNS`](crate::MAX_DROPPED_COLUMNS).
     #[error("Dropping again would exceed limit of {limit} dropped columns of a table")]
-    DroppedColumns {
-        /// The limit.
-        limit: usize,
-    },
+    DroppedColumns { limit: usize },
     /// [`MAX_BACKUP_COPIES`](crate::MAX_BACKUP_COPIES).
     #[error("Adding a new backup would exceed limit of {limit} databases in all backups")]
-    BackupCopies {
-        /// The limit.
-        limit: usize,
-    },
+    BackupCopies { limit: usize },
     /// [`MAX_CACHES_PER_TABLE`](crate::MAX_CACHES_PER_TABLE), counted for each kind of cache.
     #[error("Adding a new cache would exceed limit of {limit} caches of a kind per table")]
-    Caches {
-        /// The limit.
-        limit: usize,
-    },
+    Caches { limit: usize },
     /// [`MAX_CACHES`](crate::MAX_CACHES).
     #[error("Adding a new cache would exceed limit of {limit} caches per database")]
-    CachesOfDatabase {
-        /// The limit.
-        limit: usize,
-    },
+    CachesOfDatabase { limit: usize },
     /// [`MAX_TRIGGERS`](crate::MAX_TRIGGERS).
     #[error("Adding a new trigger would exceed limit of {limit} triggers per database")]
-    Triggers {
-        /// The limit.
-        limit: usize,
-    },
+    Triggers { limit: usize },
     /// [`MAX_VIEWS`](crate::MAX_VIEWS).
     #[error("Adding a new materialized view would exceed limit of {limit} views per database")]
-    Views {
-        /// The limit.
-        limit: usize,
-    },
+    Views { limit: usize },
     /// [`MAX_PLUGINS`](crate::MAX_PLUGINS).
     #[error("Adding a new plugin would exceed limit of {limit} plugins")]
-    Plugins {
-        /// The limit.
-        limit: usize,
-    },
+    Plugins { limit: usize },
     /// [`MAX_FILES_OF_PLUGINS`](crate::MAX_FILES_OF_PLUGINS).
     #[error("Adding these files would exceed limit of {limit} files of all plugins")]
-    FilesOfPlugins {
-        /// The limit.
-        limit: usize,
-    },
+    FilesOfPlugins { limit: usize },
     /// [`MAX_USERS`](crate::MAX_USERS).
     #[error("Adding a new user would exceed limit of {limit} users")]
-    Users {
-        /// The limit.
-        limit: usize,
-    },
+    Users { limit: usize },
     /// [`MAX_ROLES`](crate::MAX_ROLES).
     #[error("Adding a new role would exceed limit of {limit} roles")]
-    Roles {
-        /// The limit.
-        limit: usize,
-    },
+    Roles { limit: usize },
     /// [`CatalogLimits::tags_per_table`].
     #[error(
         "Update to schema would exceed number of tag columns per table limit of {limit} columns"
     )]
-    Tags {
-        /// The limit.
-        limit: usize,
-    },
+    Tags { limit: usize },
 }
 
 /// Returns `limit` if `count` exceeds it.

@@ -13,27 +13,19 @@ const MAX_ATTEMPTS: usize = 5;
 
 /// Error of a change of the records of a process.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum NodeChangeError {
     /// No process with this name has a record.
     #[error("node '{name}' not found")]
-    NotFound {
-        /// The name.
-        name: String,
-    },
-    /// A process with this name is recorded as running.
+    NotFound { name: String },
     #[error("node '{name}' is {state}: stop it and wait until it is stopped")]
     Running {
-        /// The name.
         name: String,
         /// `running` or `stopping`.
         state: &'static str,
     },
-    /// The process writes its record at the same time.
     #[error("the record of node '{name}' changes at the same time: try again")]
-    Conflict {
-        /// The name.
-        name: String,
-    },
+    Conflict { name: String },
     /// The store returns an error or does not answer in time.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -52,7 +52,6 @@ const MAX_PAGES: usize = 10;
 /// Number of records that are read concurrently.
 const CONCURRENT_READS: usize = 16;
 
-/// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a process is running.

@@ -143,9 +143,7 @@ impl<T: RegisterRead> CachedRegister<T> {
 
     /// Verifies that an absent register was never created, before it is created: 1 LIST for each kind of object that
     /// needs it. Returns its value, which may have been committed since.
-    ///
-    /// # Errors
-    /// `Missing` if an object needs the register, or the store does not answer.
+    /// Fails with `Missing` if an object needs the register, or the store does not answer.
     pub(crate) async fn verify_unused(
         &self,
         absent: VersionedValue<T>,

@@ -108,7 +108,6 @@ impl Default for RootCatalog {
 }
 
 impl RootCatalog {
-    /// Creates the root catalog of a new cluster.
     pub(crate) fn new(cluster: String, margins: ProtocolMargins) -> Self {
         Self {
             cluster,
@@ -480,9 +479,7 @@ impl RootCatalog {
     }
 
     /// Records the progress of the removal of a dropped database. Returns whether this changes the catalog.
-    ///
-    /// # Errors
-    /// `NotFound`: the database does not exist, is not dropped, or is not due for removal yet.
+    /// Fails with `NotFound`: the database does not exist, is not dropped, or is not due for removal yet.
     pub(crate) fn note_purge(
         &mut self,
         id: DatabaseId,

@@ -342,7 +342,6 @@ impl Table {
         Ok(true)
     }
 
-    /// Removes an alias of a column.
     pub(crate) fn remove_column_alias(&mut self, alias: &str) {
         for column in &mut self.columns {
             column.remove_alias(alias);
@@ -406,7 +405,6 @@ impl Table {
         former_names::rename(&mut self.name, &mut self.aliases, name)
     }
 
-    /// Removes an alias.
     pub(crate) fn remove_alias(&mut self, alias: &str) {
         former_names::remove(&mut self.aliases, alias);
     }

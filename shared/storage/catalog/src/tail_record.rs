@@ -49,9 +49,7 @@ impl TailRecord {
     }
 
     /// Returns the record after a process with these locations has moved the tail.
-    ///
-    /// # Errors
-    /// `OtherTail` if the process does not read all locations that may have segments.
+    /// Fails with `OtherTail` if the process does not read all locations that may have segments.
     pub(crate) fn moved(
         &self,
         configured: &TailLocations,

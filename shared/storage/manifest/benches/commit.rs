@@ -56,7 +56,6 @@ struct ManifestFixture {
     flushes: u64,
 }
 
-/// The cost of an operation.
 struct OperationCost {
     time: Duration,
     counts: OperationCounts,
@@ -178,7 +177,6 @@ impl ManifestFixture {
         }
     }
 
-    /// Merges these sections.
     async fn merge(
         &self,
         base: VersionedValue<Manifest>,

@@ -5,8 +5,8 @@ use neap_catalog::CatalogError;
 
 /// A manifest or one of its pages could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum ManifestError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The object is damaged, or its format is too new for this release.
@@ -17,16 +17,9 @@ pub enum ManifestError {
     Missing(#[from] MissingObject),
     /// A page that the manifest references is gone: the manifest is outdated, and a newer version must be read.
     #[error("the page '{key}' is gone")]
-    PageGone {
-        /// The page.
-        key: Key,
-    },
-    /// The outcome of a commit is unknown.
+    PageGone { key: Key },
     #[error("the outcome of a commit is unknown: {reason}")]
-    OutcomeUnknown {
-        /// The cause.
-        reason: String,
-    },
+    OutcomeUnknown { reason: String },
     /// The commit is invalid: its parts contradict each other or the manifest.
     #[error("invalid commit: {reason}")]
     InvalidCommit {

@@ -26,7 +26,6 @@ pub(crate) fn are_many(tables: usize, inline: usize) -> bool {
     tables > inline / MANY_TABLES
 }
 
-/// Limits of pages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
     /// Minimum number of sections for which a table gets pages of its own.
@@ -52,9 +51,7 @@ impl PageLimits {
     }
 }
 
-/// An entry of a page.
 pub(crate) trait PageEntry {
-    /// Returns the table.
     fn table(&self) -> TableId;
 
     /// Returns the size of the entry's footer in a page, in bytes.

@@ -224,14 +224,12 @@ struct StoredSection {
     footer: Option<Range<usize>>,
 }
 
-/// An encoded page.
 #[derive(Debug)]
 pub(crate) struct EncodedPage {
     pub(crate) bytes: Bytes,
     head: Bytes,
 }
 
-/// Encodes a page.
 pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<EncodedPage> {
     let mut footers = BytesMut::new();
     let entries: Vec<_> = sections

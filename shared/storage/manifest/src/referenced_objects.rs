@@ -35,7 +35,6 @@ pub struct ReferencedObjects {
     /// Objects of condemned entries that can still be read.
     pub(crate) readable: BTreeSet<ObjectName>,
     doomed: BTreeSet<ObjectName>,
-    /// The doomed entries.
     pub(crate) doomed_entries: BTreeSet<CondemnedKey>,
     /// The objects that each condemned page references.
     pages_of_dropped: BTreeMap<PageLocation, BTreeSet<ObjectName>>,

@@ -133,14 +133,12 @@ pub struct SnapshotOptions {
 
 /// A snapshot could not be read. All errors except damage, loss and `Stamp(FarAhead)` are transient.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SnapshotError {
-    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The manifest could not be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
     /// The stamp in [`SnapshotOptions::at_least`] is ahead of the store's clock.
@@ -159,7 +157,6 @@ pub enum SnapshotError {
         oldest.as_secs()
     )]
     TailTooLarge {
-        /// The number of segments above the mark.
         segments: usize,
         /// The age of the oldest of these segments.
         oldest: Duration,
@@ -170,7 +167,6 @@ pub enum SnapshotError {
         /// The low-water mark: states up to it can be read.
         mark: Stamp,
     },
-    /// The tail has more segments than a query reads.
     #[error(
         "more than {segments} segments are unflushed, the maximum that a query reads; the oldest is {} s old",
         oldest.as_secs()
@@ -186,12 +182,8 @@ pub enum SnapshotError {
     /// The requested state can no longer be read.
     #[error(transparent)]
     VersionGone(#[from] VersionGone),
-    /// The read exceeded the time limit.
     #[error("no snapshot within {} s", limit.as_secs())]
-    TimedOut {
-        /// The time limit.
-        limit: Duration,
-    },
+    TimedOut { limit: Duration },
 }
 
 impl SnapshotError {

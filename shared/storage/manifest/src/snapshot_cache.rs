@@ -70,7 +70,6 @@ pub(crate) struct SnapshotCacheEntry {
     used: AtomicU64,
 }
 
-/// The source of the tail in a read.
 #[derive(Debug)]
 pub(crate) enum TailSource {
     /// A listing of the store.

@@ -262,9 +262,7 @@ impl ManifestStore {
     }
 
     /// Reads a byte range of an object.
-    ///
-    /// # Errors
-    /// [`ManifestError::PageGone`] if the object does not exist.
+    /// Fails with [`ManifestError::PageGone`] if the object does not exist.
     pub(crate) async fn fetch(&self, key: &Key, range: Range<u64>) -> Result<Bytes, ManifestError> {
         let options = GetOptions {
             range: Some(range),

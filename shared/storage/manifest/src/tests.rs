@@ -100,7 +100,6 @@ pub(crate) fn job(kind: JobKind) -> JobRecord {
 /// The wall clock at the start of a test: 10 September 2025, 13:25:05.
 const START_MICROS: i64 = 1_757_510_705_000_000;
 
-/// Counts of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestCounts {
     pub(crate) lists: usize,

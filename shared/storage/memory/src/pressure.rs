@@ -28,7 +28,6 @@ pub(crate) struct PressureState {
     pub(crate) memory: PressureLevel,
     /// The higher of the levels of the memory and of the tail.
     pub(crate) level: PressureLevel,
-    /// The delay of each write.
     pub(crate) write_delay: Duration,
 }
 

@@ -257,7 +257,6 @@ fn time_at(time: &[i64], row: u32) -> i64 {
     time.get(row as usize).copied().unwrap_or_default()
 }
 
-/// The rows of each point.
 #[derive(Debug)]
 struct PointRowNumbers {
     /// The rows, sorted by point and age.
@@ -289,7 +288,6 @@ impl PointRowNumbers {
         self.of(point).last().copied().unwrap_or(0)
     }
 
-    /// Returns parts of the points.
     fn parts(self, parts: Vec<Vec<u32>>) -> Vec<PointPart> {
         let newest: Vec<UInt32Array> = parts
             .iter()

@@ -5,35 +5,24 @@ use neap_row_delete::MaskError;
 
 /// The rows do not match their table, or there are too many.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum PointsError {
-    /// A column has another type than in the table.
     #[error("column '{column}' has type {found} where the table has {expected}")]
     ColumnType {
-        /// The column.
         column: String,
-        /// The type in the rows.
         found: String,
-        /// The type in the table.
         expected: String,
     },
-    /// The rows have no time column.
     #[error("the rows have no time column")]
     MissingTimeColumn,
-    /// The values of a column were not loaded into the image.
     #[error("the values of column '{column}' are not in memory")]
-    NotLoaded {
-        /// The column.
-        column: String,
-    },
+    NotLoaded { column: String },
     /// The rows whose columns are loaded are not those of the image, or not those that were sorted.
     #[error("the rows of the tail have changed")]
     OtherRows,
     /// There are more rows than one deduplication or one image can number.
     #[error("there are more than {limit} rows")]
-    TooManyRows {
-        /// The maximum number of rows.
-        limit: usize,
-    },
+    TooManyRows { limit: usize },
     /// The condition of a row delete can't be evaluated on the rows.
     #[error(transparent)]
     Delete(#[from] MaskError),

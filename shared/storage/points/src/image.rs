@@ -129,12 +129,10 @@ impl TailImage {
         read(&self.index).tag(self.schema.fields().get(column)?.name())
     }
 
-    /// Returns the position of a row.
     fn place(&self, row: u32) -> Option<RowPosition> {
         place(&self.chunks, row)
     }
 
-    /// Returns the row at a position.
     fn row_at(&self, (chunk, row): RowPosition) -> Option<TailRow> {
         self.chunks.get(chunk)?.row(row)
     }

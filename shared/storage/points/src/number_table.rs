@@ -84,7 +84,6 @@ impl NumberTable {
         candidates
     }
 
-    /// The size in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         self.entries.allocation_size()
     }

@@ -40,7 +40,6 @@ pub struct SeriesIndex {
     by_set: NumberTable,
     /// The series by the number of the value, if there is one tag.
     by_value: Vec<u32>,
-    /// The number of series.
     count: usize,
     /// The number after that of the last series that was looked up. Series mostly come in the order in which they came first, so that
     /// the next one mostly has this number. Not used if there is one tag.

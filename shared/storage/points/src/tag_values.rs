@@ -110,7 +110,6 @@ impl TagValues {
         Ok(number)
     }
 
-    /// The number of values.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
@@ -152,9 +151,7 @@ impl TagValues {
 }
 
 /// Returns the number after `count` others.
-///
-/// # Errors
-/// `TooManyRows`: a dictionary can't have so many values.
+/// Fails with `TooManyRows`: a dictionary can't have so many values.
 pub(crate) fn number_after(count: usize) -> Result<u32, PointsError> {
     // Arrow's dictionary keys are i32.
     let limit = i32::MAX as usize - 1;
@@ -172,9 +169,7 @@ pub(crate) struct NumberedTagColumn<'a> {
 
 impl<'a> NumberedTagColumn<'a> {
     /// Assigns numbers to the values of a tag that the rows of a column use.
-    ///
-    /// # Errors
-    /// The column is no tag, or there are too many values.
+    /// Fails if the column is no tag, or there are too many values.
     pub(crate) fn try_new(
         name: &str,
         column: &'a ArrayRef,

@@ -515,7 +515,6 @@ fn by_number(image: &Arc<TailImage>, selected: &SelectedSeries) -> Vec<Point> {
     numbered_points(image, rows.unwrap())
 }
 
-/// Returns the points of rows by their numbers.
 fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
     if rows.is_empty() {
         return Vec::new();

@@ -106,7 +106,6 @@ type ByOtherTags = HashMap<Vec<String>, LastDeletes>;
 /// The deletes of a table, or some of them, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct DeleteIndex {
-    /// The number of deletes.
     count: usize,
     /// The deletes without tags.
     of_all_series: LastDeletes,

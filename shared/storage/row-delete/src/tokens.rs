@@ -2,7 +2,6 @@
 
 use crate::PredicateError;
 
-/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PredicateToken {
     /// A word without quotes: a name, a value, `AND` or `OR`.
@@ -36,9 +35,7 @@ fn is_operator(c: char) -> bool {
 }
 
 /// Splits a text into tokens.
-///
-/// # Errors
-/// An unterminated quote, or an unknown escape in quotes.
+/// Fails for an unterminated quote, or an unknown escape in quotes.
 pub(crate) fn tokens(text: &str) -> Result<Vec<PositionedToken>, PredicateError> {
     let mut rest = (1..).zip(text.chars()).peekable();
     let mut tokens = Vec::new();

@@ -281,7 +281,6 @@ impl KnownTails {
         self.limits.pressure_of(tail.segments())
     }
 
-    /// Returns the pressure of a database.
     pub(crate) fn pressure(&self, database: DatabaseId) -> Backpressure {
         let tails = self.lock();
         let segments = tails.get(&database).map_or(0, KnownTail::segments);

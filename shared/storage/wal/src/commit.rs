@@ -121,7 +121,6 @@ pub(crate) struct SegmentCommitter {
     counters: CommitCounters,
 }
 
-/// The outcome of a PUT.
 enum PutOutcome {
     Stored(Result<(), NotAcknowledged>),
     Unknown(String),

@@ -5,8 +5,8 @@ use neap_schema::TableId;
 
 /// Reasons why rows can't be encoded. Each is a programming error of the caller.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum EncodeError {
-    /// The batch has no rows.
     #[error("the batch for table {0} has no rows")]
     Empty(TableId),
     /// The batch has no column `time`, or the column has nulls.
@@ -14,18 +14,7 @@ pub enum EncodeError {
     Time(TableId),
     /// The metadata of a column does not name its type, or the column is not of that type.
     #[error("column '{column}' of table {table} has a type that segments do not support")]
-    Column {
-        /// The table.
-        table: TableId,
-        /// The column.
-        column: String,
-    },
-    /// Arrow can't encode the batch.
+    Column { table: TableId, column: String },
     #[error("the rows of table {table} cannot be encoded: {source}")]
-    Arrow {
-        /// The table.
-        table: TableId,
-        /// The error of Arrow.
-        source: ArrowError,
-    },
+    Arrow { table: TableId, source: ArrowError },
 }

@@ -17,6 +17,7 @@ const RETRY_AFTER_MERGE: Duration = Duration::from_secs(60);
 
 /// Reasons why a write was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum WriteError {
     /// The request has neither rows nor deletes.
     #[error("the write has no rows")]
@@ -29,7 +30,6 @@ pub enum WriteError {
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
-        /// The maximum size, in bytes.
         limit: usize,
     },
     /// The row deletes of one request exceed the maximum size.
@@ -37,17 +37,11 @@ pub enum WriteError {
     DeletesTooLarge {
         /// The stored size, in bytes.
         bytes: usize,
-        /// The maximum size, in bytes.
         limit: usize,
     },
     /// Too many bytes are queued or in flight.
     #[error("{in_flight} bytes are queued or in flight (limit: {limit} bytes)")]
-    Overloaded {
-        /// The bytes that are queued or in flight.
-        in_flight: usize,
-        /// The maximum bytes queued or in flight.
-        limit: usize,
-    },
+    Overloaded { in_flight: usize, limit: usize },
     /// The tail of the database is too long ([`crate::Backpressure::Stop`]).
     #[error("too many segments are waiting to be compacted")]
     TailTooLong,
@@ -69,15 +63,11 @@ pub enum WriteError {
         /// The maximum bytes of applied deletes for which another request is admitted.
         limit: u64,
     },
-    /// The time of the store is not known yet.
     #[error("the time of the store is not known yet")]
     NoClock,
     /// The tail can't be listed, so the write can't be ordered after those of other instances. The request was not put.
     #[error("the tail of the database can't be listed: {reason}")]
-    TailNotListed {
-        /// The cause.
-        reason: String,
-    },
+    TailNotListed { reason: String },
     /// The write can't be ordered after the stamp that it names. The request was not put.
     #[error(transparent)]
     Stamp(#[from] StampError),
@@ -88,7 +78,6 @@ pub enum WriteError {
         stamp: Stamp,
         /// The time that the request waited, by the clock that shows the longest time.
         waited: Duration,
-        /// The limit.
         limit: Duration,
     },
     /// The proof of catalogs and manifest is too old. The request was not put. The caller revalidates them and retries
@@ -97,9 +86,7 @@ pub enum WriteError {
     ProofExpired {
         /// The stamp that the request would have had.
         stamp: Stamp,
-        /// The age of the proof at the stamp.
         age: Duration,
-        /// The limit.
         limit: Duration,
     },
     /// The stamp is not above the low-water mark, so the segment would be void. The request was not put.
@@ -107,7 +94,6 @@ pub enum WriteError {
     NotAboveMark {
         /// The stamp that the request would have had.
         stamp: Stamp,
-        /// The low-water mark.
         mark: Stamp,
     },
     /// The store refuses the PUT: missing permissions, no such bucket, a full disk. Nothing was stored.
@@ -115,7 +101,6 @@ pub enum WriteError {
     Refused {
         /// The stamp of the segment that does not exist.
         stamp: Stamp,
-        /// The store's reason.
         error: StoreError,
     },
     /// The segment exists or may exist, but the write must not be acknowledged.
@@ -123,39 +108,30 @@ pub enum WriteError {
     NotAcknowledged {
         /// The stamp of the segment.
         stamp: Stamp,
-        /// The reason.
         doubt: NotAcknowledged,
     },
-    /// The process is shutting down.
     #[error("the writer is shutting down")]
     ShuttingDown,
 }
 
 /// Reasons why a PUT is not acknowledged (rule W2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum NotAcknowledged {
     /// The PUT was not answered: it may have taken effect, or may do so later.
     #[error("{0}")]
     NoAnswer(String),
-    /// The answer has no usable `Date`.
     #[error("the store's answer has no date")]
     NoDate,
-    /// The store's `Date` is too far from the stamp.
     #[error("the store's date is {} ms away from the stamp (limit: {} ms)", distance.as_millis(), limit.as_millis())]
     DateTooFar {
         /// The distance between the `Date` and the stamp.
         distance: Duration,
-        /// The limit.
         limit: Duration,
     },
     /// The PUT took too long by one of the clocks.
     #[error("the PUT took {} ms (limit: {} ms)", took.as_millis(), limit.as_millis())]
-    SlowPut {
-        /// The duration of the PUT.
-        took: Duration,
-        /// The limit.
-        limit: Duration,
-    },
+    SlowPut { took: Duration, limit: Duration },
 }
 
 /// The class of a write error. Determines the HTTP status.

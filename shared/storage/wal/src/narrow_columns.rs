@@ -15,9 +15,7 @@ use neap_schema::narrow_integers;
 use num_traits::AsPrimitive;
 
 /// Returns the columns of a batch with types that are as narrow as their values allow; `None` if no column gets narrower.
-///
-/// # Errors
-/// A dictionary lacks the value of a key.
+/// Fails if a dictionary lacks the value of a key.
 pub(crate) fn narrowed_columns(batch: &RecordBatch) -> Result<Option<Vec<ArrayRef>>, ArrowError> {
     let columns = batch.columns().iter();
     let narrow: Vec<_> = columns.map(narrowed).collect::<Result<_, _>>()?;
@@ -45,18 +43,14 @@ fn narrowed(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
 }
 
 /// Returns a batch with the types that tags have in memory.
-///
-/// # Errors
-/// A dictionary lacks the value of a key.
+/// Fails if a dictionary lacks the value of a key.
 pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(with_wide_keys_of).collect::<Result<Vec<_>, _>>()?;
     with_columns(batch, columns)
 }
 
 /// Returns a batch with the types that integers have in tables.
-///
-/// # Errors
-/// Arrow can't create the batch.
+/// Fails if Arrow can't create the batch.
 pub(crate) fn with_wide_integers(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(|column| narrow_integers::widened(column)).collect();
     with_columns(batch, columns)

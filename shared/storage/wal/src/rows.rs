@@ -241,9 +241,7 @@ fn write_stream(
 }
 
 /// Appends the dictionaries of a batch and its rows to a stream that has the schema already.
-///
-/// # Errors
-/// A column has a type that segments do not support.
+/// Fails if a column has a type that segments do not support.
 fn append_rows(stream: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
     METADATA_BUILDER.with_borrow_mut(|builder| {
         append_dictionaries(stream, builder, batch)?;

@@ -57,16 +57,14 @@ pub(crate) const MAX_DELETES_BYTES: usize = 1 << 20;
 
 /// Reasons why a segment can't be read. Every message names the object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum SegmentError {
     /// The object is not a segment, was written by a newer release, or is damaged.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The rows of a table are damaged.
     #[error("'{key}' is damaged: rows of table {table}: {reason}")]
     Rows {
-        /// The object.
         key: String,
-        /// The table.
         table: TableId,
         /// The evidence of the damage.
         reason: String,
@@ -121,10 +119,6 @@ struct SegmentHeader {
     directory: Vec<StreamEntry>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
 fn is_zero(depth: &u8) -> bool {
     *depth == 0
 }

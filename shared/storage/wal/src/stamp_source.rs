@@ -17,21 +17,19 @@ const MAX_FOLLOWED_AHEAD: Duration = Duration::from_secs(5);
 
 /// Reasons why a write can't be ordered after the stamp that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum StampError {
     /// The stamp is ahead of the store's clock, by so little that the write can be retried soon.
     #[error("stamp {after} is {} ms ahead of the store's clock; try again", ahead.as_millis())]
     Ahead {
-        /// The stamp that the write names.
         after: Stamp,
         /// The distance from the store's clock to the stamp.
         ahead: Duration,
         /// The time to wait until the stamp can be followed.
         wait: Duration,
     },
-    /// The stamp is so far ahead that no instance issued it.
     #[error("stamp {after} is {} s ahead of the store's clock", ahead.as_secs())]
     FarAhead {
-        /// The stamp that the write names.
         after: Stamp,
         /// The distance from the store's clock to the stamp.
         ahead: Duration,

@@ -29,9 +29,7 @@ struct EncodedDictionaries {
 }
 
 /// Appends the dictionaries of a batch to a stream, numbered from 0.
-///
-/// # Errors
-/// A dictionary has values of a type that segments do not support.
+/// Fails if a dictionary has values of a type that segments do not support.
 pub(crate) fn append_dictionaries(
     stream: &mut Vec<u8>,
     builder: &mut FlatBufferBuilder<'_>,

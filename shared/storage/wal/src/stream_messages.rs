@@ -31,7 +31,6 @@ const PREFIX_BYTES: usize = 8;
 pub(crate) struct MessageBody<'a> {
     /// The number of values and of nulls of each column.
     nodes: Vec<FieldNode>,
-    /// The place of each buffer.
     places: Vec<Buffer>,
     buffers: Vec<Cow<'a, [u8]>>,
     /// The length of the buffers with their padding, in bytes.

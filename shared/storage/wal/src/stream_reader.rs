@@ -22,9 +22,7 @@ pub(crate) type WantedColumns<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Decodes a stream that has exactly one batch. The columns that are wanted keep their order. Integers have the types of the stream,
 /// which may be narrower than in the table.
-///
-/// # Errors
-/// The stream is not well-formed, or has another number of batches.
+/// Fails if the stream is not well-formed, or has another number of batches.
 pub(crate) fn read_stream(
     stream: Bytes,
     wanted: WantedColumns<'_>,

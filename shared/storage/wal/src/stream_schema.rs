@@ -59,9 +59,7 @@ pub(crate) struct StreamSchema {
 impl StreamSchema {
     /// Checks the schema of rows, and encodes the one of a stream with these columns, which may be narrower. Returns a known one if the
     /// schema of the rows is the same object.
-    ///
-    /// # Errors
-    /// `Column`: segments do not support the type of a column. `Arrow`: Arrow cannot encode the schema.
+    /// Fails with `Column`: segments do not support the type of a column. `Arrow`: Arrow cannot encode the schema.
     pub(crate) fn try_new(
         table: TableId,
         of_rows: &SchemaRef,
@@ -121,7 +119,6 @@ impl StreamSchema {
         })
     }
 
-    /// The schema of the stream.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -52,8 +52,8 @@ impl Default for TailReaderSettings {
 
 /// Reasons why the tail can't be read.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TailError {
-    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A segment is damaged or was written by a newer release.
@@ -62,21 +62,13 @@ pub enum TailError {
     /// There are more segments above the mark than the maximum.
     #[error("the tail of database {database} has more than {segments} segments")]
     TooLong {
-        /// The database.
         database: DatabaseId,
-        /// The maximum number of segments.
         segments: usize,
         /// The time of the oldest listed stamp.
         oldest: StoreTime,
     },
-    /// The listing has more pages than the maximum.
     #[error("the listing of the tail of database {database} has more than {pages} pages")]
-    TooManyPages {
-        /// The database.
-        database: DatabaseId,
-        /// The maximum number of pages.
-        pages: usize,
-    },
+    TooManyPages { database: DatabaseId, pages: usize },
 }
 
 /// A segment in a listing.

@@ -272,7 +272,6 @@ impl TestStore {
         self.requests.lock().unwrap().push(operation);
     }
 
-    /// Returns the objects with a prefix.
     pub(crate) async fn objects(&self, prefix: &str) -> Vec<(String, Bytes)> {
         let mut objects = Vec::new();
         let mut page_token = None;

@@ -417,7 +417,6 @@ impl TailWriterState {
 enum LaneStep {
     /// Wait until the budget has a token, or the batch is full.
     Wait(Duration, Arc<Notify>),
-    /// Put these requests.
     Put(VecDeque<QueuedRequest>),
     /// End the task, because the queue is empty.
     End,

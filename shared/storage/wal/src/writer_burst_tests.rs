@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// The latency of each PUT.
 const PUT: Duration = Duration::from_millis(10);
 
 impl WriterFixture {

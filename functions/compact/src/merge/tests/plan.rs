@@ -93,7 +93,6 @@ pub(super) fn lengths(plan: &TablePlan) -> Vec<Vec<u64>> {
     plan.jobs.iter().map(of).collect()
 }
 
-/// Applies a job to the metadata of sections.
 pub(super) fn apply(sections: &mut Vec<Arc<Section>>, job: &MergeJob) -> u64 {
     sections.retain(|section| !job.inputs.contains(section));
     let mut merged = section(

@@ -115,7 +115,6 @@ fn at(offset: u64) -> usize {
     usize::try_from(offset).unwrap()
 }
 
-/// Returns all blocks of a merge.
 fn blocks(
     opened: Vec<OpenedInput>,
     on_duplicate: OnDuplicate,

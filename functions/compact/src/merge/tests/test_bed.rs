@@ -143,7 +143,6 @@ impl MergeTestBed {
         }
     }
 
-    /// Returns the rows of a section.
     pub(super) async fn rows(&self, section: &Section) -> Vec<RecordBatch> {
         let bytes = self.object(section).await;
         let range = section.range();

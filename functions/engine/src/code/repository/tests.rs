@@ -82,7 +82,6 @@ async fn files_are_fetched_over_http_up_to_a_size() {
 const MANIFEST: &str =
     "manifest_schema_version = \"1.3\"\n[plugin]\nname = \"pack\"\nversion = \"1.0.0\"\n";
 
-/// Returns an archive of a package.
 fn archive() -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut tar = tar::Builder::new(gzip);

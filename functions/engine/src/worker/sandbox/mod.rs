@@ -152,9 +152,7 @@ impl Sandbox {
 
     /// Returns the restrictions of a new process; `None`: it has none. `probe` is the command that starts the
     /// interpreter without a plugin.
-    ///
-    /// # Errors
-    /// The reason why the interpreter or its folders are not usable.
+    /// Errors: the reason why the interpreter or its folders are not usable.
     pub(super) async fn confinement(
         &self,
         world: &World,
@@ -220,9 +218,7 @@ impl Confinement {
     }
 
     /// Starts a process with these restrictions.
-    ///
-    /// # Errors
-    /// The process does not start, or the kernel can't apply required restrictions.
+    /// Fails if the process does not start, or the kernel can't apply required restrictions.
     pub(super) async fn spawn(&self, mut command: Command) -> io::Result<Child> {
         let code: Vec<_> = self.code.iter().map(|folder| folder.path.as_path()).collect();
         let folders = &self.interpreter.folders;

@@ -33,9 +33,7 @@ pub(super) struct TemporaryFolder {
 
 impl TemporaryFolder {
     /// Creates a folder in `parent`, which belongs to the user `owner` or else to the user of the server.
-    ///
-    /// # Errors
-    /// The folder can't be created.
+    /// Fails if the folder can't be created.
     pub(super) fn create_in(parent: &Path, owner: Option<u32>) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;

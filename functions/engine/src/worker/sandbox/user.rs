@@ -61,9 +61,7 @@ pub(in crate::worker) struct ProcessUser {
 
 impl ProcessUser {
     /// Returns the ids of a new process; `None`: those of the server. `random` chooses its group.
-    ///
-    /// # Errors
-    /// The server runs as root and can't start processes of another user.
+    /// Fails if the server runs as root and can't start processes of another user.
     pub(super) fn new(settings: &SandboxSettings, random: u64) -> Result<Option<Self>, String> {
         let user = settings.user;
         if settings.mode == SandboxMode::Off || user == 0 || !geteuid().is_root() {

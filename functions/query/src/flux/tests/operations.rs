@@ -273,10 +273,7 @@ async fn windows_are_of_months_and_have_offsets_and_starts() {
     let too_many = "from(bucket: \"db\") |> range(start: 0, stop: 2024-02-01T00:00:00Z) |> filter(fn: (r) => r._field == \"temp\") \
                     |> aggregateWindow(every: 1s, fn: mean)";
     let message = one.flux_error(too_many).await;
-    assert!(
-        message.contains("more than 5000000, the limit of this server"),
-        "{message}"
-    );
+    assert_contains!(message, "more than 5000000, the limit of this server");
 }
 
 #[tokio::test]

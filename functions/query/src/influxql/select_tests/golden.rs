@@ -46,7 +46,6 @@ fn alike(one: &Value, two: &Value) -> bool {
     }
 }
 
-/// Sorts rows.
 fn sorted(rows: Value) -> Value {
     let mut rows = match rows {
         Value::Array(rows) => rows,

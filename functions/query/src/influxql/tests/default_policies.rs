@@ -76,10 +76,7 @@ async fn the_default_policy_is_changed_and_dropped() {
     one.changes("DROP RETENTION POLICY week ON db").await;
     assert_eq!(policies(&one, "db").await, ["AUTOGEN"]);
     let refused = one.change("ALTER RETENTION POLICY week ON db DEFAULT").await.1;
-    assert!(
-        refused.contains("retention policy not found: week"),
-        "{refused}"
-    );
+    assert_contains!(refused, "retention policy not found: week");
 }
 
 #[tokio::test]
@@ -99,10 +96,7 @@ async fn continuous_queries_read_the_database_that_they_are_created_on() {
     let refused =
         "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(f) INTO t FROM m GROUP BY time(1m) END";
     let answer = one.change(refused).await.1;
-    assert!(
-        answer.contains("create it ON the database of its source"),
-        "{answer}"
-    );
+    assert_contains!(answer, "create it ON the database of its source");
     one.changes("CREATE CONTINUOUS QUERY cq ON \"db/week\" BEGIN SELECT mean(f) INTO t FROM m GROUP BY time(1m) END")
         .await;
 }

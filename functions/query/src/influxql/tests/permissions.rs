@@ -40,7 +40,6 @@ impl AuthenticatedInstance {
         self.token_with(permission, &[permission]).await
     }
 
-    /// Creates a token and returns it.
     pub(super) async fn token_with(&self, name: &str, permissions: &[&str]) -> String {
         let permissions: Vec<_> = permissions.iter().map(|text| text.parse().unwrap()).collect();
         let catalog = &self.0.catalog;

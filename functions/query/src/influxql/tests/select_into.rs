@@ -38,9 +38,9 @@ async fn tags_of_group_by_stay_tags_and_others_become_fields() {
         "4"
     );
     let shown = one.ask("SHOW TAG KEYS").await;
-    assert!(
-        shown.contains(r#"{"name":"grouped","columns":["tagKey"],"values":[["room"]]}"#),
-        "{shown}"
+    assert_contains!(
+        shown,
+        r#"{"name":"grouped","columns":["tagKey"],"values":[["room"]]}"#
     );
     assert!(!shown.contains("plain"), "{shown}");
     let source = one.ask("SELECT temp FROM home GROUP BY *").await;

@@ -41,10 +41,7 @@ async fn a_running_query_is_listed_and_killed() {
     assert!(matches!(last, Some(Err(QueryError::Killed))), "{last:?}");
     assert_eq!(queries(&one).await, Vec::<Value>::new());
     let again = one.change(&format!("KILL QUERY {number}")).await.1;
-    assert!(
-        again.contains(&format!("no such query id: {number}")),
-        "{again}"
-    );
+    assert_contains!(again, &format!("no such query id: {number}"));
 }
 
 #[tokio::test]
@@ -62,10 +59,7 @@ async fn the_server_is_described_without_shards() {
     let stats = one.ask("SHOW STATS").await;
     assert!(stats.contains(r#""name":"queryExecutor","columns":["queriesActive","queriesExecuted","queriesFinished","queryDurationNs"]"#), "{stats}");
     let build = one.ask("SHOW DIAGNOSTICS FOR 'build'").await;
-    assert!(
-        build.contains(r#""name":"build","columns":["Version"]"#),
-        "{build}"
-    );
+    assert_contains!(build, r#""name":"build","columns":["Version"]"#);
     insta::assert_snapshot!(one.ask("KILL QUERY 1").await, @r#""error":"KILL QUERY requires a POST request""#);
     let (status, body) = one.v3(json!({"db": "db", "q": "SHOW QUERIES"})).await;
     insta::assert_snapshot!(format!("{status} {body}"), @"400 error in InfluxQL statement: parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5");

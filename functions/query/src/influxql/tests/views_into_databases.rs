@@ -54,7 +54,6 @@ impl QueryTestInstance {
         written.await.unwrap();
     }
 
-    /// Refreshes the only view of a database.
     async fn refresh_only_view(&self, database: DatabaseId) -> RefreshOutcome {
         // Cached catalogs are too old afterwards.
         self.pass(Duration::from_secs(601));
@@ -116,9 +115,9 @@ async fn continuous_queries_of_two_databases_never_write_to_one_table() {
     }
     one.create_continuous_query("db").await;
     let refused = one.post_v1(&creation("two")).await;
-    assert!(
-        refused.contains("table 'totals' gets the rows of a continuous query of another database"),
-        "{refused}"
+    assert_contains!(
+        refused,
+        "table 'totals' gets the rows of a continuous query of another database"
     );
     one.assert_current(DATABASE).await;
     assert_eq!(one.totals().await, "host,sum\ndb,1.0\ndb,1.0\n");

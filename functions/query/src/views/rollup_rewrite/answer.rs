@@ -45,9 +45,7 @@ struct RollupAnswer<'a> {
 
 /// Replaces the aggregates of a plan that views can answer. Costs one GET of the progress if a view has the groups and
 /// values of an aggregate. If no view can be used for any reason, the plan is returned unchanged.
-///
-/// # Errors
-/// The plan can't be transformed.
+/// Fails if the plan can't be transformed.
 pub(crate) async fn answer_from_views(
     reader: &ViewReader,
     context: &QueryContext,

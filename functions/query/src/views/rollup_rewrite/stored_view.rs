@@ -20,11 +20,9 @@ use crate::{
 /// A view whose table has a row for each group of its query.
 #[derive(Debug)]
 pub(super) struct StoredView {
-    /// The view.
     pub(super) view: Arc<MaterializedView>,
     /// The table with the rows.
     pub(super) table: Arc<Table>,
-    /// The windows.
     pub(super) windows: ViewWindows,
     /// The conditions on the rows of the source, with unqualified columns.
     pub(super) conditions: Vec<Expr>,
@@ -84,7 +82,6 @@ impl StoredView {
         self.tags.get(name)
     }
 
-    /// Returns the number of tags.
     pub(super) fn tag_count(&self) -> usize {
         self.tags.len()
     }

@@ -23,9 +23,7 @@ use crate::views::definition::{DATE_BIN, bin_windows, source_table};
 pub(super) struct TableAggregate<'a> {
     /// The plan.
     pub(super) aggregate: &'a Aggregate,
-    /// The table.
     pub(super) source: Arc<Table>,
-    /// The keys of the groups.
     pub(super) keys: Vec<GroupingKey>,
     /// The conditions, with qualified columns of the table.
     pub(super) conditions: Vec<&'a Expr>,
@@ -35,7 +33,6 @@ pub(super) struct TableAggregate<'a> {
 /// The columns of the input of an aggregate, as expressions over the columns of the table.
 #[derive(Debug)]
 struct TableColumns {
-    /// The table.
     schema: Arc<DFSchema>,
     /// The columns of a projection above the table, by name; `None` if there is no projection.
     projected: Option<HashMap<String, Expr>>,

@@ -75,7 +75,6 @@ impl MergeFunction {
 /// A value of an aggregate.
 #[derive(Clone, Debug)]
 pub(super) struct ViewValue {
-    /// The partial values.
     pub(super) parts: Vec<PartialValue>,
     combination: Combination,
 }

@@ -11,7 +11,6 @@ fn seconds(time: StoreTime) -> i64 {
     time.micros() / 1_000_000
 }
 
-/// A user.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserAnswer<'a> {
@@ -54,7 +53,6 @@ impl<'a> UserAnswer<'a> {
     }
 }
 
-/// A role.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoleAnswer {

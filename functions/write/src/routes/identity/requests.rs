@@ -17,9 +17,7 @@ pub(super) type ItemCall = ResourceCall<Arc<WriteService>, u64>;
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Returns the service that signs users in.
-///
-/// # Errors
-/// `NotAllowed`: the server lets no users sign in.
+/// Fails with `NotAllowed`: the server lets no users sign in.
 pub(super) fn enabled(service: &WriteService) -> Result<&Arc<IdentityService>, ApiError> {
     let text = "endpoint disabled, started without user auth";
     let identity = service.identity();

@@ -154,12 +154,10 @@ fn begin_frame(kind: u8, partition: usize, bytes: usize) -> Result<BytesMut, Ans
     Ok(frame)
 }
 
-/// A part of an answer.
 #[derive(Debug)]
 pub(super) enum AnswerPart {
     /// Rows of a partition, counted from 0.
     Rows(usize, RecordBatch),
-    /// The metrics of the task.
     Metrics(TaskMetrics),
 }
 

@@ -153,9 +153,7 @@ impl TaskSender {
     /// Gets a task executed before `ends` by the monotonic clock. `request` builds the request for the number of an
     /// attempt, counted from 1, and the time in milliseconds that is left. A task whose invocation fails is invoked once
     /// more.
-    ///
-    /// # Errors
-    /// Every attempt failed.
+    /// Fails if every attempt failed.
     pub(super) async fn execute(
         &self,
         ends: Duration,

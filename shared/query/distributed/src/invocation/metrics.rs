@@ -11,7 +11,6 @@ use datafusion::physical_plan::metrics::{
 use datafusion_distributed::{BytesCounterMetric, MaxLatencyMetric, TaskMetrics};
 use serde::{Deserialize, Serialize};
 
-/// The metrics of a task.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TaskMetricsDocument {
     /// The metrics of each operator, in pre-order.

@@ -24,22 +24,18 @@ const COMPRESSION_LEVEL: i32 = 1;
 
 /// Error: a request can't be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum TaskRequestError {
     /// It is not JSON of this form.
     #[error("not a task: {0}")]
     Json(#[from] serde_json::Error),
-    /// A field is not base64.
     #[error("not a task: {0}")]
     Base64(#[from] base64::DecodeError),
     /// The plan can't be compressed or decompressed.
     #[error("the plan of the task is damaged: {0}")]
     Compression(#[source] io::Error),
-    /// The plan is too large.
     #[error("the plan of the task has {bytes} bytes, more than {MAX_PLAN_BYTES}")]
-    PlanTooLarge {
-        /// Its size.
-        bytes: usize,
-    },
+    PlanTooLarge { bytes: usize },
     /// A URL, or the name or value of a header, is invalid.
     #[error("not a task: invalid {0}")]
     Invalid(&'static str),
@@ -123,9 +119,7 @@ pub(super) enum EncodedHead {
 
 impl TaskRequest {
     /// Joins a plan and the request to execute it. `ticket` takes the place of the ticket in the headers of the plan.
-    ///
-    /// # Errors
-    /// The plan is too large.
+    /// Fails if the plan is too large.
     pub(super) fn new(
         version: &str,
         plan: &EncodedPlan,
@@ -187,9 +181,7 @@ impl TaskRequest {
     }
 
     /// Returns the headers of the request.
-    ///
-    /// # Errors
-    /// The name or value of a header is invalid.
+    /// Fails if the name or value of a header is invalid.
     pub(super) fn header_map(&self) -> Result<HeaderMap, TaskRequestError> {
         let invalid = || TaskRequestError::Invalid("header");
         let mut headers = HeaderMap::with_capacity(self.headers.len());
@@ -203,9 +195,7 @@ impl TaskRequest {
 
     /// Returns the two requests of the library, for a worker at `url`. `query` takes the place of the id of the query:
     /// a worker keeps tasks by it, and a task that is sent again must not meet its first attempt.
-    ///
-    /// # Errors
-    /// The plan is damaged or too large.
+    /// Fails if the plan is damaged or too large.
     pub(super) fn into_library(
         self,
         query: Uuid,

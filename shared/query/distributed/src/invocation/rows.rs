@@ -93,7 +93,6 @@ struct TaskRows {
     memory: MemoryReservation,
 }
 
-/// Returns the streams of the partitions.
 pub(super) fn partition_streams(
     invocation: SpawnedTask<Result<TaskReply, TaskError>>,
     store: AnswerStore,
@@ -156,7 +155,6 @@ impl TaskRows {
         Some(batch)
     }
 
-    /// Returns the next batch of a partition.
     async fn next(&self, partition: usize) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.take(partition) {

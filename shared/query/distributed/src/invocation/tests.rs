@@ -204,7 +204,6 @@ fn key() -> TaskKey {
     }
 }
 
-/// A plan of one row with one value.
 fn row(value: Arc<dyn PhysicalExpr>) -> Arc<dyn ExecutionPlan> {
     let input = PlaceholderRowExec::new(Arc::new(Schema::empty()));
     let columns = vec![(value, "value".to_owned())];

@@ -320,7 +320,6 @@ fn a_table_ends_at_its_limit_with_the_number_of_further_rows() {
     }
 }
 
-/// Reads the batches of a Parquet file.
 fn read_parquet(file: Vec<u8>) -> (Arc<Schema>, usize, RecordBatch) {
     use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();

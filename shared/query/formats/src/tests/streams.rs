@@ -49,7 +49,6 @@ async fn streamed_chunks_add_up_to_the_encoded_answer() {
     }
 }
 
-/// Reads an Arrow stream.
 fn read_arrow(bytes: &[u8]) -> Vec<RecordBatch> {
     let reader = StreamReader::try_new(bytes, None).unwrap();
     reader.collect::<Result<_, _>>().unwrap()

@@ -5,20 +5,16 @@ use chrono::{DateTime, Offset, TimeZone};
 
 use crate::timestamp::TimestampFormatter;
 
-/// A value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SeriesValue<'a> {
     /// No value.
     Null,
-    /// A boolean.
     Boolean(bool),
     /// A signed integer.
     Integer(i64),
     /// An unsigned integer.
     Unsigned(u64),
-    /// A float.
     Float(f64),
-    /// A string.
     Text(&'a str),
     /// Nanoseconds since the Unix epoch, shown in a zone or in UTC.
     Time(i64, Option<Tz>),

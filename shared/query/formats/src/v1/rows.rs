@@ -23,9 +23,7 @@ pub struct AnswerRows<'a>(Vec<SeriesColumn<'a>>);
 
 impl<'a> AnswerRows<'a> {
     /// Reads the columns with the indexes `shown`. `rendered` has as many elements, and is kept from batch to batch.
-    ///
-    /// # Errors
-    /// A type has no text form.
+    /// Fails if a type has no text form.
     pub(crate) fn new(
         batch: &RecordBatch,
         shown: &[usize],
@@ -52,7 +50,6 @@ impl<'a> AnswerRows<'a> {
     }
 }
 
-/// The values of a column.
 #[derive(Debug)]
 pub(super) enum SeriesColumn<'a> {
     Boolean(BooleanArray),

@@ -63,7 +63,6 @@ struct AggregateValue {
 }
 
 impl SelectQuery<'_> {
-    /// Plans a query of aggregates.
     pub(super) fn aggregate(&self, rows: LogicalPlan) -> Result<AnswerPart> {
         let mut computed = self.groups(rows)?;
         if !self.survey.series_calls().is_empty() {

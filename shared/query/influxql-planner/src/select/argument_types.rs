@@ -6,9 +6,7 @@ use neap_schema::ColumnType;
 use super::typed_expr::is_number;
 
 /// Checks the type of a function's argument.
-///
-/// # Errors
-/// A planning error if the function does not take values of this type.
+/// Fails with a planning error if the function does not take values of this type.
 pub(super) fn check_type(function: &str, kind: ColumnType) -> Result<()> {
     let fits = match function {
         "count" | "first" | "last" | "mode" | "distinct" | "sample" | "elapsed" => true,

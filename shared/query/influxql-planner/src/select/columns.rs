@@ -27,7 +27,6 @@ pub(super) struct SourceColumns {
 pub(super) enum ResolvedColumn {
     /// The time of the row.
     Time,
-    /// A tag.
     Tag,
     /// A field of the first type, read as the second type.
     Field(ColumnType, ColumnType),
@@ -66,7 +65,6 @@ impl SourceColumns {
         is_there && !self.hidden.contains(name)
     }
 
-    /// The type of a field.
     pub(super) fn field(&self, name: &str) -> Option<ColumnType> {
         self.fields.get(name).copied()
     }

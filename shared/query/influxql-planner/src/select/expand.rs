@@ -49,9 +49,7 @@ impl WildcardRules {
 }
 
 /// Returns the tags of `GROUP BY`, sorted.
-///
-/// # Errors
-/// Planning errors for the time, which is no tag, and for invalid regular expressions.
+/// Fails with planning errors for the time, which is no tag, and for invalid regular expressions.
 pub(super) fn tags(group_by: &[Dimension], columns: &SourceColumns) -> Result<Vec<String>> {
     let mut tags = BTreeSet::new();
     for dimension in group_by {
@@ -75,9 +73,7 @@ pub(super) fn tags(group_by: &[Dimension], columns: &SourceColumns) -> Result<Ve
 }
 
 /// Returns the output columns of a field list in a statement that is grouped by `tags`.
-///
-/// # Errors
-/// Planning errors for wildcards in unsupported places, and for a list of nothing but the time.
+/// Fails with planning errors for wildcards in unsupported places, and for a list of nothing but the time.
 pub(super) fn outputs(
     fields: &[Field],
     columns: &SourceColumns,

@@ -13,7 +13,6 @@ use datafusion::{
 pub(super) struct SessionFunctions<'a>(pub(super) &'a SessionState);
 
 impl SessionFunctions<'_> {
-    /// Returns a scalar function.
     pub(super) fn scalar(&self, name: &str) -> Result<Arc<ScalarUDF>> {
         self.0.udf(name)
     }
@@ -23,12 +22,10 @@ impl SessionFunctions<'_> {
         Ok(self.scalar(name)?.call(args))
     }
 
-    /// Returns an aggregate function.
     pub(super) fn aggregate(&self, name: &str) -> Result<Arc<AggregateUDF>> {
         self.0.udaf(name)
     }
 
-    /// Returns a window function.
     pub(super) fn window(&self, name: &str) -> Result<Arc<WindowUDF>> {
         self.0.udwf(name)
     }

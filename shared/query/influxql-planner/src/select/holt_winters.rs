@@ -34,9 +34,7 @@ pub(super) struct Forecast {
 impl Forecast {
     /// Returns the forecast of a call for windows of this length; `None` for other functions. The first argument is not
     /// checked.
-    ///
-    /// # Errors
-    /// A planning error with the text of InfluxDB 1 for wrong arguments.
+    /// Fails with a planning error with the text of InfluxDB 1 for wrong arguments.
     pub(super) fn from_call(call: &Call, interval: i64) -> Result<Option<Self>> {
         let name = call.name.as_str();
         if !is_forecast(name) {
@@ -72,9 +70,7 @@ impl Forecast {
     }
 
     /// Returns times and values. `points` is the series in order.
-    ///
-    /// # Errors
-    /// An execution error if the series is too long.
+    /// Fails with an execution error if the series is too long.
     pub(super) async fn of(&self, points: &[(i64, f64)]) -> Result<Vec<(i64, f64)>> {
         let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
             return Ok(Vec::new());

@@ -109,9 +109,7 @@ pub(super) fn is_indicator(name: &str) -> bool {
 
 impl Indicator {
     /// Returns the indicator of a call; `None` for other functions. The first argument is not checked.
-    ///
-    /// # Errors
-    /// A planning error with the text of InfluxDB 1.8 for wrong arguments.
+    /// Fails with a planning error with the text of InfluxDB 1.8 for wrong arguments.
     pub(super) fn from_call(call: &Call) -> Result<Option<Self>> {
         let name = call.name.as_str();
         let Some(kind) = IndicatorKind::ALL.into_iter().find(|kind| kind.name() == name) else {

@@ -25,9 +25,7 @@ pub(super) fn is_known(name: &str) -> bool {
 }
 
 /// Returns the value of a call.
-///
-/// # Errors
-/// Planning errors for unknown functions and wrong numbers of arguments.
+/// Fails with planning errors for unknown functions and wrong numbers of arguments.
 pub(super) fn call(name: &str, args: Vec<TypedExpr>) -> Result<TypedExpr> {
     if name == "date_part" {
         return date_part(args);

@@ -40,7 +40,6 @@ pub(super) enum RunningFunction {
     Indicator(Indicator),
 }
 
-/// Creates the window function.
 pub(super) fn running(what: RunningFunction) -> Arc<WindowUDF> {
     Arc::new(WindowUDF::from(RunningUdf {
         what,

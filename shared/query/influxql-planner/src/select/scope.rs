@@ -48,9 +48,7 @@ pub(super) struct SelectScope {
 
 impl SelectScope {
     /// Resolves the time range, windows and groups of a statement.
-    ///
-    /// # Errors
-    /// Planning errors for invalid times and zones.
+    /// Fails with planning errors for invalid times and zones.
     pub(super) fn try_new(
         select: &Select,
         inherited: &InheritedScope,

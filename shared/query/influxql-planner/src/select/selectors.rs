@@ -36,13 +36,7 @@ pub(super) fn plan(query: &SelectQuery<'_>, rows: LogicalPlan, call: &Call) -> R
     if let Some(kind) = value.kind {
         check_type(&call.name, kind)?;
     }
-    let mut groups: Vec<Expr> = query.tag_columns().collect();
-    let mut plan = rows;
-    if let Some(window) = &query.window {
-        let start = query.window_start(window, ident(TIME_COLUMN))?;
-        plan = with_column(plan, start.alias(WINDOW))?;
-        groups.push(ident(WINDOW));
-    }
+    let (mut plan, groups) = with_windows(query, rows)?;
     let order = order(query, call, &value.expr)?;
     let tags = picked_tags(call);
     if !tags.is_empty() {
@@ -69,13 +63,7 @@ pub(super) fn samples(
     rows: LogicalPlan,
     calls: &[Call],
 ) -> Result<AnswerPart> {
-    let mut groups: Vec<Expr> = query.tag_columns().collect();
-    let mut plan = rows;
-    if let Some(window) = &query.window {
-        let start = query.window_start(window, ident(TIME_COLUMN))?;
-        plan = with_column(plan, start.alias(WINDOW))?;
-        groups.push(ident(WINDOW));
-    }
+    let (mut plan, groups) = with_windows(query, rows)?;
     let mut sampled = Vec::with_capacity(calls.len());
     for (index, call) in calls.iter().enumerate() {
         let value = argument(call).map_or_else(TypedExpr::null, |column| query.argument(column));
@@ -179,6 +167,17 @@ fn tag_value(query: &SelectQuery<'_>, call: &Call, tag: &Column) -> Result<Optio
             )
         }
     }
+}
+
+/// Adds the starts of windows, if the query has any. Returns the columns of the groups, too.
+fn with_windows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let mut groups: Vec<Expr> = query.tag_columns().collect();
+    let Some(window) = &query.window else {
+        return Ok((rows, groups));
+    };
+    let start = query.window_start(window, ident(TIME_COLUMN))?;
+    groups.push(ident(WINDOW));
+    Ok((with_column(rows, start.alias(WINDOW))?, groups))
 }
 
 fn with_column(plan: LogicalPlan, column: Expr) -> Result<LogicalPlan> {

@@ -41,7 +41,6 @@ pub(super) enum FunctionClass {
     Distinct,
     /// A group; returns one computed value.
     Aggregate,
-    /// A series.
     Series,
     /// A series of groups; returns other rows.
     Forecast,
@@ -105,9 +104,7 @@ pub(super) struct FieldCalls {
 
 impl FieldCalls {
     /// Collects the calls and columns of a field list.
-    ///
-    /// # Errors
-    /// Planning errors for unknown functions, wrong arguments, and functions that can't be combined.
+    /// Fails with planning errors for unknown functions, wrong arguments, and functions that can't be combined.
     pub(super) fn try_new<'a>(
         fields: impl Iterator<Item = &'a Ast>,
         interface: AnswerInterface,
@@ -232,9 +229,7 @@ impl FieldCalls {
 
     /// Returns the shape of the query. `asks_windows` is whether it has `GROUP BY time` itself, `has_windows` whether
     /// it or an outer statement has.
-    ///
-    /// # Errors
-    /// Planning errors for calls that can't be combined.
+    /// Fails with planning errors for calls that can't be combined.
     pub(super) fn shape(&self, asks_windows: bool, has_windows: bool) -> Result<QueryShape> {
         let shape = self.combined()?;
         match shape {

@@ -28,9 +28,7 @@ pub(super) struct TimeContext {
 
 impl TimeContext {
     /// Creates a clock.
-    ///
-    /// # Errors
-    /// A planning error if the zone is unknown.
+    /// Fails with a planning error if the zone is unknown.
     pub(super) fn new(now: i64, zone: Option<&str>, interface: AnswerInterface) -> Result<Self> {
         let zone = match zone.map(str::parse) {
             None => None,
@@ -47,9 +45,7 @@ impl TimeContext {
     }
 
     /// Evaluates a constant time in nanoseconds; `None` if the expression is not one.
-    ///
-    /// # Errors
-    /// Planning errors for strings that are not times, and for times out of range.
+    /// Fails with planning errors for strings that are not times, and for times out of range.
     pub(super) fn instant(&self, expr: &Ast) -> Result<Option<i64>> {
         Ok(Some(match expr {
             Ast::Literal(Literal::Integer(nanos) | Literal::Duration(nanos)) => *nanos,

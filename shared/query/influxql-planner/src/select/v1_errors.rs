@@ -5,9 +5,7 @@ use datafusion::common::{Result, plan_err};
 use neap_influxql::{Expr, Literal};
 
 /// Refuses a text in place of a time. `time` is the time that it names, if it is only out of range.
-///
-/// # Errors
-/// Always a planning error with the text of InfluxDB 1.
+/// Always fails with a planning error with the text of InfluxDB 1.
 pub(super) fn refuse_time<T>(text: &str, time: Option<DateTime<Utc>>) -> Result<T> {
     if let Some(time) = time {
         let direction = if time < DateTime::UNIX_EPOCH {
@@ -32,9 +30,7 @@ pub(super) fn refuse_time<T>(text: &str, time: Option<DateTime<Utc>>) -> Result<
 }
 
 /// Refuses an expression that time is compared with.
-///
-/// # Errors
-/// Always a planning error with the text of InfluxDB 1.
+/// Always fails with a planning error with the text of InfluxDB 1.
 pub(super) fn refuse_operand<T>(operand: &Expr) -> Result<T> {
     let kind = go_type(Some(operand));
     plan_err!("invalid operation: time and {kind} are not compatible")

@@ -14,9 +14,7 @@ use super::{
 };
 
 /// Checks a statement and its subqueries.
-///
-/// # Errors
-/// A planning error with the text of InfluxDB 1.
+/// Fails with a planning error with the text of InfluxDB 1.
 pub(super) fn check(select: &Select) -> Result<()> {
     check_within(select, None)
 }

@@ -20,9 +20,7 @@ use super::{
 };
 
 /// Returns the value of an expression. `leaf` returns those of columns and of calls computed before.
-///
-/// # Errors
-/// Planning errors for expressions that can't be operands.
+/// Fails with planning errors for expressions that can't be operands.
 pub(super) fn evaluate(
     expr: &Ast,
     interface: AnswerInterface,
@@ -49,9 +47,7 @@ pub(super) fn evaluate(
 }
 
 /// Refuses operands whose types can't be combined, as InfluxDB 1 does. An operand that is always NULL fits any other.
-///
-/// # Errors
-/// A planning error with the text of InfluxDB 1.
+/// Fails with a planning error with the text of InfluxDB 1.
 pub(super) fn check_types(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<TypedExpr>) -> Result<()> {
     if leaf(expr).is_some() {
         return Ok(());

@@ -30,9 +30,7 @@ pub(super) struct WindowSpec {
 
 impl WindowSpec {
     /// Returns the windows of a `GROUP BY`, if it has any.
-    ///
-    /// # Errors
-    /// A planning error for an offset that is neither a duration nor a time.
+    /// Fails with a planning error for an offset that is neither a duration nor a time.
     pub(super) fn from_dimensions(
         group_by: &[Dimension],
         clock: &TimeContext,

@@ -54,9 +54,7 @@ pub(super) struct ElementCounts {
 
 impl ElementCounts {
     /// Counts an element.
-    ///
-    /// # Errors
-    /// The statement has too many of these elements. Returns the message about that.
+    /// Fails if the statement has too many of these elements. Returns the message about that.
     pub(super) fn add(&mut self, element: StatementElement) -> Result<(), String> {
         let count = self.of(element);
         *count += 1;

@@ -20,7 +20,6 @@ pub(super) struct GroupTimes {
     parameters: LastRowsParameters,
     /// The groups; `None` if all rows are one group.
     groups: Option<RowGroups>,
-    /// The time of each group.
     times: Vec<i64>,
 }
 

@@ -24,7 +24,6 @@ impl PendingRows {
         }
     }
 
-    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows
     }

@@ -140,7 +140,6 @@ impl InputPartition {
     }
 }
 
-/// A partition that is read once.
 struct ReadOncePartition {
     schema: SchemaRef,
     rows: Mutex<Option<SendableRecordBatchStream>>,

@@ -77,9 +77,7 @@ impl RankKeys {
     }
 
     /// Returns the indexes of the rows in their order. Rows with equal keys keep their order.
-    ///
-    /// # Errors
-    /// The rows have other columns, or are 2^32 or more.
+    /// Fails if the rows have other columns, or are 2^32 or more.
     pub(super) fn sorted(&self, rows: &RecordBatch) -> Result<UInt32Array, ArrowError> {
         let count = u32::try_from(rows.num_rows())
             .map_err(|_| ArrowError::ComputeError("too many rows to sort".to_owned()))?;

@@ -45,7 +45,6 @@ const VALUES: [Option<&str>; 5] = [Some("t2"), Some("t0"), None, Some("t1"), Som
 /// A row: the host and the zone by their keys, and a time.
 type Row = (Option<u8>, Option<u8>, i64);
 
-/// A part of an order.
 type Part = (&'static str, SortOptions);
 
 const ENOUGH: SortLimits = SortLimits {
@@ -86,7 +85,6 @@ fn batch(rows: &[Row], id: usize) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-/// Numbers the rows of all partitions.
 fn numbered(partitions: &[Vec<Vec<Row>>]) -> Vec<Vec<RecordBatch>> {
     let mut id = 0;
     let mut next = |rows: &Vec<Row>| {

@@ -13,7 +13,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A key of each type.
 type Key = (
     Option<u8>,
     Option<u8>,

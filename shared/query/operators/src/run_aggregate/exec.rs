@@ -144,7 +144,7 @@ struct SkipProbe {
 }
 
 impl SkipProbe {
-    #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers below 2^53")]
+    // A ratio of numbers below 2^53.
     fn has_too_many_groups(&self, groups: usize) -> bool {
         let groups = self.groups.saturating_add(groups);
         self.rows >= self.min_rows && groups as f64 / self.rows as f64 > self.max_share

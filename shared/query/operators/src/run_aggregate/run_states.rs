@@ -136,7 +136,7 @@ fn sum<T: ArrowNativeTypeOp>(values: &[T]) -> T {
     values.iter().fold(zero, |sum, value| sum.add_wrapping(*value))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "as in the cast of the argument")]
+// As in the cast of the argument.
 fn float_sum(values: &[i64]) -> f64 {
     let floats = values.iter().map(|value| *value as f64);
     floats.fold(0.0, |sum, value| sum + value)

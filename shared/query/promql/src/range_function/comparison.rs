@@ -5,7 +5,6 @@ use std::iter;
 use super::input::{RangeInput, RangeResult, float};
 use crate::{histogram::FloatHistogram, number::from_count, value::SampleValue};
 
-/// A sample.
 #[derive(Clone, Copy, Debug)]
 enum SampleRef<'a> {
     Float(f64),
@@ -76,7 +75,6 @@ pub(super) fn last_time(input: &RangeInput<'_>) -> i64 {
     float.max(histogram).unwrap_or_default()
 }
 
-/// Returns the first sample.
 pub(super) fn first(input: &RangeInput<'_>) -> Option<SampleValue> {
     let time = first_time(input);
     let float = input.floats.first().filter(|(first, _)| *first == time);
@@ -87,7 +85,6 @@ pub(super) fn first(input: &RangeInput<'_>) -> Option<SampleValue> {
     }
 }
 
-/// Returns the last sample.
 pub(super) fn last(input: &RangeInput<'_>) -> Option<SampleValue> {
     let time = last_time(input);
     let float = input.floats.last().filter(|(last, _)| *last == time);

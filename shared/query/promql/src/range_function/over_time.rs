@@ -29,7 +29,6 @@ fn histogram_sum(input: &RangeInput<'_>) -> Option<FloatHistogram> {
     Some(sum)
 }
 
-/// Returns the sum.
 pub(super) fn sum(input: &RangeInput<'_>) -> Option<SampleValue> {
     if input.is_mixed() {
         return None;
@@ -74,7 +73,6 @@ pub(super) fn selected(
     float(if with_time { seconds(time) } else { value })
 }
 
-/// Returns a quantile of the numbers.
 pub(super) fn quantile(input: &RangeInput<'_>) -> RangeResult {
     if input.floats.is_empty() {
         return Ok(None);

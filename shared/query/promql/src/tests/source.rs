@@ -30,7 +30,6 @@ enum StoredValue {
     Histogram(f64, f64),
 }
 
-/// A series.
 #[derive(Clone, Debug)]
 pub(super) struct Metric {
     name: String,

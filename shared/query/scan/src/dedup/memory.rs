@@ -10,7 +10,6 @@ const MERGE_SHARE: u64 = 4;
 /// Minimum number of inputs that are merged at once.
 const MIN_INPUTS: usize = 2;
 
-/// The memory of a merge.
 #[derive(Clone, Debug)]
 pub(crate) struct MergeMemory {
     /// The bytes that each input holds while it is read.

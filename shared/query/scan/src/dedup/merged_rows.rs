@@ -41,7 +41,6 @@ struct OlderVersion {
     older: SourceRow,
 }
 
-/// The columns that are output.
 #[derive(Clone, Debug)]
 pub(super) struct OutputColumns {
     pub(super) schema: SchemaRef,
@@ -85,7 +84,6 @@ impl MergedRows {
         }
     }
 
-    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows
     }

@@ -17,7 +17,6 @@ pub(super) struct SourceBatch {
     times: TimestampNanosecondArray,
 }
 
-/// The values of a tag.
 #[derive(Debug)]
 struct SourceTag {
     codes: Int32Array,
@@ -44,9 +43,7 @@ impl SourceTag {
 
 impl SourceBatch {
     /// `keys` are the indexes of the columns of the tags, and of the time as the last.
-    ///
-    /// # Errors
-    /// A tag is no dictionary of texts, or the time no timestamp.
+    /// Fails if a tag is no dictionary of texts, or the time no timestamp.
     pub(super) fn new(rows: RecordBatch, keys: &[usize]) -> Result<Self> {
         let wrong = |at: usize| internal_datafusion_err!("key column {at} has another type");
         let (time, tags) = keys

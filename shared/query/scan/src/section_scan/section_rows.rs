@@ -23,7 +23,6 @@ const EXACT: CastOptions<'static> = CastOptions {
     format_options: FormatOptions::new(),
 };
 
-/// The batches of a section.
 pub(super) type SectionRows = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
 
 /// A part of the selected row groups of a section: part `number` of `count`, which have about as many each.
@@ -45,9 +44,7 @@ impl RowGroupShare {
 
 /// Returns the rows that may have the keys, in the order of the section, with the columns of `schema`. A column that the
 /// section lacks has no values. Returns `None` if there are no rows.
-///
-/// # Errors
-/// The section can't be read, or is damaged.
+/// Fails if the section can't be read, or is damaged.
 pub(super) async fn read_rows(
     mut reader: SectionReader,
     keys: &SelectedKeys,
@@ -112,7 +109,6 @@ async fn without_absent_values<'a>(
 /// The columns of a table in a section.
 #[derive(Debug)]
 struct SectionColumns {
-    /// The columns of the table.
     table: SchemaRef,
     /// The indexes of the columns of the section that are read, in ascending order.
     read: Vec<usize>,

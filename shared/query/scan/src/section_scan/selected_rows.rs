@@ -34,7 +34,6 @@ pub(crate) struct SelectedKeys {
 pub(super) struct SelectedRowGroup<'a> {
     /// The number of the row group in the section.
     pub(super) number: usize,
-    /// The number of all of its rows.
     rows: usize,
     /// `None`: all rows.
     selection: Option<RowSelection>,

@@ -118,7 +118,6 @@ impl CachedTail {
         (self.runs.len(), self.taken.len())
     }
 
-    /// Returns the tail.
     pub(super) fn view(&mut self) -> TailView {
         TailView {
             runs: self.runs.clone(),

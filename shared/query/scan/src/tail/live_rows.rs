@@ -33,7 +33,6 @@ const GROUPS_PER_BATCH: usize = 8;
 /// Maximum number of parts of a group, which are copied at once, column by column.
 const MAX_PARTS: usize = 256;
 
-/// Groups of parts of chunks.
 struct PartGroups<I: Iterator<Item = ChunkRows>> {
     parts: Peekable<I>,
     /// A group has at least so many rows, except for the last one, those before a large part and those of [`MAX_PARTS`].

@@ -39,9 +39,7 @@ pub struct TailRun {
 impl TailRun {
     /// Writes the points of an image, which contains `segments`, to a spill file. Returns `None` if there are no
     /// points. Blocks on disk I/O.
-    ///
-    /// # Errors
-    /// The folder for spill files can't be written, or is full.
+    /// Fails if the folder for spill files can't be written, or is full.
     pub(super) fn write(
         runtime: &Arc<RuntimeEnv>,
         image: Arc<TailImage>,
@@ -79,7 +77,6 @@ impl TailRun {
         &self.segments
     }
 
-    /// The last segment.
     pub(crate) fn last(&self) -> SegmentName {
         self.last
     }
@@ -98,9 +95,7 @@ impl TailRun {
     }
 
     /// Returns the rows with these columns as a partition of a plan.
-    ///
-    /// # Errors
-    /// A column does not exist.
+    /// Fails if a column does not exist.
     pub(crate) fn rows(self: &Arc<Self>, columns: &[usize]) -> Result<TailRunRows> {
         Ok(TailRunRows {
             run: Arc::clone(self),

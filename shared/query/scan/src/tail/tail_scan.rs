@@ -29,7 +29,6 @@ use crate::regions::TimeInterval;
 #[derive(Clone, Debug)]
 pub struct TailScanExec {
     rows: ImageRows,
-    /// The chunks of each partition.
     partitions: Vec<Arc<[ImageChunk]>>,
     /// The columns of the table that the scan returns.
     columns: Vec<usize>,

@@ -13,7 +13,6 @@ use datafusion::logical_expr::{
 
 use super::number_array::NumberArray;
 
-/// The functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ArrayFunctionKind {
     /// `array_values(array)`: all elements in row-major order, as a list of floats.

@@ -17,7 +17,6 @@ pub(super) struct JoinInputExprs {
 }
 
 impl JoinInputExprs {
-    /// The order of keys.
     pub(super) const KEY_ORDER: SortOptions = SortOptions {
         descending: false,
         nulls_first: true,

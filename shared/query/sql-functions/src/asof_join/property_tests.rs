@@ -44,7 +44,6 @@ fn register(session: &SessionContext, name: &str, points: &[Point], parts: usize
     register_table(session, name, &batches);
 }
 
-/// A random join.
 #[derive(Clone, Copy, Debug)]
 struct RandomJoin {
     operator: &'static str,

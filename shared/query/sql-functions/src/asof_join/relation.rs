@@ -88,7 +88,6 @@ impl RelationPlanner for AsOfRelationPlanner {
     }
 }
 
-/// The conditions of a join.
 #[derive(Debug, Default)]
 struct JoinConditions {
     /// Expressions of the left and the right table that are equal.

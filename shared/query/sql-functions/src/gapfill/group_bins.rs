@@ -37,9 +37,7 @@ impl GroupBins {
     }
 
     /// Moves to the first bin of a group. `first` is the time of the group's first row.
-    ///
-    /// # Errors
-    /// The group has more bins than the limit.
+    /// Fails if the group has more bins than the limit.
     pub(super) fn start(&mut self, first: Option<i64>) -> Result<()> {
         match self {
             Self::Same(cursor) => cursor.restart(),

@@ -13,16 +13,13 @@ impl GapFillLimit {
     /// The limit of sessions that set none.
     pub const DEFAULT: Self = Self(5_000_000);
 
-    /// Returns the limit of a session.
     pub(super) fn of_session(config: &SessionConfig) -> Self {
         let limit = config.get_extension::<Self>();
         limit.map_or(Self::DEFAULT, |limit| *limit)
     }
 
     /// Checks the number of bins between two times.
-    ///
-    /// # Errors
-    /// There are more bins than the limit.
+    /// Fails if there are more bins than the limit.
     pub(super) fn check(self, binning: &Binning, lower: i64, upper: i64) -> Result<()> {
         let Self(limit) = self;
         let bins = binning.count_between(lower, upper);

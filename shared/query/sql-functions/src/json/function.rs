@@ -35,7 +35,6 @@ pub(super) static GET_FLOAT: LazyLock<Arc<ScalarUDF>> =
 pub(super) static GET_INT: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| JsonFunction::udf(udfs::json_get_int_udf(), DataType::Int64, &[]));
 
-/// Returns all functions.
 pub(crate) fn json_functions() -> Vec<Arc<ScalarUDF>> {
     let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
     let others = [

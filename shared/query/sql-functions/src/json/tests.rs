@@ -224,7 +224,6 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Returns the values of a column as text.
 fn texts(column: &ArrayRef) -> Vec<Option<String>> {
     let formatter = ArrayFormatter::try_new(column, &FormatOptions::new()).unwrap();
     (0..column.len())

@@ -15,7 +15,6 @@ struct Operand {
     constant: bool,
 }
 
-/// The arguments of a call.
 pub(super) struct CallArguments {
     operands: Vec<Operand>,
     /// The number of rows evaluated; at most one if all arguments are constants.
@@ -102,7 +101,6 @@ impl<'a> ArgumentRow<'a> {
         self.row
     }
 
-    /// Returns the number of arguments.
     pub(super) fn len(&self) -> usize {
         self.args.operands.len()
     }
@@ -124,7 +122,6 @@ impl<'a> ArgumentRow<'a> {
         self.value(argument).map_or(0, |(array, index)| sizes::bytes(array, index, 1))
     }
 
-    /// Returns a string value.
     pub(super) fn text(&self, argument: usize) -> Option<&'a str> {
         let (array, index) = self.value(argument)?;
         match array.data_type() {
@@ -149,7 +146,6 @@ impl<'a> ArgumentRow<'a> {
         count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
     }
 
-    /// Returns a value of a primitive type.
     pub(super) fn primitive<T: ArrowPrimitiveType>(&self, argument: usize) -> Option<T::Native> {
         let (array, index) = self.value(argument)?;
         let values = array.as_primitive_opt::<T>()?;

@@ -16,7 +16,6 @@ use super::{Sketch, SketchKind};
 /// The number of bits of a hash that choose a register.
 const INDEX_BITS: u32 = 12;
 
-/// The number of registers.
 const REGISTERS: usize = 1 << INDEX_BITS;
 
 /// The highest rank: the number of other bits, and 1 if all of them are 0.

@@ -27,7 +27,6 @@ pub use aggregate::combine_function;
 pub(crate) use aggregate::{COMBINE_FUNCTIONS, SketchAggregate};
 pub(crate) use estimate::SketchEstimate;
 
-/// The kinds of sketches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SketchKind {
     /// Percentiles of numbers.

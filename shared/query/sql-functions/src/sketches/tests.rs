@@ -18,7 +18,7 @@ fn numbers() -> SessionContext {
     let count = 10_000_i64;
     let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count));
     let group = Int64Array::from_iter_values((0..count).map(|n| n % 10));
-    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    // Small numbers.
     let value = |n: i64| (n * 7_919 % count - 1_000) as f64;
     let values = Float64Array::from_iter_values((0..count).map(value));
     let texts = StringArray::from_iter_values((0..count).map(|n| (n % 3_333).to_string()));

@@ -17,7 +17,6 @@ use crate::background::in_background;
 /// The reason why a base layer was not built. A later attempt may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BaseLayerBuildError {
-    /// Another base layer is being built.
     #[error("the contents of another cache are being built")]
     Busy,
     /// The build exceeded its timeout.

@@ -37,9 +37,7 @@ pub(crate) fn table_provider(
 }
 
 /// Brings the contents of a cache up to date; false if there is no such cache.
-///
-/// # Errors
-/// The contents can't be read or computed.
+/// Fails if the contents can't be read or computed.
 pub(crate) async fn refresh(
     scope: &Arc<QueryScope>,
     table: TableId,

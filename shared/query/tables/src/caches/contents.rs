@@ -27,7 +27,6 @@ pub(super) struct CacheContents {
     pub(super) base: CacheLayer,
     /// The overlay, from the tail; `None` if the tail has no rows.
     pub(super) newer: Option<CacheLayer>,
-    /// The filters on keys.
     pub(super) filters: Vec<KeyFilter>,
     /// The minimum time of rows, in nanoseconds since the Unix epoch.
     pub(super) from: i64,

@@ -33,7 +33,6 @@ use crate::{
 pub(super) struct CacheRequest<'a> {
     /// The schema of the answer.
     pub(super) schema: SchemaRef,
-    /// The filters on keys.
     pub(super) key_filters: &'a [KeyFilter],
     /// The minimum time of rows, in nanoseconds since the Unix epoch.
     pub(super) from: i64,

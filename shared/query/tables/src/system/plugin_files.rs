@@ -12,7 +12,6 @@ use super::{
 };
 use crate::plugin_files::PluginFile;
 
-/// The files of all plugins.
 #[derive(Debug)]
 pub(super) struct PluginFilesSource(pub(super) Arc<SystemSources>);
 

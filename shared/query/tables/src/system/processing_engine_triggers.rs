@@ -10,7 +10,6 @@ use neap_scan::external;
 
 use super::table_builder::SystemTableBuilder;
 
-/// The triggers of a database, by name.
 fn by_name(catalog: &DatabaseCatalog) -> Vec<&Trigger> {
     let mut triggers: Vec<&Trigger> = catalog.triggers().map(Arc::as_ref).collect();
     triggers.sort_unstable_by_key(|trigger| trigger.name.as_str());

@@ -37,21 +37,15 @@ pub(super) struct SystemTable {
 }
 
 impl SystemTable {
-    /// The table of a source. Its requests run on `io_runtime`.
-    pub(super) fn new(source: impl SystemTableSource, io_runtime: &IoRuntime) -> Result<Self> {
+    /// The table of a source. Its requests run on `io_runtime`. Without one, the task of the query computes the rows.
+    pub(super) fn new(
+        source: Arc<dyn SystemTableSource>,
+        io_runtime: Option<&IoRuntime>,
+    ) -> Result<Self> {
         Ok(Self {
             schema: source.empty()?.schema(),
-            source: Arc::new(source),
-            io_runtime: Some(io_runtime.clone()),
-        })
-    }
-
-    /// The table of a source that sends no requests. The task of the query computes its rows.
-    pub(super) fn without_requests(source: impl SystemTableSource) -> Result<Self> {
-        Ok(Self {
-            schema: source.empty()?.schema(),
-            source: Arc::new(source),
-            io_runtime: None,
+            source,
+            io_runtime: io_runtime.cloned(),
         })
     }
 }

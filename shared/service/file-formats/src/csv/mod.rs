@@ -42,7 +42,6 @@ use crate::{
 /// Maximum length of a row, in bytes. A quote that is never closed would otherwise take the rest of the file.
 const MAX_ROW_BYTES: usize = 16 << 20;
 
-/// A CSV file.
 pub(crate) struct CsvFile {
     reader: csv::Reader<RowLimit<CountingReader>>,
     row_bytes: Arc<AtomicUsize>,

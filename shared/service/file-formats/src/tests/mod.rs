@@ -15,7 +15,6 @@ use neap_rows::{
 
 use crate::{FileInput, FileReader, Format, ReadError, ReadOptions};
 
-/// Returns options with a table and tags.
 fn options(format: Format, table: &str, tags: &[&str]) -> ReadOptions {
     ReadOptions {
         format: Some(format),

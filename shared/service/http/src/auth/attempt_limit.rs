@@ -45,7 +45,6 @@ struct AttemptTable {
 }
 
 impl AttemptTable {
-    /// Returns the attempts of an address.
     fn of(&mut self, address: Option<IpAddr>) -> &mut AddressAttempts {
         self.addresses.value_mut(ClientNetwork::from_address(address))
     }
@@ -84,7 +83,6 @@ impl AttemptLimit {
         self.table().of(address).wrong.contains(hash)
     }
 
-    /// Records a wrong token.
     pub(super) fn record_wrong_token(
         &self,
         address: Option<IpAddr>,

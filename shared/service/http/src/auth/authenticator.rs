@@ -92,10 +92,8 @@ impl Authenticator {
     }
 
     /// Returns the sender of a request.
-    ///
-    /// # Errors
-    /// `Unauthenticated`, `Invalid` if the header is malformed, `TooManyRequests`, `Forbidden` if a web page asks for the first
-    /// token or user, and `Unavailable` if the store does not answer.
+    /// Fails with `Unauthenticated`, `Invalid` if the header is malformed, `TooManyRequests`, `Forbidden` if a web page
+    /// asks for the first token or user, and `Unavailable` if the store does not answer.
     pub(crate) async fn caller(
         &self,
         method: &Method,

@@ -17,9 +17,7 @@ pub(crate) struct AdmittedRequest {
 }
 
 /// Authenticates a request before it is routed, so that unknown paths need a token, too.
-///
-/// # Errors
-/// `NotAllowed` for the token endpoints of a server without authentication, and the errors of
+/// Fails with `NotAllowed` for the token endpoints of a server without authentication, and the errors of
 /// [`Authenticator::caller`](super::Authenticator).
 pub(crate) async fn admit(
     access: &AccessControl,
@@ -43,9 +41,7 @@ pub(crate) async fn admit(
 }
 
 /// Refuses a request whose sender may not use the matched route.
-///
-/// # Errors
-/// `Forbidden`; `Unauthenticated` if the request has no caller.
+/// Fails with `Forbidden`; `Unauthenticated` if the request has no caller.
 pub(crate) fn check_route(request: &Request, route: &str) -> Result<(), ApiError> {
     let caller = request
         .extensions()

@@ -89,9 +89,7 @@ pub(crate) fn is_for_own_pages(path: &str) -> bool {
 }
 
 /// Refuses a caller that may not use a route at all.
-///
-/// # Errors
-/// `Forbidden`.
+/// Fails with `Forbidden`.
 pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(), ApiError> {
     if caller.is_anonymous() {
         // The caller was admitted to exactly this path.

@@ -17,7 +17,6 @@ const MAX_SERIES: usize = 1_000;
 /// The value of all labels of the combinations that are counted together.
 const OTHER: &str = "other";
 
-/// Values by label values.
 #[derive(Debug)]
 struct LabeledSeries<V> {
     labels: &'static [&'static str],

@@ -123,9 +123,7 @@ impl ProviderDocuments {
     }
 
     /// Returns the description of the provider.
-    ///
-    /// # Errors
-    /// `Provider`.
+    /// Fails with `Provider`.
     pub(super) async fn discovery(&self) -> Result<Arc<DiscoveryDocument>, IdentityError> {
         let mut cached = self.discovery.lock().await;
         let now = self.now();
@@ -155,9 +153,7 @@ impl ProviderDocuments {
     }
 
     /// Sends a form to an address of the discovery document, and reads the JSON answer.
-    ///
-    /// # Errors
-    /// `WrongCredentials` when the provider rejects the form, or `Provider`.
+    /// Fails with `WrongCredentials` when the provider rejects the form, or `Provider`.
     pub(super) async fn send_form<T: DeserializeOwned>(
         &self,
         address: &str,
@@ -169,9 +165,7 @@ impl ProviderDocuments {
 
     /// Returns the key that a token names. Reads the keys again if the key is unknown, at most once in
     /// [`MIN_INTERVAL`].
-    ///
-    /// # Errors
-    /// `Provider`.
+    /// Fails with `Provider`.
     pub(super) async fn key(&self, header: &JwsHeader) -> Result<Option<PublicKey>, IdentityError> {
         let mut cached = self.keys.lock().await;
         let now = self.now();

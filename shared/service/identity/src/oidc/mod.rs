@@ -104,9 +104,7 @@ impl OidcProvider {
     }
 
     /// Returns what a client needs to sign in.
-    ///
-    /// # Errors
-    /// `Provider`.
+    /// Fails with `Provider`.
     pub(crate) async fn description(&self) -> Result<ProviderDescription, IdentityError> {
         let discovered = self.documents.discovery().await?;
         Ok(ProviderDescription {
@@ -121,9 +119,7 @@ impl OidcProvider {
     }
 
     /// Exchanges a code for a token of the provider.
-    ///
-    /// # Errors
-    /// `WrongCredentials`, or `Provider`.
+    /// Fails with `WrongCredentials`, or `Provider`.
     pub(crate) async fn redeem(&self, code: &AuthorizationCode) -> Result<String, IdentityError> {
         let discovered = self.documents.discovery().await?;
         let endpoint = discovered
@@ -148,9 +144,7 @@ impl OidcProvider {
     }
 
     /// Returns the user of a token. `now` is in seconds since 1970.
-    ///
-    /// # Errors
-    /// `WrongCredentials`, or `Provider` when the keys can't be read.
+    /// Fails with `WrongCredentials`, or `Provider` when the keys can't be read.
     pub(crate) async fn verify(
         &self,
         token: &str,

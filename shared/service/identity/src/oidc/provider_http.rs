@@ -35,9 +35,7 @@ impl ProviderHttp {
     }
 
     /// Reads a JSON document.
-    ///
-    /// # Errors
-    /// `Provider`.
+    /// Fails with `Provider`.
     pub(super) async fn read<T: DeserializeOwned>(&self, url: &Url) -> Result<T, IdentityError> {
         require_secure(url)?;
         let response = self.0.get(url.clone()).send().await.map_err(failed)?;
@@ -48,9 +46,7 @@ impl ProviderHttp {
     }
 
     /// Sends a form, and reads the JSON answer.
-    ///
-    /// # Errors
-    /// `WrongCredentials` when the provider rejects the form, or `Provider`.
+    /// Fails with `WrongCredentials` when the provider rejects the form, or `Provider`.
     pub(super) async fn send_form<T: DeserializeOwned>(
         &self,
         url: &Url,

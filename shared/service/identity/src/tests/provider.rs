@@ -57,7 +57,6 @@ impl Clock for ShiftedClock {
     }
 }
 
-/// The state of the provider.
 #[derive(Default)]
 struct ProviderState {
     issuer: Mutex<String>,

@@ -22,9 +22,7 @@ use stored_types::cast_values;
 pub(crate) use stored_types::{cast_values as cast_to_null, value_to_string};
 
 /// Casts an array. An array that has the type already is not rebuilt.
-///
-/// # Errors
-/// Arrow has no such cast, or this program does not convert values of other types.
+/// Fails if Arrow has no such cast, or this program does not convert values of other types.
 pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         Ok(Arc::clone(array))

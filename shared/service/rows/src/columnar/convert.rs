@@ -83,7 +83,6 @@ pub(crate) fn are_numeric(types: [ColumnType; 2]) -> bool {
     })
 }
 
-/// Converts the values of a tag.
 pub(crate) fn convert_tag(array: &ArrayRef) -> Result<ConvertedColumn, ArrowError> {
     let values = match array.data_type() {
         // The type of tags, which is not built here for each column.

@@ -11,11 +11,10 @@ use crate::{
 
 /// Reasons why a mapping does not fit its batches.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum MappingError {
-    /// The name of the table is empty.
     #[error("the rows need the name of a table")]
     NoTable,
-    /// A table can't have the name.
     #[error(transparent)]
     TableName(#[from] TableNameError),
     /// The values of the rows are too large, each counted as often as it occurs.
@@ -25,7 +24,6 @@ pub enum MappingError {
     TooLarge {
         /// The size of the values in bytes.
         bytes: usize,
-        /// The limit in bytes.
         limit: usize,
     },
     /// No batch has a column that is chosen as a tag by its name.
@@ -34,20 +32,12 @@ pub enum MappingError {
     /// A column has an empty name. Contains its position, from 1.
     #[error("column {0} has no name")]
     UnnamedColumn(usize),
-    /// Two columns have the same name.
     #[error("several columns have the name '{0}'")]
     DuplicateColumn(String),
-    /// The named time column does not exist.
     #[error("the time column '{0}' does not exist")]
     NoTimeColumn(String),
-    /// The time column has a type without times.
     #[error("the time column '{column}' has the type {data_type}, which holds no time")]
-    TimeColumnType {
-        /// The name of the column.
-        column: String,
-        /// The type of the column.
-        data_type: DataType,
-    },
+    TimeColumnType { column: String, data_type: DataType },
     /// The time format is neither a name nor a valid pattern.
     #[error(
         "invalid time format '{0}': use auto, rfc3339, s, ms, us, ns, or a strftime pattern such as '%Y-%m-%d %H:%M:%S'"

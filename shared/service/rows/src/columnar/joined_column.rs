@@ -27,9 +27,7 @@ pub(crate) struct ColumnPart<'a> {
 }
 
 /// Returns the selected rows of all parts, one part after the other.
-///
-/// # Errors
-/// The values of a part have another type than the column, or the column is no field.
+/// Fails if the values of a part have another type than the column, or the column is no field.
 pub(crate) fn join_parts(
     column_type: ColumnType,
     parts: &[ColumnPart<'_>],
@@ -96,7 +94,6 @@ fn join_strings(parts: &[ColumnPart<'_>]) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(joined.finish()))
 }
 
-/// The number of rows of all parts.
 fn row_count(parts: &[ColumnPart<'_>]) -> usize {
     parts.iter().map(|part| part.rows).sum()
 }

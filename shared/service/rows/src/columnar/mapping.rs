@@ -120,7 +120,6 @@ impl ColumnMapping {
 }
 
 impl TimeColumn {
-    /// Returns the name of the column.
     pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(TIME_COLUMN)
     }

@@ -42,9 +42,7 @@ fn slice_bytes(column: &dyn Array) -> usize {
 
 /// Returns the memory of the value of a row, by row.
 fn row_bytes<'a>(column: &'a dyn Array) -> Box<dyn Fn(usize) -> usize + 'a> {
-    /// The size of an offset.
     const OFFSET: usize = size_of::<u32>();
-    /// The size of a view.
     const VIEW: usize = size_of::<u128>();
     match column.data_type() {
         DataType::Utf8 => {

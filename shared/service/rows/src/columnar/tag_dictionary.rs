@@ -66,7 +66,6 @@ impl TagValues {
         self.bytes.len() + self.offsets.len() * size_of::<i32>()
     }
 
-    /// Returns the number of values.
     pub(crate) fn len(&self) -> usize {
         self.offsets.len() - 1
     }

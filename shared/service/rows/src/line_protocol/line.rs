@@ -194,10 +194,7 @@ pub(crate) struct FieldKey<'a> {
 
 /// Scans the key of the field at the start of `input`.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "lines of another dialect are rare, and their code must not cost these the inlining"
-)]
+// Lines of another dialect are rare, and their code must not cost these the inlining.
 pub(crate) fn scan_key<'a>(
     input: &'a [u8],
     expected: Option<&ExpectedField<'a>>,
@@ -217,10 +214,7 @@ pub(crate) fn scan_key<'a>(
 
 /// Scans the field at the start of `input`. Returns the field and its length.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "the loop over the fields of a line is the hottest one"
-)]
+// The loop over the fields of a line is the hottest one.
 fn scan_field<'a>(
     input: &'a [u8],
     expected: Option<&ExpectedField<'a>>,

@@ -196,7 +196,7 @@ fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usi
         && let Some(power) = EXACT_POWERS_OF_TEN.get(fraction.length)
     {
         // Both operands are exact, so the quotient is the nearest float (Clinger's fast path).
-        #[expect(clippy::cast_precision_loss, reason = "it is at most 2^53")]
+        // It is at most 2^53.
         let value = fraction.value as f64 / power;
         return Ok((if negative { -value } else { value }, end));
     }

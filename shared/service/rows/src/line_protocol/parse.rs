@@ -146,7 +146,6 @@ struct BodyParser<'a, 'o> {
 
 /// The effect of a line that is not refused.
 enum LineEffect {
-    /// It is a row.
     Row,
     /// It has none, because its values are all null, and a row needs a value.
     Skipped,

@@ -29,7 +29,6 @@ pub enum DirectoryAccess {
 }
 
 impl DirectoryAccess {
-    /// The mode of directories.
     fn directory_mode(self) -> u32 {
         match self {
             Self::Owner => 0o700,
@@ -38,7 +37,6 @@ impl DirectoryAccess {
         }
     }
 
-    /// The mode of files.
     fn file_mode(self) -> u32 {
         self.directory_mode() & !0o111
     }

@@ -54,7 +54,6 @@ pub(super) fn is_successor(name: &str) -> bool {
     name.contains('-') && !name.contains('.')
 }
 
-/// The outcome of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UpdateOutcome {
     /// The candidate replaced the version.

@@ -50,7 +50,6 @@ impl TempFile {
         &self.file
     }
 
-    /// Appends bytes.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
     }
@@ -60,7 +59,6 @@ impl TempFile {
         self.file.sync_data()
     }
 
-    /// Reads the metadata.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }

@@ -34,7 +34,6 @@ pub(super) enum Child {
 }
 
 impl Child {
-    /// The key.
     pub(super) fn key(&self) -> &str {
         match self {
             Self::Directory(key) => key,

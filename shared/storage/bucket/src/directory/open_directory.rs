@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{ETag, Put, PutMode, StoreTime};
 
-/// An open directory.
 #[derive(Debug)]
 pub(super) struct OpenDirectory {
     pub(super) root: PathBuf,

@@ -55,9 +55,7 @@ pub(super) struct ReadQueue {
 
 impl ReadQueue {
     /// Runs `work`, and returns its result with a time of the store at which it had not begun.
-    ///
-    /// # Errors
-    /// Those of `work` and of the directory's clock.
+    /// Errors: those of `work` and of the directory's clock.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         open: &Arc<OpenDirectory>,
@@ -155,7 +153,6 @@ impl Drop for OnTaskGuard<'_> {
     }
 }
 
-/// Runs a batch.
 async fn run(batch: Arc<ReadBatch>, open: Arc<OpenDirectory>, speed: Arc<ReadSpeed>) {
     let run_batch = move |speed: &ReadSpeed| {
         let clock = open.clock.machine_clock();

@@ -443,7 +443,6 @@ async fn processes_that_count_together_lose_nothing() {
     assert_eq!(counter(&directory).await, 150);
 }
 
-/// Sends a signal to a process.
 fn signal(process: &std::process::Child, name: &str) {
     let sent = Command::new("kill").args([name, &process.id().to_string()]).status();
     assert!(sent.unwrap().success());

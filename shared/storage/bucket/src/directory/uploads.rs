@@ -20,9 +20,7 @@ pub(crate) struct DirectoryUpload {
 
 impl DirectoryUpload {
     /// Prepares an upload without writing to the disk.
-    ///
-    /// # Errors
-    /// No file can have this name: a directory has it, or a file has the name of a directory above it.
+    /// Fails if no file can have this name: a directory has it, or a file has the name of a directory above it.
     pub(crate) async fn begin(
         store: &Arc<DirectoryStore>,
         key: String,

@@ -32,9 +32,7 @@ pub(super) struct NetworkUpload {
 
 impl NetworkUpload {
     /// Prepares an upload without a request.
-    ///
-    /// # Errors
-    /// The key is not valid in the store.
+    /// Fails if the key is not valid in the store.
     pub(super) fn new(
         objects: &PresignedObjects,
         key: &Key,
@@ -152,7 +150,6 @@ impl NetworkUpload {
         Ok(UploadOutcome::Stored)
     }
 
-    /// Aborts the upload.
     pub(super) async fn abort(mut self) {
         if let Some(parts) = self.parts.take() {
             parts.abort(self.path.as_ref()).await;
@@ -172,9 +169,7 @@ impl Drop for NetworkUpload {
 }
 
 /// Whether an object exists.
-///
-/// # Errors
-/// The store does not answer, or refuses.
+/// Fails if the store does not answer, or refuses.
 pub(super) async fn is_stored(objects: &PresignedObjects, key: &Key) -> Result<bool, StoreError> {
     let path = objects.path(Operation::Get, key)?;
     let found = exists(objects.store().as_ref(), &path).await;

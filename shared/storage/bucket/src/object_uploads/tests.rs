@@ -55,7 +55,6 @@ impl Target {
         [Self::network().await, Self::directory(), Self::memory()]
     }
 
-    /// Uploads bytes in pieces.
     async fn upload(&self, bytes: &Bytes, mode: UploadMode) -> UploadOutcome {
         let key = key();
         let mut upload = self.uploads.begin(&key, csv(), mode).await.unwrap();

@@ -70,7 +70,6 @@ impl fmt::Debug for ClientSource {
 }
 
 impl ClientSource {
-    /// Returns a source of clients with sessions.
     pub(super) fn with_sessions(
         create: Box<ClientFactory>,
         clock: Arc<dyn Clock>,

@@ -67,7 +67,6 @@ impl DistinctCacheShape {
         self.max_age
     }
 
-    /// The definition of the cache.
     pub(crate) fn definition(&self) -> DefinitionChecksum {
         self.definition
     }

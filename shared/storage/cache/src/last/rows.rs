@@ -152,7 +152,6 @@ impl LastRows {
         self.0.firsts.as_ref().is_none_or(|firsts| firsts.value(row))
     }
 
-    /// The columns of the key.
     pub(crate) fn key_columns(
         &self,
         shape: &LastCacheShape,

@@ -119,7 +119,6 @@ impl LastCacheShape {
         self.time_column
     }
 
-    /// The definition of the cache.
     pub(crate) fn definition(&self) -> DefinitionChecksum {
         self.definition
     }

@@ -384,7 +384,6 @@ impl RootCatalog {
         })
     }
 
-    /// Adds the operator token.
     pub(crate) fn add_operator_token(
         &mut self,
         hash: TokenHash,

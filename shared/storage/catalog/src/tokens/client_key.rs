@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::MAX_TOKEN_NAME_BYTES;
 
-/// Bytes of a coordinate.
 const COORDINATE_BYTES: usize = 32;
 
 /// First byte of a point that is not compressed (SEC 1).

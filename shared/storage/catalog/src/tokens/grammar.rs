@@ -217,10 +217,8 @@ impl PermissionRequest {
     }
 
     /// Resolves the names of databases to ids.
-    ///
-    /// # Errors
-    /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist, or `Forbidden` if the caller
-    /// may not know that.
+    /// Fails with `Permission` when it is not in the grammar, `NotFound` when a database does not exist, or `Forbidden`
+    /// if the caller may not know that.
     fn resolve(&self, root: &RootCatalog, own: &Permissions) -> Result<Permissions, CatalogError> {
         Ok(match self.wanted()? {
             RequestedPermission::Admin => Permissions::Admin,
@@ -273,10 +271,8 @@ pub(crate) fn missing_database(name: String, own: &Permissions) -> CatalogError 
 }
 
 /// Resolves several requests of a caller with the permissions `own`, and merges permissions for the same names.
-///
-/// # Errors
-/// `Permission` when there are none or too many, or one is not in the grammar; `NotFound` when a database does not
-/// exist, or `Forbidden` if the caller may not know that.
+/// Fails with `Permission` when there are none or too many, or one is not in the grammar; `NotFound` when a database
+/// does not exist, or `Forbidden` if the caller may not know that.
 pub(crate) fn resolve(
     requests: &[PermissionRequest],
     root: &RootCatalog,

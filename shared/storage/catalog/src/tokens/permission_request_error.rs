@@ -4,6 +4,7 @@ use super::limits::{MAX_PERMISSION_NAMES, MAX_PERMISSIONS};
 
 /// Why a permission is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and names document themselves")]
 pub enum PermissionRequestError {
     /// It does not have three parts.
     #[error("invalid permission '{text}', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS")]
@@ -11,34 +12,25 @@ pub enum PermissionRequestError {
         /// The permission.
         text: String,
     },
-    /// The resource type does not exist.
     #[error(
         "invalid resource type '{given}', expected one of db, system, token, user, audit, site, *"
     )]
-    ResourceType {
-        /// The given type.
-        given: String,
-    },
+    ResourceType { given: String },
     /// It has no resource name, or an empty one.
     #[error("no resource name provided")]
     NoName,
     /// It has a wildcard and a resource name. The message is that of InfluxDB 3.
     #[error("mixed wildcard (*) and resource name")]
     MixedNames,
-    /// The resource name is not allowed for the type.
     #[error("invalid resource name '{given}' for '{resource_type}', expected {expected}")]
     Name {
-        /// The type.
         resource_type: String,
-        /// The given name.
         given: String,
-        /// The allowed values.
         expected: String,
     },
     /// It has no action, or an empty one.
     #[error("no action provided")]
     NoAction,
-    /// It has a wildcard and an action.
     #[error("mixed wildcard (*) and action")]
     MixedActions,
     /// There are too many permissions or resource names.
@@ -46,14 +38,10 @@ pub enum PermissionRequestError {
         "a token has at most {MAX_PERMISSIONS} permissions with {MAX_PERMISSION_NAMES} resource names"
     )]
     TooMany,
-    /// The action does not exist for the type.
     #[error("invalid action '{given}' for '{resource_type}', expected {expected}")]
     Action {
-        /// The type.
         resource_type: String,
-        /// The given action.
         given: String,
-        /// The allowed values.
         expected: String,
     },
 }

@@ -43,7 +43,6 @@ impl TokenSet {
         found.map(|(id, entry)| (*id, entry))
     }
 
-    /// Adds the operator token.
     pub(super) fn add_operator(&mut self, entry: TokenEntry) -> Result<TokenId, CatalogError> {
         if self.entries.contains_key(&TokenId::OPERATOR) {
             return Err(CatalogError::TokenExists { name: entry.name });
@@ -85,7 +84,6 @@ impl TokenSet {
         Some(entry.clone())
     }
 
-    /// Returns the permissions of all tokens.
     pub(crate) fn permissions_mut(&mut self) -> impl Iterator<Item = &mut Permissions> {
         self.entries.values_mut().map(|entry| &mut entry.permissions)
     }

@@ -195,7 +195,6 @@ fn take(permissions: &mut Vec<Permission>, id: DatabaseId) -> BTreeSet<DatabaseA
     removed
 }
 
-/// Adds actions on a database to permissions.
 fn add(permissions: &mut Vec<Permission>, id: DatabaseId, added: BTreeSet<DatabaseAction>) {
     if added.is_empty() {
         return;

@@ -125,7 +125,6 @@ impl UserSet {
         self.keys.retain(|key| key.used_until > now);
     }
 
-    /// Ends all sessions of a user.
     pub(super) fn end_sessions_of(&mut self, user: UserId) {
         self.sessions.retain(|_, session| session.user != user);
     }

@@ -70,7 +70,6 @@ impl ManifestFixture {
         self.store().read(self.database, None).await.unwrap()
     }
 
-    /// Returns all sections of a manifest.
     pub(super) async fn sections_of(&self, manifest: &Manifest) -> Vec<Arc<Section>> {
         let found = self.store().all_sections(self.database, manifest).await.unwrap().into_iter();
         found.map(|found| found.section).collect()

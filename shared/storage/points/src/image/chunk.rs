@@ -47,9 +47,7 @@ impl ImageChunk {
     }
 
     /// Returns the values of a column of the table. Integers may have a narrower type than in the table.
-    ///
-    /// # Errors
-    /// There is no such column, or it was not loaded.
+    /// Fails if there is no such column, or it was not loaded.
     pub(super) fn column(&self, at: usize) -> Result<&ArrayRef, PointsError> {
         let column = self.columns.get(at).and_then(Option::as_ref);
         column.ok_or_else(|| PointsError::NotLoaded {

@@ -5,7 +5,6 @@ use super::{chunk::ImageChunk, tail_row::TailRow};
 /// The position of a row: a chunk, and a row in it.
 pub(super) type RowPosition = (usize, usize);
 
-/// Returns the position of a row in chunks.
 pub(super) fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
     let after = chunks.partition_point(|chunk| chunk.first_row <= row);
     let chunk = after.checked_sub(1)?;
@@ -13,7 +12,6 @@ pub(super) fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
     Some((chunk, (row - first) as usize))
 }
 
-/// Returns a row of chunks by its number.
 pub(super) fn tail_row(chunks: &[ImageChunk], row: u32) -> Option<TailRow> {
     let (chunk, at) = place(chunks, row)?;
     chunks.get(chunk)?.row(at)

@@ -26,7 +26,6 @@ pub struct SelectedSeries {
 }
 
 impl SelectedSeries {
-    /// Selects series by their numbers.
     pub(crate) fn new(is_selected: BooleanBuffer) -> Self {
         let numbers: Vec<u32> =
             is_selected.set_indices_u32().take(MAX_LOOKED_UP_SERIES + 1).collect();
@@ -65,7 +64,6 @@ impl SelectedSeries {
         2 * self.count() > self.is_selected.len()
     }
 
-    /// The number of the series.
     pub(crate) fn count(&self) -> usize {
         match &self.few {
             Some(few) => few.len(),

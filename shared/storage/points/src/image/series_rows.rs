@@ -41,7 +41,6 @@ impl SeriesRows {
         }
     }
 
-    /// The number of series.
     pub(super) fn series_count(&self) -> usize {
         self.last.len()
     }

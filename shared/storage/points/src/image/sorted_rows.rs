@@ -130,7 +130,6 @@ impl SortedRows {
         places
     }
 
-    /// Returns the number of the next row.
     fn next_row(&mut self) -> Option<u32> {
         while let Some(range) = self.next.front_mut() {
             if let Some(position) = range.next() {

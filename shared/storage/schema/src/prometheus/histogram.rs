@@ -75,10 +75,7 @@ pub enum HistogramNumber {
 
 impl HistogramNumber {
     /// Returns the number as a float.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a float histogram has floats, whatever their text is"
-    )]
+    // A float histogram has floats, whatever their text is.
     pub fn float(self) -> f64 {
         match self {
             Self::Integer(value) => value as f64,

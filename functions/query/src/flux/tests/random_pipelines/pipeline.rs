@@ -191,7 +191,6 @@ impl Case {
         self.steps.push(format!("t{} AS ({over_last})", self.steps.len()));
     }
 
-    /// Orders rows.
     fn order(&mut self, order: &str) {
         let list = self.list();
         self.add(&format!(

@@ -157,7 +157,6 @@ fn hosts() -> Vec<Key> {
     (0..40).map(|host| (Some(host), Some(host % 4), 0)).collect()
 }
 
-/// Selects values of a tag at all times.
 fn of_tag(tag: &str, values: &[u8]) -> SelectedKeys {
     SelectedKeys {
         tags: vec![filter(tag, &values.iter().copied().collect())],

@@ -46,7 +46,6 @@ fn scan(image: &Arc<TailImage>, batch_rows: usize, fetch: Option<usize>) -> Live
     }
 }
 
-/// Returns the values of all batches.
 fn batches(rows: LiveRows) -> Vec<Vec<Option<i64>>> {
     let metrics = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     let batches: Vec<RecordBatch> = block_on(rows.stream(metrics).try_collect()).unwrap();

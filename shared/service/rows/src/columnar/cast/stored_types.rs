@@ -11,9 +11,7 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 use chrono::DateTime;
 
 /// Returns the array if it has the type, or the integers of nanoseconds.
-///
-/// # Errors
-/// The array has another type.
+/// Fails if the array has another type.
 pub(crate) fn cast_values(array: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(array.slice(0, array.len())),

@@ -58,7 +58,6 @@ pub struct TableBatch {
     batch: usize,
     /// The number of rows of all tables that were begun until this table was left.
     rows_begun: usize,
-    /// The number of values of the batch.
     values: usize,
     /// The memory of complete batches and of texts, in bytes.
     bytes: usize,
@@ -128,7 +127,6 @@ pub(super) struct NumberedRows {
     pub(super) batch: RecordBatch,
     /// The name of the column with the times.
     pub(super) time_name: String,
-    /// The number of each row.
     pub(super) numbers: Vec<usize>,
 }
 
@@ -189,7 +187,6 @@ impl TableBatch {
         }
     }
 
-    /// Returns the number of rows of the batch.
     pub(super) fn batch_rows(&self) -> usize {
         self.rows.times.len()
     }

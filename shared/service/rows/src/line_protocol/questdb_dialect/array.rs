@@ -19,7 +19,6 @@ const HEADER_BYTES: usize = 3;
 /// The bytes of one dimension in the shape.
 const DIMENSION_BYTES: usize = 4;
 
-/// The bytes of a value.
 const VALUE_BYTES: usize = 8;
 
 /// Maximum bytes of the text of a value with its comma. The longest is `-1.2345678901234568e-300`.
@@ -96,7 +95,6 @@ impl<'a> ArrayBytes<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Shape<'a>(&'a [[u8; DIMENSION_BYTES]]);
 
-/// The size of an array.
 #[derive(Clone, Copy, Debug, Default)]
 struct ArraySize {
     values: usize,

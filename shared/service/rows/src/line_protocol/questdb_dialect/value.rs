@@ -17,10 +17,7 @@ use crate::line_protocol::{
 
 /// Scans the value at the start of `input`, after the key of its field; `None` if there is no value.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "most values of version 2 are doubles, and a result of this type is returned in memory"
-)]
+// Most values of version 2 are doubles, and a result of this type is returned in memory.
 pub(super) fn scan_value(input: &[u8]) -> Result<Option<ScannedValue<'_>>, LineRefusal> {
     if let Some((&[b'=', DOUBLE, bytes @ ..], _)) = input.split_first_chunk::<10>() {
         let value = f64::from_le_bytes(bytes);

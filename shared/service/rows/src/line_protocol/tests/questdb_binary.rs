@@ -232,7 +232,6 @@ fn the_error_of_a_malformed_value_is_short() {
     assert!(parsed.errors[0].error_message.len() < 100);
 }
 
-/// A point and its line.
 fn point() -> impl Strategy<Value = (Point, Vec<u8>)> {
     let value = prop_oneof![
         NORMAL,

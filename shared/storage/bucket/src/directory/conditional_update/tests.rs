@@ -46,7 +46,6 @@ impl Counter {
         fs::read_to_string(&self.path).unwrap().parse().unwrap()
     }
 
-    /// Prepares an increment.
     fn increment<'a>(&'a self, version: &'a ETag) -> ConditionalUpdate<'a> {
         let mode = PutMode::Update(version.clone());
         let candidate = self.temporary(&mode, self.count() + 1);
@@ -55,7 +54,6 @@ impl Counter {
             .unwrap()
     }
 
-    /// Returns the names of the temporary files.
     fn temporary_files(&self) -> Vec<OsString> {
         let entries = fs::read_dir(&self.store.open.temporary).unwrap();
         entries.map(|entry| entry.unwrap().file_name()).collect()

@@ -29,7 +29,6 @@ impl Case {
         chosen
     }
 
-    /// Selects a row of each group.
     fn select(&mut self, function: &str, columns: &[String], groups: &[String]) {
         let order = match function {
             "first" => "ord",

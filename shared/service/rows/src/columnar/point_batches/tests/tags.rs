@@ -44,7 +44,6 @@ fn the_room_that_tags_of_a_new_table_take_at_first_is_counted() {
     assert!(grown_after(128) - grown_after(1) >= 100 * 127 * 4);
 }
 
-/// Adds a row with a host.
 fn add_host(points: &mut PointBatches, table: &str, host: &str) {
     let table = points.table(table);
     table.begin_row(1);
