@@ -4,7 +4,7 @@ use std::{fs::File, io::Read, path::PathBuf};
 
 use clap::Args;
 use neap_bucket::Secret;
-use neap_console::{Assistant, ModelSettings};
+use neap_console::{Assistant, ChatModelSettings};
 
 use super::ServeError;
 
@@ -58,7 +58,7 @@ impl AssistantArgs {
             (None, None) => return Ok(None),
         };
         let key = self.key()?;
-        Ok(Some(Assistant::new(ModelSettings { url, name, key })?))
+        Ok(Some(Assistant::new(ChatModelSettings { url, name, key })?))
     }
 
     fn key(&self) -> Result<Option<Secret>, ServeError> {
@@ -69,12 +69,19 @@ impl AssistantArgs {
             return Err(ServeError::TwoAssistantKeys);
         }
         let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text))
+        let read = File::open(path)
+            // One more byte tells a file that is too long from one that ends at the maximum.
+            .and_then(|file| file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text))
             .map_err(|error| ServeError::AssistantKey {
                 path: path.display().to_string(),
                 error,
             })?;
+        if read as u64 > MAX_KEY_BYTES {
+            return Err(ServeError::LongAssistantKey {
+                path: path.display().to_string(),
+                max_bytes: MAX_KEY_BYTES,
+            });
+        }
         let Ok(key) = text.parse::<Secret>();
         Ok(Some(key))
     }
@@ -137,6 +144,12 @@ mod tests {
         assert!(missing.starts_with("--assistant-key-file "), "{missing}");
         std::fs::write(&path, "sk-secret\n").unwrap();
         assert!(assistant(&[&URL, &MODEL, &file]).unwrap().is_some());
+        let max_bytes = usize::try_from(MAX_KEY_BYTES).unwrap();
+        std::fs::write(&path, "k".repeat(max_bytes)).unwrap();
+        assert!(assistant(&[&URL, &MODEL, &file]).unwrap().is_some());
+        std::fs::write(&path, "k".repeat(max_bytes + 1)).unwrap();
+        let long = assistant(&[&URL, &MODEL, &file]).unwrap_err();
+        assert!(long.ends_with("is longer than 16384 bytes"), "{long}");
         let two = assistant(&[&URL, &MODEL, &file, &["--assistant-key", "k"]]).unwrap_err();
         insta::assert_snapshot!(two, @"--assistant-key and --assistant-key-file are both set; set only one");
         let args = parse(&[URL, MODEL, ["--assistant-key", "sk-secret"]].concat()).unwrap();

@@ -83,6 +83,14 @@ pub enum ServeError {
         /// The cause.
         error: io::Error,
     },
+    /// The file with the key of the assistant is too long to be a key.
+    #[error("--assistant-key-file {path} is longer than {max_bytes} bytes")]
+    LongAssistantKey {
+        /// The file.
+        path: String,
+        /// Maximum length of the file, in bytes.
+        max_bytes: u64,
+    },
     /// The assistant can't be used.
     #[error(transparent)]
     Assistant(#[from] neap_console::AssistantError),
