@@ -83,7 +83,7 @@ variable "functions" {
     error_message = "provisioned_concurrency is for write, ingest, query and stream, which answer requests."
   }
 
-  # Without a number of its own, or with -1, a function shares the account's.
+  # Without a number, or with -1, a function shares the concurrency of the account.
   validation {
     condition = alltrue([
       for it in values(var.functions) :
@@ -241,7 +241,7 @@ variable "engine" {
   })
   default = {}
 
-  # Without a window Lambda takes batches of no more than 10.
+  # Without a window, Lambda limits batches to 10 messages.
   validation {
     condition     = var.engine.batching_window >= 1 && var.engine.batching_window <= 300
     error_message = "batching_window is from 1 to 300 seconds."
