@@ -35,9 +35,9 @@ const WRITE: &str = "Write one statement that returns what is asked for and chan
 /// The texts that a model gets.
 #[derive(Debug)]
 pub(super) struct ChatPrompt {
-    /// What the model must do.
+    /// The task of the model.
     pub(super) instructions: String,
-    /// The schema, and what the user has written.
+    /// The schema and the texts of the user.
     pub(super) question: String,
 }
 

@@ -38,7 +38,7 @@ pub(super) struct AssistantQuestion {
     /// The error of the statement.
     #[serde(default)]
     pub(super) error: String,
-    /// What the statement to write must return.
+    /// A description of the answer of the statement to write.
     #[serde(default)]
     pub(super) request: String,
 }
