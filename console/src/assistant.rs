@@ -1,7 +1,7 @@
 //! `POST /api/v3/console/assistant?db=NAME`: a model explains, corrects and writes statements.
 //!
 //! ```text
-//!   page ── task, language, statement, error ──► permission ── limits ── Prompt: + names and types of columns
+//!   page ── task, language, statement, error ──► permission ── limits ── ChatPrompt: + names and types of columns
 //!                                                                           │
 //!   page ◄── text, statement ── AssistantAnswer ◄── chat completions ◄──────┘  the key stays in the server
 //! ```
@@ -34,9 +34,12 @@ use axum::{Json, Router, extract::State, routing::post};
 use neap_catalog::{Catalog, DatabaseAction};
 use neap_http::{ApiError, BodyLimits, Call, Kind, read_json};
 
-pub use self::model::{AssistantError, ModelSettings};
+pub use self::model::{AssistantError, ChatModelSettings};
 use self::{
-    answer::AssistantAnswer, model::Model, prompt::Prompt, question::Question,
+    answer::AssistantAnswer,
+    model::{ChatModel, ChatModelError},
+    prompt::ChatPrompt,
+    question::AssistantQuestion,
     question_limit::QuestionLimit,
 };
 use crate::database_param::permitted_database;
@@ -47,7 +50,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// A model that answers questions about statements, with its limits.
 #[derive(Debug)]
 pub struct Assistant {
-    model: Model,
+    model: ChatModel,
     limit: QuestionLimit,
 }
 
@@ -56,9 +59,9 @@ impl Assistant {
     ///
     /// # Errors
     /// The URL or the key can't be used, or the certificates of the system can't be read.
-    pub fn new(settings: ModelSettings) -> Result<Self, AssistantError> {
+    pub fn new(settings: ChatModelSettings) -> Result<Self, AssistantError> {
         Ok(Self {
-            model: Model::new(settings)?,
+            model: ChatModel::new(settings)?,
             limit: QuestionLimit::default(),
         })
     }
@@ -89,15 +92,16 @@ async fn answer(
     let world = catalog.bucket().world();
     let limits = BodyLimits::with_max_bytes(MAX_BODY_BYTES);
     let (head, body) = request.into_parts();
-    let question: Question = read_json(&head.headers, body, &limits, world).await?;
+    let question: AssistantQuestion = read_json(&head.headers, body, &limits, world).await?;
     if let Some(field) = question.missing_field() {
         return Err(ApiError::json(Kind::Invalid, format!("{field} is empty")));
     }
     let now = world.clock.monotonic();
     let _permit = limit.begin(caller.actor(), now).map_err(too_many_questions)?;
     let schema = catalog.database(database, catalog.max_age()).await?.value;
-    let asked = model.ask(&Prompt::new(&question, &schema)).await;
-    let content = asked.map_err(|error| ApiError::json(Kind::Unavailable, error.to_string()))?;
+    let prompt = ChatPrompt::new(&question, &schema);
+    let unavailable = |error: ChatModelError| ApiError::json(Kind::Unavailable, error.to_string());
+    let content = model.ask(&prompt).await.map_err(unavailable)?;
     Ok(Json(AssistantAnswer::new(&content, question.task)))
 }
 

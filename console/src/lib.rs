@@ -25,7 +25,7 @@ mod headers;
 mod session;
 
 #[cfg(feature = "assistant")]
-pub use assistant::{Assistant, AssistantError, ModelSettings, assistant_routes};
+pub use assistant::{Assistant, AssistantError, ChatModelSettings, assistant_routes};
 pub use bucket_page::{PageBucket, bucket_page_routes};
 pub use documents::document_routes;
 pub use embedded_page::{embedded_page_routes, is_page_embedded};

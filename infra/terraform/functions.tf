@@ -1,4 +1,4 @@
-# The functions, and what they may do.
+# The functions and their permissions.
 
 locals {
   defaults = {
@@ -53,12 +53,12 @@ locals {
     }
   }
 
-  # What each function runs. The stream function is the query function that answers in another way, the views function is
-  # one with more time that a scheduler invokes, and the ingest function is the write function that only writes rows. They
-  # may do the same.
+  # The program of each function. The stream function is the query function with streamed answers, the views function is the
+  # query function with more time, which a scheduler invokes, and the ingest function is the write function for rows only. Each
+  # has the permissions of its program.
   programs = merge({ for name in keys(local.defaults) : name => name }, { stream = "query", views = "query", ingest = "write" })
 
-  # The gateway counts from the request, a function from its first line: in between is the start of an instance.
+  # The timeout of the gateway begins with the request, that of a function after the start of its instance.
   request_timeout = "${var.request_timeout_seconds - 2}s"
 
   tail_bucket = var.tail_zone_id == null ? null : module.storage.tail_buckets[var.tail_zone_id].name
@@ -69,7 +69,7 @@ locals {
     : module.storage.tail_buckets[local.former_tail_zone_id].name
   )
 
-  # The variables of the environment that say where the data are, for all functions.
+  # The variables with the location of the data, for all functions.
   store_environment = {
     for name, value in {
       INFLUXDB3_BUCKET = local.bucket_name
@@ -95,7 +95,7 @@ locals {
     } : name => value if value != null
   }
 
-  # The function that answers the first request installs the token of the operator. None creates a first token for clients.
+  # The function of the first request installs the operator token. No function creates a first token for clients.
   access_environment = var.admin_token_hash == null ? {} : { NEAP_ADMIN_TOKEN_HASH = var.admin_token_hash }
 
   function_environment = {
@@ -103,7 +103,7 @@ locals {
     # No gateway limits the requests to its URL.
     ingest = merge({ NEAP_WRITES_ONLY = "true" }, local.access_environment)
     query  = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment, local.distribution_environment)
-    # A query ends with its function at the latest.
+    # A query has the time limit of its function.
     stream = merge(
       { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" },
       local.access_environment,

@@ -4,7 +4,7 @@
 locals {
   has_instances = var.ingest.enabled && var.ingest.instances != null
 
-  # The smallest machines that have room for 2 GB and one processor beside the system.
+  # The smallest machines with room for 2 GB and one processor beside the system.
   instance_types = var.ingest.instances == null ? [] : coalesce(
     var.ingest.instances.types,
     [var.architecture == "arm64" ? "c7g.large" : "c7i.large"],

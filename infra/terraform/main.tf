@@ -1,4 +1,4 @@
-# Neap on AWS: four functions, a bucket, and what starts them.
+# Neap on AWS: four functions, a bucket, and the events and schedules that start the functions.
 
 data "aws_caller_identity" "here" {}
 
@@ -12,17 +12,17 @@ locals {
   bucket_arn  = "arn:${data.aws_partition.here.partition}:s3:::${local.bucket_name}"
   key_prefix  = var.key_prefix == "" ? "" : "${var.key_prefix}/"
 
-  # Known before the functions are made, whose roles name it.
+  # This prefix is known before the functions exist, because their roles contain it.
   function_arn_prefix = "arn:${data.aws_partition.here.partition}:lambda:${data.aws_region.here.region}:${local.account}:function:"
 
-  # S3 Express tells nobody of new objects.
+  # S3 Express has no notifications.
   has_notifications = var.engine.enabled && var.engine.notifications && var.tail_zone_id == null
 
   # While the tail is moved, functions read and flush the former bucket, too.
   former_tail_zone_id = var.former_tail == "bucket" ? null : var.former_tail
   tail_zone_ids       = toset([for it in [var.tail_zone_id, local.former_tail_zone_id] : it if it != null])
 
-  # A message is hidden from the moment that Lambda fetches it, which is before its function starts.
+  # A message becomes invisible when Lambda receives it, before its function starts.
   start_seconds = 60
 }
 
@@ -41,7 +41,7 @@ module "storage" {
   notification_queue_arn = local.has_notifications ? module.segments[0].arn : null
 }
 
-# What a run has planned for other invocations: merges, and flushes of groups of databases. What is lost is planned again.
+# Work that a run plans for other invocations: merges, and flushes of groups of databases. Lost messages are planned again.
 module "merges" {
   source = "./modules/queue"
 
@@ -50,8 +50,8 @@ module "merges" {
   kms_key_arn                = var.kms_key_arn
 }
 
-# New segments, for triggers on writes. One comes again while another invocation runs its trigger, and while its plugin
-# fails; what is dead here is found by the engine's look at the tail.
+# New segments, for triggers on writes. A message is repeated while another invocation runs the trigger, and while the plugin
+# fails. The engine also reads the tail, and so finds the segments of dead letters.
 module "segments" {
   source = "./modules/queue"
   count  = local.has_notifications ? 1 : 0

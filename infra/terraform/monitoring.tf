@@ -7,7 +7,7 @@ module "monitoring" {
   state_log_group_name  = module.function["compact"].log_group_name
   access_log_group_name = module.api.log_group_name
   budget_usd            = var.alarms.budget_usd
-  # Lambda keeps what the scheduler has started in a queue of its own.
+  # Lambda has an internal queue of scheduled invocations.
   asynchronous_functions = { for name in local.scheduled_functions : name => module.function[name].name }
   notify                 = var.alarms.notify
   url_functions          = { for name, it in module.function : name => it.name if contains(keys(local.urls), name) }

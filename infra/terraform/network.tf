@@ -3,8 +3,8 @@
 locals {
   own_network = var.network == null ? false : var.network.cidr != null
 
-  # What is called without S3's gateway: queues by the compact function, Lambda by query functions that distribute
-  # queries, by containers the registry and the log, and by managed instances the log.
+  # Services other than S3: the compact function calls queues, query functions that distribute queries call Lambda, containers
+  # call the registry and the log, and managed instances the log.
   interface_endpoints = setunion(
     local.in_network ? ["sqs"] : [],
     local.in_network && var.distributed_queries.max_workers > 0 ? ["lambda"] : [],
@@ -64,7 +64,7 @@ module "service" {
     {
       AWS_DEFAULT_REGION = data.aws_region.here.region
       NEAP_LOG_FILTER    = var.log_filter
-      # For the checks of the container and the load balancer.
+      # The health checks of the container and the load balancer send no token.
       NEAP_DISABLE_AUTHZ = "health,ready"
     },
     local.access_environment,

@@ -1,25 +1,25 @@
 output "url" {
-  description = "Where clients send requests."
+  description = "The URL for requests of clients."
   value       = module.api.url
 }
 
 output "query_url" {
-  description = "Where clients send queries whose answers stream, or null."
+  description = "The URL for queries with streamed answers, or null."
   value       = one([for name, it in aws_lambda_function_url.main : trimsuffix(it.function_url, "/") if name == "stream"])
 }
 
 output "ingest_url" {
-  description = "Where clients send writes that do not go through the API, or null."
+  description = "The URL for writes without the API, or null."
   value       = one([for name, it in aws_lambda_function_url.main : trimsuffix(it.function_url, "/") if name == "ingest"])
 }
 
 output "domain_target" {
-  description = "What the name of your own has to point to, if its zone was not given."
+  description = "The target of the DNS record of `domain`, if its zone is not set."
   value       = module.api.domain_target
 }
 
 output "service_url" {
-  description = "Where clients of the containers send requests, those of Arrow Flight too, or null."
+  description = "The URL of the containers, also for Arrow Flight, or null."
   value       = one(module.service[*].url)
 }
 
@@ -39,7 +39,7 @@ output "function_names" {
 }
 
 output "role_names" {
-  description = "The names of their roles, for policies of your own. Plugins do not get the credentials of the engine's."
+  description = "The names of their roles, for policies of your own. Plugins do not get the credentials of the role of the engine."
   value       = { for name, it in module.function : name => it.role_name }
 }
 

@@ -1,5 +1,5 @@
-# What each function may do with which objects. The functions say the same of themselves (`--print-interface`), and tests
-# compare the two.
+# The permissions of each function for objects. The functions print the same list (`--print-interface`), and tests compare the
+# two.
 
 locals {
   store_access = {
@@ -67,8 +67,7 @@ locals {
           Resource = ["${local.bucket_arn}/${local.key_prefix}${it.prefix}${endswith(it.prefix, "/") ? "*" : ""}"]
         } if local.tail_in_bucket || it.prefix != "tail/"
       ],
-      # For all of the bucket: who may not list it is told that a missing object is forbidden. Nothing but names is
-      # to be had by it.
+      # This permission is for the whole bucket. Without it, S3 answers 403 for missing objects. It allows to read names only.
       [{
         Sid      = "Names"
         Effect   = "Allow"
@@ -163,7 +162,7 @@ locals {
     }],
   )
 
-  # `neap serve` does what all functions do.
+  # `neap serve` has the permissions of all functions.
   service_statements = concat(
     [
       {

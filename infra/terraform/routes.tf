@@ -1,14 +1,14 @@
-# Which function answers what.
+# The function of each path.
 
 locals {
-  # Paths go to a function with all methods, so that it answers with the ones that it has when another is tried.
-  # scripts/check-terraform --update writes the file from what the functions say of themselves.
+  # All methods of a path go to its function, so that it can list its methods in the answer to another one.
+  # `scripts/check-terraform --update` writes the file from the lists that the functions print.
   paths = jsondecode(file("${path.module}/routes.json"))
 
   # The page of the console and its files, which the write function reads from the bucket.
   console_paths = ["/", "/console/assets/{proxy+}"]
 
-  # Writes have a share of their own, so that other requests cannot take it.
+  # Writes have their own limit, so that other requests cannot use it up.
   write_paths = [
     "/api/v1/prom/write", "/api/v1/write", "/api/v2/write", "/api/v3/write_lp", "/v1/logs", "/v1/metrics", "/v1/traces", "/write",
   ]
@@ -19,10 +19,10 @@ locals {
     "/api/v3/configure/token/admin", "/api/v3/configure/user",
   ]
 
-  # There is no `$default`: what has no route gets 404 from the gateway, and starts no function.
+  # There is no `$default`: the gateway answers 404 for a path without a route, and starts no function.
   routes = merge(
     {
-      # The one path of two functions.
+      # This path belongs to two functions.
       "GET /api/v3/configure/database" = "query"
     },
     { for path in local.paths.write : "ANY ${path}" => "write" },

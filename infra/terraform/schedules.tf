@@ -1,15 +1,15 @@
-# What starts by the clock.
+# Functions that start on a schedule.
 
 locals {
   schedules = merge(
     {
-      # Flushes the tails that are due or hands them out, and plans the merges that follow.
+      # Flushes the tails that are due, or sends them to other invocations, and plans merges.
       flush = {
         function   = "compact"
         expression = var.schedules.flush
         input      = { event = "scheduled" }
       }
-      # Looks at every database: merges, retention, drops, garbage.
+      # Checks each database: merges, retention, drops, garbage.
       collect = {
         function   = "compact"
         expression = var.schedules.collect
@@ -17,8 +17,8 @@ locals {
       }
     },
     var.backups.schedule == null ? {} : {
-      # Makes a backup. The order goes through the queue, where it comes again if it fails, and is a dead letter in the end:
-      # the next one is a day away. A collection continues a backup that is interrupted.
+      # Makes a backup. Its message is in the queue, which repeats it if it fails, and makes it a dead letter in the end,
+      # because the next backup is a day away. A collection continues an interrupted backup.
       backup = {
         function   = null
         expression = var.backups.schedule
@@ -26,7 +26,7 @@ locals {
       }
     },
     var.views.enabled ? {
-      # Refreshes the views of all databases whose rows have changed, as far as the time of an invocation allows.
+      # Refreshes the views of all databases with changed rows, within the time limit of an invocation.
       views = {
         function   = "views"
         expression = var.schedules.views
@@ -34,7 +34,7 @@ locals {
       }
     } : {},
     var.engine.enabled ? {
-      # Runs the schedules of triggers, and what notifications have missed.
+      # Runs the schedules of triggers, and triggers whose notifications were lost.
       tick = {
         function   = "engine"
         expression = var.schedules.tick
@@ -118,7 +118,7 @@ resource "aws_scheduler_schedule" "main" {
     role_arn = aws_iam_role.scheduler.arn
     input    = jsonencode(each.value.input)
 
-    # The next run does what one has left, but for orders.
+    # The next run continues the work of a failed one, except for messages of backups.
     retry_policy {
       maximum_retry_attempts       = each.value.function == null ? 10 : 1
       maximum_event_age_in_seconds = each.value.function == null ? 3600 : 60

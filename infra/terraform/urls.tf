@@ -1,8 +1,8 @@
 # The URLs of the stream function, for answers that begin before they are complete (the API waits for the whole of one), and
-# of the ingest function, for writes whose number would make the API cost more than all else.
+# of the ingest function, for writes whose number would make the API the largest part of the costs.
 
 locals {
-  # How each is called.
+  # The invocation mode of each function.
   urls = merge(
     var.streaming.enabled ? { stream = "RESPONSE_STREAM" } : {},
     var.ingest.enabled ? { ingest = "BUFFERED" } : {},
@@ -15,12 +15,11 @@ resource "aws_lambda_function_url" "main" {
   function_name = module.function[each.key].name
   qualifier     = module.function[each.key].qualifier
   invoke_mode   = each.value
-  # Neap checks tokens and answers web pages itself, here as behind the API: there is no `cors`, which would put headers
-  # of its own beside those of Neap.
+  # Neap checks tokens and sends CORS headers itself, as behind the API. With `cors`, Lambda would add further headers.
   authorization_type = "NONE"
 }
 
-# Either action is asked for. They are allowed to everybody by way of the URL, and to nobody in another way.
+# Lambda requires both permissions. Everybody has them through the URL, and nobody in another way.
 resource "aws_lambda_permission" "url" {
   for_each = local.urls
 

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What the names of everything begin with. Several deployments in an account have different ones."
+  description = "The prefix of all names. Each deployment in an account needs another one."
   type        = string
   default     = "neap"
 
@@ -11,9 +11,9 @@ variable "name" {
 
 variable "packages" {
   description = <<-EOT
-    The functions' code, as `scripts/release` makes it: a folder on this machine, or a bucket and what keys in it begin
-    with. In either there is a `neap-lambda-<function>-<architecture>.zip` for each function. Of a bucket only the keys
-    are looked at: another release is deployed by another `key_prefix`.
+    The code of the functions, as `scripts/release` makes it: a folder on this machine, or a bucket and the prefix of its
+    keys. It contains a `neap-lambda-<function>-<architecture>.zip` for each function. Terraform compares only the keys in a
+    bucket, so another release needs another `key_prefix`.
   EOT
   type = object({
     directory  = optional(string)
@@ -43,7 +43,7 @@ variable "admin_token_hash" {
 }
 
 variable "architecture" {
-  description = "What the functions run on. arm64 costs a fifth less."
+  description = "The processor architecture of the functions. arm64 costs a fifth less."
   type        = string
   default     = "arm64"
 
@@ -55,7 +55,7 @@ variable "architecture" {
 
 variable "functions" {
   description = <<-EOT
-    What differs from the defaults for `write`, `ingest`, `query`, `stream`, `views`, `compact` or `engine`: memory, the longest time of an
+    Settings that differ from the defaults of `write`, `ingest`, `query`, `stream`, `views`, `compact` or `engine`: memory, the longest time of an
     invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function, and AWS
     refuses numbers that leave less than 100 of the account's quota),
     instances that are kept started and paid for by the hour (of `write`, `ingest`, `query` and `stream`), space for temporary
@@ -83,7 +83,7 @@ variable "functions" {
     error_message = "provisioned_concurrency is for write, ingest, query and stream, which answer requests."
   }
 
-  # Without a number of its own, or with -1, a function shares the account's.
+  # Without a number, or with -1, a function shares the concurrency of the account.
   validation {
     condition = alltrue([
       for it in values(var.functions) :
@@ -95,9 +95,9 @@ variable "functions" {
 
 variable "distributed_queries" {
   description = <<-EOT
-    How many invocations execute one query together at most, and how many MiB each of them reads. Without workers, which
-    is the default, each invocation executes its query alone. They come out of the same concurrency: with a
-    `reserved_concurrency` for `query` or `stream`, allow for the workers. docs/cost.md says what such queries cost.
+    The maximum number of invocations that execute one query together, and how many MiB each of them reads. Without workers,
+    which is the default, each invocation executes its query alone. Workers use the same concurrency: if `query` or `stream`
+    has a `reserved_concurrency`, include the workers. docs/cost.md has the costs of such queries.
   EOT
   type = object({
     max_workers    = optional(number, 0)
@@ -116,7 +116,7 @@ variable "distributed_queries" {
 variable "streaming" {
   description = <<-EOT
     Whether there is a second query function, `stream`, with a URL of its own: its answers come in pieces, up to 200 MB of
-    them, and may take 15 minutes. Lambda doesn't stream out of a network.
+    them, and may take 15 minutes. In a network, Lambda does not stream.
   EOT
   type = object({
     enabled = optional(bool, false)
@@ -131,12 +131,12 @@ variable "streaming" {
 
 variable "ingest" {
   description = <<-EOT
-    Whether there is a second write function, `ingest`, with a URL of its own, which costs nothing for each request as the
-    API does. It takes nothing but writes of rows. With `instances` it runs on machines that Lambda manages: each
+    Whether there is a second write function, `ingest`, with a URL of its own, which is not billed for each request as the
+    API is. It accepts writes of rows only. With `instances` it runs on machines that Lambda manages: each
     environment handles up to `concurrency` requests at once, and puts their rows together, one segment of a database a
     second. `min_environments` of them always run, on machines of these `types` with `max_processors` at most, which are
-    paid for by the hour. They need `network`, with a way to CloudWatch's logs. A function cannot be moved onto machines or
-    off them: turn `ingest` off first.
+    paid for by the hour. They need `network`, with a way to CloudWatch's logs. To move the function to
+    machines or back, disable `ingest` first.
   EOT
   type = object({
     enabled = optional(bool, false)
@@ -212,7 +212,7 @@ variable "console" {
 }
 
 variable "request_timeout_seconds" {
-  description = "How long the API waits for an answer, from 4 to 30. Work on a request ends 2 seconds earlier (`NEAP_REQUEST_TIMEOUT`), since the start of an instance counts."
+  description = "The time in seconds that the API waits for an answer, from 4 to 30. A function ends a request 2 seconds earlier (`NEAP_REQUEST_TIMEOUT`), because the start of an instance takes time, too."
   type        = number
   default     = 30
 
@@ -225,10 +225,10 @@ variable "request_timeout_seconds" {
 variable "engine" {
   description = <<-EOT
     Whether plugins run, and how: layers, such as one with a virtual environment; an image in place of the zip file, for
-    more than fits there; the Python beside the zip file; whether it is told of new segments, which costs a message for
-    each (without, triggers on writes run with the next look at the clock); for how many seconds new segments are gathered
-    for one invocation (1 to 300); and how many of these run at once (at least 2): triggers that are not asynchronous are
-    run by one at a time, and the others wait.
+    larger content; the Python beside the zip file; whether S3 notifies it of new segments, which costs a message for each
+    (without notifications, triggers on writes run with the next schedule); for how many seconds new segments are collected
+    for one invocation (1 to 300); and how many of these run at once (at least 2): one of them runs the triggers that are not
+    asynchronous, and the others wait.
   EOT
   type = object({
     enabled         = optional(bool, true)
@@ -241,7 +241,7 @@ variable "engine" {
   })
   default = {}
 
-  # Without a window Lambda takes batches of no more than 10.
+  # Without a window, Lambda limits batches to 10 messages.
   validation {
     condition     = var.engine.batching_window >= 1 && var.engine.batching_window <= 300
     error_message = "batching_window is from 1 to 300 seconds."
@@ -254,7 +254,7 @@ variable "engine" {
 }
 
 variable "merges_at_once" {
-  description = "How many merges and handed-out flushes run at once, each in an invocation of the compact function. At least 2."
+  description = "How many merges and flushes from the queue run at once, each in an invocation of the compact function. At least 2."
   type        = number
   default     = 4
 
@@ -265,7 +265,7 @@ variable "merges_at_once" {
 }
 
 variable "schedules" {
-  description = "How often tails are flushed where due, everything is looked at (merges, retention, garbage), triggers' schedules are looked at and lost notifications are looked for, and views are refreshed."
+  description = "The intervals of flushes of due tails (`flush`), of checks of all databases for merges, retention and garbage (`collect`), of the schedules of triggers and the search for lost notifications (`tick`), and of the refresh of views (`views`)."
   type = object({
     flush   = optional(string, "rate(1 minute)")
     collect = optional(string, "rate(30 minutes)")
@@ -307,7 +307,7 @@ variable "bucket_name" {
 }
 
 variable "key_prefix" {
-  description = "Keep everything in the bucket below this, without a slash at the end."
+  description = "The prefix of all keys in the bucket, without a slash at the end."
   type        = string
   default     = ""
 
@@ -324,16 +324,16 @@ variable "format_level" {
 }
 
 variable "tail_zone_id" {
-  description = "The availability zone, such as `euc1-az1`, of an S3 Express bucket for new data: writes take milliseconds, and triggers on writes start with the next look instead of at once, as there are no notifications. Without one the tail is in the bucket."
+  description = "The availability zone, such as `euc1-az1`, of an S3 Express bucket for new data: writes take milliseconds, and triggers on writes start with the next schedule instead of at once, because there are no notifications. Without it, the tail is in the bucket."
   type        = string
   default     = null
 }
 
 variable "former_tail" {
   description = <<-EOT
-    Where new data went before `tail_zone_id` was set, changed or removed in a deployment with data: `bucket`, or the
-    availability zone of an S3 Express bucket. Functions then read and flush both until nothing is left in the former
-    one (docs/operations.md). Without it they refuse every request, since they would not see that data.
+    The location of new data before `tail_zone_id` was set, changed or removed in a deployment with data: `bucket`, or the
+    availability zone of an S3 Express bucket. Functions then read and flush both until the former one is empty
+    (docs/operations.md). Without it they refuse all requests, because they could not read that data.
   EOT
   type        = string
   default     = null
@@ -350,13 +350,13 @@ variable "former_tail" {
 }
 
 variable "results_days" {
-  description = "After how many days results that were too large for an answer, and were answered with a link, expire."
+  description = "The number of days after which results expire that were too large for an answer, and were answered with a link."
   type        = number
   default     = 1
 }
 
 variable "cors_origins" {
-  description = "Where web pages come from that may follow an answer to such a result, such as `https://app.example.org`, or `*` for all. Browsers don't name the page after a redirect from another host: a page that is not at the API's own name needs `*`."
+  description = "The origins of web pages that may read such results, such as `https://app.example.org`, or `*` for all. After a redirect from another host, browsers do not send the origin of the page: a page that is not at the name of the API needs `*`."
   type        = list(string)
   default     = []
 
@@ -367,7 +367,7 @@ variable "cors_origins" {
 }
 
 variable "kms_key_arn" {
-  description = "A key of KMS for the bucket, the queues, the logs and the environments of functions. Its policy must allow S3 and CloudWatch Logs to use it. Without one, AWS's own keys are used."
+  description = "A key of KMS for the bucket, the queues, the logs and the environments of functions. Its policy must allow S3 and CloudWatch Logs to use it. Without it, AWS uses its own keys."
   type        = string
   default     = null
 }
@@ -385,7 +385,7 @@ variable "force_destroy" {
 }
 
 variable "domain" {
-  description = "A name of your own for the API: the name, a certificate of ACM in this region, and the zone of Route 53 to enter it in, if it has one. The address that AWS gives is then closed."
+  description = "A name of your own for the API: the name, a certificate of ACM in this region, and the zone of Route 53 to enter it in, if it has one. The address of AWS is then disabled."
   type = object({
     name            = string
     certificate_arn = string
@@ -396,7 +396,7 @@ variable "domain" {
 
 variable "throttling" {
   description = <<-EOT
-    Requests that the API takes, in a second in the long run and at once. Others get 429. `writes` is for each path of
+    The number of requests that the API accepts, per second and in a burst. Others get 429. `writes` is for each path of
     writes, `sign_ins` for each path of sign-ins and first tokens, and the first two numbers for all other paths.
   EOT
   type = object({
@@ -417,13 +417,13 @@ variable "throttling" {
 }
 
 variable "log_filter" {
-  description = "What is logged, such as `info`, with a line for each request, or `warn,neap_compact=debug`. Alarms on the tail and the debt need `info` of neap_lambda."
+  description = "The filter of the log, such as `info`, with a line for each request, or `warn,neap_compact=debug`. Alarms on the tail and the debt need `info` of neap_lambda."
   type        = string
   default     = "info,neap_http=warn"
 }
 
 variable "log_retention_days" {
-  description = "For how long logs are kept."
+  description = "The number of days for which logs are kept."
   type        = number
   default     = 30
 }
@@ -435,16 +435,16 @@ variable "tracing" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "The boundary of the permissions of all roles, where an organisation asks for one."
+  description = "The permissions boundary of all roles, if the organisation requires one."
   type        = string
   default     = null
 }
 
 variable "alarms" {
   description = <<-EOT
-    The topics of SNS that alarms notify, and when they go off: failed and throttled invocations in 5 minutes, the age
-    of a message in a queue, requests that the API turned away and orders of the scheduler that Lambda gave up in 5
-    minutes, bytes and age of the tail, bytes of sections that wait to be merged. With `budget_usd`, a budget of the
+    The topics of SNS that alarms notify, and the limits of alarms: failed and throttled invocations in 5 minutes, the age of
+    a message in a queue, requests that the API refused and scheduled invocations that Lambda dropped in 5 minutes, bytes and
+    age of the tail, bytes of sections that wait to be merged. With `budget_usd`, a budget of the
     account notifies them when the costs of a month reach four fifths of it, or are forecast to exceed it; the topics must allow
     budgets.amazonaws.com to publish.
   EOT
@@ -470,9 +470,8 @@ variable "alarms" {
 
 variable "network" {
   description = <<-EOT
-    A network for the functions and the service. Without one, functions run outside of any. Either `cidr` for a network of
-    its own, without a way to the internet, or the subnets and security groups of one that there is (`vpc_id`). Functions
-    need none.
+    The network of the functions and the service: either `cidr` for a new network without internet access, or the subnets and
+    security groups of an existing one (`vpc_id`). Functions need no network.
   EOT
   type = object({
     cidr               = optional(string)
@@ -505,8 +504,8 @@ variable "network" {
 variable "service" {
   description = <<-EOT
     `neap serve` in containers of ECS that always run, beside the functions: the image, how many, their roles (`--mode`),
-    how large (1,024 units are a processor), who may connect, a certificate for TLS, whether the load balancer (then with a
-    certificate) and the containers have addresses of the internet, and variables of the environment. Several containers
+    how large (1,024 units are a processor), the addresses that may connect, a certificate for TLS, whether the load balancer (then with a
+    certificate) and the containers have public addresses, and variables of the environment. Several containers
     with the role `query` or `all` execute large queries together. Needs `network`.
   EOT
   type = object({

@@ -3,7 +3,7 @@
 use neap_http::text_prefix;
 use serde::Serialize;
 
-use super::question::Task;
+use super::question::AssistantTask;
 
 /// Maximum bytes of the text of a model.
 const MAX_BYTES: usize = 32 << 10;
@@ -25,14 +25,14 @@ pub(super) struct AssistantAnswer {
 
 impl AssistantAnswer {
     /// Takes the text of a model apart.
-    pub(super) fn new(content: &str, task: Task) -> Self {
+    pub(super) fn new(content: &str, task: AssistantTask) -> Self {
         let content = without_thoughts(text_prefix(content, MAX_BYTES)).trim();
         let lines: Vec<&str> = content.lines().collect();
         let numbered = lines.iter().enumerate();
         let fences: Vec<usize> =
             numbered.filter(|(_, line)| is_fence(line)).map(|(at, _)| at).collect();
         let (blocks, _) = fences.as_chunks::<2>();
-        let Some(&[start, end]) = blocks.last().filter(|_| task != Task::Explain) else {
+        let Some(&[start, end]) = blocks.last().filter(|_| task != AssistantTask::Explain) else {
             return Self {
                 text: content.to_owned(),
                 statement: None,
@@ -71,13 +71,13 @@ mod tests {
     #[test]
     fn the_statement_is_the_last_code_block() {
         let content = "The name is wrong.\n```sql\nSELECT a\n```\nBetter:\n```sql\nSELECT b\nFROM t\n```\nDone.";
-        let answer = AssistantAnswer::new(content, Task::Fix);
+        let answer = AssistantAnswer::new(content, AssistantTask::Fix);
         assert_eq!(answer.statement.as_deref(), Some("SELECT b\nFROM t"));
         assert_eq!(
             answer.text,
             "The name is wrong.\n```sql\nSELECT a\n```\nBetter:\n\nDone."
         );
-        let explained = AssistantAnswer::new(content, Task::Explain);
+        let explained = AssistantAnswer::new(content, AssistantTask::Explain);
         assert_eq!(
             (explained.text.as_str(), explained.statement),
             (content, None)
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_complete_block_is_a_text() {
         for content in ["SELECT 1", "Look:\n```\nSELECT", "```\n```"] {
-            let answer = AssistantAnswer::new(content, Task::Write);
+            let answer = AssistantAnswer::new(content, AssistantTask::Write);
             assert_eq!(answer.statement, None, "{content}");
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     fn thoughts_are_left_out() {
         let content =
             "<think>\n```\nDROP TABLE t\n```\n</think>\n\nThe first rows.\n```\nSELECT 1\n```";
-        let answer = AssistantAnswer::new(content, Task::Write);
+        let answer = AssistantAnswer::new(content, AssistantTask::Write);
         assert_eq!(answer.text, "The first rows.");
         assert_eq!(answer.statement.as_deref(), Some("SELECT 1"));
     }

@@ -13,7 +13,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::prompt::Prompt;
+use super::prompt::ChatPrompt;
 
 /// Timeout of a request. Small machines need half a minute for an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ pub enum AssistantError {
 
 /// A model does not answer. The text contains neither its URL nor its answer, which may quote the key.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ModelError {
+pub(super) enum ChatModelError {
     #[error("the model does not answer in time")]
     Timeout,
     #[error("the model can't be reached: {0}")]
@@ -50,7 +50,7 @@ pub(super) enum ModelError {
     Unexpected,
 }
 
-impl From<reqwest::Error> for ModelError {
+impl From<reqwest::Error> for ChatModelError {
     fn from(error: reqwest::Error) -> Self {
         if error.is_timeout() {
             Self::Timeout
@@ -60,7 +60,7 @@ impl From<reqwest::Error> for ModelError {
     }
 }
 
-impl From<ResponseBodyError> for ModelError {
+impl From<ResponseBodyError> for ChatModelError {
     fn from(error: ResponseBodyError) -> Self {
         match error {
             ResponseBodyError::TooLong(_) => Self::TooLong,
@@ -71,7 +71,7 @@ impl From<ResponseBodyError> for ModelError {
 
 /// The settings of a model.
 #[derive(Debug)]
-pub struct ModelSettings {
+pub struct ChatModelSettings {
     /// The URL of its chat completions.
     pub url: Secret,
     /// Its name.
@@ -82,36 +82,36 @@ pub struct ModelSettings {
 
 /// A model that answers questions.
 #[derive(derive_more::Debug)]
-#[debug("Model {{ name: {name:?}, .. }}")]
-pub(super) struct Model {
+#[debug("ChatModel {{ name: {name:?}, .. }}")]
+pub(super) struct ChatModel {
     client: Client,
     url: Url,
     name: String,
     authorization: Option<HeaderValue>,
 }
 
-/// An answer of chat completions.
+/// An answer of chat completions. Other fields are ignored.
 #[derive(Debug, Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
+struct ChatCompletion {
+    choices: Vec<ChatChoice>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Choice {
-    message: Message,
+struct ChatChoice {
+    message: ChatMessage,
 }
 
 #[derive(Debug, Deserialize)]
-struct Message {
+struct ChatMessage {
     content: Option<String>,
 }
 
-impl Model {
+impl ChatModel {
     /// Creates the client of a model. Sends nothing.
     ///
     /// # Errors
     /// The URL or the key can't be used, or the certificates of the system can't be read.
-    pub(super) fn new(settings: ModelSettings) -> Result<Self, AssistantError> {
+    pub(super) fn new(settings: ChatModelSettings) -> Result<Self, AssistantError> {
         let authorization = settings.key.map(|secret| {
             let key = secret.reveal().trim();
             if key.is_empty() {
@@ -134,7 +134,7 @@ impl Model {
     ///
     /// # Errors
     /// The model does not answer, or its answer can't be used.
-    pub(super) async fn ask(&self, prompt: &Prompt) -> Result<String, ModelError> {
+    pub(super) async fn ask(&self, prompt: &ChatPrompt) -> Result<String, ChatModelError> {
         // Temperatures and maximum lengths have names that differ between models, and some models refuse them.
         let body = json!({
             "model": self.name,
@@ -154,16 +154,16 @@ impl Model {
         }
         let mut response = request.send().await?;
         if !response.status().is_success() {
-            return Err(ModelError::Status(response.status()));
+            return Err(ChatModelError::Status(response.status()));
         }
         let answer = read_response(&mut response, MAX_ANSWER_BYTES).await?;
-        content(&answer).ok_or(ModelError::Unexpected)
+        content(&answer).ok_or(ChatModelError::Unexpected)
     }
 }
 
 /// Returns the text of an answer, if it has one.
 fn content(body: &[u8]) -> Option<String> {
-    let completion: Completion = serde_json::from_slice(body).ok()?;
+    let completion: ChatCompletion = serde_json::from_slice(body).ok()?;
     let first = completion.choices.into_iter().next()?;
     first.message.content.filter(|text| !text.trim().is_empty())
 }
@@ -172,9 +172,9 @@ fn content(body: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn new(url: &str, key: Option<&str>) -> Result<Model, AssistantError> {
+    fn new(url: &str, key: Option<&str>) -> Result<ChatModel, AssistantError> {
         let secret = |text: &str| text.parse::<Secret>().unwrap();
-        Model::new(ModelSettings {
+        ChatModel::new(ChatModelSettings {
             url: secret(url),
             name: "small".to_owned(),
             key: key.map(secret),

@@ -4,7 +4,7 @@ use neap_catalog::DatabaseCatalog;
 
 use super::{
     error_text::{WORDS_OF_MESSAGES, without_values},
-    question::{Language, Question, Task},
+    question::{AssistantQuestion, AssistantTask, QuestionLanguage},
     schema_text::schema_text,
     word_set::WordSet,
 };
@@ -34,17 +34,17 @@ const WRITE: &str = "Write one statement that returns what is asked for and chan
 
 /// The texts that a model gets.
 #[derive(Debug)]
-pub(super) struct Prompt {
-    /// What the model must do.
+pub(super) struct ChatPrompt {
+    /// The task of the model.
     pub(super) instructions: String,
-    /// The schema, and what the user has written.
+    /// The schema and the texts of the user.
     pub(super) question: String,
 }
 
-impl Prompt {
+impl ChatPrompt {
     /// Returns the texts for a question about a database.
-    pub(super) fn new(question: &Question, catalog: &DatabaseCatalog) -> Self {
-        let Question {
+    pub(super) fn new(question: &AssistantQuestion, catalog: &DatabaseCatalog) -> Self {
+        let AssistantQuestion {
             task,
             language,
             statement,
@@ -64,14 +64,14 @@ impl Prompt {
         let titled: Vec<String> =
             filled.map(|(title, text)| format!("{title}:\n{}\n", text.trim())).collect();
         let task_text = match task {
-            Task::Explain => EXPLAIN,
-            Task::Fix => FIX,
-            Task::Write => WRITE,
+            AssistantTask::Explain => EXPLAIN,
+            AssistantTask::Fix => FIX,
+            AssistantTask::Write => WRITE,
         };
         let language_text = match language {
-            Language::Sql => SQL,
-            Language::InfluxQl => INFLUXQL,
-            Language::PromQl => PROMQL,
+            QuestionLanguage::Sql => SQL,
+            QuestionLanguage::InfluxQl => INFLUXQL,
+            QuestionLanguage::PromQl => PROMQL,
         };
         Self {
             instructions: [ROLE, language_text, task_text].join("\n"),
@@ -86,14 +86,14 @@ mod tests {
 
     #[test]
     fn a_prompt_contains_what_was_written_and_no_values() {
-        let question = Question {
-            task: Task::Fix,
-            language: Language::Sql,
+        let question = AssistantQuestion {
+            task: AssistantTask::Fix,
+            language: QuestionLanguage::Sql,
             statement: "SELECT CAST(owner AS BIGINT) FROM soil".to_owned(),
             error: "Cannot cast string 'Alice' to value of Int64 type".to_owned(),
             request: String::new(),
         };
-        let prompt = Prompt::new(&question, &DatabaseCatalog::default());
+        let prompt = ChatPrompt::new(&question, &DatabaseCatalog::default());
         insta::assert_snapshot!(prompt.question, @r"
         Statement:
         SELECT CAST(owner AS BIGINT) FROM soil

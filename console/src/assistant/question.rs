@@ -1,12 +1,12 @@
-//! What a user asks the assistant.
+//! The questions of users to the assistant.
 
 use serde::Deserialize;
 
 /// The task of the assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Task {
-    /// Says what a statement does.
+pub(super) enum AssistantTask {
+    /// Explains a statement.
     Explain,
     /// Corrects a statement that has failed.
     Fix,
@@ -17,7 +17,7 @@ pub(super) enum Task {
 /// The language of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Language {
+pub(super) enum QuestionLanguage {
     /// SQL.
     Sql,
     /// `InfluxQL`.
@@ -29,28 +29,28 @@ pub(super) enum Language {
 /// The body of a request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Question {
-    pub(super) task: Task,
-    pub(super) language: Language,
+pub(super) struct AssistantQuestion {
+    pub(super) task: AssistantTask,
+    pub(super) language: QuestionLanguage,
     /// The statement in the editor; of a task to write one, the statement to start from, if there is one.
     #[serde(default)]
     pub(super) statement: String,
     /// The error of the statement.
     #[serde(default)]
     pub(super) error: String,
-    /// What the statement to write must return.
+    /// A description of the answer of the statement to write.
     #[serde(default)]
     pub(super) request: String,
 }
 
-impl Question {
+impl AssistantQuestion {
     /// Returns the field that the task needs and that is empty.
     pub(super) fn missing_field(&self) -> Option<&'static str> {
         let statement = ("statement", &self.statement);
         let needed = match self.task {
-            Task::Explain => vec![statement],
-            Task::Fix => vec![statement, ("error", &self.error)],
-            Task::Write => vec![("request", &self.request)],
+            AssistantTask::Explain => vec![statement],
+            AssistantTask::Fix => vec![statement, ("error", &self.error)],
+            AssistantTask::Write => vec![("request", &self.request)],
         };
         let mut empty = needed.into_iter().filter(|(_, text)| text.trim().is_empty());
         empty.next().map(|(name, _)| name)
@@ -78,7 +78,7 @@ mod tests {
                 None,
             ),
         ] {
-            let question: Question = serde_json::from_str(body).unwrap();
+            let question: AssistantQuestion = serde_json::from_str(body).unwrap();
             assert_eq!(question.missing_field(), missing, "{body}");
         }
         for refused in [
@@ -86,7 +86,7 @@ mod tests {
             r#"{"task":"explain","language":"sql","rows":[]}"#,
         ] {
             assert!(
-                serde_json::from_str::<Question>(refused).is_err(),
+                serde_json::from_str::<AssistantQuestion>(refused).is_err(),
                 "{refused}"
             );
         }

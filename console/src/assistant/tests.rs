@@ -52,7 +52,7 @@ async fn start(status: u16, body: String) -> (Arc<TestModel>, TestServer) {
         .with_state(Arc::clone(&model));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let secret = |text: &str| text.parse::<Secret>().unwrap();
-    let assistant = Assistant::new(ModelSettings {
+    let assistant = Assistant::new(ChatModelSettings {
         url: secret(&format!("http://{address}/v1/chat/completions")),
         name: "small".to_owned(),
         key: Some(secret("sk-secret")),

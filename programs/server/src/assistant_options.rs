@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use neap_bucket::Secret;
-use neap_console::{Assistant, ModelSettings};
+use neap_console::{Assistant, ChatModelSettings};
 
 use super::{ServeError, private_file};
 
@@ -55,7 +55,7 @@ impl AssistantArgs {
             (None, None) => return Ok(None),
         };
         let key = self.key()?;
-        Ok(Some(Assistant::new(ModelSettings { url, name, key })?))
+        Ok(Some(Assistant::new(ChatModelSettings { url, name, key })?))
     }
 
     fn key(&self) -> Result<Option<Secret>, ServeError> {

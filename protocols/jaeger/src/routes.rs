@@ -12,7 +12,7 @@ use neap_query::{DatabaseReader, QueryEngine, promql::TimeRange};
 use serde_json::{Value, json};
 
 use crate::{
-    search::{TraceSearch, trace_id},
+    search::{TraceSearch, range_of_ids, trace_id},
     span_reader::{SpanReader, TraceTables},
     statements,
     trace_set::TraceSet,
@@ -21,7 +21,7 @@ use crate::{
 /// How far back services and operations are listed, in milliseconds.
 const LISTED_MS: i64 = 7 * 86_400_000;
 
-/// How far the spans of a trace that a search finds may be outside of its range, in milliseconds.
+/// How far the spans of a trace may be outside of the range of a request, in milliseconds.
 const MARGIN_MS: i64 = 3_600_000;
 
 /// The state of the routes.
@@ -103,7 +103,14 @@ impl StoreRequest {
         Ok(operations)
     }
 
-    /// Returns traces, in the order of their ids in the list. Those without spans are left out.
+    /// Returns traces by their ids, with the spans of the range of the request. A request without a range reads all times.
+    async fn traces_of_ids(&self, ids: &[String]) -> Result<Vec<Value>, ApiError> {
+        let range = range_of_ids(&self.params)?;
+        self.traces(&self.reader.tables().await?, ids, range).await
+    }
+
+    /// Returns traces with their spans in a range and near it, in the order of their ids in the list. Those without spans
+    /// are left out.
     async fn traces(
         &self,
         tables: &TraceTables,
@@ -114,13 +121,21 @@ impl StoreRequest {
             return Ok(Vec::new());
         }
         let mut traces = TraceSet::default();
+        let read_range = with_margin(range);
         if tables.has_events {
-            let text = statements::events(ids, range);
+            let text = statements::events(ids, read_range);
             self.reader.read(text, |batch| traces.add_events(&batch)).await?;
         }
-        let text = statements::spans(ids, range);
+        let text = statements::spans(ids, read_range);
         self.reader.read(text, |batch| traces.add_spans(&batch)).await?;
         Ok(traces.into_values(ids))
+    }
+}
+
+fn with_margin(range: TimeRange) -> TimeRange {
+    TimeRange {
+        start_ms: range.start_ms.saturating_sub(MARGIN_MS),
+        end_ms: range.end_ms.saturating_add(MARGIN_MS),
     }
 }
 
@@ -178,8 +193,7 @@ async fn traces(State(store): StoreState, request: Request) -> Answer {
     let named = request.params.iter().filter(|(name, _)| name == "traceID");
     let ids = named.map(|(_, id)| trace_id(id)).collect::<Result<Vec<_>, _>>()?;
     if !ids.is_empty() {
-        let tables = request.reader.tables().await?;
-        return Ok(answer(request.traces(&tables, &ids, TimeRange::ALL).await?));
+        return Ok(answer(request.traces_of_ids(&ids).await?));
     }
     let search = TraceSearch::parse(&request.params, request.now_ms)?;
     let tables = request.reader.tables().await?;
@@ -188,19 +202,13 @@ async fn traces(State(store): StoreState, request: Request) -> Answer {
     };
     let text = statements::search(&search, columns);
     let found = request.reader.texts(text, "trace_id").await?;
-    let range = TimeRange {
-        start_ms: search.range.start_ms.saturating_sub(MARGIN_MS),
-        end_ms: search.range.end_ms.saturating_add(MARGIN_MS),
-    };
-    Ok(answer(request.traces(&tables, &found, range).await?))
+    Ok(answer(request.traces(&tables, &found, search.range).await?))
 }
 
 /// `GET /api/traces/{trace}`
 async fn trace(State(store): StoreState, Path(id): Path<String>, request: Request) -> Answer {
     let request = StoreRequest::new(&store, request)?;
-    let ids = [trace_id(&id)?];
-    let tables = request.reader.tables().await?;
-    let found = request.traces(&tables, &ids, TimeRange::ALL).await?;
+    let found = request.traces_of_ids(&[trace_id(&id)?]).await?;
     if found.is_empty() {
         return Err(ApiError::text(Kind::NotFound, "trace not found"));
     }

@@ -49,19 +49,39 @@ pub(crate) fn trace_id(text: &str) -> Result<String, ApiError> {
     Ok(format!("{:0>ID_DIGITS$}", text.to_ascii_lowercase()))
 }
 
+/// Returns the value of a parameter; `None` if it is missing or empty.
+fn value<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    last_parameter(params, name).filter(|text| !text.is_empty())
+}
+
+/// Returns the milliseconds of a parameter that is a time in microseconds.
+fn time_ms(params: &[(String, String)], name: &str) -> Result<Option<i64>, ApiError> {
+    value(params, name).map(|text| micros(name, text)).transpose()
+}
+
+/// Returns the range of `start` and `end` in a request for traces of ids. It is open where a parameter is missing.
+///
+/// # Errors
+/// `Invalid`: a value is malformed.
+pub(crate) fn range_of_ids(params: &[(String, String)]) -> Result<TimeRange, ApiError> {
+    Ok(TimeRange {
+        start_ms: time_ms(params, "start")?.unwrap_or(TimeRange::ALL.start_ms),
+        end_ms: time_ms(params, "end")?.unwrap_or(TimeRange::ALL.end_ms),
+    })
+}
+
 impl TraceSearch {
     /// Reads the parameters of a search at a time in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// `Invalid`: the service is missing, or a value is malformed.
     pub(crate) fn parse(params: &[(String, String)], now_ms: i64) -> Result<Self, ApiError> {
-        let given = |name| last_parameter(params, name).filter(|value| !value.is_empty());
+        let given = |name| value(params, name);
         let service = given("service")
             .ok_or_else(|| invalid("parameter 'service' is required".to_owned()))?;
-        let time = |name| given(name).map(|text| micros(name, text)).transpose();
         let duration = |name| given(name).map(|text| nanos(name, text)).transpose();
-        let end_ms = time("end")?.unwrap_or(now_ms);
-        let start_ms = time("start")?.unwrap_or(end_ms.saturating_sub(DEFAULT_RANGE_MS));
+        let end_ms = time_ms(params, "end")?.unwrap_or(now_ms);
+        let start_ms = time_ms(params, "start")?.unwrap_or(end_ms.saturating_sub(DEFAULT_RANGE_MS));
         let limit = match given("limit") {
             Some(text) => text.parse().map_err(|_| malformed("limit", text, "a number"))?,
             None => DEFAULT_LIMIT,
@@ -219,6 +239,24 @@ mod tests {
             let error = parse(&[("service", "shop"), (name, value)]).unwrap_err();
             assert!(error.contains(&format!("'{name}'")), "{error}");
         }
+    }
+
+    #[test]
+    fn the_range_of_ids_is_open_where_a_parameter_is_missing() {
+        let range = |params: &[(&str, &str)]| {
+            let owned: Vec<(String, String)> =
+                params.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            range_of_ids(&owned).map_err(|error| error.to_string())
+        };
+        assert_eq!(range(&[]), Ok(TimeRange::ALL));
+        assert_eq!(
+            range(&[("start", "1500000"), ("end", "")]),
+            Ok(TimeRange {
+                start_ms: 1_500,
+                ..TimeRange::ALL
+            })
+        );
+        assert!(range(&[("end", "now")]).unwrap_err().contains("'end'"));
     }
 
     #[test]

@@ -125,8 +125,23 @@ fn spans_are_services_operations_and_traces_of_jaeger() {
         assert_eq!(found == whole, is_found, "{search}: {found}");
     }
 
+    // Grafana sends the range of its page with the id of a trace, if its data source says so.
+    for (range, is_found) in [
+        (format!("start={}", start_ns.div_euclid(1_000)), true),
+        ("end=1000000".to_owned(), false),
+    ] {
+        let found = data(
+            &server,
+            &format!("/api/traces?db=shop&traceID={TRACE}&{range}"),
+        );
+        assert_eq!(found == whole, is_found, "{range}: {found}");
+        let reply = server.get(&format!("/api/traces/{TRACE}?db=shop&{range}"));
+        assert_eq!(reply.status == 200, is_found, "{range}: {}", reply.text());
+    }
+
     for (path, status) in [
         ("/api/traces/0af7?db=shop", 404),
+        ("/api/traces/0af7?db=shop&start=x", 400),
         ("/api/traces/xyz?db=shop", 400),
         ("/api/traces?db=shop", 400),
         ("/api/services", 400),

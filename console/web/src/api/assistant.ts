@@ -5,7 +5,7 @@ import type { QueryLanguage } from "./query";
 import { INTERNAL_DATABASE } from "./schema";
 import { info, may } from "./session";
 
-/** What the model does: it explains a statement, corrects one that has failed, or writes one. */
+/** The task of the model: to explain a statement, to correct one that has failed, or to write one. */
 export type AssistantTask = "explain" | "fix" | "write";
 
 /** A question to the model. The server adds names and types of columns, and no rows. */
@@ -14,13 +14,13 @@ export interface AssistantQuestion {
   language: QueryLanguage;
   /** The statement that the question is about. */
   statement?: string;
-  /** Why the statement has failed. */
+  /** The error of the statement. */
   error?: string;
-  /** What a statement to write must return. */
+  /** A description of the answer of the statement to write. */
   request?: string;
 }
 
-/** The answer of the model: texts of a stranger. */
+/** The answer of the model. The page does not trust its texts. */
 export interface AssistantAnswer {
   text: string;
   /** The statement that the model proposes. */

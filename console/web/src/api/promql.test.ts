@@ -1,7 +1,11 @@
-import { expect, test } from "vitest";
-import { fillParameters, promqlRequest, stepOf, toColumns } from "./promql";
+import { afterEach, expect, test, vi } from "vitest";
+import { fillParameters, promqlRequest, runPromql, stepOf, toColumns } from "./promql";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 test("a_range_has_at_most_300_points_at_round_steps", () => {
   expect([60, 3_600, 86_400, 365 * 86_400, 50 * 365 * 86_400].map(stepOf)).toEqual([
@@ -66,4 +70,28 @@ test("an_answer_has_columns_for_the_time_the_labels_and_the_value", () => {
     2_000_000_000n,
     7,
   ]);
+});
+
+test("an_answer_that_is_larger_than_its_bound_is_refused_and_not_read_to_its_end", async () => {
+  const bytes = new TextEncoder().encode('{"data":{"resultType":"string","result":[1,"ä"]}}');
+  const isCancelled = vi.fn();
+  let parts = 0;
+  const pull = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    if (parts < bytes.length) {
+      controller.enqueue(bytes.slice(parts, parts + 1));
+      parts += 1;
+    } else {
+      controller.close();
+    }
+  };
+  vi.stubGlobal("fetch", async () => {
+    parts = 0;
+    return new Response(new ReadableStream({ pull, cancel: isCancelled }));
+  });
+  const query = { database: "home", text: "x", language: "promql" } as const;
+  const result = await runPromql({ ...query, maxBytes: bytes.length });
+  expect([result.bytes, result.columns[1]?.get(0)]).toEqual([bytes.length, "ä"]);
+  await expect(runPromql({ ...query, maxBytes: 20 })).rejects.toThrow("larger than 20 bytes");
+  expect(isCancelled).toHaveBeenCalledOnce();
+  expect(parts).toBeLessThan(bytes.length);
 });

@@ -1,6 +1,6 @@
 /** Queries in PromQL: over the HTTP interface of Prometheus, as results with columns. */
 
-import { ApiError, messageOf, request } from "./client";
+import { ApiError, connectionError, messageOf, request } from "./client";
 import type { QueryRequest, QueryResult, ResultColumn } from "./query";
 import { queryHeaders, queryPath } from "./query";
 
@@ -18,6 +18,9 @@ const SCRAPE_S = 15;
 
 /** The time limit of a query, in milliseconds. The server's own limit is shorter by default. */
 const TIMEOUT_MS = 30 * 60_000;
+
+/** The maximum size of an answer, in bytes. Its JSON takes several times as much memory when it is parsed. */
+const MAX_BYTES = 64 * 1024 * 1024;
 
 /** A request to the interface of Prometheus. */
 export interface PromqlRequest {
@@ -80,7 +83,7 @@ export function fillParameters(text: string, values: Record<string, unknown>): s
   });
 }
 
-/** Runs a query. Throws `ApiError` if it fails. */
+/** Runs a query. Throws `ApiError` if it fails, or if its answer is too large, because half of an answer can't be parsed. */
 export async function runPromql(query: QueryRequest): Promise<QueryResult> {
   const startedMs = performance.now();
   const { path, parameters } = promqlRequest(query, Date.now());
@@ -91,12 +94,12 @@ export async function runPromql(query: QueryRequest): Promise<QueryResult> {
     signal: query.signal,
     timeoutMs: TIMEOUT_MS,
   });
-  const text = await response.text();
+  const body = await readBody(response, Math.min(query.maxBytes ?? MAX_BYTES, MAX_BYTES), query.signal);
   try {
-    const { data } = JSON.parse(text) as { data: PromqlAnswer };
+    const { data } = JSON.parse(await body.text()) as { data: PromqlAnswer };
     return {
       ...toColumns(data),
-      bytes: text.length,
+      bytes: body.size,
       isTruncated: false,
       elapsedMs: performance.now() - startedMs,
       headers: response.headers,
@@ -104,6 +107,26 @@ export async function runPromql(query: QueryRequest): Promise<QueryResult> {
   } catch (error) {
     throw new ApiError(`The server's answer can't be read: ${messageOf(error)}`, 0, "malformed");
   }
+}
+
+async function readBody(response: Response, maxBytes: number, signal?: AbortSignal): Promise<Blob> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  const reader = response.body?.getReader();
+  try {
+    for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
+      bytes += part.value.byteLength;
+      if (bytes > maxBytes) {
+        await reader?.cancel();
+        const message = `The answer is larger than ${maxBytes.toLocaleString("en")} bytes. Shorten the range, or aggregate the series.`;
+        throw new ApiError(message, 0, "too large");
+      }
+      chunks.push(part.value);
+    }
+  } catch (error) {
+    throw connectionError(error, signal);
+  }
+  return new Blob(chunks);
 }
 
 /** Returns an answer as columns: the time, the labels and the value. */

@@ -1,9 +1,10 @@
 // The result of a query that runs again when it or its parameters change.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type QueryRequest, type QueryResult, runQuery } from "../api/query";
 import { isLostServer, useOnReturn } from "../api/use-loaded";
 import { splitStatements, statementKind } from "../explore/statements";
+import { endRun, forgetRun, startRun } from "./cell-runs";
 import { enqueue } from "./query-queue";
 
 /** A query without what changes from run to run. */
@@ -26,6 +27,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 export function useQuery(query: CellQuery | undefined, tick: number): QueryState {
   const [state, setState] = useState<QueryState>({ isLoading: false });
   const [attempt, setAttempt] = useState(0);
+  const cell = useRef({}).current;
   const key = query === undefined ? undefined : JSON.stringify(query);
   useEffect(() => {
     if (query === undefined || query.text.trim() === "" || query.database === "") {
@@ -34,15 +36,25 @@ export function useQuery(query: CellQuery | undefined, tick: number): QueryState
     }
     const controller = new AbortController();
     setState((before) => ({ ...before, isLoading: true }));
+    startRun(cell, query.database);
     runCell(query, controller.signal).then(
-      (result) => setState({ isLoading: false, result }),
+      (result) => {
+        if (!controller.signal.aborted) {
+          endRun(cell, result.headers);
+          setState({ isLoading: false, result });
+        }
+      },
       (error: unknown) => {
         if (!controller.signal.aborted) {
+          endRun(cell);
           setState((before) => ({ isLoading: false, result: before.result, error }));
         }
       },
     );
-    return () => controller.abort(new DOMException("The query is not needed any more.", "AbortError"));
+    return () => {
+      forgetRun(cell);
+      controller.abort(new DOMException("The query is not needed any more.", "AbortError"));
+    };
   }, [key, tick, attempt]);
   useOnReturn(isLostServer(state.error), () => setAttempt(attempt + 1));
   return state;

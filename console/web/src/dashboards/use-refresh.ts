@@ -1,7 +1,8 @@
 // The refresh of a dashboard.
 
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { presentStamp, type Refresh, refreshMs } from "../time/refresh";
+import { type Refresh, refreshMs } from "../time/refresh";
+import { refreshCheck } from "./cell-runs";
 
 /** The present state: the number of refreshes, and the moment that is "now" for all queries of the last one. */
 export interface RefreshState {
@@ -18,16 +19,18 @@ export function useRefresh(chosen: Refresh, database: string): RefreshState {
     if (chosen === 0) {
       return undefined;
     }
-    let shown: string | undefined;
-    const follow = async (): Promise<void> => {
-      const stamp = chosen === "data" ? await presentStamp(database) : undefined;
-      if (chosen !== "data" || (stamp !== undefined && stamp !== shown)) {
-        shown = stamp;
+    const isDue = refreshCheck(chosen, database);
+    let isEnded = false;
+    const refreshIfDue = async (): Promise<void> => {
+      if ((await isDue()) && !isEnded) {
         refresh();
       }
     };
-    const timer = setInterval(() => !document.hidden && void follow(), refreshMs(chosen));
-    return () => clearInterval(timer);
+    const timer = setInterval(() => !document.hidden && void refreshIfDue(), refreshMs(chosen));
+    return () => {
+      isEnded = true;
+      clearInterval(timer);
+    };
   }, [chosen, database, refresh]);
   return { ...state, refresh };
 }

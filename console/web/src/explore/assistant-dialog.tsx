@@ -17,7 +17,7 @@ export interface AssistantDialogProps {
   tab: QueryTab;
   /** The statement that the question is about. */
   statement?: Statement;
-  /** Why the statement has failed. */
+  /** The error of the statement. */
   error?: string;
   onClose(): void;
 }

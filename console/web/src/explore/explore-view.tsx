@@ -2,13 +2,14 @@
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type AssistantTask, mayAsk } from "../api/assistant";
+import { mayAsk } from "../api/assistant";
 import { languageOf } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { link, navigate, route, setParams } from "../router";
 import { type Command, useCommands } from "../shell/commands";
 import { presentStamp, refreshMs, stampOf } from "../time/refresh";
 import { ConfirmDialog, IconButton, Lazy, notify, Splitter, textScale } from "../ui";
+import type { AssistantDialogProps } from "./assistant-dialog";
 import {
   batches,
   cancel,
@@ -29,7 +30,7 @@ import { ResultPanel } from "./result-panel";
 import { SchemaTree } from "./schema-tree";
 import { type Statement, splitStatements, statementAt, statementKind } from "./statements";
 import { TabBar } from "./tab-bar";
-import { format, Toolbar } from "./toolbar";
+import { type AssistantMenuTask, format, Toolbar } from "./toolbar";
 import "./explore.css";
 
 /** The sizes of the parts, in pixels. They stay while the page is open. Large screens have larger text. */
@@ -43,12 +44,17 @@ interface PendingChange {
   changes: readonly Statement[];
 }
 
-/** A question to the assistant. */
-interface OpenQuestion {
-  task: AssistantTask;
+/** The question of the open dialog of the assistant. */
+type OpenQuestion = Omit<AssistantDialogProps, "onClose">;
+
+/** The properties of the pane of a query. */
+interface QueryPaneProps {
   tab: QueryTab;
-  statement?: Statement;
-  error?: string;
+}
+
+/** The properties of the dialog that asks before statements that change data. */
+interface ConfirmChangeProps extends PendingChange {
+  onClose(): void;
 }
 
 /** The view "Explore": the schema, queries and their results. */
@@ -127,7 +133,7 @@ function useDrawer() {
 }
 
 /** A query and its result. */
-function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
+function QueryPane({ tab }: QueryPaneProps): JSX.Element {
   const [editorHeight, setEditorHeight] = useState(sizes.editor);
   const [pending, setPending] = useState<PendingChange>();
   const [question, setQuestion] = useState<OpenQuestion>();
@@ -159,7 +165,7 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
       void runAll(tab, all);
     }
   };
-  const onAsk = (task: "explain" | "write") => {
+  const onAsk = (task: AssistantMenuTask) => {
     const chosen = statement();
     if (task === "explain" && !chosen) {
       notify("info", "Type a query first.");
@@ -234,7 +240,7 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
 }
 
 /** Asks before a statement that changes data, because a query can't be taken back. */
-function ConfirmChange({ tab, statements, changes, onClose }: PendingChange & { onClose(): void }): JSX.Element {
+function ConfirmChange({ tab, statements, changes, onClose }: ConfirmChangeProps): JSX.Element {
   const database = currentDatabase.value;
   const isOne = statements.length === 1;
   return (

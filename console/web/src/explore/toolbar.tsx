@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import type { AssistantTask } from "../api/assistant";
 import { LANGUAGE_NAMES, QUERY_LANGUAGES, type QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { may } from "../api/session";
@@ -20,6 +21,9 @@ import { splitStatements } from "./statements";
 /** The maximum length of a link to a query, in characters. */
 const MAX_LINK_CHARS = 30_000;
 
+/** The tasks of the assistant that the toolbar offers. An error offers to fix it. */
+export type AssistantMenuTask = Exclude<AssistantTask, "fix">;
+
 /** The properties of the toolbar. */
 export interface ToolbarProps {
   tab: QueryTab;
@@ -28,7 +32,7 @@ export interface ToolbarProps {
   onRunAll(): void;
   onCancel(): void;
   /** Asks the assistant; absent if there is none. */
-  onAsk?(task: "explain" | "write"): void;
+  onAsk?(task: AssistantMenuTask): void;
 }
 
 /** Dialogs that the toolbar opens. */

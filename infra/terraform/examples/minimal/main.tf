@@ -1,4 +1,4 @@
-# The least that there can be: `terraform apply` gives a database, and an address.
+# The smallest deployment: `terraform apply` creates a database, and prints its address.
 
 terraform {
   required_version = ">= 1.9"

@@ -1,6 +1,5 @@
-# A deployment as one would run it for others: a name of its own, a key of its own, a network without a way out, new data
-# in S3 Express, containers for those who want warm caches, backups that are not lost with the bucket, and alarms and a
-# budget that notify by e-mail.
+# A deployment for production: a domain, an encryption key, a network without internet access, new data in S3 Express,
+# containers with warm caches, backups in another bucket, and alarms and a budget that notify by e-mail.
 
 terraform {
   required_version = ">= 1.9"
@@ -110,7 +109,8 @@ module "neap" {
     writes              = { requests_per_second = 2000, burst_requests = 4000 }
   }
 
-  # 362 of the account's concurrency, which therefore must be 462 at least. Queries can't take what writes and merges need.
+  # These functions reserve 362 of the concurrency of the account, which must be at least 462. So queries can't use up the
+  # concurrency of writes and merges.
   functions = {
     write   = { memory_mib = 1024, reserved_concurrency = 200 }
     query   = { memory_mib = 3538, reserved_concurrency = 100, temporary_mib = 4096 }

@@ -1,6 +1,6 @@
-# The API before the functions. Neap checks tokens itself, so the routes have no authorizers. It answers web pages itself,
-# too: with `cors_configuration` the gateway would drop what Neap says to them, and say the same about every path, also
-# those that give out tokens and are not for pages.
+# The API in front of the functions. Neap checks tokens itself, so the routes have no authorizers. Neap also sends the CORS
+# headers: with `cors_configuration` the gateway would replace them by the same headers for each path, also for paths that
+# return tokens and that pages must not use.
 
 resource "aws_apigatewayv2_api" "main" {
   name                         = var.name
@@ -54,7 +54,7 @@ resource "aws_apigatewayv2_stage" "main" {
   default_route_settings {
     throttling_rate_limit  = var.requests_per_second
     throttling_burst_limit = var.burst_requests
-    # Metrics of each route cost as much as those of one's own, and neither alarms nor the dashboard look at them.
+    # Metrics of each route are billed as custom metrics, and neither alarms nor the dashboard use them.
     detailed_metrics_enabled = false
   }
 
@@ -87,7 +87,7 @@ resource "aws_apigatewayv2_stage" "main" {
     })
   }
 
-  # Settings are for routes that there are.
+  # Settings need existing routes.
   depends_on = [aws_apigatewayv2_route.main]
 }
 

@@ -16,7 +16,7 @@ locals {
     Resource = "${aws_cloudwatch_log_group.main.arn}:*"
   }]
 
-  # These know no resources.
+  # These actions have no resources.
   network_statements = local.in_vpc ? [{
     Sid    = "Network"
     Effect = "Allow"
@@ -38,7 +38,7 @@ locals {
     Resource = "*"
   }] : []
 
-  # A managed runtime starts Python; the wrapper is what it starts in its place.
+  # A managed runtime starts the wrapper instead of Python.
   wrapper = local.is_image || local.is_os_only ? {} : { AWS_LAMBDA_EXEC_WRAPPER = "/var/task/bootstrap" }
 }
 
@@ -94,7 +94,7 @@ resource "aws_lambda_function" "main" {
   layers           = local.is_image ? null : var.layers
   architectures    = [var.architecture]
   publish          = local.is_warm || local.is_managed
-  # Managed instances run no version that is not published. Whoever names none gets this one.
+  # Managed instances run published versions only. Requests that name no version get this one.
   publish_to = local.is_managed ? "LATEST_PUBLISHED" : null
 
   memory_size                    = var.memory_mib
@@ -110,8 +110,8 @@ resource "aws_lambda_function" "main" {
     size = var.temporary_mib
   }
 
-  # What Neap logs is JSON, and its filter says which lines: Lambda would drop those below INFO. Of Lambda's own lines, three
-  # for each invocation, only warnings are kept.
+  # Neap logs JSON, and its filter selects the lines. With another level, Lambda would drop those below INFO. Lambda itself
+  # writes three lines for each invocation, of which only warnings are kept.
   logging_config {
     log_group             = aws_cloudwatch_log_group.main.name
     log_format            = "JSON"
@@ -147,7 +147,7 @@ resource "aws_lambda_function" "main" {
   depends_on = [aws_iam_role_policy.main]
 }
 
-# Lambda starts three environments unless it is told otherwise.
+# By default, Lambda starts three environments.
 resource "aws_lambda_function_scaling_config" "main" {
   count = local.is_managed ? 1 : 0
 
@@ -160,7 +160,7 @@ resource "aws_lambda_function_scaling_config" "main" {
   }
 }
 
-# Instances that are kept started are those of a version: this names the newest, and whoever sends requests calls it so.
+# Provisioned instances belong to a version. This alias names the newest one, and requests use the alias.
 resource "aws_lambda_alias" "warm" {
   count = local.is_warm ? 1 : 0
 
@@ -178,7 +178,7 @@ resource "aws_lambda_provisioned_concurrency_config" "main" {
   provisioned_concurrent_executions = var.provisioned_concurrency
 }
 
-# What the scheduler starts is not repeated: the next run does what one has left.
+# Scheduled runs are not repeated, because the next run continues the work of a failed one.
 resource "aws_lambda_function_event_invoke_config" "main" {
   function_name                = aws_lambda_function.main.function_name
   maximum_retry_attempts       = 0

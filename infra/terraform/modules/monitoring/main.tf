@@ -5,7 +5,7 @@ data "aws_region" "here" {}
 locals {
   namespace = "Neap/${var.name}"
 
-  # What the compact function logs after each scheduled run, as metrics.
+  # Metrics from the log of the compact function after each scheduled run.
   state = {
     tail_segments       = { name = "TailSegments", unit = "Count" }
     tail_bytes          = { name = "TailBytes", unit = "Bytes" }
@@ -14,7 +14,7 @@ locals {
     due_bytes           = { name = "DueBytes", unit = "Bytes" }
   }
 
-  # Debt and age have to last before they tell of more than a busy moment.
+  # Debt and age must last before they raise an alarm, because a busy moment also raises them.
   state_alarms = {
     tail_bytes = {
       limit = var.limits.tail_bytes
@@ -30,7 +30,7 @@ locals {
     }
   }
 
-  # What Lambda counts of functions, and how much of it in 5 minutes is too much.
+  # The metrics of Lambda for functions, and the number in 5 minutes that raises an alarm.
   function_metrics = {
     errors = {
       functions = var.functions
@@ -92,7 +92,7 @@ resource "aws_cloudwatch_metric_alarm" "state" {
   threshold           = each.value.limit
   period              = 300
   evaluation_periods  = 3
-  # The scheduler starts a run every minute. If nothing is said, none of them ends well.
+  # The scheduler starts a run every minute. Without data, all runs fail.
   treat_missing_data = "breaching"
   alarm_actions      = var.notify
   ok_actions         = var.notify
@@ -149,7 +149,7 @@ resource "aws_cloudwatch_metric_alarm" "turned_away" {
   depends_on = [aws_cloudwatch_log_metric_filter.turned_away]
 }
 
-# Of the account: the costs of a deployment are told apart only by tags that are turned on for billing.
+# The costs are those of the account. Those of one deployment need tags that are enabled for billing.
 resource "aws_budgets_budget" "main" {
   count = var.budget_usd == null ? 0 : 1
 
@@ -201,7 +201,7 @@ resource "aws_cloudwatch_metric_alarm" "service" {
   threshold           = 1
   period              = 60
   evaluation_periods  = 3
-  # Where no container is registered, nothing is counted.
+  # Without a registered container, the metric has no data.
   treat_missing_data = "breaching"
   alarm_actions      = var.notify
   ok_actions         = var.notify

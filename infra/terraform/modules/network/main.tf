@@ -25,7 +25,7 @@ resource "aws_vpc" "main" {
   tags = { Name = var.name }
 }
 
-# Nothing uses the group that every network has; without rules nothing can.
+# The default group of the network is not used. Without rules, it allows nothing.
 resource "aws_default_security_group" "main" {
   vpc_id = aws_vpc.main.id
 }
@@ -173,7 +173,7 @@ resource "aws_iam_role_policy" "flow" {
   })
 }
 
-# Only what was refused: the rest says nothing that the functions' logs don't.
+# Only refused connections are logged, because the functions log the others.
 resource "aws_flow_log" "main" {
   vpc_id          = aws_vpc.main.id
   traffic_type    = "REJECT"

@@ -1,4 +1,4 @@
-# A queue and the one for what could not be handled.
+# A queue and its dead-letter queue.
 
 resource "aws_sqs_queue" "dead" {
   name                      = "${var.name}-dead"

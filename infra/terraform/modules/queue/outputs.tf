@@ -2,8 +2,8 @@ output "arn" {
   description = "The queue."
   value       = aws_sqs_queue.main.arn
 
-  # S3 tries a queue before it takes it for its notifications: it must be allowed to send by then, and until the
-  # notifications are gone.
+  # S3 sends a test message before it accepts a queue for notifications. So it needs the permission before the notifications
+  # exist, and until they are deleted.
   depends_on = [aws_sqs_queue_policy.main]
 }
 

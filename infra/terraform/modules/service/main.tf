@@ -1,5 +1,5 @@
 # `neap serve` in containers that always run: warm caches, no limit on the time or size of an answer, and connections
-# that stay open. It works on the same bucket as the functions, beside them.
+# that stay open. They work on the same bucket as the functions.
 
 data "aws_partition" "here" {}
 
@@ -9,14 +9,14 @@ locals {
   port          = 8181
   listener_port = var.certificate_arn == null ? 8181 : 443
 
-  # Containers that answer queries execute large ones together.
+  # Containers that answer queries execute large queries together.
   worker_port = 8182
   has_workers = length(setintersection(var.mode, ["all", "query"])) > 0
 
   command = concat(
     ["serve", "--http-bind", "0.0.0.0:${local.port}", "--mode", join(",", sort(var.mode))],
-    # Each container finds the address under which the others reach it. Only containers of this service are in the group
-    # that may connect, and AWS lets no machine of the network listen to others.
+    # Each container detects the address at which the others reach it. Only containers of this service are in the group
+    # that may connect, and on AWS no machine of a network can read the connections of others.
     local.has_workers ? ["--cluster-address", "0.0.0.0:${local.worker_port}", "--cluster-without-tls"] : [],
   )
 }
@@ -36,7 +36,7 @@ resource "aws_ecs_cluster" "main" {
   }
 }
 
-# Starts containers: fetches the image and writes the log.
+# The role that starts containers: it reads the image and writes the log.
 resource "aws_iam_role" "start" {
   name                 = "${var.name}-start"
   description          = "Starts the containers of ${var.name}."
@@ -72,7 +72,7 @@ resource "aws_iam_role_policy" "start" {
         Resource = "arn:${data.aws_partition.here.partition}:ecr:${data.aws_region.here.region}:*:repository/*"
       },
       {
-        # It knows no resources.
+        # This action has no resources.
         Sid      = "ImageToken"
         Effect   = "Allow"
         Action   = "ecr:GetAuthorizationToken"
@@ -118,8 +118,8 @@ resource "aws_ecs_task_definition" "main" {
     cpu_architecture        = var.architecture == "arm64" ? "ARM64" : "X86_64"
   }
 
-  # What the image declares as its volumes, which keep the owner that the folders have there: for what spills, and for
-  # plugins with their packages.
+  # The volumes of the image, for spilled data, and for plugins with their packages. They keep the owner of the folders in the
+  # image.
   volume {
     name = "temporary"
   }
@@ -141,7 +141,7 @@ resource "aws_ecs_task_definition" "main" {
       { sourceVolume = "temporary", containerPath = "/tmp", readOnly = false },
       { sourceVolume = "state", containerPath = "/var/lib/neap", readOnly = false },
     ]
-    # What is under way is finished, and what is old enough flushed.
+    # The server finishes its requests and flushes tails that are due.
     stopTimeout = 110
     portMappings = [
       for port in local.has_workers ? [local.port, local.worker_port] : [local.port] :
@@ -244,7 +244,7 @@ resource "aws_vpc_security_group_egress_rule" "tls" {
   to_port           = 443
 }
 
-# A balancer of connections: HTTP/1 and HTTP/2 pass through it unchanged.
+# A load balancer of connections, which passes HTTP/1 and HTTP/2 through unchanged.
 resource "aws_lb" "main" {
   name                             = var.name
   load_balancer_type               = "network"
@@ -263,7 +263,7 @@ resource "aws_lb_target_group" "main" {
   port                 = local.port
   deregistration_delay = 30
 
-  # Wrong tokens are counted by address, and the log names it: that of the client, not of the balancer.
+  # Neap counts wrong tokens by the address of the client, and logs it.
   preserve_client_ip = true
 
   health_check {
@@ -299,7 +299,7 @@ resource "aws_ecs_service" "main" {
   enable_execute_command = false
   propagate_tags         = "SERVICE"
 
-  # Any number of processes may share the bucket, so that the new ones start before the old ones stop.
+  # Any number of processes may share the bucket, so the new ones start before the old ones stop.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
 

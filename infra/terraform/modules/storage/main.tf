@@ -1,4 +1,4 @@
-# The bucket with everything that Neap knows.
+# The bucket with all data of Neap.
 
 resource "aws_s3_bucket" "main" {
   bucket        = var.bucket_name
@@ -34,10 +34,9 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "main" {
   }
 }
 
-# No versions, on purpose. Objects are never overwritten but for the registers (catalogs, manifests), whose earlier
-# states Neap keeps itself for as long as queries may ask for them. A version of every segment and every merged object
-# would be kept and paid for after Neap has deleted it, and a register that is put back by hand behind Neap's back would
-# name objects that are gone. `neap copy` makes backups.
+# The bucket has no versions. Neap overwrites only registers (catalogs, manifests), and keeps their earlier states itself for
+# as long as queries may read them. With versions, each deleted segment and merged object would be kept and billed, and a
+# register that is restored by hand would name deleted objects. `neap copy` makes backups.
 resource "aws_s3_bucket_versioning" "main" {
   bucket = aws_s3_bucket.main.id
 
@@ -74,8 +73,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
   }
 }
 
-# A page that is sent to a result in the bucket reads it from another host than the API's. The rule is for all of the
-# bucket and gives nobody access: what can be read is what a link was signed for.
+# A page that is redirected to a result in the bucket reads it from another host than that of the API. The rule is for the
+# whole bucket and gives no access: a page can read only objects of signed links.
 resource "aws_s3_bucket_cors_configuration" "main" {
   count = length(var.cors_origins) == 0 ? 0 : 1
 
@@ -84,7 +83,7 @@ resource "aws_s3_bucket_cors_configuration" "main" {
   cors_rule {
     allowed_origins = var.cors_origins
     allowed_methods = ["GET", "HEAD"]
-    # Browsers send those of the first request along, but for `Authorization`.
+    # Browsers send the headers of the first request again, except `Authorization`.
     allowed_headers = ["*"]
     max_age_seconds = 3600
   }
@@ -116,7 +115,7 @@ resource "aws_s3_bucket_policy" "main" {
   depends_on = [aws_s3_bucket_public_access_block.main]
 }
 
-# Each new segment is made known to the engine, which runs triggers on what was written. S3 Express has no notifications.
+# S3 notifies the engine of each new segment, so that it runs triggers on its rows. S3 Express has no notifications.
 resource "aws_s3_bucket_notification" "segments" {
   count = var.notifications ? 1 : 0
 
@@ -131,8 +130,8 @@ resource "aws_s3_bucket_notification" "segments" {
   }
 }
 
-# A tail in S3 Express: writes take milliseconds instead of tens of them, in one availability zone. What is in it is
-# moved to the bucket by the next flush. Until then it is nowhere else, so that no destruction takes it along.
+# A tail in S3 Express: writes take milliseconds instead of tens of milliseconds, in one availability zone. The next flush
+# moves its rows to the bucket. Until then they have no other copy, so `terraform destroy` must not delete it.
 resource "aws_s3_directory_bucket" "tail" {
   for_each = var.express_zone_ids
 
@@ -158,7 +157,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "tail" {
   bucket = each.value.bucket
 
   rule {
-    # S3 Express has no other way.
+    # S3 Express requires bucket keys.
     bucket_key_enabled = true
 
     apply_server_side_encryption_by_default {
