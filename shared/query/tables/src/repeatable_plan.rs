@@ -1,7 +1,7 @@
 //! Plans that return the same rows each time they are executed over a snapshot.
 
 use datafusion::{
-    common::tree_node::TreeNodeRecursion,
+    common::tree_node::{TreeNode, TreeNodeRecursion},
     datasource::source_as_provider,
     logical_expr::{Expr, LogicalPlan, TableScan, Volatility},
 };
