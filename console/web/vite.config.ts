@@ -32,7 +32,10 @@ export default defineConfig({
   server: {
     host: "127.0.0.1",
     proxy: Object.fromEntries(
-      ["/api", "/health", "/ping", "/metrics", "/prometheus", "/query", "/write"].map((path) => [path, server]),
+      ["/api", "/health", "/ping", "/ready", "/metrics", "/prometheus", "/query", "/write"].map((path) => [
+        path,
+        server,
+      ]),
     ),
   },
   test: {

@@ -21,6 +21,7 @@ import {
   listRuleGroups,
   type Rule,
   type RuleGroup,
+  shownValue,
 } from "./alerts";
 import { ChangeDialog } from "./change-dialog";
 import { durationError } from "./durations";
@@ -173,7 +174,7 @@ function ActiveAlerts({ alerts }: { alerts: readonly ActiveAlert[] }): JSX.Eleme
     <>
       {alerts.slice(0, MAX_SHOWN).map((alert) => (
         <div key={JSON.stringify(alert.labels)}>
-          {alert.state}: {labelText(alert.labels)} <strong>{alert.value}</strong>{" "}
+          {alert.state}: {labelText(alert.labels)} <strong>{shownValue(alert.value)}</strong>{" "}
           <span class="muted">since {shortTime(alert.activeAt)}</span>
         </div>
       ))}

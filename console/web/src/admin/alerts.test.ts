@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ColumnKind, ResultColumn } from "../api/query";
-import { type AlertDraft, alertExpression, windowQuery } from "./alerts";
+import { type AlertDraft, alertExpression, shownValue, windowQuery } from "./alerts";
 
 const DRAFT: AlertDraft = {
   name: "a",
@@ -69,4 +69,16 @@ describe("expressions of alerts", () => {
     expect(() => alertExpression(DRAFT, "q", columns(["a", "text"]))).toThrow("no column of numbers");
     expect(alertExpression(DRAFT, "q", columns(["a", "number"], ["value", "number"]))).toContain('last_value("value")');
   });
+});
+
+test("values_of_alerts_have_at_most_six_digits", () => {
+  expect(["44.260000000000005", "35", "0.000012345678", "1e+21", "+Inf", "NaN", ""].map(shownValue)).toEqual([
+    "44.26",
+    "35",
+    "0.0000123457",
+    "1e+21",
+    "+Inf",
+    "NaN",
+    "",
+  ]);
 });

@@ -19,7 +19,8 @@ export interface ActiveAlert {
   labels: Record<string, string>;
   state: AlertPhase;
   activeAt: string;
-  value: number | null;
+  /** A number as text, which may be `+Inf` or `NaN`. */
+  value: string;
 }
 
 /** A rule with its state. */
@@ -44,6 +45,12 @@ export interface RuleGroup {
   /** In seconds. */
   interval: number;
   rules: Rule[];
+}
+
+/** Returns the value of an alert with at most six digits. */
+export function shownValue(value: string): string {
+  const number = Number(value);
+  return Number.isFinite(number) && value.trim() !== "" ? String(Number(number.toPrecision(6))) : value;
 }
 
 /** Lists the groups of rules. */

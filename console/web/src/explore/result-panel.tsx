@@ -152,7 +152,7 @@ function NoResult(): JSX.Element {
   return (
     <EmptyState icon="play" title="No result yet">
       <p>
-        Click a table in the tree to see its rows, or type a query and press <kbd>Ctrl+Enter</kbd>.
+        Click a table in the tree to draw it, or type a query and press <kbd>Ctrl+Enter</kbd>.
       </p>
     </EmptyState>
   );

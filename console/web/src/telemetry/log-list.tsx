@@ -24,7 +24,7 @@ export function LogList({ logs, hasTraces }: { logs: readonly LogRow[]; hasTrace
             aria-expanded={log === open}
             onClick={() => setOpen(log === open ? undefined : log)}
           >
-            <time class="muted">{formatAnswerTime(log.time, zone.value)}</time>
+            <time class="muted">{formatAnswerTime(log.time, zone.value, "milliseconds")}</time>
             <span class="record-level">{severityOf(log)}</span>
             <bdi class="record-service muted">{(log.service ?? "").slice(0, 60)}</bdi>
             <bdi class="record-body">{bodyOf(log).slice(0, MAX_LINE_CHARS)}</bdi>

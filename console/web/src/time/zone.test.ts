@@ -50,6 +50,7 @@ test("times_in_a_zone_name_their_offset_so_that_they_are_unambiguous", () => {
 
 test("answers_of_the_server_are_in_utc_whether_they_say_so_or_not", () => {
   expect(formatAnswerTime("2026-07-01T12:00:00.123", BERLIN)).toBe("2026-07-01 14:00:00");
+  expect(formatAnswerTime("2026-07-01T12:00:00.123456", BERLIN, "milliseconds")).toBe("2026-07-01 14:00:00.123");
   expect(formatAnswerTime("2026-07-01T12:00:00Z", BERLIN)).toBe("2026-07-01 14:00:00");
   expect(formatAnswerTime("", BERLIN)).toBe("");
 });

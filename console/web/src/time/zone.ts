@@ -110,20 +110,25 @@ export function formatOffset(ms: number, name: string): string {
   return `${minutes < 0 ? "-" : "+"}${part(Math.floor(Math.abs(minutes) / 60))}:${part(Math.abs(minutes) % 60)}`;
 }
 
+/** The last part of a time that is shown. */
+export type TimePrecision = "minutes" | "seconds" | "milliseconds";
+
+const CLOCK_LENGTHS: Record<TimePrecision, number> = { minutes: 5, seconds: 8, milliseconds: 12 };
+
 /** Formats a moment for people, in ISO order and without its zone: `2026-01-31 12:00:00`. */
-export function formatWall(ms: number, name: string, digits: "minutes" | "seconds" = "seconds"): string {
+export function formatWall(ms: number, name: string, precision: TimePrecision = "seconds"): string {
   const date = new Date(toWall(ms, name));
   if (Number.isNaN(date.getTime())) {
     return "";
   }
   const [day = "", clock = ""] = date.toISOString().split("T");
-  return `${day} ${clock.slice(0, digits === "minutes" ? 5 : 8)}`;
+  return `${day} ${clock.slice(0, CLOCK_LENGTHS[precision])}`;
 }
 
 /** Formats the time of an answer, which is in UTC whether or not it says so: `2026-01-31 12:00:00`. */
-export function formatAnswerTime(text: string, name: string, digits: "minutes" | "seconds" = "seconds"): string {
+export function formatAnswerTime(text: string, name: string, precision: TimePrecision = "seconds"): string {
   const ms = parseAnswerTime(text);
-  return Number.isNaN(ms) ? text : formatWall(ms, name, digits);
+  return Number.isNaN(ms) ? text : formatWall(ms, name, precision);
 }
 
 /** Parses the time of an answer, which is in UTC whether or not it says so. Returns `NaN` if it is none. */
