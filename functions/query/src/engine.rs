@@ -25,8 +25,8 @@ use neap_scan::{
 };
 use neap_schema::DatabaseId;
 use neap_tables::{
-    CacheLayers, CacheStats, PluginFiles, SessionSettings, Sessions, SharedTables, StoreRequests,
-    SystemSources, runtime,
+    CacheLayers, CacheStats, PluginFiles, QueryContext, SessionSettings, Sessions, SharedTables,
+    StoreRequests, SystemSources, runtime,
 };
 use neap_wal::TailReader;
 use tracing::{Instrument, trace_span};

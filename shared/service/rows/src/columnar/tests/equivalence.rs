@@ -235,7 +235,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
     #[test]
     fn encoded_lines_have_the_result_of_their_rows(
         rows in vec((option::of(any_text()), option::of(any_text()), any::<i64>()), 1..20),
