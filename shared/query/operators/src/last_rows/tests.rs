@@ -241,7 +241,7 @@ fn batch_of_runs(runs: &[(Option<u8>, Option<u8>, i64)], texts: bool) -> RecordB
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(256)))]
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
     #[test]
     fn groups_of_runs_of_tags_are_those_of_their_texts(
         batches in prop::collection::vec(
