@@ -33,7 +33,7 @@ use crate::{
     request::{QueryDatabases, StatementLanguage},
 };
 
-/// Maximum size of a kept answer, in bytes.
+/// Maximum size of a kept answer, and of its statement with parameters, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Hits, misses and size of the answer cache.
@@ -100,7 +100,7 @@ pub(crate) enum AnswerReuse {
 #[derive(Debug)]
 pub(crate) struct AnswerCache {
     answers: Cache<AnswerKey, Arc<KeptAnswer>>,
-    /// Maximum size of an answer, in bytes; zero: none is kept.
+    /// Maximum size of an answer, and of its key, in bytes; zero: none is kept.
     max_answer_bytes: usize,
     /// Maximum bytes of all answers that are being recorded.
     max_recorded_bytes: usize,
@@ -131,7 +131,7 @@ impl AnswerCache {
     }
 
     /// Returns the key of the answer to a request; `None` if it is not kept: it is of an earlier state, of several databases or
-    /// without caches, or the caller does not encode it.
+    /// without caches, the caller does not encode it, or the statement is longer than answers may be.
     pub(crate) fn key(
         &self,
         databases: &QueryDatabases,
@@ -144,14 +144,15 @@ impl AnswerCache {
             || request.without_caches
             || request.extension.is_some();
         let encoding = request.encoding.filter(|_| !is_excluded)?;
-        Some(AnswerKey {
+        let key = AnswerKey {
             database: databases.first,
             language,
             encoding,
             rollups: request.rollups,
             text: request.text.clone(),
             parameters: request.parameters.clone(),
-        })
+        };
+        (key.size_bytes() <= self.max_answer_bytes).then_some(key)
     }
 
     /// Returns the kept answer if it is that of this view of the database.
