@@ -33,7 +33,7 @@ use crate::{
     request::{QueryDatabases, StatementLanguage},
 };
 
-/// Maximum size of a kept answer, in bytes.
+/// Maximum size of a kept answer, and of its statement with parameters, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Hits, misses and size of the answer cache.
@@ -80,7 +80,8 @@ pub(crate) struct KeptAnswer {
 impl KeptAnswer {
     /// Returns the size in memory, in bytes.
     fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.body.len() + self.snapshot.held_bytes()
+        let references = self.snapshot.held_bytes() + self.times.held_bytes();
+        size_of::<Self>() + self.body.len() + references
     }
 }
 
@@ -99,7 +100,7 @@ pub(crate) enum AnswerReuse {
 #[derive(Debug)]
 pub(crate) struct AnswerCache {
     answers: Cache<AnswerKey, Arc<KeptAnswer>>,
-    /// Maximum size of an answer, in bytes; zero: none is kept.
+    /// Maximum size of an answer, and of its key, in bytes; zero: none is kept.
     max_answer_bytes: usize,
     /// Maximum bytes of all answers that are being recorded.
     max_recorded_bytes: usize,
@@ -130,7 +131,7 @@ impl AnswerCache {
     }
 
     /// Returns the key of the answer to a request; `None` if it is not kept: it is of an earlier state, of several databases or
-    /// without caches, or the caller does not encode it.
+    /// without caches, the caller does not encode it, or the statement is longer than answers may be.
     pub(crate) fn key(
         &self,
         databases: &QueryDatabases,
@@ -143,14 +144,15 @@ impl AnswerCache {
             || request.without_caches
             || request.extension.is_some();
         let encoding = request.encoding.filter(|_| !is_excluded)?;
-        Some(AnswerKey {
+        let key = AnswerKey {
             database: databases.first,
             language,
             encoding,
             rollups: request.rollups,
             text: request.text.clone(),
             parameters: request.parameters.clone(),
-        })
+        };
+        (key.size_bytes() <= self.max_answer_bytes).then_some(key)
     }
 
     /// Returns the kept answer if it is that of this view of the database.
@@ -189,6 +191,8 @@ impl AnswerCache {
     /// Drops all answers.
     pub(crate) fn release(&self) {
         self.answers.invalidate_all();
+        // Otherwise they would stay in memory until the cache is used again.
+        self.answers.run_pending_tasks();
     }
 
     /// Returns the size, hits and misses.
@@ -257,6 +261,8 @@ impl AnswerRecorder {
             times: mem::take(&mut self.times),
         };
         self.cache.answers.insert(self.key.clone(), Arc::new(answer));
+        // Otherwise up to 64 answers more than fit would stay in memory.
+        self.cache.answers.run_pending_tasks();
     }
 
     /// Passes the parts of an answer on, and keeps the answer at their end. An error drops it.
@@ -297,5 +303,58 @@ impl AnswerRecorder {
 impl Drop for AnswerRecorder {
     fn drop(&mut self) {
         self.discard();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_bucket::{StoreTime, VersionedValue, World};
+    use neap_formats::Format;
+    use neap_manifest::Snapshot;
+
+    use super::*;
+
+    fn empty_snapshot() -> Snapshot {
+        Snapshot {
+            database: DatabaseId::new(1),
+            catalog: VersionedValue::absent(None),
+            manifest: VersionedValue::absent(None),
+            tail: Arc::default(),
+            taken: World::system().clock_reading(),
+            shown: StoreTime::from_micros(0),
+            as_of: None,
+        }
+    }
+
+    #[test]
+    fn many_answers_in_a_moment_stay_within_the_size_of_the_cache() {
+        const BYTES: usize = 64 << 10;
+        let cache = Arc::new(AnswerCache::new(BYTES));
+        let snapshot = empty_snapshot();
+        for number in 0..50 {
+            let mut recorder = AnswerRecorder {
+                cache: Arc::clone(&cache),
+                key: AnswerKey {
+                    database: snapshot.database,
+                    language: StatementLanguage::Sql,
+                    encoding: AnswerEncoding::Table {
+                        format: Format::Json,
+                        has_empty_columns: false,
+                    },
+                    rollups: RollupUse::default(),
+                    text: format!("SELECT {number}"),
+                    parameters: Parameters::default(),
+                },
+                snapshot: snapshot.identity(),
+                times: ScannedTimes::default(),
+                rows: Arc::default(),
+                body: Some(Vec::new()),
+            };
+            recorder.push(&[b' '; 3_000]);
+            recorder.finish();
+            let answers = cache.answers.iter();
+            let bytes: usize = answers.map(|(_, answer)| answer.size_bytes()).sum();
+            assert!((1..=BYTES).contains(&bytes), "{bytes}");
+        }
     }
 }

@@ -289,6 +289,8 @@ async fn the_size_of_all_answers_and_of_each_is_bounded() {
     let answers = [one.sql(large).await, one.sql(large).await];
     assert_eq!(answers[0], answers[1]);
     assert_eq!(lookups(&one), (hits + 1, misses + 2));
+    let long_statement = format!("{COUNT} -- {}", "x".repeat(4_096));
+    assert_eq!(always_computed(&one, &long_statement).await, "n\n3\n");
     one.engine.release_memory();
     assert_eq!(one.engine.answer_cache_stats().bytes, 0);
 }

@@ -77,6 +77,11 @@ impl ScannedTimes {
         visited.ok().and(scanned).map(Self)
     }
 
+    /// Returns the bytes that the tables hold in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(TableId, i64)>()
+    }
+
     /// Whether no row of these times has expired in the view of a query, so that the rows do not depend on the time.
     pub fn are_retained(&self, scope: &QueryScope) -> bool {
         let catalog = &scope.snapshot.catalog.value;
