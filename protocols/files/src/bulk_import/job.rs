@@ -115,6 +115,7 @@ pub(crate) enum ClaimRefusal {
     Ended,
     #[error("another worker has claimed the job")]
     Claimed,
+    /// Segments of the last attempt may still appear.
     #[error("the low-water mark is not above the last claim of the job")]
     NotSettled,
 }

@@ -28,6 +28,7 @@ pub enum StampError {
         /// The time to wait until the stamp can be followed.
         wait: Duration,
     },
+    /// The stamp is so far ahead that no instance issued it.
     #[error("stamp {after} is {} s ahead of the store's clock", ahead.as_secs())]
     FarAhead {
         after: Stamp,

@@ -117,7 +117,7 @@ impl SelectQuery<'_> {
 
     /// Refuses names of the outputs and of `GROUP BY` that are a tag of one source and a field of another, as InfluxDB 3
     /// does. In InfluxDB 1, such a name is the field.
-    /// Errors: not implemented.
+    /// Fails with `NotImplemented` if there is such a name.
     pub(super) fn check_names(&self) -> Result<()> {
         if self.interface == AnswerInterface::V1 {
             return Ok(());
