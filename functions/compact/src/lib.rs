@@ -38,6 +38,7 @@ mod job_slots;
 mod listed_objects;
 mod listing;
 mod maintainer;
+mod maintenance_plan;
 mod merge;
 mod parallel_flush;
 mod plan_context;
@@ -66,10 +67,11 @@ pub use garbage_collector::{
     CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
 };
 pub use iceberg::{PublishSettings, PublishedTable, PublishedTables, PublishedTimeType};
-pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits};
+pub use maintainer::{ClaimedMerge, Maintainer, PlanLimits};
+pub use maintenance_plan::MaintenancePlan;
 pub use merge::{
-    ColdRows, JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
-    MergeSkipped, Merger, SectionRef, TablePlan, TablePlanInput, plan_table,
+    ColdRows, Extraction, JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy,
+    MergeReason, MergeSkipped, Merger, SectionRef, TablePlan, TablePlanInput, plan_table,
 };
 pub use parallel_flush::ParallelFlusher;
 pub use plan_context::PlanScope;

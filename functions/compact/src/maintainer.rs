@@ -27,17 +27,11 @@ use crate::{
     CompactError, CompactionDebt, DamagedObjects, PublishSettings,
     compaction_debt::DatabaseDebts,
     iceberg::IcebergPublisher,
+    maintenance_plan::MaintenancePlan,
     merge::{JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger},
     plan_context::{PlanContext, PlanScope, PlanTimes},
     removal::{SectionRemover, is_being_removed},
 };
-
-/// Maximum number of merges in one commit.
-const BATCH_MERGES: usize = 256;
-
-/// Maximum bytes of the inputs of merges in one commit, because their outputs are in memory at the same time. A single
-/// merge may exceed it.
-const BATCH_BYTES: u64 = 16 << 20;
 
 /// Number of expired sections at which a plan removes them, before its end.
 const EXPIRED_SECTIONS: usize = 4_096;
@@ -73,53 +67,6 @@ impl PlanLimits {
             jobs,
             job_bytes: u64::MAX,
         }
-    }
-}
-
-/// Merges to run, and sections that were removed during planning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MaintenancePlan {
-    /// Merges that are claimed for the caller, who should run all of them.
-    pub orders: Vec<ClaimedMerge>,
-    /// Number of sections that were removed without being read.
-    pub removed: usize,
-    /// Tables that were skipped because of damaged pages, with these pages.
-    pub failures: Vec<String>,
-    /// Tables whose merges do not share an object, because other tools read their sections.
-    pub(crate) own_objects: BTreeSet<TableId>,
-}
-
-/// Maximum number of merges that do not share an object.
-const FEW_MERGES: usize = 64;
-
-impl MaintenancePlan {
-    /// Divides the orders into batches that are run together: small merges of neighbouring tables, which share pages.
-    /// The inputs of a batch have at most `bytes` bytes, unless it has one order. Up to 64 orders are batches of one,
-    /// so that other tools can read their outputs as Parquet files. Orders of published tables always are, and those whose
-    /// output is cold.
-    pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<ClaimedMerge>> {
-        let orders = std::mem::take(&mut self.orders);
-        let is_few = orders.len() <= FEW_MERGES;
-        let (own, mut orders): (Vec<_>, Vec<_>) = orders.into_iter().partition(|order| {
-            let is_cold = order.merge.class.is_some();
-            is_few || is_cold || self.own_objects.contains(&order.merge.table)
-        });
-        let own = own.into_iter().map(|order| vec![order]);
-        orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
-        let limit = BATCH_BYTES.min(bytes);
-        let mut batches: Vec<Vec<ClaimedMerge>> = own.collect();
-        let mut filled = u64::MAX;
-        for order in orders {
-            filled = filled.saturating_add(order.merge.bytes);
-            match batches.last_mut() {
-                Some(batch) if batch.len() < BATCH_MERGES && filled <= limit => batch.push(order),
-                _ => {
-                    filled = order.merge.bytes;
-                    batches.push(vec![order]);
-                }
-            }
-        }
-        batches
     }
 }
 
@@ -324,6 +271,7 @@ impl Maintainer {
             removed,
             failures,
             own_objects: state.published,
+            small_bytes: policy.small_bytes,
         })
     }
 
@@ -488,56 +436,5 @@ impl Maintainer {
         }
         let manifest = self.manifests.read(database, None).await?;
         Ok(self.manifests.release(database, manifest, jobs).await?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use neap_bucket::Stamp;
-
-    use super::*;
-    use crate::merge::MergeReason;
-
-    fn order(table: u32, bytes: u64) -> ClaimedMerge {
-        ClaimedMerge {
-            database: DatabaseId::new(1),
-            job: Ulid::nil(),
-            merge: MergeJobRef {
-                table: TableId::new(table),
-                first_day: 0,
-                last_day: 0,
-                above: Stamp::ZERO,
-                upto: Stamp::ZERO,
-                inputs: Vec::new(),
-                bytes,
-                reason: MergeReason::Settled,
-                class: None,
-            },
-        }
-    }
-
-    fn small(count: u32) -> Vec<ClaimedMerge> {
-        (0..count).map(|table| order(table, 1_000)).collect()
-    }
-
-    fn batches(orders: Vec<ClaimedMerge>, bytes: u64) -> Vec<usize> {
-        let mut plan = MaintenancePlan {
-            orders,
-            ..MaintenancePlan::default()
-        };
-        plan.batches(bytes).iter().map(Vec::len).collect()
-    }
-
-    #[test]
-    fn more_than_64_small_merges_share_commits_of_up_to_256_merges_and_16_mebibytes() {
-        assert_eq!(batches(small(64), u64::MAX), [1; 64]);
-        assert_eq!(batches(small(65), u64::MAX), [65]);
-        assert_eq!(batches(small(600), u64::MAX), [256, 256, 88]);
-        assert_eq!(batches(small(65), 50_000), [50, 15]);
-        let large: Vec<_> = (0..66).map(|table| order(table, 5 << 20)).collect();
-        assert_eq!(batches(large, u64::MAX), [3; 22]);
-        let mut mixed = small(70);
-        mixed[10].merge.bytes = 1 << 30;
-        assert_eq!(batches(mixed, u64::MAX), [10, 1, 59]);
     }
 }

@@ -11,7 +11,9 @@ use neap_manifest::{CondemnedEntry, Manifest, RecordedDelete, Section, SectionBo
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use crate::merge::{ColdRows, MergePolicy, SectionRef, TablePlan, TablePlanInput, plan_table};
+use crate::merge::{
+    ColdRows, Extraction, MergePolicy, SectionRef, TablePlan, TablePlanInput, plan_table,
+};
 
 /// Days that a plan covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,18 +118,15 @@ impl PlanContext {
             && self.condemned_bundles.contains(&section.object)
     }
 
-    /// Returns whether a section of a bundle becomes an object of its own, because its table is published and its days
-    /// are settled. Sections that are merged anyway are not rewritten.
-    fn is_extracted(&self, section: &Section, sections: &[Arc<Section>]) -> bool {
-        let shares_days = |other: &&Arc<Section>| {
-            section.first_day <= other.last_day && other.first_day <= section.last_day
-        };
-        let now = self.times.now;
-        let is_settled =
-            |other: &Arc<Section>| now.since(other.upto.time()) >= self.policy.settle_after;
-        section.in_bundle
-            && self.published.contains(&section.table)
-            && sections.iter().filter(shares_days).all(is_settled)
+    /// Returns the sections of a table that are extracted from their bundles.
+    fn extraction_of(&self, table: TableId) -> Extraction {
+        if self.published.contains(&table) {
+            Extraction::All
+        } else if self.scope == PlanScope::All && !self.is_dropped(table) {
+            Extraction::Large
+        } else {
+            Extraction::None
+        }
     }
 
     /// Returns the rows of a table that are cold, if the store has their class. A copy of a cluster may be in a store that
@@ -147,8 +146,7 @@ impl PlanContext {
         let is_rewritten = |section: &&Arc<Section>| {
             section.length <= policy.max_rewrite_bytes
                 && (deletes.iter().any(|recorded| recorded.applies_to(section))
-                    || self.leaves_bundle(section)
-                    || self.is_extracted(section, sections))
+                    || self.leaves_bundle(section))
         };
         let rewrites: BTreeSet<SectionRef> = sections
             .iter()
@@ -164,6 +162,7 @@ impl PlanContext {
             table,
             sections,
             rewrites: &rewrites,
+            extraction: self.extraction_of(table),
             claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
             cutoff: removal.and_then(|now| self.catalog.cutoff_of(table, now)),
             retention: self.catalog.retention_of(table),

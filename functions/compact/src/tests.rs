@@ -6,6 +6,7 @@ mod caches;
 mod cold_storage;
 mod commit_conflicts;
 mod damage;
+mod extractions;
 mod flush_dispatch;
 mod garbage_collection;
 mod long_tails;

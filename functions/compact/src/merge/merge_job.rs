@@ -18,8 +18,10 @@ pub enum MergeReason {
     Settled,
     /// Neighbouring days have little data.
     Range,
-    /// The sections contain deleted rows, their bundle does, or they are published and in a bundle.
+    /// The sections contain deleted rows, or their bundle does.
     Deletes,
+    /// The section is in a bundle, which other tools can't read.
+    Extracted,
     /// Rows were added to days whose sections are cold.
     Backfill,
     /// The rows are old enough for a cheaper storage class.

@@ -18,6 +18,7 @@ mod closed_sections;
 mod cold_rows;
 mod commit;
 mod error;
+mod extraction;
 mod input;
 mod key;
 mod memory;
@@ -37,6 +38,7 @@ mod tests;
 
 pub use cold_rows::ColdRows;
 pub use error::MergeError;
+pub use extraction::Extraction;
 pub(crate) use memory::{max_input_bytes, max_inputs_within};
 pub use merge_job::{MergeJob, MergeJobRef, MergeReason, SectionRef};
 pub use merger::{JobLimits, MergeOutcome, MergeSkipped, Merger};

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use neap_bucket::Stamp;
+use neap_bucket::{Stamp, StoreTime};
 use neap_manifest::{Section, SectionBounds};
 
 use super::{
-    ColdRows, MergeJob, MergePolicy, MergeReason, SectionRef, closed_sections::ClosedSectionSet,
-    policy::WriteActivity,
+    ColdRows, Extraction, MergeJob, MergePolicy, MergeReason, SectionRef,
+    closed_sections::ClosedSectionSet, policy::WriteActivity,
 };
 
 /// Number of sections that settled days may keep.
@@ -204,6 +204,29 @@ impl OverlapGroup {
             if !*blocked && cold.is_due(section, policy) {
                 *blocked = true;
                 jobs.extend(MergeJob::new(vec![Arc::clone(section)], MergeReason::Cold));
+            }
+        }
+        jobs
+    }
+
+    /// Returns rewrites of single sections, which leave their bundles and are not inputs of another job. Of a table that is
+    /// not published, none if the group has other jobs, whose outputs may be merged with them.
+    pub(super) fn extractions(
+        &mut self,
+        extraction: Extraction,
+        rest: WriteActivity,
+        now: StoreTime,
+        policy: &MergePolicy,
+    ) -> Vec<MergeJob> {
+        let mut jobs = Vec::new();
+        if extraction == Extraction::Large && !self.outputs.is_empty() {
+            return jobs;
+        }
+        for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
+            if !*blocked && extraction.is_due(section, &self.sections, rest, now, policy) {
+                *blocked = true;
+                let inputs = vec![Arc::clone(section)];
+                jobs.extend(MergeJob::new(inputs, MergeReason::Extracted));
             }
         }
         jobs

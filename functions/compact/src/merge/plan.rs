@@ -86,6 +86,7 @@ pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan
         if let Some(cold) = state.cold {
             jobs.extend(component.moves(rest, cold, policy));
         }
+        jobs.extend(component.extractions(state.extraction, rest, state.now, policy));
     }
     for job in &mut jobs {
         job.class = class_of(job, state.cold, state.classes, state.now, policy);

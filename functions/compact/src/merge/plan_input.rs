@@ -6,7 +6,7 @@ use neap_bucket::{StorageClass, StoreTime};
 use neap_manifest::{Section, SectionBounds};
 use neap_schema::TableId;
 
-use super::{ColdRows, SectionRef};
+use super::{ColdRows, Extraction, SectionRef};
 
 /// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,10 @@ pub struct TablePlanInput<'a> {
     pub table: TableId,
     /// All its sections, in any order.
     pub sections: &'a [Arc<Section>],
-    /// Sections that are rewritten now: they may hold deleted rows, or have to leave their bundle.
+    /// Sections that are rewritten now: they or their bundles may hold deleted rows.
     pub rewrites: &'a BTreeSet<SectionRef>,
+    /// The sections that leave their bundles.
+    pub extraction: Extraction,
     /// Bounds of merges that other workers have claimed.
     pub claimed: &'a [SectionBounds],
     /// Rows before this time, in nanoseconds since the Unix epoch, have expired.

@@ -27,7 +27,8 @@ pub struct MergePolicy {
     pub settle_after: Duration,
     /// Number of sections at which days that are still written to are merged.
     pub recent_sections: usize,
-    /// Two sections of settled days are merged if both are smaller than this, in bytes.
+    /// Two sections of settled days are merged if both are smaller than this, in bytes. Smaller sections are neither
+    /// extracted from bundles nor moved to a class of cold objects.
     pub small_bytes: u64,
     /// Maximum bytes of all inputs of a merge, so that no section grows larger.
     pub max_output_bytes: u64,

@@ -5,12 +5,16 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use neap_bucket::StoreTime;
 use neap_manifest::day_of;
 
 use super::{MergeJob, MergePolicy, MergeReason, TablePlanInput, overlap_group::OverlapGroup};
 
+/// Width of the narrowest ranges, as a power of two: 4 days.
+pub(super) const NARROWEST_RANGE_BITS: u32 = 2;
+
 /// Widths of ranges, as powers of two: from 4,096 days down to 4 days, each a quarter of the previous one.
-const RANGE_BITS: [u32; 6] = [12, 10, 8, 6, 4, 2];
+const RANGE_BITS: [u32; 6] = [12, 10, 8, 6, 4, NARROWEST_RANGE_BITS];
 
 /// A range covers at most this fraction of the retention period, because expired rows stay until all rows of their
 /// section have expired.
@@ -30,7 +34,8 @@ pub(super) fn range_jobs(
             continue;
         }
         for places in groups(components, bits) {
-            if !is_over(components, &places, bits, state)
+            let first = places.first().and_then(|at| components.get(*at));
+            if !first.is_some_and(|first| is_range_over(first.days().0, bits, state.now))
                 || !is_ready(components, &places, state, policy)
             {
                 continue;
@@ -64,19 +69,11 @@ fn groups(components: &[OverlapGroup], bits: u32) -> Vec<Vec<usize>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// Returns whether the range ended before yesterday.
-fn is_over(
-    components: &[OverlapGroup],
-    places: &[usize],
-    bits: u32,
-    state: &TablePlanInput<'_>,
-) -> bool {
-    let first = places.first().and_then(|at| components.get(*at));
-    let today = day_of(state.now.micros().saturating_mul(1_000));
-    first.is_some_and(|component| {
-        let last_day = component.days().0 >> bits << bits | ((1 << bits) - 1);
-        last_day < today - 1
-    })
+/// Returns whether the aligned range of `1 << bits` days that contains a day ended before yesterday.
+pub(super) fn is_range_over(day: i32, bits: u32, now: StoreTime) -> bool {
+    let today = day_of(now.micros().saturating_mul(1_000));
+    let last_day = day >> bits << bits | ((1 << bits) - 1);
+    last_day < today - 1
 }
 
 /// Returns whether the overlap groups are unclaimed and quiet, and fit into one section.

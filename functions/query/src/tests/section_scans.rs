@@ -1,9 +1,19 @@
 //! Queries of some series select row groups and pages of sections by their footers, and answer as queries that read all rows.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use neap_bucket::{CallHook, CallPhase, KeyClass, Operation, StoreCall};
 use neap_test_inputs::cases;
 use proptest::prelude::*;
 
-use super::QueryTestInstance;
+use super::{
+    QueryTestInstance,
+    instance::{TestDeleter, hooked_store},
+};
+use crate::QuerySettings;
 
 /// The time of minute 0, in nanoseconds: 2023-11-14T22:13:20.
 const FIRST: i64 = 1_700_000_000_000_000_000;
@@ -193,4 +203,41 @@ async fn the_newest_rows_of_a_series_are_read_by_a_scan_that_knows_those_found()
             assert_eq!(one.sql(&sql).await, "v\n39\n38\n");
         }
     }
+}
+
+/// The rows of a series in one section are few, compared to the rows that a filter collects to a batch.
+#[tokio::test]
+async fn the_newest_rows_of_a_series_are_read_from_the_newest_section_only() {
+    let (memory, clock) = QueryTestInstance::memory_store();
+    let objects: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let read = Arc::clone(&objects);
+    let hook: CallHook = Arc::new(move |call: &StoreCall| {
+        if call.operation == Operation::Get
+            && call.phase == CallPhase::Before
+            && KeyClass::from_key(&call.key) == KeyClass::Data
+        {
+            read.lock().unwrap().insert(call.key.clone());
+        }
+        Box::pin(async {})
+    });
+    let store = Arc::new(hooked_store(memory, &clock, hook));
+    let settings = QuerySettings::default();
+    let one = QueryTestInstance::over(store, clock, settings, TestDeleter::Writer).await;
+    let (sections, rows) = (20_i64, 100_i64);
+    for section in 0..sections {
+        let rows_of = |host: &str| -> String {
+            let numbers = section * rows..(section + 1) * rows;
+            let line = |v: i64| format!("t,host={host} v={v}i {}\n", FIRST + v * 1_000_000_000);
+            numbers.map(line).collect()
+        };
+        one.write(&(rows_of("a") + &rows_of("b"))).await;
+        one.flush().await;
+    }
+    objects.lock().unwrap().clear();
+    let newest = "SELECT v FROM t WHERE host = 'a' ORDER BY time DESC LIMIT 3";
+    assert_eq!(one.sql(newest).await, "v\n1999\n1998\n1997\n");
+    assert_eq!(objects.lock().unwrap().len(), 1);
+    let all = "SELECT count(v) AS n FROM t WHERE host = 'a'";
+    assert_eq!(one.sql(all).await, "n\n2000\n");
+    assert_eq!(objects.lock().unwrap().len(), 20);
 }

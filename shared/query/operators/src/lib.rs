@@ -11,6 +11,7 @@
 //!     derived_orders   orders from which other rules would conclude too much
 //!     grouping_sets    the inputs of aggregates by several groupings
 //!     last_rows        the rows that aggregates of last values need
+//!     limited_filters  the batches of filters below sorts with a limit
 //!     run_aggregate    the first step of aggregates, run by run
 //!       row_groups       the groups of rows by their keys
 //!     rank_sort        sorts of few rows by times and tags
@@ -23,6 +24,7 @@ mod compared_texts;
 mod derived_orders;
 mod grouping_sets;
 mod last_rows;
+mod limited_filters;
 mod one_input;
 mod operator_rules;
 mod planning_interrupts;

@@ -29,6 +29,7 @@ use crate::{
     derived_orders::{DERIVED_ORDERS, MISSING_SORTS, WINDOW_PARTITIONS},
     grouping_sets::{SmallBatchesExec, UnorderedExec},
     last_rows::LastRowsRule,
+    limited_filters::LIMITED_FILTERS,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
     skipped_rows::SKIPPED_ROWS,
@@ -74,6 +75,7 @@ pub fn operator_rules() -> Vec<Rule> {
     // After the rule that sorts the rows of an aggregate.
     all.push(Arc::new(UNSORTED_LIMITS));
     all.push(Arc::new(SmallBatchesExec::RULE));
+    all.push(Arc::new(LIMITED_FILTERS));
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
     // Last, because other rules look for the aggregates and the sorts in their place.

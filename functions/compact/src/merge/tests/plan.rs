@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use crate::merge::{
-    MergeJob, MergeJobRef, MergePolicy, MergeReason, SectionRef, TablePlan, TablePlanInput,
-    overlap_group::components, plan_table,
+    Extraction, MergeJob, MergeJobRef, MergePolicy, MergeReason, SectionRef, TablePlan,
+    TablePlanInput, overlap_group::components, plan_table,
 };
 
 const TABLE: TableId = TableId::new(7);
@@ -69,6 +69,7 @@ pub(super) fn state<'a>(
         table: TABLE,
         sections,
         rewrites,
+        extraction: Extraction::None,
         claimed: &[],
         cutoff: None,
         retention: None,

@@ -134,3 +134,47 @@ async fn a_rule_is_left_out_only_if_it_can_change_nothing() {
     let plan = mean.create_physical_plan().await.unwrap();
     assert!(has_unmet_requirements(&plan, context.state().config_options()).unwrap());
 }
+
+#[tokio::test]
+async fn filters_below_a_sort_with_a_limit_collect_about_as_many_rows() {
+    let batch_rows = async |statement: &str, partitions| {
+        let rows = context(operator_rules(), partitions).sql(statement).await.unwrap();
+        let plan = rows.create_physical_plan().await.unwrap();
+        let mut found = Vec::new();
+        plan.apply(|operator| {
+            let filter = operator.downcast_ref::<FilterExec>();
+            found.extend(filter.map(|filter| filter.batch_size()));
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .unwrap();
+        found
+    };
+    let of_host = "FROM cpu WHERE host = 'a'";
+    for (statement, expected) in [
+        (
+            format!("SELECT * {of_host} ORDER BY time DESC LIMIT 5"),
+            128_usize,
+        ),
+        (
+            format!("SELECT v + 1 AS w, time AS t {of_host} ORDER BY t LIMIT 900"),
+            900,
+        ),
+        (
+            format!("SELECT * {of_host} ORDER BY time LIMIT 9000"),
+            8_192,
+        ),
+        (format!("SELECT * {of_host} ORDER BY time"), 8_192),
+        (
+            format!("SELECT v, count(*) AS n {of_host} GROUP BY v ORDER BY n LIMIT 5"),
+            8_192,
+        ),
+    ] {
+        for partitions in [1, 4] {
+            assert_eq!(
+                batch_rows(&statement, partitions).await,
+                [expected],
+                "{statement}"
+            );
+        }
+    }
+}
