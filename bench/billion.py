@@ -299,11 +299,19 @@ def backup_and_restore(context, directory):
     return results
 
 
-def change(server, statement):
+def execute(server, statement):
     """Executes a statement; its time in milliseconds."""
     began = time.perf_counter()
     call(server, "POST", "/api/v3/execute_sql", {"db": "bench", "q": statement})
     return (time.perf_counter() - began) * 1e3
+
+
+def change(context, directory, statement, remaining):
+    """Executes a statement that leaves as many rows; its time in milliseconds."""
+    with context.serve(directory) as server:
+        milliseconds = execute(server, statement)
+        require_rows(server, remaining)
+    return milliseconds
 
 
 def changes(context, directory):
@@ -316,15 +324,14 @@ def changes(context, directory):
         "dropped column": "ALTER TABLE cpu DROP COLUMN usage_guest",
     }
     for name, statement in statements.items():
-        with context.serve(directory) as server:
-            milliseconds = change(server, statement)
-            require_rows(server, remaining)
-        results[name] = {"ms": milliseconds, "compactions": compact(context, directory)}
+        milliseconds = context.progress.part(f"{name}, statement", lambda: change(context, directory, statement, remaining))
+        merged = context.progress.part(f"{name}, merges", lambda: compact(context, directory))
+        results[name] = {"ms": milliseconds, "compactions": merged}
     view = ("CREATE MATERIALIZED VIEW IF NOT EXISTS cpu_1h AS SELECT date_bin(INTERVAL '1 hour', time) AS time, hostname, "
             "avg(usage_user) AS mean, max(usage_user) AS high FROM cpu GROUP BY 1, hostname")
     with context.serve(directory) as server:
         meter = Meter(server)
-        milliseconds = change(server, view)
+        milliseconds = execute(server, view)
         states = "SELECT state, pending_windows, error FROM system.materialized_views"
         wait_until(lambda: ask(server, states)[0] == [{"state": "current", "pending_windows": 0}], WAIT_SECONDS, "the view")
         cost = meter.cost()

@@ -53,10 +53,7 @@ pub(super) fn replacement(database: Option<&str>, console: &mut Console) -> Comm
 /// # Errors
 ///
 /// The answer is not yes.
-pub(super) fn raised_format_level(
-    level: FormatLevel,
-    console: &mut Console,
-) -> Result<(), CommandError> {
+pub(super) fn raised_format_level(level: FormatLevel, console: &mut Console) -> CommandResult {
     let question = format!(
         "Do all servers and functions run a release that knows format level {level}? Others stop working, and there is no way \
          back. Enter 'yes' or 'y' to confirm"
