@@ -67,8 +67,8 @@ pub use garbage_collector::{
     CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
 };
 pub use iceberg::{PublishSettings, PublishedTable, PublishedTables, PublishedTimeType};
-pub use maintainer::{ClaimedMerge, Maintainer, PlanLimits};
-pub use maintenance_plan::MaintenancePlan;
+pub use maintainer::{Maintainer, PlanLimits};
+pub use maintenance_plan::{ClaimedMerge, MaintenancePlan};
 pub use merge::{
     ColdRows, Extraction, JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy,
     MergeReason, MergeSkipped, Merger, SectionRef, TablePlan, TablePlanInput, plan_table,

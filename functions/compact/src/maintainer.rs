@@ -20,14 +20,13 @@ use neap_bucket::{Bucket, Key, StoreTime, VersionedValue};
 use neap_catalog::{Catalog, DatabaseCatalog, RecordedRegister, Table};
 use neap_manifest::{Claim, Manifest, ManifestStore, Section, TableSweep};
 use neap_schema::{DatabaseId, TableId};
-use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
     CompactError, CompactionDebt, DamagedObjects, PublishSettings,
     compaction_debt::DatabaseDebts,
     iceberg::IcebergPublisher,
-    maintenance_plan::MaintenancePlan,
+    maintenance_plan::{ClaimedMerge, MaintenancePlan},
     merge::{JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger},
     plan_context::{PlanContext, PlanScope, PlanTimes},
     removal::{SectionRemover, is_being_removed},
@@ -38,17 +37,6 @@ const EXPIRED_SECTIONS: usize = 4_096;
 
 /// Lifetime of a claim: longer than a job may run on any platform.
 const CLAIM_LIFETIME: Duration = Duration::from_secs(15 * 60);
-
-/// A claimed merge, as dispatched to a worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClaimedMerge {
-    /// The database.
-    pub database: DatabaseId,
-    /// The claim.
-    pub job: Ulid,
-    /// The merge.
-    pub merge: MergeJobRef,
-}
 
 /// Limits of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use neap_schema::TableId;
+use neap_schema::{DatabaseId, TableId};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
-use crate::{ClaimedMerge, merge::MergeReason};
+use crate::merge::{MergeJobRef, MergeReason};
 
 /// Maximum number of merges in one commit.
 const BATCH_MERGES: usize = 256;
@@ -15,6 +17,17 @@ const BATCH_BYTES: u64 = 16 << 20;
 
 /// Maximum number of merges that do not share an object.
 const FEW_MERGES: usize = 64;
+
+/// A claimed merge, as dispatched to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedMerge {
+    /// The database.
+    pub database: DatabaseId,
+    /// The claim.
+    pub job: Ulid,
+    /// The merge.
+    pub merge: MergeJobRef,
+}
 
 /// Merges to run, and sections that were removed during planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,11 +84,8 @@ impl MaintenancePlan {
 #[cfg(test)]
 mod tests {
     use neap_bucket::Stamp;
-    use neap_schema::DatabaseId;
-    use ulid::Ulid;
 
     use super::*;
-    use crate::merge::MergeJobRef;
 
     fn order(table: u32, bytes: u64) -> ClaimedMerge {
         ClaimedMerge {

@@ -11,8 +11,8 @@ use neap_manifest::Section;
 
 use super::{
     MergePolicy,
+    day_ranges::{NARROWEST_RANGE_BITS, is_range_over},
     policy::WriteActivity,
-    range_merges::{NARROWEST_RANGE_BITS, is_range_over},
 };
 
 /// The sections of a table that are extracted from their bundles.

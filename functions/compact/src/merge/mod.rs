@@ -17,6 +17,7 @@ mod blocks;
 mod closed_sections;
 mod cold_rows;
 mod commit;
+mod day_ranges;
 mod error;
 mod extraction;
 mod input;

@@ -5,13 +5,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use neap_bucket::StoreTime;
-use neap_manifest::day_of;
-
-use super::{MergeJob, MergePolicy, MergeReason, TablePlanInput, overlap_group::OverlapGroup};
-
-/// Width of the narrowest ranges, as a power of two: 4 days.
-pub(super) const NARROWEST_RANGE_BITS: u32 = 2;
+use super::{
+    MergeJob, MergePolicy, MergeReason, TablePlanInput,
+    day_ranges::{NARROWEST_RANGE_BITS, is_range_over},
+    overlap_group::OverlapGroup,
+};
 
 /// Widths of ranges, as powers of two: from 4,096 days down to 4 days, each a quarter of the previous one.
 const RANGE_BITS: [u32; 6] = [12, 10, 8, 6, 4, NARROWEST_RANGE_BITS];
@@ -67,13 +65,6 @@ fn groups(components: &[OverlapGroup], bits: u32) -> Vec<Vec<usize>> {
         }
     }
     groups.into_values().filter(|group| group.len() > 1).collect()
-}
-
-/// Returns whether the aligned range of `1 << bits` days that contains a day ended before yesterday.
-pub(super) fn is_range_over(day: i32, bits: u32, now: StoreTime) -> bool {
-    let today = day_of(now.micros().saturating_mul(1_000));
-    let last_day = day >> bits << bits | ((1 << bits) - 1);
-    last_day < today - 1
 }
 
 /// Returns whether the overlap groups are unclaimed and quiet, and fit into one section.
