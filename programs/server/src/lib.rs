@@ -49,7 +49,7 @@ mod nodes;
 mod options;
 mod plugins;
 mod postgres;
-mod private_file;
+pub mod private_file;
 mod profiles;
 pub mod publish_options;
 mod query_groups;
