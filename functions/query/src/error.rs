@@ -114,6 +114,15 @@ impl QueryError {
         }
     }
 
+    /// Whether the statement names a column that its tables don't have.
+    pub(crate) fn is_unknown_column(&self) -> bool {
+        let Self::Planning(error) = self else {
+            return false;
+        };
+        matches!(error.find_root(), DataFusionError::SchemaError(cause, _)
+            if matches!(**cause, SchemaError::FieldNotFound { .. }))
+    }
+
     /// Returns the error as the failure of a worker.
     pub(crate) fn into_worker_failure(self) -> Self {
         match self {
@@ -192,15 +201,9 @@ fn without_rule(error: &DataFusionError) -> &DataFusionError {
     }
 }
 
-/// InfluxDB 3 answers an unknown column with 500. Clients rely on it, so we keep it.
 fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
     match error.find_root() {
         DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
-        DataFusionError::SchemaError(error, _)
-            if matches!(**error, SchemaError::FieldNotFound { .. }) =>
-        {
-            QueryErrorKind::Internal
-        }
         DataFusionError::Internal(_) | DataFusionError::External(_) if !is_of_rule(error) => {
             QueryErrorKind::Internal
         }
@@ -249,8 +252,8 @@ mod tests {
     use datafusion::{
         arrow::error::ArrowError,
         common::{
-            exec_datafusion_err, internal_datafusion_err, not_impl_datafusion_err,
-            plan_datafusion_err,
+            DFSchema, exec_datafusion_err, internal_datafusion_err, not_impl_datafusion_err,
+            plan_datafusion_err, unqualified_field_not_found,
         },
     };
 
@@ -262,6 +265,7 @@ mod tests {
         let unsupported = ArrowError::NotYetImplemented("a type".to_owned());
         let pattern = DataFusionError::External("unclosed group".into()).context("Invalid regex");
         let types = internal_datafusion_err!("no common type").context("type_coercion");
+        let column = unqualified_field_not_found("nope", &DFSchema::empty());
         for (error, kind) in [
             (
                 QueryError::Execution(exec_datafusion_err!("no value")),
@@ -286,6 +290,7 @@ mod tests {
             ),
             (QueryError::Planning(types), Invalid),
             (QueryError::Planning(pattern), Invalid),
+            (QueryError::Planning(column), Invalid),
             (
                 QueryError::Planning(internal_datafusion_err!("no plan")),
                 Internal,

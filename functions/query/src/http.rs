@@ -15,7 +15,8 @@ use neap_http::{ApiError, Caller, Kind, parse_query};
 use serde::Deserialize;
 
 use crate::{
-    ClientQuery, Language, Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
+    ClientQuery, ClientQueryError, Language, Parameters, QueryEngine, QueryError, QueryErrorKind,
+    QueryRequest, Rows,
     http_request::{EngineCall, bad_json, body_of, chosen_format, query_request},
     http_response::respond,
 };
@@ -123,7 +124,18 @@ async fn answer(
             ..query_request(&head.headers, &head.extensions)?
         },
     };
-    respond(engine, format, engine.query_as(query).await?).await
+    let rows = engine.query_as(query).await.map_err(query_sql_error)?;
+    respond(engine, format, rows).await
+}
+
+/// Converts an error of `/api/v3/query_sql`. As in InfluxDB 3 Core, the status of an unknown column is 500, on this path only.
+fn query_sql_error(error: ClientQueryError) -> ApiError {
+    match error {
+        ClientQueryError::Query(error) if error.is_unknown_column() => {
+            ApiError::text(Kind::Internal, error.to_string())
+        }
+        error => error.into(),
+    }
 }
 
 /// The parameters of the list of databases.

@@ -166,6 +166,7 @@ async fn requests_are_those_of_the_budget() {
     assert_eq!(first.requests(Operation::Put), 0);
     let read = cold.engine.data_cache_stats();
     assert!(read.hits == 0 && read.misses > 0, "{read:?}");
+    assert!(read.chunk_bytes > 0 && read.footer_bytes > 0, "{read:?}");
 
     let warm = cold.requests(sql).await;
     let again = cold.engine.data_cache_stats();

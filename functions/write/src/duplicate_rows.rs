@@ -1,16 +1,20 @@
-//! Rows of a bulk write that replace each other, because their table has no tags.
+//! Rows of a write that replace each other: those with the same time and tags are one row.
 //!
-//! Rows with the same time and tags are one row. If many rows of a table without tags have the same time, almost always a tag
-//! column was forgotten, and the rows of all its values but one would be lost. So such a write does not create a table, and
-//! gets a warning if the table exists.
+//! A client may ask for their number, which nothing else needs. Bulk writes are checked: if many rows of a table without tags
+//! have the same time, almost always a tag column was forgotten, and the rows of all its values but one would be lost. So such
+//! a write does not create a table, and gets a warning if the table exists.
 
 use std::{
+    cmp::Ordering,
     fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use arrow_array::{cast::AsArray, types::TimestampNanosecondType};
+use arrow_array::{
+    cast::AsArray,
+    types::{Int32Type, TimestampNanosecondType},
+};
 use http::{HeaderMap, HeaderName};
 use neap_catalog::DatabaseCatalog;
 use neap_http::{ApiError, Kind};
@@ -24,6 +28,12 @@ pub const ALLOW_DUPLICATES_HEADER: HeaderName = HeaderName::from_static("x-neap-
 /// The header of an answer with the warning about rows that have replaced each other.
 pub const WARNING_HEADER: HeaderName = HeaderName::from_static("x-neap-warning");
 
+/// The header of a write of line protocol whose answer has [`REPLACED_ROWS_HEADER`]: `true` or `false`.
+pub const COUNT_REPLACED_HEADER: HeaderName = HeaderName::from_static("x-neap-count-replaced");
+
+/// The header of an answer with the number of rows that another row of the request has replaced.
+pub const REPLACED_ROWS_HEADER: HeaderName = HeaderName::from_static("x-neap-replaced-rows");
+
 /// Minimum time between two warnings in the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -33,16 +43,18 @@ const MAX_DUPLICATE_SHARE: usize = 10;
 /// Maximum number of columns that a refusal names.
 const MAX_NAMED_COLUMNS: usize = 10;
 
-/// Whether rows of a table without tags are checked for equal times.
+/// Whether rows of a write that replace each other are looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DuplicateCheck {
     /// They are not.
     #[default]
     Off,
-    /// They are refused if they create the table; otherwise, the answer has a warning.
+    /// Those of all tables are counted.
+    Count,
+    /// Many rows of a table without tags are refused if they create the table; otherwise, the answer has a warning.
     On,
-    /// They are refused, because the table was created for them.
+    /// Many rows of a table without tags are refused, because the table was created for them.
     NewTable,
 }
 
@@ -52,19 +64,34 @@ impl DuplicateCheck {
     /// # Errors
     /// `Invalid`: the header is neither `true` nor `false`.
     pub fn requested(headers: &HeaderMap) -> Result<Self, ApiError> {
-        match headers.get(ALLOW_DUPLICATES_HEADER).map(|value| value.as_bytes()) {
-            None | Some(b"false") => Ok(Self::On),
-            Some(b"true") => Ok(Self::Off),
-            Some(_) => {
-                let text =
-                    format!("header {ALLOW_DUPLICATES_HEADER} is neither `true` nor `false`");
-                Err(ApiError::text(Kind::Invalid, text))
-            }
+        let is_off = flag(headers, ALLOW_DUPLICATES_HEADER)?;
+        Ok(if is_off { Self::Off } else { Self::On })
+    }
+
+    /// Returns the check of a write of line protocol with these headers.
+    ///
+    /// # Errors
+    /// `Invalid`: the header is neither `true` nor `false`.
+    pub(crate) fn for_lines(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let is_counted = flag(headers, COUNT_REPLACED_HEADER)?;
+        Ok(if is_counted { Self::Count } else { Self::Off })
+    }
+}
+
+/// Returns the value of a header; false without it.
+fn flag(headers: &HeaderMap, name: HeaderName) -> Result<bool, ApiError> {
+    match headers.get(&name).map(|value| value.as_bytes()) {
+        None | Some(b"false") => Ok(false),
+        Some(b"true") => Ok(true),
+        Some(_) => {
+            let text = format!("header {name} is neither `true` nor `false`");
+            Err(ApiError::text(Kind::Invalid, text))
         }
     }
 }
 
-/// The rows of a write that have the time of another one of its rows, in a table without tags.
+/// The rows of a write that have the time and tags of another one of its rows: of a table without tags, or of all tables if
+/// they are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DuplicateRows {
     /// The number of rows.
@@ -143,15 +170,22 @@ impl WarningLimit {
     }
 }
 
-/// Checks the rows of a write. Returns those that replace each other, if they are too many.
-/// Fails if the rows would create a table.
+/// Checks the rows of a write. Returns those that replace each other, if they are counted or too many.
+/// Fails if too many rows would create a table.
 pub(crate) fn check(
     check: DuplicateCheck,
     parsed: &ParsedBody,
     catalog: &DatabaseCatalog,
 ) -> Result<Option<DuplicateRows>, MissingTags> {
-    if check == DuplicateCheck::Off {
-        return Ok(None);
+    match check {
+        DuplicateCheck::Off => return Ok(None),
+        DuplicateCheck::Count => {
+            return Ok(Some(DuplicateRows {
+                rows: parsed.rows,
+                duplicates: parsed.tables.iter().map(replaced_rows).sum(),
+            }));
+        }
+        DuplicateCheck::On | DuplicateCheck::NewTable => {}
     }
     let mut first_duplicates = None;
     for table in &parsed.tables {
@@ -200,17 +234,42 @@ fn columns_of(table: &TableRows, wanted: ColumnType) -> impl Iterator<Item = &st
 
 /// Returns the rows that another one replaces, if they are more than the share that is accepted.
 fn duplicates(table: &TableRows) -> Option<DuplicateRows> {
-    let column = table.batch.column_by_name(TIME_COLUMN)?;
-    let times = column.as_primitive_opt::<TimestampNanosecondType>()?.values();
-    if times.is_sorted_by(|earlier, later| earlier < later) {
-        return None;
-    }
-    let mut distinct = times.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let (rows, duplicates) = (times.len(), times.len() - distinct.len());
+    let (rows, duplicates) = (table.batch.num_rows(), replaced_rows(table));
     let is_too_much = duplicates > rows / MAX_DUPLICATE_SHARE;
     is_too_much.then_some(DuplicateRows { rows, duplicates })
+}
+
+/// Returns the number of rows that another row with the same time and tags replaces.
+fn replaced_rows(table: &TableRows) -> usize {
+    let times = table
+        .batch
+        .column_by_name(TIME_COLUMN)
+        .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
+        .map(|column| column.values());
+    let Some(times) = times else {
+        return 0;
+    };
+    if times.is_sorted_by(|earlier, later| earlier < later) {
+        return 0;
+    }
+    // The dictionaries of a body have each value once, so that equal keys are equal values.
+    let tags: Vec<_> = columns_of(table, ColumnType::Tag)
+        .filter_map(|name| table.batch.column_by_name(name)?.as_dictionary_opt::<Int32Type>())
+        .collect();
+    let order = |one: usize, other: usize| {
+        let of_tags = || {
+            let mut orders = tags.iter().map(|tag| tag.key(one).cmp(&tag.key(other)));
+            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        };
+        times.get(one).cmp(&times.get(other)).then_with(of_tags)
+    };
+    let mut rows: Vec<usize> = (0..times.len()).collect();
+    // Takes one pass if the rows are in order, as in most files: keys ascend in the order of the values' first rows.
+    rows.sort_by(|one, other| order(*one, *other));
+    let pairs = rows.windows(2);
+    pairs
+        .filter(|pair| matches!(pair, [one, next] if order(*one, *next).is_eq()))
+        .count()
 }
 
 #[cfg(test)]
@@ -256,6 +315,23 @@ mod tests {
     }
 
     #[test]
+    fn rows_with_equal_times_and_tags_are_counted_on_request() {
+        let lines = "m,host=a v=1 1\nm,host=b v=1 1\nm,host=a,room=x v=1 1\nm v=1 1\nm,host=a v=2 2\n\
+                     n v=1 1\nm,host=a w=1 1\nm v=2 1\nm,host=b v=2 1\nn v=2 1\nm,host=b v=3 1\n";
+        let counted = DuplicateRows {
+            rows: 11,
+            duplicates: 5,
+        };
+        assert_eq!(checked(DuplicateCheck::Count, lines), Ok(Some(counted)));
+        let counted = DuplicateRows {
+            rows: 3,
+            duplicates: 0,
+        };
+        let lines = "m,host=a v=1 2\nm,host=b v=1 1\nm,host=b v=1 2\n";
+        assert_eq!(checked(DuplicateCheck::Count, lines), Ok(Some(counted)));
+    }
+
+    #[test]
     fn the_order_of_the_rows_is_irrelevant() {
         let descending: String = (0..50).rev().map(|row| format!("m v=1 {row}\n")).collect();
         assert_eq!(checked(DuplicateCheck::On, &descending), Ok(None));
@@ -286,5 +362,13 @@ mod tests {
         assert_eq!(requested("true"), Some(DuplicateCheck::Off));
         assert_eq!(requested("false"), Some(DuplicateCheck::On));
         assert_eq!(requested("yes"), None);
+        let for_lines = |value: &'static str| {
+            let value = http::HeaderValue::from_static(value);
+            let headers = HeaderMap::from_iter([(COUNT_REPLACED_HEADER, value)]);
+            DuplicateCheck::for_lines(&headers).ok()
+        };
+        assert_eq!(for_lines("true"), Some(DuplicateCheck::Count));
+        assert_eq!(for_lines("false"), Some(DuplicateCheck::Off));
+        assert_eq!(for_lines("yes"), None);
     }
 }

@@ -49,7 +49,8 @@ mod validation;
 pub use delete::{AcknowledgedDelete, DeleteContext, DeleteOptions};
 pub use delete_failure::DeleteFailure;
 pub use duplicate_rows::{
-    ALLOW_DUPLICATES_HEADER, DuplicateCheck, DuplicateRows, MissingTags, WARNING_HEADER,
+    ALLOW_DUPLICATES_HEADER, COUNT_REPLACED_HEADER, DuplicateCheck, DuplicateRows, MissingTags,
+    REPLACED_ROWS_HEADER, WARNING_HEADER,
 };
 pub use failure::WriteFailure;
 pub use imports::SettledImport;

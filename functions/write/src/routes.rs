@@ -6,6 +6,7 @@ mod caches;
 mod cold_storage;
 mod columns;
 mod configure;
+mod configure_params;
 mod database_settings;
 mod delete;
 mod error_response;

@@ -89,7 +89,7 @@ pub struct WriteOptions {
     /// The progress of the import job or site that the rows belong to. Then the write fails with [`WriteError::TooLarge`] if they do
     /// not fit in one segment.
     pub progress: Option<ImportProgress>,
-    /// Whether rows of a table without tags are checked for equal times.
+    /// Whether rows that replace each other are looked for.
     pub duplicates: DuplicateCheck,
 }
 
@@ -128,7 +128,7 @@ pub struct AcceptedWrite {
     pub rows: usize,
     /// Its position in the order of all writes; `None` if the rows are put after the answer (`no_sync`).
     pub stamp: Option<Stamp>,
-    /// The rows that replace each other, if a bulk write was checked for them.
+    /// The rows that replace each other, if they were counted, or a bulk write was checked for them.
     pub duplicates: Option<DuplicateRows>,
 }
 
@@ -387,7 +387,9 @@ impl WriteService {
             Ok(accepted) => accepted.duplicates,
             Err(failure) => failure.duplicates(),
         };
-        if let Some(duplicates) = duplicates {
+        // Rows that are only counted are no reason for a warning.
+        let is_checked = request.options.duplicates != DuplicateCheck::Count;
+        if let Some(duplicates) = duplicates.filter(|_| is_checked) {
             let now = self.world.clock.monotonic();
             duplicate_rows::log(&self.duplicate_warnings, now, database, duplicates);
         }

@@ -107,6 +107,11 @@ impl AccessArgs {
         !self.without_auth && self.users.session_issuer().is_some()
     }
 
+    /// Returns whether users can sign in with a password.
+    pub(super) fn has_passwords(&self) -> bool {
+        !self.without_auth && self.users.allows_passwords()
+    }
+
     /// Returns the service that signs users in; `None` if the options let no users sign in.
     pub(super) fn identity(
         &self,

@@ -1,6 +1,6 @@
 //! Installs the admin token of a new cluster, from a file or by its hash, so that no request to a server is needed to create it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use neap_bucket::{Secret, StoreTime, World};
 use neap_catalog::{ANY_AGE, Catalog, OPERATOR_TOKEN_NAME, SecretToken, TokenHash};
@@ -39,9 +39,9 @@ pub(super) async fn install(
         path: path.display().to_string(),
         reason,
     };
-    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let text = private_file::read_secret(path).map_err(|error| refused(error.to_string()))?;
     private_file::warn("--admin-token-file", path, console);
-    let file: AdminTokenFile = serde_json::from_str(&text).map_err(|error| {
+    let file: AdminTokenFile = serde_json::from_str(text.reveal()).map_err(|error| {
         // Don't include the error's text, because it may quote the token.
         let (line, column) = (error.line(), error.column());
         refused(format!(
@@ -109,7 +109,7 @@ impl AdminTokenFile {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use neap_bucket::{Bucket, ProtocolMargins};
 
@@ -189,6 +189,8 @@ mod tests {
         insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: not a JSON object with a token, at line 1, column 1");
         let (_, outcome) = run(&catalog, r#"{"token": " "}"#, 0o600).await;
         insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: the token is empty");
+        let (_, outcome) = run(&catalog, &" ".repeat(1 << 20), 0o600).await;
+        insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: the file has more than 16384 bytes");
     }
 
     #[tokio::test]

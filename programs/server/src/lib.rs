@@ -49,7 +49,7 @@ mod nodes;
 mod options;
 mod plugins;
 mod postgres;
-mod private_file;
+pub mod private_file;
 mod profiles;
 pub mod publish_options;
 mod query_groups;
@@ -202,6 +202,7 @@ pub async fn run(
         worker: worker.as_ref().map(|worker| &worker.url),
         has_console: web_console::has_page(args),
         entry: entry(args, &app.catalog).await?,
+        has_passwords: args.access.has_passwords(),
         program: &startup_message::program_name(),
     };
     tell_address(args, &greeting)?;

@@ -21,7 +21,7 @@ const MAX_SECRET_BYTES: u64 = 16 << 10;
 ///
 /// # Errors
 /// The file can't be read, is not UTF-8, or has more than 16 KiB.
-pub(super) fn read_secret(path: &Path) -> io::Result<Secret> {
+pub fn read_secret(path: &Path) -> io::Result<Secret> {
     let mut text = String::new();
     File::open(path)?.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_SECRET_BYTES {
@@ -33,7 +33,7 @@ pub(super) fn read_secret(path: &Path) -> io::Result<Secret> {
 }
 
 /// Warns if users other than the owner may read the file of an option.
-pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
+pub fn warn(option: &str, path: &Path, console: &mut Console) {
     let mode = fs::metadata(path).map(|file| file.permissions().mode());
     if mode.is_ok_and(|mode| mode & GROUP_AND_OTHERS != 0) {
         let path = path.display();

@@ -28,6 +28,8 @@ pub(super) struct StartupMessage<'a> {
     pub(super) has_console: bool,
     /// Authentication state of the server.
     pub(super) entry: AuthState,
+    /// Whether users can sign in with a password.
+    pub(super) has_passwords: bool,
     /// The program, as commands name it.
     pub(super) program: &'a str,
 }
@@ -116,6 +118,13 @@ impl fmt::Display for StartupMessage<'_> {
                 "\n  Authentication is disabled: anyone who can reach {} can read, write and delete.",
                 self.address
             ),
+            AuthState::NoTokenYet if self.has_passwords => write!(
+                f,
+                "\n  There is no administrator yet: anyone who can reach {} can become the first one.\
+                 \n  user:   {program} manage init-admin {host}--username admin\
+                 \n  Then: {program} auth login {host}--username admin",
+                self.address
+            ),
             AuthState::NoTokenYet => write!(
                 f,
                 "\n  There is no token yet: anyone who can reach {} can create the first one, the admin token.\
@@ -127,8 +136,14 @@ impl fmt::Display for StartupMessage<'_> {
         }?;
         let has_secrets = self.entry != AuthState::Open;
         if has_secrets && self.is_open_to_others() && !self.is_encrypted {
-            f.write_str(
-                "\n  Tokens are sent unencrypted over the network: use --tls-cert and --tls-key, or a proxy.",
+            let secrets = if self.has_passwords {
+                "Tokens and passwords"
+            } else {
+                "Tokens"
+            };
+            write!(
+                f,
+                "\n  {secrets} are sent unencrypted over the network: use --tls-cert and --tls-key, or a proxy."
             )
         } else {
             Ok(())
@@ -151,6 +166,7 @@ mod tests {
             worker: None,
             has_console: false,
             entry: AuthState::Open,
+            has_passwords: false,
             program: "neap",
         }
     }
@@ -215,6 +231,25 @@ mod tests {
         ");
         let tokens = shown(&greeting(AuthState::Tokens));
         assert!(!tokens.contains("no token") && !tokens.contains("authentication"));
+    }
+
+    #[test]
+    fn a_server_whose_users_have_passwords_shows_how_to_create_the_first() {
+        let greeting = StartupMessage {
+            entry: AuthState::NoTokenYet,
+            has_passwords: true,
+            ..greeting("0.0.0.0:9000")
+        };
+        insta::assert_snapshot!(shown(&greeting), @"
+        Neap <version> is ready at http://127.0.0.1:9000
+          data:   directory /data
+          write:  neap write --host http://127.0.0.1:9000 --database mydb 'cpu,host=a usage=0.5'
+          query:  neap query --host http://127.0.0.1:9000 --database mydb 'SELECT * FROM cpu'
+          There is no administrator yet: anyone who can reach 0.0.0.0:9000 can become the first one.
+          user:   neap manage init-admin --host http://127.0.0.1:9000 --username admin
+          Then: neap auth login --host http://127.0.0.1:9000 --username admin
+          Tokens and passwords are sent unencrypted over the network: use --tls-cert and --tls-key, or a proxy.
+        ");
     }
 
     #[test]

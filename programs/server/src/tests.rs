@@ -229,11 +229,26 @@ async fn the_address_file_is_written_atomically() {
         worker: None,
         has_console: false,
         entry: AuthState::Open,
+        has_passwords: false,
         program: "neap",
     };
     tell_address(&args, &greeting).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1:4711");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn only_a_server_with_sign_in_by_password_names_passwords_at_its_start() {
+    let has_passwords = |args: &[&str]| parse(args).unwrap().access.has_passwords();
+    assert!(has_passwords(&["--user-auth-type", "basic"]));
+    assert!(has_passwords(&["--user-auth-type", "oauth,basic"]));
+    assert!(!has_passwords(&[]));
+    assert!(!has_passwords(&["--user-auth-type", "oauth"]));
+    assert!(!has_passwords(&[
+        "--user-auth-type",
+        "basic",
+        "--without-auth"
+    ]));
 }
 
 /// Has the variable POD.

@@ -141,7 +141,10 @@ impl PendingExport {
         let limit = self.service.settings().body_timeout;
         let message = self.messages.message();
         let message = self.service.world().timeout(limit, message).await.ok_or_else(|| {
-            let text = format!("the message did not arrive within {} s", limit.as_secs());
+            let text = format!(
+                "the message did not arrive within {} s",
+                limit.as_secs_f64()
+            );
             Status::deadline_exceeded(text)
         })?;
         match message {

@@ -168,6 +168,12 @@ async fn refused_statements_have_a_status_and_a_reason() {
         ),
         ("INSERT INTO cpu (missing) VALUES (1)", 400, "missing"),
         (
+            "INSERT INTO cpu (time, n) SELECT time, missing FROM cpu",
+            400,
+            "missing",
+        ),
+        ("DELETE FROM cpu WHERE missing = 'x'", 400, "missing"),
+        (
             "INSERT INTO cpu (time, n) VALUES (now(), 1.5)",
             400,
             "row 1",

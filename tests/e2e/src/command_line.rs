@@ -250,6 +250,15 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
         "{}",
         reported.err
     );
+    let lines = [
+        "same,host=a n=1i 1",
+        "same,host=b n=1i 1",
+        "same,host=a n=2i 1",
+    ];
+    let reported = stage.run(&[&["write", "-d", "db"], &lines[..]].concat());
+    let reason =
+        "/s; they became 2, because rows of a request with the same time and tags are one row\n";
+    assert!(reported.err.ends_with(reason), "{}", reported.err);
     let rows = wait_for("row that was not synced", Duration::from_secs(30), || {
         let rows = stage.server.query("db", "SELECT host FROM cpu ORDER BY host");
         (rows.len() == 6).then_some(rows)

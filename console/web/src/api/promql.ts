@@ -100,7 +100,6 @@ export async function runPromql(query: QueryRequest): Promise<QueryResult> {
     return {
       ...toColumns(data),
       bytes: body.size,
-      isTruncated: false,
       elapsedMs: performance.now() - startedMs,
       headers: response.headers,
     };

@@ -28,8 +28,8 @@ export interface QueryResult {
   rows: number;
   /** The size of the Arrow stream, in bytes. */
   bytes: number;
-  /** Whether the result was cut because it exceeds `maxBytes`. */
-  isTruncated: boolean;
+  /** The `maxBytes` at which the result was cut, in bytes; absent if it is complete. */
+  truncatedAt?: number;
   /** The time from the request to the last row, in milliseconds. */
   elapsedMs: number;
   headers: Headers;
@@ -113,7 +113,7 @@ export async function runQuery(query: QueryRequest): Promise<QueryResult> {
   return {
     ...decodeTable(stream.messages.map((message) => message.bytes)),
     bytes: stream.bytes,
-    isTruncated: stream.isTruncated,
+    truncatedAt: stream.truncatedAt,
     elapsedMs: performance.now() - started,
     headers: response.headers,
   };
@@ -151,7 +151,7 @@ function queryContent({ database, text, language, parameters = {}, isReadOnly }:
 interface MessageStream {
   messages: ArrowMessage[];
   bytes: number;
-  isTruncated: boolean;
+  truncatedAt?: number;
 }
 
 async function readMessages(response: Response, query: QueryRequest): Promise<MessageStream> {
@@ -178,7 +178,7 @@ async function readMessages(response: Response, query: QueryRequest): Promise<Me
       query.onProgress?.(rows, bytes);
       if (bytes > maxBytes) {
         await reader.cancel();
-        return { messages, bytes, isTruncated: true };
+        return { messages, bytes, truncatedAt: maxBytes };
       }
     }
   } catch (error) {
@@ -187,7 +187,7 @@ async function readMessages(response: Response, query: QueryRequest): Promise<Me
   if (splitter.isIncomplete || messages.length === 0) {
     throw streamError(undefined, rows, query.signal);
   }
-  return { messages, bytes, isTruncated: false };
+  return { messages, bytes };
 }
 
 function streamError(error: unknown, rows: number, signal?: AbortSignal): unknown {

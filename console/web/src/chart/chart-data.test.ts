@@ -11,7 +11,7 @@ function column(name: string, kind: ColumnKind, values: unknown[]): ResultColumn
 
 function result(...columns: ResultColumn[]): QueryResult {
   const rows = 6;
-  return { columns, rows, bytes: 0, isTruncated: false, elapsedMs: 0, headers: new Headers() };
+  return { columns, rows, bytes: 0, elapsedMs: 0, headers: new Headers() };
 }
 
 const start = 1_750_000_000_000_000_000n;

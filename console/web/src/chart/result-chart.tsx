@@ -123,7 +123,7 @@ function ChartBody(
 
 function Remarks({ data, result, settings }: { data: ChartData; result: QueryResult; settings: ChartSettings }) {
   const remarks: string[] = [];
-  if (result.isTruncated) {
+  if (result.truncatedAt !== undefined) {
     remarks.push(`The result was too large: the chart shows its first ${result.rows.toLocaleString("en")} rows.`);
   }
   if (data.omittedSeries > 0) {

@@ -18,6 +18,7 @@ import { type QueryTab, updateTab } from "./query-tabs";
 import { ResultActions } from "./result-actions";
 import { ResultTable } from "./result-table";
 import { type Statement, statementKind } from "./statements";
+import { truncationNote } from "./truncation-note";
 
 /** The properties of the lower part of the view. */
 export interface ResultPanelProps {
@@ -162,14 +163,12 @@ function Result({ tab, result, execution, onRunAgain }: ResultPanelProps & { res
   if (result.rows === 0) {
     return <NoRows execution={execution} onRunAgain={onRunAgain} />;
   }
+  const truncation = truncationNote(result);
   return (
     <>
-      {result.isTruncated && (
+      {truncation !== undefined && (
         <Note kind="warning">
-          <p>
-            The page shows the first {result.rows.toLocaleString("en")} rows, because the result is larger than 256 MiB.
-            Download it, or narrow the query.
-          </p>
+          <p>{truncation}</p>
         </Note>
       )}
       {resultView.value === "table" ? (

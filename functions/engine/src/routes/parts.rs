@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use neap_bucket::World;
 use neap_catalog::Catalog;
-use neap_http::{ApiError, BodyLimits, Call, Kind, read_json};
+use neap_http::{ApiError, BodyLimits, Call, Kind, read_json, read_query_or_json};
 use neap_schema::DatabaseId;
 use serde::de::DeserializeOwned;
 
@@ -50,11 +50,24 @@ impl EngineRoutes {
         max_bytes: usize,
     ) -> Result<T, ApiError> {
         let (head, body) = request.into_parts();
-        let limits = BodyLimits {
+        let limits = self.body_limits(max_bytes);
+        read_json(&head.headers, body, &limits, self.world()).await
+    }
+
+    /// Reads parameters from the query string if there is one, otherwise from the body.
+    pub(super) async fn query_or_json<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> Result<T, ApiError> {
+        let limits = self.body_limits(MAX_CONFIGURE_BYTES);
+        read_query_or_json(request, &limits, self.world()).await
+    }
+
+    fn body_limits(&self, max_bytes: usize) -> BodyLimits {
+        BodyLimits {
             max_bytes,
             ..self.body
-        };
-        read_json(&head.headers, body, &limits, self.world()).await
+        }
     }
 
     /// Checks that the Python packages that a plugin needs are installed. The plugins that it needs may run elsewhere, so

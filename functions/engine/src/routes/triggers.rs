@@ -114,10 +114,7 @@ struct DeleteTriggerParams {
 /// in the body.
 async fn delete((State(parts), caller, request): RoutesCall) -> ConfigureResult {
     caller.require_admin()?;
-    let params: DeleteTriggerParams = match request.uri().query() {
-        Some(_) => parse_query(request.uri())?,
-        None => parts.json(request, MAX_CONFIGURE_BYTES).await?,
-    };
+    let params: DeleteTriggerParams = parts.query_or_json(request).await?;
     let database = parts.database(&params.db).await?;
     let deleted = parts.catalog.delete_trigger(database, &params.trigger_name, params.force);
     deleted.await?;

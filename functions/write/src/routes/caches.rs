@@ -8,7 +8,7 @@ use std::{num::NonZeroU64, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -18,12 +18,15 @@ use neap_catalog::{
     DatabaseAction, DatabaseCatalog, DistinctCacheDefinition, LastCacheDefinition,
     NewDistinctCache, NewLastCache, Table, ValueColumns,
 };
-use neap_http::{ApiError, parse_query};
+use neap_http::ApiError;
 use neap_schema::{ColumnId, ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
 
-use super::configure::{ServiceCall, find_for, json, no_table, refused};
+use super::{
+    configure::{ServiceCall, find_for, no_table, refused},
+    configure_params::{json, query_or_json},
+};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -217,22 +220,11 @@ struct DeleteCacheParams {
     name: String,
 }
 
-/// Reads the cache to delete from the query string if there is one, otherwise from the body.
-async fn to_delete(
-    service: &WriteService,
-    request: Request,
-) -> Result<DeleteCacheParams, ApiError> {
-    match request.uri().query() {
-        Some(_) => parse_query(request.uri()),
-        None => json(service, request).await,
-    }
-}
-
 /// `DELETE /api/v3/configure/last_cache`
 async fn delete_last_cache(
     (State(service), caller, request): ServiceCall,
 ) -> Result<StatusCode, ApiError> {
-    let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
+    let DeleteCacheParams { db, table, name } = query_or_json(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_last_cache(database, &table, &name);
     deleted.await.map_err(|error| refused(error, &db))?;
@@ -243,7 +235,7 @@ async fn delete_last_cache(
 async fn delete_distinct_cache(
     (State(service), caller, request): ServiceCall,
 ) -> Result<StatusCode, ApiError> {
-    let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
+    let DeleteCacheParams { db, table, name } = query_or_json(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_distinct_cache(database, &table, &name);
     deleted.await.map_err(|error| refused(error, &db))?;

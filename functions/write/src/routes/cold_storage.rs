@@ -9,8 +9,11 @@ use neap_catalog::ColdStorage;
 use neap_http::{ApiError, Kind, parse_query};
 use serde::Deserialize;
 
-use super::configure::{
-    ServiceCall, StatusResult, find, json, no_table, parse_period, require_existing, table_error,
+use super::{
+    configure::{
+        ServiceCall, StatusResult, find, no_table, parse_period, require_existing, table_error,
+    },
+    configure_params::json,
 };
 use crate::WriteService;
 

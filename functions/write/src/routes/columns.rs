@@ -13,7 +13,10 @@ use neap_http::{ApiError, Kind, parse_query};
 use neap_schema::ColumnType;
 use serde::Deserialize;
 
-use super::configure::{CREATE_ACTIONS, ServiceCall, StatusResult, find_for, json, table_error};
+use super::{
+    configure::{CREATE_ACTIONS, ServiceCall, StatusResult, find_for, table_error},
+    configure_params::json,
+};
 use crate::WriteService;
 
 /// Returns the routes of this module.

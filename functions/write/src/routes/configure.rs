@@ -6,11 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    routing::post,
-};
+use axum::{Json, Router, extract::State, routing::post};
 use chrono::DateTime;
 use http::StatusCode;
 use neap_bucket::StoreTime;
@@ -18,11 +14,11 @@ use neap_catalog::{
     CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
     validate_database_name,
 };
-use neap_http::{ApiError, Call, Caller, Kind, parse_query, read_json};
+use neap_http::{ApiError, Call, Caller, Kind, parse_query};
 use neap_schema::{ColumnType, DatabaseId};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::database_settings::DatabaseSettings;
+use super::{configure_params::json, database_settings::DatabaseSettings};
 use crate::WriteService;
 
 /// The service that answers.
@@ -59,19 +55,6 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
             table_retention,
         )
         .route("/api/v3/configure/table/undelete", post(undelete_table))
-}
-
-/// Maximum bytes of a configuration body. Write bodies may be larger, because memory is reserved for them.
-const MAX_CONFIGURE_BYTES: usize = 1 << 20;
-
-pub(super) async fn json<T: DeserializeOwned>(
-    service: &WriteService,
-    request: Request,
-) -> Result<T, ApiError> {
-    let (head, body) = request.into_parts();
-    let mut limits = service.settings.body_limits();
-    limits.max_bytes = limits.max_bytes.min(MAX_CONFIGURE_BYTES);
-    read_json(&head.headers, body, &limits, &service.world).await
 }
 
 #[derive(Debug, Deserialize)]

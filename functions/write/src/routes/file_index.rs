@@ -8,10 +8,12 @@ use std::sync::Arc;
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use neap_catalog::DatabaseAction;
-use neap_http::parse_query;
 use serde::Deserialize;
 
-use super::configure::{ServiceCall, StatusResult, find_for, json, refused};
+use super::{
+    configure::{ServiceCall, StatusResult, find_for, refused},
+    configure_params::{json, query_or_json},
+};
 use crate::WriteService;
 
 /// Returns the routes of this module.
@@ -47,12 +49,9 @@ struct DeleteFileIndexBody {
     table: Option<String>,
 }
 
-/// `DELETE …/file_index`: the query string, if any, says which index to delete; otherwise the body does.
+/// `DELETE …/file_index`
 async fn delete((State(service), caller, request): ServiceCall) -> StatusResult {
-    let DeleteFileIndexBody { db, table } = match request.uri().query() {
-        Some(_) => parse_query(request.uri())?,
-        None => json(&service, request).await?,
-    };
+    let DeleteFileIndexBody { db, table } = query_or_json(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_file_index(database, table.as_deref());
     deleted.await.map_err(|error| refused(error, &db))?;

@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    configure::{ServiceCall, ServiceState, find_for, json, no_table},
+    configure::{ServiceCall, ServiceState, find_for, no_table},
+    configure_params::json,
     delete::{DELETE_ACTIONS, nanoseconds},
     error_response,
 };

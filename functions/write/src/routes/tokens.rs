@@ -31,7 +31,10 @@ use neap_http::{ApiError, Caller, Kind, PeerAddress, RequestId, parse_query, ref
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 
-use super::configure::{ServiceCall, ServiceState, json};
+use super::{
+    configure::{ServiceCall, ServiceState},
+    configure_params::json,
+};
 use crate::WriteService;
 
 /// The content type of the answer with a new token, the same as InfluxDB 3's.

@@ -19,7 +19,8 @@ use super::{
     questdb::QuestDbError,
 };
 use crate::{
-    AcceptedWrite, Dialect, LegacyWrites, WriteFailure, WriteOptions, WriteService, WriteSettings,
+    AcceptedWrite, Dialect, DuplicateCheck, LegacyWrites, REPLACED_ROWS_HEADER, WriteFailure,
+    WriteOptions, WriteService, WriteSettings,
 };
 
 /// A request that is answered with 204 and stores nothing.
@@ -43,7 +44,7 @@ pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Reques
     let params = params::v3(request.uri());
     let empty = EmptyRequest::Refused;
     match accept(&service, request, params, empty, error_response::of).await {
-        Ok(accepted) => stored(accepted.stamp),
+        Ok(accepted) => written(accepted),
         Err(error) => error.into_response(),
     }
 }
@@ -58,7 +59,7 @@ pub(super) async fn v2(
     // Clients of InfluxDB 2 expect an error.
     let empty = EmptyRequest::Refused;
     match accept(&service, request, params, empty, error_response::of_v2).await {
-        Ok(accepted) => stored(accepted.stamp),
+        Ok(accepted) => written(accepted),
         Err(error) => error.with_body(ErrorBody::V2).into_response(),
     }
 }
@@ -86,7 +87,7 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
             let id = request.extensions().get().copied();
             let empty = EmptyRequest::Refused;
             match accept(&service, request, params, empty, QuestDbError::from).await {
-                Ok(accepted) => stored(accepted.stamp),
+                Ok(accepted) => written(accepted),
                 Err(error) => error.into_response(id),
             }
         }
@@ -98,7 +99,7 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
                 EmptyRequest::Refused
             };
             match accept(&service, request, params, empty, error_response::of_v1).await {
-                Ok(accepted) => stored(accepted.stamp),
+                Ok(accepted) => written(accepted),
                 // As in InfluxDB 1: Telegraf repeats a request for ever if the error is not JSON.
                 Err(error) if is_partial => error.text_into_json().into_response(),
                 Err(error) => error.into_response(),
@@ -118,6 +119,16 @@ fn legacy(
         ..options
     };
     (database, options)
+}
+
+/// Returns 204 with the stamp, and with the number of replaced rows if they were counted.
+fn written(accepted: AcceptedWrite) -> Response {
+    let mut response = stored(accepted.stamp);
+    if let Some(counted) = accepted.duplicates {
+        let replaced = HeaderValue::from(counted.duplicates);
+        response.headers_mut().insert(REPLACED_ROWS_HEADER, replaced);
+    }
+    response
 }
 
 /// Returns 204 with the stamp, if there is one.
@@ -143,6 +154,7 @@ async fn accept<E: From<ApiError>>(
     validate_database_name(&database).map_err(|error| ApiError::from(CatalogError::from(error)))?;
     options.after = requested_stamp(&head.headers)?;
     options.order = requested_order(&head.headers)?;
+    options.duplicates = DuplicateCheck::for_lines(&head.headers)?;
     // Check the permission before the body is read, too.
     let caller = Caller::from_head(&head)?;
     options.only = authorize_write(service, &caller, &database).await?;

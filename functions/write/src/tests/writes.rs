@@ -47,6 +47,32 @@ async fn a_write_without_accept_partial_is_all_or_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_may_ask_how_many_rows_replace_each_other() {
+    let instance = WriteTestBed::new().instance();
+    let write = async |path: &str, count: &str| {
+        let lines = "m,t=a v=1i 1\nm,t=b v=1i 1\nm,t=a v=2i 1\n";
+        let request = Request::post(path).header("x-neap-count-replaced", count);
+        let reply = instance.send(request.body(Body::from(lines)).unwrap()).await;
+        let replaced = reply.headers.get("x-neap-replaced-rows");
+        let replaced = replaced.map(|rows| rows.to_str().unwrap().to_owned());
+        (reply.status, replaced)
+    };
+    for path in [
+        "/api/v3/write_lp?db=d",
+        "/api/v2/write?bucket=d",
+        "/write?db=d",
+    ] {
+        assert_eq!(
+            write(path, "true").await,
+            (204, Some("1".to_owned())),
+            "{path}"
+        );
+        assert_eq!(write(path, "false").await, (204, None), "{path}");
+        assert_eq!(write(path, "yes").await, (400, None), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejected_line_changes_no_schema() {
     let instance = WriteTestBed::new().instance();
     instance.write("d", "m,t=a v=1i 1").await;

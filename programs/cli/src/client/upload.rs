@@ -18,7 +18,11 @@ use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use neap_bucket::World;
 use neap_http::STAMP_HEADER;
-use reqwest::{Method, header};
+use neap_write::{COUNT_REPLACED_HEADER, REPLACED_ROWS_HEADER};
+use reqwest::{
+    Method,
+    header::{self, HeaderMap, HeaderName},
+};
 use tokio::{sync::mpsc, task::JoinError};
 
 use super::{
@@ -62,6 +66,8 @@ pub(crate) struct UploadSettings {
     pub(crate) query: Vec<(&'static str, String)>,
     /// Compress the requests.
     pub(crate) gzip: bool,
+    /// Ask the server how many rows of each request replace each other.
+    pub(crate) count_replaced: bool,
     /// Maximum size of a request in bytes, before compression.
     pub(crate) max_request_bytes: usize,
     /// Maximum number of concurrent requests.
@@ -108,6 +114,8 @@ pub(crate) struct UploadStats {
     pub(crate) requests: u64,
     /// Number of rows.
     pub(crate) rows: u64,
+    /// Number of rows that another row of their request has replaced. Zero if the server did not count them.
+    pub(crate) replaced: u64,
     /// Bytes of line protocol, before compression.
     pub(crate) bytes: u64,
 }
@@ -198,6 +206,7 @@ impl Uploader {
                 Ok(batch) => {
                     uploaded.requests += batch.requests;
                     uploaded.rows += batch.rows;
+                    uploaded.replaced += batch.replaced;
                     uploaded.bytes += batch.bytes;
                 }
                 Err(UploadError::Lines(lines)) => match &mut refused {
@@ -254,9 +263,10 @@ impl Uploader {
 
     async fn write(&self, batch: UploadBatch) -> Result<UploadStats, UploadError> {
         let bytes = batch.body().len() as u64;
-        let stats = UploadStats {
+        let mut stats = UploadStats {
             requests: 1,
             rows: batch.rows(),
+            replaced: 0,
             bytes,
         };
         let unsent = batch.unsent_rows();
@@ -273,6 +283,9 @@ impl Uploader {
             if self.settings.gzip {
                 request = request.header(header::CONTENT_ENCODING, "gzip");
             }
+            if self.settings.count_replaced {
+                request = request.header(COUNT_REPLACED_HEADER, "true");
+            }
             // Repeated points overwrite each other in the order of the source, whichever instance takes a request.
             let stamp = self.latest_stamp.load(Ordering::Relaxed);
             if stamp > 0 {
@@ -280,11 +293,9 @@ impl Uploader {
             }
             let refused = match self.client.send(request).await {
                 Ok(answer) => {
-                    let stamp = answer
-                        .headers()
-                        .get(STAMP_HEADER)
-                        .and_then(|stamp| stamp.to_str().ok()?.parse().ok());
-                    self.latest_stamp.fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
+                    let stamp = number(answer.headers(), STAMP_HEADER);
+                    self.latest_stamp.fetch_max(stamp, Ordering::Relaxed);
+                    stats.replaced = number(answer.headers(), REPLACED_ROWS_HEADER);
                     None
                 }
                 Err(ClientError::Refused {
@@ -388,6 +399,12 @@ impl UploadBatch {
         let BatchSource { index, name, .. } = &self.source;
         RefusedLines::parse(status, body, *index, name.as_deref(), positions)
     }
+}
+
+/// Returns the number in a header of an answer; zero without it.
+fn number(headers: &HeaderMap, name: HeaderName) -> u64 {
+    let number = headers.get(name).and_then(|value| value.to_str().ok()?.parse().ok());
+    number.unwrap_or(0)
 }
 
 fn gzip(plain: &[u8]) -> Bytes {
@@ -505,6 +522,7 @@ mod tests {
         let settings = UploadSettings {
             query: Vec::new(),
             gzip: false,
+            count_replaced: false,
             max_request_bytes: 100,
             max_concurrent_requests: 1,
         };

@@ -136,6 +136,7 @@ impl WriteArgs {
         UploadSettings {
             query,
             gzip: self.gzip,
+            count_replaced: !self.quiet,
             max_request_bytes: self.max_request_size,
             max_concurrent_requests: self.max_concurrent_requests,
         }
@@ -169,6 +170,7 @@ fn throughput(uploaded: UploadStats, took: Duration) -> String {
     let UploadStats {
         requests,
         rows,
+        replaced,
         bytes,
     } = uploaded;
     let micros = took.as_micros().max(1);
@@ -180,9 +182,17 @@ fn throughput(uploaded: UploadStats, took: Duration) -> String {
     let row_noun = if rows == 1 { "row" } else { "rows" };
     let noun = if requests == 1 { "request" } else { "requests" };
     let seconds = took.as_secs_f64();
+    let remaining = HumanCount(rows.saturating_sub(replaced));
+    let reason = if replaced > 0 {
+        format!(
+            "; they became {remaining}, because rows of a request with the same time and tags are one row"
+        )
+    } else {
+        String::new()
+    };
     let (rows, bytes) = (HumanCount(rows), HumanBytes(bytes));
     format!(
-        "wrote {rows} {row_noun} ({bytes}) in {requests} {noun} and {seconds:.1} s: {row_rate} rows/s, {byte_rate}/s"
+        "wrote {rows} {row_noun} ({bytes}) in {requests} {noun} and {seconds:.1} s: {row_rate} rows/s, {byte_rate}/s{reason}"
     )
 }
 
@@ -288,6 +298,7 @@ mod tests {
             let uploaded = UploadStats {
                 requests,
                 rows,
+                replaced: 0,
                 bytes,
             };
             throughput(uploaded, Duration::from_millis(millis))

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use moka::{future, sync};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError, VersionedValue};
 use neap_manifest::{DroppedItem, Manifest, Section, SectionWithFooter};
@@ -148,6 +148,8 @@ impl SectionData {
     /// Drops all cached column chunks.
     pub fn release_chunks(&self) {
         self.chunks.invalidate_all();
+        // Otherwise they would stay in memory until the cache is used again.
+        self.chunks.run_pending_tasks();
     }
 
     /// Removes the column chunks of sections that the manifest lists as replaced since the version of the previous call for
@@ -190,6 +192,9 @@ impl SectionData {
 
     /// Returns the sizes, hits and misses of the caches.
     pub fn stats(&self) -> DataCacheStats {
+        self.chunks.run_pending_tasks();
+        // Always ready, except while another thread does the same.
+        self.footers.run_pending_tasks().now_or_never();
         DataCacheStats {
             hits: self.looks.hits.load(Ordering::Relaxed),
             misses: self.looks.misses.load(Ordering::Relaxed),

@@ -58,7 +58,7 @@ pub enum BodyError {
     Encoding(String),
     #[error("error decoding gzip stream: {0}")]
     Gzip(String),
-    #[error("the request body did not arrive within {} s", limit.as_secs())]
+    #[error("the request body did not arrive within {} s", limit.as_secs_f64())]
     TooSlow { limit: Duration },
     /// The connection broke, or the client does not speak HTTP.
     #[error("client hung up while sending body: {0}")]

@@ -12,7 +12,7 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`ApiError`] | an error answer in the form of its endpoint; [`Kind`] determines its status |
-//! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
+//! | [`read_body`], [`read_json`], [`parse_query`], [`read_query_or_json`] | parse requests, with limits and the error texts of InfluxDB 3 |
 //! | [`named_database`] | the database that headers and parameters name |
 //! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
@@ -92,7 +92,7 @@ pub use panic_log::log_panics;
 pub use pending_connections::{PendingConnection, PendingConnections};
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
-pub use request_parsing::{last_parameter, parse_query, read_json};
+pub use request_parsing::{last_parameter, parse_query, read_json, read_query_or_json};
 pub use request_trace::RequestTracer;
 pub use source_metrics::SourceMetrics;
 pub use stamp_header::STAMP_HEADER;

@@ -1,6 +1,6 @@
 //! Parses query strings and JSON bodies, with the error texts of InfluxDB 3.
 
-use axum::body::Body;
+use axum::{body::Body, extract::Request};
 use http::{HeaderMap, Uri, header::CONTENT_TYPE};
 use neap_bucket::World;
 use serde::de::DeserializeOwned;
@@ -62,6 +62,23 @@ pub async fn read_json<T: DeserializeOwned>(
     let body = read_body(headers, body, limits, world).await?;
     serde_json::from_slice(&body)
         .map_err(|error| ApiError::text(Kind::Invalid, format!("serde json error: {error}")))
+}
+
+/// Parses the parameters in the query string if there is one, and otherwise those in the JSON body. Clients of InfluxDB 3 send
+/// the name of what they delete in either.
+///
+/// # Errors
+/// Those of [`parse_query`] or [`read_json`].
+pub async fn read_query_or_json<T: DeserializeOwned>(
+    request: Request,
+    limits: &BodyLimits,
+    world: &World,
+) -> Result<T, ApiError> {
+    if request.uri().query().is_some() {
+        return parse_query(request.uri());
+    }
+    let (head, body) = request.into_parts();
+    read_json(&head.headers, body, limits, world).await
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -145,6 +162,26 @@ mod tests {
         assert_eq!(
             read(Some("application/json"), "{}").await.unwrap_err(),
             "400 serde json error: missing field `db` at line 1 column 2"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_only_without_a_query_string() {
+        let read = async |uri: &str, body: &'static str| {
+            let request = Request::delete(uri)
+                .header(CONTENT_TYPE, "application/json")
+                .body(Body::from(body))
+                .unwrap();
+            let limits = BodyLimits::default();
+            let read = read_query_or_json(request, &limits, &World::system()).await;
+            read.map(|params: Params| params.db).map_err(|error| error.message().to_owned())
+        };
+        let found = |db: &str| Ok(db.to_owned());
+        assert_eq!(read("/?db=a", r#"{"db":"b"}"#).await, found("a"));
+        assert_eq!(read("/", r#"{"db":"b"}"#).await, found("b"));
+        assert_eq!(
+            read("/?force=true", r#"{"db":"b"}"#).await,
+            Err("serde error: missing field `db`".to_owned())
         );
     }
 }

@@ -102,9 +102,14 @@ impl IdentityOptions {
         self.user_auth_type.contains(&kind) || kind == UserAuthType::Basic && is_old_form
     }
 
+    /// Returns whether users can sign in with a password.
+    pub fn allows_passwords(&self) -> bool {
+        self.has(UserAuthType::Basic)
+    }
+
     /// Returns the issuer of the tokens of sessions; `None` if users can't sign in.
     pub fn session_issuer(&self) -> Option<String> {
-        let is_enabled = self.has(UserAuthType::Basic) || self.has(UserAuthType::Oauth);
+        let is_enabled = self.allows_passwords() || self.has(UserAuthType::Oauth);
         is_enabled.then(|| self.jwt_issuer.clone())
     }
 
@@ -113,7 +118,7 @@ impl IdentityOptions {
     /// # Errors
     /// The options are unusable, or the key file can't be read.
     pub fn settings(&self) -> Result<Option<IdentitySettings>, SettingsError> {
-        let allows_passwords = self.has(UserAuthType::Basic);
+        let allows_passwords = self.allows_passwords();
         let provider = if self.has(UserAuthType::Oauth) {
             Some(self.provider()?)
         } else {

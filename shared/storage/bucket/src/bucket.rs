@@ -274,7 +274,7 @@ impl Bucket {
                 let unanswered = StoreError::Unavailable {
                     operation,
                     key: key.to_string(),
-                    reason: format!("no answer within {} s", limit.as_secs()),
+                    reason: format!("no answer within {} s", limit.as_secs_f64()),
                 };
                 Err(unanswered.into())
             })
@@ -388,5 +388,19 @@ mod tests {
         assert!(matches!(put.value, Get::Found(_)));
         let other = main.get(&key.to_string(), GetOptions::default()).await.unwrap();
         assert!(matches!(other.value, Get::Missing));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_an_answer_names_its_limit() {
+        let bucket = Bucket::in_memory(World::system());
+        for (limit_ms, text) in [
+            (250, "no answer within 0.25 s"),
+            (2_000, "no answer within 2 s"),
+        ] {
+            let limit = Duration::from_millis(limit_ms);
+            let request = std::future::pending::<Result<(), StoreError>>();
+            let answer = bucket.in_time(limit, Operation::Get, "key", request).await;
+            let error = answer.unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
     }
 }

@@ -182,7 +182,7 @@ pub enum SnapshotError {
     /// The requested state can no longer be read.
     #[error(transparent)]
     VersionGone(#[from] VersionGone),
-    #[error("no snapshot within {} s", limit.as_secs())]
+    #[error("no snapshot within {} s", limit.as_secs_f64())]
     TimedOut { limit: Duration },
 }
 

@@ -1,12 +1,12 @@
 //! `neap import influxdb`
 
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use indicatif::ProgressBar;
 use neap_assembly::options::parse_bytes;
 use neap_bucket::World;
-use neap_server::console::Console;
+use neap_server::{console::Console, private_file};
 use neap_tsm::TimeRange;
 use reqwest::Url;
 
@@ -24,9 +24,6 @@ use crate::{
     progress_bar,
     times::parse_time,
 };
-
-/// Maximum size of a file with a token in bytes.
-const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 /// The options of `neap import influxdb`.
 #[derive(Debug, Args)]
@@ -244,11 +241,9 @@ impl InfluxdbArgs {
         let token = match &self.source_token_file {
             None => self.source_token.clone(),
             Some(path) => {
-                let mut text = String::new();
-                let file = std::fs::File::open(path);
-                file.and_then(|file| file.take(MAX_TOKEN_BYTES).read_to_string(&mut text))
+                let token = private_file::read_secret(path)
                     .map_err(|error| CommandError::of_file(path, error))?;
-                text.parse().ok()
+                token.reveal().parse().ok()
             }
         };
         Ok(SourceSettings {
@@ -291,6 +286,9 @@ fn default_state(source: &str) -> PathBuf {
 pub(super) async fn run(args: &InfluxdbArgs, console: &mut Console, world: World) -> CommandResult {
     if args.from.as_ref().is_some_and(has_user) {
         return Err(ImportError::UserInfo.into());
+    }
+    if let Some(path) = &args.source_token_file {
+        private_file::warn("--source-token-file", path, console);
     }
     let client = args.connection.client(None)?;
     let mut state = args.open_state(without_user(args.connection.host()), &world)?;

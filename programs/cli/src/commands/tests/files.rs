@@ -1,6 +1,6 @@
 //! Tests of files of rows and lines.
 
-use std::io::Write as _;
+use std::{io::Write as _, os::unix::fs::PermissionsExt};
 
 use super::*;
 
@@ -262,4 +262,17 @@ fn files_and_options_that_do_not_fit_are_refused_before_anything_is_sent() {
     insta::assert_snapshot!(message(&["--file", &path, "--table", "m", "--time-column", "at"], FAILED), @"Write command failed: cannot read a.csv: the time column 'at' does not exist");
     insta::assert_snapshot!(message(&["--table", "m"], 2), @"error: --table has no effect on line protocol: name the format of the input with --format");
     insta::assert_snapshot!(message(&["--format", "parquet", "-"], FAILED), @"Write command failed: cannot read the standard input: Parquet cannot be read from a stream: save it as a file");
+}
+
+#[test]
+fn the_token_of_a_source_is_in_a_private_file_and_not_cut_off() {
+    let (_folder, path) = file("token", &"x".repeat(20_000));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let line =
+        format!("import influxdb --from http://127.0.0.1:1 --source-token-file {path} --dry-run");
+    let err = fails(&line, "http://127.0.0.1:1").replace(&path, "token");
+    insta::assert_snapshot!(err, @r"
+    warning: --source-token-file token: users other than its owner may read it; chmod 600 token
+    Import command failed: token: the file has more than 16384 bytes
+    ");
 }

@@ -309,6 +309,25 @@ fn lines_are_written_and_the_report_is_on_the_standard_error() {
 }
 
 #[test]
+fn the_report_has_the_number_of_rows_that_are_left_if_some_replace_others() {
+    let (url, requests) = server(&[&answer("204 No Content\r\nx-neap-replaced-rows: 2", "")]);
+    let (status, _, err) = run_line("write -d db 'm v=1 1' 'm v=2 1' 'm v=3 1'", &url, "");
+    assert_eq!(status, 0);
+    assert!(
+        err.starts_with("wrote 3 rows (23 B) in 1 request and ")
+            && err.ends_with(
+                "/s; they became 1, because rows of a request with the same time and tags are one row\n"
+            ),
+        "{err}"
+    );
+    assert!(requests.join().unwrap()[0].contains("x-neap-count-replaced: true"));
+    // Without the report, the server need not count them.
+    let (url, requests) = server(&[&answer("204 No Content", "")]);
+    assert_eq!(run_line("write -q -d db 'm v=1 1'", &url, "").0, 0);
+    assert!(!requests.join().unwrap()[0].contains("x-neap-count-replaced"));
+}
+
+#[test]
 fn long_input_is_split_and_refused_lines_are_located() {
     let refusal = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"b","line_number":1,"error_message":"No fields were provided"}]}"#;
     let (url, requests) = server(&[
