@@ -3,6 +3,7 @@
 mod column_encoding;
 mod column_writer;
 mod section_stats;
+mod series_digest;
 
 use std::{collections::BTreeMap, mem, ops::RangeInclusive, sync::Arc};
 
@@ -138,6 +139,8 @@ pub struct EncodedSection {
     pub max_time: i64,
     /// The range of each tag that has a value somewhere.
     pub tags: BTreeMap<String, TagRange>,
+    /// The digest of the series; `None` if it is unknown, because there are too many.
+    pub series: Option<String>,
 }
 
 impl EncodedSection {
@@ -164,6 +167,7 @@ impl EncodedSection {
             min_time: self.min_time,
             max_time: self.max_time,
             tags: self.tags.clone(),
+            series: self.series.clone(),
             crc32c: self.crc32c,
             footer_crc32c: self.footer_crc32c,
             ..Section::default()
@@ -335,7 +339,7 @@ fn sorting_columns(tags: &[String], schema: &Schema) -> Vec<SortingColumn> {
 fn encoded_section(
     file: Vec<u8>,
     metadata: &ParquetMetaData,
-    extent: SectionStatsBuilder,
+    mut extent: SectionStatsBuilder,
 ) -> Result<EncodedSection, EncodeError> {
     let bytes = add_checksums(file, metadata)?;
     let (data, footer) = bytes.split_at(footer_start(metadata, bytes.len()));
@@ -348,6 +352,7 @@ fn encoded_section(
         rows: extent.rows,
         min_time: extent.min_time(),
         max_time: extent.max_time(),
+        series: extent.take_series(),
         tags: extent.into_tag_ranges(),
         bytes,
     })

@@ -232,6 +232,8 @@ mod tests {
             assert!(section.bytes == expected.bytes, "{count} rows");
             assert_eq!(section.rows, expected.rows);
             assert_eq!(section.tags, expected.tags);
+            assert!(section.series.is_some());
+            assert_eq!(section.series, expected.series);
             let times = |section: &EncodedSection| (section.min_time, section.max_time);
             assert_eq!(times(&section), times(&expected));
         }

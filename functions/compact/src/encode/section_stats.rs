@@ -1,6 +1,6 @@
 //! Statistics of a section for the manifest, collected while its rows are written.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArray, cast::AsArray,
@@ -9,12 +9,17 @@ use arrow_array::{
 use neap_manifest::TagRange;
 use neap_points::{PointsError, times};
 
-/// Number of rows, range of times, and ranges of tag values.
+use super::series_digest::{SeriesDigest, SeriesRuns};
+
+/// Number of rows, range of times, ranges of tag values, and series.
 #[derive(Debug)]
 pub(super) struct SectionStatsBuilder {
     pub(super) rows: u64,
     times: Option<(i64, i64)>,
     tags: Vec<(String, TagRange)>,
+    series: SeriesDigest,
+    /// The series of the rows whose tags are added one by one.
+    runs: Option<SeriesRuns>,
 }
 
 impl SectionStatsBuilder {
@@ -24,16 +29,28 @@ impl SectionStatsBuilder {
             rows: 0,
             times: None,
             tags: tags.collect(),
+            series: SeriesDigest::default(),
+            runs: None,
         }
     }
 
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PointsError> {
         self.add_times(times(rows)?);
+        let is_series_known = self.series.is_known();
+        let mut runs = SeriesRuns::new(rows.num_rows());
         for (tag, range) in &mut self.tags {
             match rows.column_by_name(tag) {
-                Some(column) => add_values(column, range),
+                Some(column) => {
+                    add_values(column, range);
+                    if is_series_known {
+                        runs.add(tag, column);
+                    }
+                }
                 None => range.has_null |= rows.num_rows() > 0,
             }
+        }
+        if is_series_known {
+            self.series.add(&runs);
         }
         Ok(())
     }
@@ -52,7 +69,18 @@ impl SectionStatsBuilder {
         let of_tag = self.tags.iter_mut().find(|(tag, _)| tag == name);
         if let Some((_, range)) = of_tag {
             add_values(column, range);
+            let runs = self.runs.get_or_insert_with(|| SeriesRuns::new(column.len()));
+            runs.add(name, column);
         }
+    }
+
+    /// Returns the digest of the series; `None` if it is unknown. None are left.
+    pub(super) fn take_series(&mut self) -> Option<String> {
+        let mut series = mem::take(&mut self.series);
+        if let Some(runs) = self.runs.take() {
+            series.add(&runs);
+        }
+        series.finish()
     }
 
     pub(super) fn min_time(&self) -> i64 {

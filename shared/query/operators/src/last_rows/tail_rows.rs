@@ -1,27 +1,19 @@
-//! Lets scans of tails below the operator read only the newest rows of each series.
+//! Lets scans below the operator read only the newest rows of each series of a tail, and no sections that have none.
 
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Result, ScalarValue, config::ConfigOptions},
-    logical_expr::Operator,
-    physical_expr::{
-        PhysicalExpr,
-        expressions::{BinaryExpr, Column, IsNotNullExpr, Literal},
-        utils::{collect_columns, split_conjunction, split_disjunction},
-    },
-    physical_expr_common::physical_expr::is_volatile,
-    physical_plan::{
-        ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, coop::CooperativeExec,
-        execution_plan::replace_children_if_necessary, filter::FilterExec,
-        projection::ProjectionExec, repartition::RepartitionExec, union::UnionExec,
-    },
+    common::{Result, config::ConfigOptions},
+    physical_plan::ExecutionPlan,
 };
 use neap_scan::{NewestRows, TailScanExec};
 
-use super::{LastRowsParameters, TimeEnd};
+use super::{
+    LastRowsParameters, TimeEnd, input_rows::needed_of_input, old_sections::without_old_sections,
+};
+use crate::derived_orders::with_inputs;
 
-/// Returns the input with scans of tails that read fewer rows; `None` if there are none.
+/// Returns the input with scans that read fewer rows; `None` if there are none.
 pub(super) fn read_newest_rows(
     input: &Arc<dyn ExecutionPlan>,
     parameters: &LastRowsParameters,
@@ -34,6 +26,7 @@ pub(super) fn read_newest_rows(
         keys: parameters.keys.clone(),
         time: parameters.time,
         required: parameters.required.clone(),
+        from: i64::MIN,
         until: i64::MAX,
     };
     with_newest_rows(input, needed, config)
@@ -47,105 +40,13 @@ fn with_newest_rows(
     if let Some(scan) = plan.downcast_ref::<TailScanExec>() {
         return scan.newest(&needed, config);
     }
-    let Some(needed) = needed_of_input(plan, needed) else {
-        return Ok(None);
+    let smaller = without_old_sections(plan, &needed, config)?;
+    let current = smaller.as_ref().unwrap_or(plan);
+    let Some(of_input) = needed_of_input(current, needed) else {
+        return Ok(smaller);
     };
-    let mut is_changed = false;
-    let mut inputs = Vec::new();
-    for input in plan.children() {
-        let changed = with_newest_rows(input, needed.clone(), config)?;
-        is_changed |= changed.is_some();
-        inputs.push(changed.unwrap_or_else(|| Arc::clone(input)));
-    }
-    if is_changed {
-        replace_children_if_necessary(Arc::clone(plan), inputs).map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-/// Returns the rows that an operator needs of its inputs; `None` if it may need all.
-fn needed_of_input(plan: &Arc<dyn ExecutionPlan>, needed: NewestRows) -> Option<NewestRows> {
-    if plan.fetch().is_some() {
-        return None;
-    }
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        return mapped(needed, |column| {
-            let projected = projection.expr().get(column)?;
-            Some(projected.expr.downcast_ref::<Column>()?.index())
-        });
-    }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let needed = match filter.projection() {
-            Some(projection) => mapped(needed, |column| projection.get(column).copied())?,
-            None => needed,
-        };
-        return filtered(needed, filter.predicate());
-    }
-    let has_all_rows = plan.is::<UnionExec>()
-        || plan.is::<RepartitionExec>()
-        || plan.is::<CoalescePartitionsExec>()
-        || plan.is::<CooperativeExec>();
-    has_all_rows.then_some(needed)
-}
-
-/// Returns the needed rows with other indexes of columns.
-fn mapped(needed: NewestRows, index: impl Fn(usize) -> Option<usize>) -> Option<NewestRows> {
-    let all = |columns: Vec<usize>| columns.into_iter().map(&index).collect::<Option<Vec<_>>>();
-    Some(NewestRows {
-        keys: all(needed.keys)?,
-        time: index(needed.time)?,
-        required: all(needed.required)?,
-        until: needed.until,
-    })
-}
-
-/// Returns the rows that are needed of the input of a filter; `None` if rows that pass it may be older than others of their
-/// series that do not.
-fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option<NewestRows> {
-    for condition in split_conjunction(predicate) {
-        match bound_of_time(condition, needed.time) {
-            // A row that is too old has no older one that is not.
-            Some((Operator::Gt | Operator::GtEq, _)) => {}
-            Some((Operator::Lt, time)) => needed.until = needed.until.min(time.checked_sub(1)?),
-            Some((Operator::LtEq, time)) => needed.until = needed.until.min(time),
-            Some(_) => return None,
-            None if let Some(columns) = columns_with_a_value(condition) => {
-                // A row that has values of all required columns meets the condition.
-                let is_met = columns.iter().any(|column| needed.required.contains(column));
-                let first = columns.first().copied();
-                needed.required.extend(first.filter(|_| !is_met));
-            }
-            // A condition on tags holds for all rows of a series, or for none.
-            None if is_volatile(condition) => return None,
-            None => {
-                let columns = collect_columns(condition);
-                needed.keys.extend(columns.iter().map(Column::index));
-            }
-        }
-    }
-    Some(needed)
-}
-
-/// Returns the columns of which a condition requires that one is not null; `None` if it is another condition.
-fn columns_with_a_value(condition: &Arc<dyn PhysicalExpr>) -> Option<Vec<usize>> {
-    let alternatives = split_disjunction(condition).into_iter();
-    let columns = alternatives.map(|alternative| {
-        let is_not_null = alternative.downcast_ref::<IsNotNullExpr>()?;
-        Some(is_not_null.arg().downcast_ref::<Column>()?.index())
-    });
-    columns.collect()
-}
-
-/// Returns the operator and the value of a comparison of the time with a value.
-fn bound_of_time(condition: &Arc<dyn PhysicalExpr>, time: usize) -> Option<(Operator, i64)> {
-    let comparison = condition.downcast_ref::<BinaryExpr>()?;
-    let column = comparison.left().downcast_ref::<Column>()?;
-    let value = comparison.right().downcast_ref::<Literal>()?;
-    match value.value() {
-        ScalarValue::TimestampNanosecond(Some(value), _) if column.index() == time => {
-            Some((*comparison.op(), *value))
-        }
-        _ => None,
-    }
+    let changed = with_inputs(current, |input| {
+        with_newest_rows(input, of_input.clone(), config)
+    })?;
+    Ok(changed.or(smaller))
 }
