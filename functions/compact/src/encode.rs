@@ -3,7 +3,6 @@
 mod column_encoding;
 mod column_writer;
 mod section_stats;
-mod series_digest;
 
 use std::{collections::BTreeMap, mem, ops::RangeInclusive, sync::Arc};
 
@@ -339,21 +338,23 @@ fn sorting_columns(tags: &[String], schema: &Schema) -> Vec<SortingColumn> {
 fn encoded_section(
     file: Vec<u8>,
     metadata: &ParquetMetaData,
-    mut extent: SectionStatsBuilder,
+    extent: SectionStatsBuilder,
 ) -> Result<EncodedSection, EncodeError> {
     let bytes = add_checksums(file, metadata)?;
     let (data, footer) = bytes.split_at(footer_start(metadata, bytes.len()));
     let footer_crc32c = crc32c::crc32c(footer);
+    let (rows, min_time, max_time) = (extent.rows, extent.min_time(), extent.max_time());
+    let (tags, series) = extent.into_tags_and_series();
     Ok(EncodedSection {
         footer_length: u32::try_from(footer.len())
             .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
         crc32c: crc32c::crc32c_combine(crc32c::crc32c(data), footer_crc32c, footer.len()),
         footer_crc32c,
-        rows: extent.rows,
-        min_time: extent.min_time(),
-        max_time: extent.max_time(),
-        series: extent.take_series(),
-        tags: extent.into_tag_ranges(),
+        rows,
+        min_time,
+        max_time,
+        tags,
+        series,
         bytes,
     })
 }

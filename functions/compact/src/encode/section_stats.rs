@@ -1,6 +1,6 @@
 //! Statistics of a section for the manifest, collected while its rows are written.
 
-use std::{collections::BTreeMap, mem};
+use std::collections::BTreeMap;
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArray, cast::AsArray,
@@ -8,8 +8,7 @@ use arrow_array::{
 };
 use neap_manifest::TagRange;
 use neap_points::{PointsError, times};
-
-use super::series_digest::{SeriesDigest, SeriesRuns};
+use neap_section::SeriesDigest;
 
 /// Number of rows, range of times, ranges of tag values, and series.
 #[derive(Debug)]
@@ -17,9 +16,7 @@ pub(super) struct SectionStatsBuilder {
     pub(super) rows: u64,
     times: Option<(i64, i64)>,
     tags: Vec<(String, TagRange)>,
-    series: SeriesDigest,
-    /// The series of the rows whose tags are added one by one.
-    runs: Option<SeriesRuns>,
+    pub(super) series: SeriesDigest,
 }
 
 impl SectionStatsBuilder {
@@ -30,28 +27,15 @@ impl SectionStatsBuilder {
             times: None,
             tags: tags.collect(),
             series: SeriesDigest::default(),
-            runs: None,
         }
     }
 
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PointsError> {
         self.add_times(times(rows)?);
-        let is_series_known = self.series.is_known();
-        let mut runs = SeriesRuns::new(rows.num_rows());
-        for (tag, range) in &mut self.tags {
-            match rows.column_by_name(tag) {
-                Some(column) => {
-                    add_values(column, range);
-                    if is_series_known {
-                        runs.add(tag, column);
-                    }
-                }
-                None => range.has_null |= rows.num_rows() > 0,
-            }
+        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            self.add_tag(field.name(), column);
         }
-        if is_series_known {
-            self.series.add(&runs);
-        }
+        self.series.end_rows();
         Ok(())
     }
 
@@ -69,18 +53,8 @@ impl SectionStatsBuilder {
         let of_tag = self.tags.iter_mut().find(|(tag, _)| tag == name);
         if let Some((_, range)) = of_tag {
             add_values(column, range);
-            let runs = self.runs.get_or_insert_with(|| SeriesRuns::new(column.len()));
-            runs.add(name, column);
+            self.series.add_tag(name, column);
         }
-    }
-
-    /// Returns the digest of the series; `None` if it is unknown. None are left.
-    pub(super) fn take_series(&mut self) -> Option<String> {
-        let mut series = mem::take(&mut self.series);
-        if let Some(runs) = self.runs.take() {
-            series.add(&runs);
-        }
-        series.finish()
     }
 
     pub(super) fn min_time(&self) -> i64 {
@@ -91,10 +65,11 @@ impl SectionStatsBuilder {
         self.times.map_or(0, |(_, max)| max)
     }
 
-    /// Returns the range of each tag that has a value in some row.
-    pub(super) fn into_tag_ranges(self) -> BTreeMap<String, TagRange> {
+    /// Returns the range of each tag that has a value in some row, and the digest of the series; `None` if it is unknown.
+    pub(super) fn into_tags_and_series(self) -> (BTreeMap<String, TagRange>, Option<String>) {
         let tags = self.tags.into_iter();
-        tags.filter(|(_, range)| range.min.is_some()).collect()
+        let with_value = tags.filter(|(_, range)| range.min.is_some());
+        (with_value.collect(), self.series.finish())
     }
 }
 
@@ -186,7 +161,7 @@ mod tests {
             (extent.rows, extent.min_time(), extent.max_time()),
             (3, -3, 6)
         );
-        let ranges = extent.into_tag_ranges();
+        let (ranges, _) = extent.into_tags_and_series();
         assert_eq!(ranges.len(), 1, "a tag without a value has no range");
         let host = &ranges["host"];
         assert_eq!(
