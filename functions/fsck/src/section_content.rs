@@ -104,7 +104,7 @@ fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
     ends.max().map_or(0, |end| length.saturating_sub(end))
 }
 
-/// Adds the series of the next rows. They have the tags that the section has, even those that were dropped since.
+/// Adds the series of the next rows, in the order of the columns, as the section was encoded.
 fn add_series(series: &mut SeriesDigest, rows: &RecordBatch) {
     for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
         if *field.data_type() == ColumnType::Tag.data_type() {

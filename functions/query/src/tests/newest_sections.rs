@@ -1,7 +1,7 @@
 //! Queries of the last row of each series read no section of which another one has newer rows of all series, and answer as queries
 //! that read all rows.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
 use neap_test_inputs::cases;
@@ -96,6 +96,12 @@ async fn sections_are_left_out_if_their_rows_can_be_no_last_ones() {
             "SELECT v, last_value(time ORDER BY time) FROM t GROUP BY v".to_owned(),
             4,
         ),
+        // Any rows may be the limited ones, but not fewer.
+        (
+            "SELECT host, last_value(v ORDER BY time) FROM (SELECT * FROM t LIMIT 20) GROUP BY host"
+                .to_owned(),
+            4,
+        ),
         // All rows are needed.
         (
             "SELECT host, last_value(v ORDER BY time), count(*) FROM t GROUP BY host".to_owned(),
@@ -163,6 +169,61 @@ async fn columns_of_one_name_may_be_different_tags() {
                    (SELECT host AS k, v, time FROM t WHERE time >= '2023-11-15' UNION ALL \
                    SELECT zone AS k, v, time FROM t WHERE time < '2023-11-15') GROUP BY k ORDER BY k";
     assert_eq!(one.sql(renamed).await, "k,v\na,22\nb,22\nz,2\n");
+}
+
+#[tokio::test]
+async fn a_renamed_tag_is_the_same_in_older_sections() {
+    let one = days(&[&["a", "b"]; 2]).await;
+    one.sql("ALTER TABLE t RENAME COLUMN host TO machine").await;
+    section(&one, &["a", "b"], 2, &[0]).await;
+    let last =
+        "SELECT machine, last_value(v ORDER BY time) AS v FROM t GROUP BY machine ORDER BY machine";
+    assert_eq!(sections(&one, last).await, 1);
+    assert_eq!(one.sql(last).await, "machine,v\na,20\nb,20\n");
+}
+
+#[tokio::test]
+async fn a_tag_that_was_added_later_makes_other_series_only_with_a_value() {
+    let one = days(&[&["a", "b"]; 2]).await;
+    let time = FIRST + 2 * DAY;
+    let lines = format!("t,host=a,zone=z,rack=r v=7i {time}\nt,host=b,zone=z,rack=r v=8i {time}\n");
+    one.write(&lines).await;
+    one.flush().await;
+    // The second section stands for the first one.
+    assert_eq!(sections(&one, LAST).await, 2);
+    assert_eq!(one.sql(LAST).await, "host,v\na,7\nb,8\n");
+    section(&one, &["a", "b"], 3, &[0]).await;
+    assert_eq!(sections(&one, LAST).await, 2);
+    assert_eq!(one.sql(LAST).await, "host,v\na,30\nb,30\n");
+    let of_racks =
+        "SELECT rack, last_value(time ORDER BY time) AS t FROM t GROUP BY rack ORDER BY rack";
+    assert_eq!(sections(&one, of_racks).await, 2);
+    let expected = "rack,t\nr,2023-11-16T00:00:00\n,2023-11-17T00:00:00\n";
+    assert_eq!(one.sql(of_racks).await, expected);
+}
+
+#[tokio::test]
+async fn tables_without_tags_have_one_series() {
+    let one = QueryTestInstance::alone().await;
+    for day in 0..3 {
+        one.write(&format!("t v={day}i {}\n", FIRST + day * DAY)).await;
+        one.flush().await;
+    }
+    let last = "SELECT last_value(v ORDER BY time) AS v FROM t";
+    assert_eq!(sections(&one, last).await, 1);
+    assert_eq!(one.sql(last).await, "v\n2\n");
+}
+
+#[tokio::test]
+async fn an_earlier_state_has_its_own_newest_section() {
+    let one = days(&[&["a", "b"]; 3]).await;
+    one.pass(Duration::from_secs(60));
+    let (_, stamp, _) = one.sql_at(LAST, "2030-01-01T00:00:00Z").await;
+    one.sql("DELETE FROM t WHERE host = 'a' AND time >= '2023-11-16'").await;
+    section(&one, &["a", "b"], 3, &[0]).await;
+    assert_eq!(one.sql(LAST).await, "host,v\na,30\nb,30\n");
+    let (_, _, earlier) = one.sql_at(LAST, &stamp.unwrap()).await;
+    assert_eq!(earlier, "host,v\na,22\nb,22\n");
 }
 
 /// A request, or what happens between requests.

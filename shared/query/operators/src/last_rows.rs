@@ -15,10 +15,9 @@ mod exec;
 mod group_times;
 mod input_rows;
 mod last_values;
-mod old_sections;
+mod newest_rows;
 mod pending_rows;
 mod rule;
-mod tail_rows;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::{Result, plan_err};

@@ -63,6 +63,7 @@ pub use redundant_time_bounds::without_redundant_time_bounds;
 pub use scan_context::ScanContext;
 pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec};
 pub use section_files::STORE_URL;
+pub use sequence::SequenceExec;
 pub use snapshot_table::SnapshotTable;
 pub use tail::{
     NewestRows, OverlayRequest, StaleTail, TailImageError, TailImages, TailRun, TailScanExec,

@@ -10,6 +10,7 @@
 //! than a row of its series in the newer section, so it is the last row of no group of series.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -22,7 +23,7 @@ use datafusion::{
         source::DataSourceExec,
     },
     physical_expr::expressions::Column,
-    physical_plan::{ExecutionPlan, ExecutionPlanProperties, empty::EmptyExec},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
 use neap_schema::{ColumnType, TIME_COLUMN};
 
@@ -33,7 +34,6 @@ use crate::{
     regions::TimeInterval,
     section_files::SectionFiles,
     section_scan::SectionScanExec,
-    sequence::SequenceExec,
     tail::NewestRows,
 };
 
@@ -85,7 +85,10 @@ impl NewestSeries {
         needed: &NewestRows,
         config: &ConfigOptions,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(keys) = key_fields(plan.as_ref(), needed) else {
+        let files = files(plan.as_ref());
+        // A limit counts rows of all sections.
+        let is_source = (files.is_some() || plan.is::<DedupExec>()) && plan.fetch().is_none();
+        let Some(keys) = key_fields(plan.as_ref(), needed).filter(|_| is_source) else {
             return Ok(None);
         };
         // The keys may have more columns of filters, which drop further rows of this operator only.
@@ -95,15 +98,12 @@ impl NewestSeries {
             let mut starts = alike.iter().filter_map(|one| one.starts.get(series?));
             starts.any(|start| file.time().max < *start)
         };
-        if plan.is::<DedupExec>() || plan.is::<SequenceExec>() {
-            return without_old_merges(plan, &is_old);
+        if has_only(plan, &is_old) {
+            return Ok(Some(Arc::new(EmptyExec::new(plan.schema()))));
         }
-        let all = files(plan.as_ref()).unwrap_or_default();
-        if !all.iter().any(|file| is_old(file)) {
+        // A merge of some versions of rows with rows that are needed stays as it is.
+        if !files.iter().flatten().any(|file| is_old(file)) {
             return Ok(None);
-        }
-        if all.iter().all(|file| is_old(file)) {
-            return Ok(Some(empty(plan)));
         }
         if let Some(scan) = plan.downcast_ref::<SectionScanExec>() {
             return Ok(Some(Arc::new(scan.without(is_old))));
@@ -118,49 +118,23 @@ fn is_tag(field: &FieldRef) -> bool {
     *field.data_type() == ColumnType::Tag.data_type()
 }
 
-fn empty(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    Arc::new(EmptyExec::new(plan.schema()))
-}
-
-/// Returns the columns of the table with the needed keys; `None` if the operator outputs something else instead of one of them, or
-/// of the time.
+/// Returns the columns of the table, by their stored names, that are the needed keys; `None` if the operator outputs something else
+/// instead of one of them, or of the time.
 fn key_fields(plan: &dyn ExecutionPlan, needed: &NewestRows) -> Option<Vec<FieldRef>> {
     let schema = plan.schema();
-    let projection = file_scan(plan).map(|scan| scan.file_source().projection());
-    let field = |column: usize| {
-        let field = schema.fields().get(column)?;
-        // A scan of files may output expressions of columns, under any name.
-        let is_column = match projection {
-            Some(exprs) => {
-                let projected = exprs?.iter().nth(column)?;
-                let read = projected.expr.downcast_ref::<Column>()?;
-                read.name() == field.name()
-            }
-            None => true,
-        };
-        is_column.then(|| FieldRef::clone(field))
+    let field = |column: usize| match file_scan(plan) {
+        // It may output expressions of columns, under any name.
+        Some(scan) => {
+            let projected = scan.file_source().projection()?.iter().nth(column)?;
+            let read = projected.expr.downcast_ref::<Column>()?;
+            let (_, field) = scan.file_schema().fields().find(read.name())?;
+            Some(FieldRef::clone(field))
+        }
+        None => schema.fields().get(column).cloned(),
     };
     let is_time = field(needed.time)?.name() == TIME_COLUMN;
     let keys = needed.keys.iter().map(|key| field(*key)).collect::<Option<Vec<_>>>()?;
     is_time.then_some(keys)
-}
-
-/// Returns merges without those that have only old rows; `None` if there are none.
-fn without_old_merges(
-    plan: &Arc<dyn ExecutionPlan>,
-    is_old: &impl Fn(&SectionFile) -> bool,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if has_only(plan, is_old) {
-        return Ok(Some(empty(plan)));
-    }
-    let inputs = plan.children().into_iter();
-    let needed: Vec<_> = inputs.filter(|input| !has_only(input, is_old)).cloned().collect();
-    // A merge of some versions of rows with rows that are needed stays as it is.
-    if plan.is::<DedupExec>() || needed.len() == plan.children().len() {
-        return Ok(None);
-    }
-    let partitions = plan.output_partitioning().partition_count();
-    Ok(Some(Arc::new(SequenceExec::try_new(needed, partitions)?)))
 }
 
 /// Whether all rows of a plan come from old sections.
@@ -181,18 +155,22 @@ fn without_files(
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let partitions = scan.file_groups.len();
+    let parts = scan.file_groups.iter().flat_map(|group| group.files());
     let mut known = HashSet::new();
     let mut whole = Vec::new();
-    for part in scan.file_groups.iter().flat_map(FileGroup::iter) {
-        let section = part.extension::<SectionFile>();
+    for part in parts {
         // Partitions may share a file.
-        if section.is_some_and(|file| !is_old(file) && known.insert(file.id())) {
-            let mut file = part.clone();
-            file.range = None;
-            whole.push(file);
+        if let Some(file) = part.extension::<SectionFile>()
+            && !is_old(file)
+            && known.insert(file.id())
+        {
+            let mut all_rows = part.clone();
+            all_rows.range = None;
+            whole.push((Reverse(file.time().max), all_rows));
         }
     }
-    let groups = SectionFiles::divided(whole.into_iter(), partitions);
+    whole.sort_by_key(|(newest_first, _)| *newest_first);
+    let groups = SectionFiles::divided(whole.into_iter().map(|(_, file)| file), partitions);
     let files = FileScanConfigBuilder::from(scan.clone())
         .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
         .with_statistics(scan.statistics().to_inexact())

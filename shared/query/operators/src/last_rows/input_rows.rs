@@ -17,7 +17,7 @@ use datafusion::{
         union::UnionExec,
     },
 };
-use neap_scan::NewestRows;
+use neap_scan::{NewestRows, SequenceExec};
 
 /// Returns the rows that an operator needs of its inputs; `None` if it may need all.
 pub(super) fn needed_of_input(
@@ -43,7 +43,8 @@ pub(super) fn needed_of_input(
     let has_all_rows = plan.is::<UnionExec>()
         || plan.is::<RepartitionExec>()
         || plan.is::<CoalescePartitionsExec>()
-        || plan.is::<CooperativeExec>();
+        || plan.is::<CooperativeExec>()
+        || plan.is::<SequenceExec>();
     has_all_rows.then_some(needed)
 }
 
