@@ -138,6 +138,8 @@ pub struct EncodedSection {
     pub max_time: i64,
     /// The range of each tag that has a value somewhere.
     pub tags: BTreeMap<String, TagRange>,
+    /// The digest of the series; `None` if it is unknown, because there are too many.
+    pub series: Option<String>,
 }
 
 impl EncodedSection {
@@ -164,6 +166,7 @@ impl EncodedSection {
             min_time: self.min_time,
             max_time: self.max_time,
             tags: self.tags.clone(),
+            series: self.series.clone(),
             crc32c: self.crc32c,
             footer_crc32c: self.footer_crc32c,
             ..Section::default()
@@ -340,15 +343,18 @@ fn encoded_section(
     let bytes = add_checksums(file, metadata)?;
     let (data, footer) = bytes.split_at(footer_start(metadata, bytes.len()));
     let footer_crc32c = crc32c::crc32c(footer);
+    let (rows, min_time, max_time) = (extent.rows, extent.min_time(), extent.max_time());
+    let (tags, series) = extent.into_tags_and_series();
     Ok(EncodedSection {
         footer_length: u32::try_from(footer.len())
             .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
         crc32c: crc32c::crc32c_combine(crc32c::crc32c(data), footer_crc32c, footer.len()),
         footer_crc32c,
-        rows: extent.rows,
-        min_time: extent.min_time(),
-        max_time: extent.max_time(),
-        tags: extent.into_tag_ranges(),
+        rows,
+        min_time,
+        max_time,
+        tags,
+        series,
         bytes,
     })
 }

@@ -10,8 +10,8 @@ use arrow_array::{
 use bytes::Bytes;
 use neap_catalog::Table;
 use neap_manifest::{Section, TagRange};
-use neap_schema::TIME_COLUMN;
-use neap_section::SectionFooter;
+use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_section::{SectionFooter, SeriesDigest};
 use parquet::{
     arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     file::metadata::PageIndexPolicy,
@@ -29,6 +29,8 @@ pub(crate) struct SectionContent {
     /// The earliest and latest time; `None` without rows.
     pub(crate) times: Option<(i64, i64)>,
     pub(crate) tags: BTreeMap<String, TagRange>,
+    /// The digest of the series; `None` if there are too many.
+    pub(crate) series: Option<String>,
     /// Bytes at the end of the file that are needed to plan reads and to verify pages.
     pub(crate) footer_bytes: u64,
     /// The CRC-32C of the footer, which is at least these bytes.
@@ -70,18 +72,22 @@ pub(crate) fn read(
         rows: 0,
         times: None,
         tags: BTreeMap::new(),
+        series: None,
         footer_bytes,
         footer_crc32c: crc32c::crc32c(&footer),
         flaws: unknown_columns(builder.schema(), table),
     };
     let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
     let mut order = RowOrderCheck::new(table);
+    let mut series = SeriesDigest::default();
     for batch in reader {
         let batch = batch.map_err(|error| damaged(&error))?;
         let first_row = content.rows;
         content.count(&batch, &order.tags)?;
         order.take(&batch, first_row)?;
+        add_series(&mut series, &batch);
     }
+    content.series = series.finish();
     content.flaws.extend(order.flaws());
     content.tags.retain(|_, range| range.min.is_some());
     Ok(content)
@@ -96,6 +102,16 @@ fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
         start.saturating_add(size)
     });
     ends.max().map_or(0, |end| length.saturating_sub(end))
+}
+
+/// Adds the series of the next rows, in the order of the columns, as the section was encoded.
+fn add_series(series: &mut SeriesDigest, rows: &RecordBatch) {
+    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        if *field.data_type() == ColumnType::Tag.data_type() {
+            series.add_tag(field.name(), column);
+        }
+    }
+    series.end_rows();
 }
 
 /// Returns the columns that the catalog lacks or has with another type.

@@ -46,6 +46,10 @@ pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<Sec
             correct.tags.insert(tag.clone(), range.clone());
         }
     }
+    if section.series.is_some() && section.series != content.series {
+        findings.push(wrong("the digest of its series is wrong".to_owned()));
+        correct.series.clone_from(&content.series);
+    }
     if u64::from(section.footer_length) < content.footer_bytes {
         let (said, found) = (section.footer_length, content.footer_bytes);
         findings.push(wrong(format!("its footer has {found} bytes, not {said}")));
@@ -141,6 +145,7 @@ mod tests {
             min_time: 10,
             max_time: 20,
             tags: BTreeMap::from([("host".to_owned(), range("b", "d", false))]),
+            series: Some("5e12".to_owned()),
             footer_crc32c: 7,
             added: 1,
             ..Section::default()
@@ -152,6 +157,7 @@ mod tests {
             rows: 5,
             times: Some((10, 20)),
             tags: BTreeMap::from([("host".to_owned(), range("b", "c", false))]),
+            series: Some("5e12".to_owned()),
             footer_bytes: 10,
             footer_crc32c: 7,
             flaws: Vec::new(),
@@ -186,6 +192,10 @@ mod tests {
             worst(|content| content.footer_crc32c = 8),
             Some(Severity::Error)
         );
+        assert_eq!(
+            worst(|content| content.series = None),
+            Some(Severity::Error)
+        );
         let with = |tag: &str, range: TagRange| {
             let tag = tag.to_owned();
             worst(|content| {
@@ -196,6 +206,15 @@ mod tests {
         assert_eq!(with("host", range("b", "e", false)), Some(Severity::Error));
         assert_eq!(with("host", range("b", "c", true)), Some(Severity::Error));
         assert_eq!(with("zone", range("b", "c", true)), Some(Severity::Error));
+    }
+
+    #[test]
+    fn an_unknown_digest_is_no_wrong_one() {
+        let unknown = Section {
+            series: None,
+            ..section()
+        };
+        assert!(compare(&unknown, &content()).is_none());
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod invalid_arguments;
 mod json;
 mod narrow_integers;
 mod newest_rows;
+mod newest_sections;
 mod objects;
 mod patterns;
 mod plugins;

@@ -119,7 +119,8 @@ impl ColumnwiseWriter {
 
     /// Completes the section.
     /// Fails with `Points` if there was no column of times; `Parquet` if the file would be too large.
-    pub(crate) fn finish(self) -> Result<EncodedSection, EncodeError> {
+    pub(crate) fn finish(mut self) -> Result<EncodedSection, EncodeError> {
+        self.extent.series.end_rows();
         let schema = Arc::new(Schema::new(self.fields));
         if schema.index_of(TIME_COLUMN).is_err() {
             return Err(PointsError::MissingTimeColumn.into());
@@ -232,6 +233,8 @@ mod tests {
             assert!(section.bytes == expected.bytes, "{count} rows");
             assert_eq!(section.rows, expected.rows);
             assert_eq!(section.tags, expected.tags);
+            assert!(section.series.is_some());
+            assert_eq!(section.series, expected.series);
             let times = |section: &EncodedSection| (section.min_time, section.max_time);
             assert_eq!(times(&section), times(&expected));
         }

@@ -8,13 +8,15 @@ use arrow_array::{
 };
 use neap_manifest::TagRange;
 use neap_points::{PointsError, times};
+use neap_section::SeriesDigest;
 
-/// Number of rows, range of times, and ranges of tag values.
+/// Number of rows, range of times, ranges of tag values, and series.
 #[derive(Debug)]
 pub(super) struct SectionStatsBuilder {
     pub(super) rows: u64,
     times: Option<(i64, i64)>,
     tags: Vec<(String, TagRange)>,
+    pub(super) series: SeriesDigest,
 }
 
 impl SectionStatsBuilder {
@@ -24,17 +26,16 @@ impl SectionStatsBuilder {
             rows: 0,
             times: None,
             tags: tags.collect(),
+            series: SeriesDigest::default(),
         }
     }
 
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PointsError> {
         self.add_times(times(rows)?);
-        for (tag, range) in &mut self.tags {
-            match rows.column_by_name(tag) {
-                Some(column) => add_values(column, range),
-                None => range.has_null |= rows.num_rows() > 0,
-            }
+        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            self.add_tag(field.name(), column);
         }
+        self.series.end_rows();
         Ok(())
     }
 
@@ -52,6 +53,7 @@ impl SectionStatsBuilder {
         let of_tag = self.tags.iter_mut().find(|(tag, _)| tag == name);
         if let Some((_, range)) = of_tag {
             add_values(column, range);
+            self.series.add_tag(name, column);
         }
     }
 
@@ -63,10 +65,11 @@ impl SectionStatsBuilder {
         self.times.map_or(0, |(_, max)| max)
     }
 
-    /// Returns the range of each tag that has a value in some row.
-    pub(super) fn into_tag_ranges(self) -> BTreeMap<String, TagRange> {
+    /// Returns the range of each tag that has a value in some row, and the digest of the series; `None` if it is unknown.
+    pub(super) fn into_tags_and_series(self) -> (BTreeMap<String, TagRange>, Option<String>) {
         let tags = self.tags.into_iter();
-        tags.filter(|(_, range)| range.min.is_some()).collect()
+        let with_value = tags.filter(|(_, range)| range.min.is_some());
+        (with_value.collect(), self.series.finish())
     }
 }
 
@@ -158,7 +161,7 @@ mod tests {
             (extent.rows, extent.min_time(), extent.max_time()),
             (3, -3, 6)
         );
-        let ranges = extent.into_tag_ranges();
+        let (ranges, _) = extent.into_tags_and_series();
         assert_eq!(ranges.len(), 1, "a tag without a value has no range");
         let host = &ranges["host"];
         assert_eq!(

@@ -274,6 +274,7 @@ async fn wrong_statistics_are_found() {
                 section.rows = 5;
                 section.min_time = 6;
                 section.tags.get_mut("host").unwrap().min = Some("b".to_owned());
+                section.series = Some("5e12".to_owned());
             })
             .await;
         assert!(stage.quick().await.clean);
@@ -283,6 +284,7 @@ async fn wrong_statistics_are_found() {
             error    <data> ("db"."cpu"): its section at byte 0: it has 2 rows, not 5
             error    <data> ("db"."cpu"): its section at byte 0: its times are 5 to 7, but the manifest says 6 to 7
             error    <data> ("db"."cpu"): its section at byte 0: values of the tag 'host' are outside the recorded range
+            error    <data> ("db"."cpu"): its section at byte 0: the digest of its series is wrong
             "#);
         }
     }
@@ -408,6 +410,7 @@ async fn unsorted_or_duplicate_rows_are_found() {
                 section.min_time = encoded.min_time;
                 section.max_time = encoded.max_time;
                 section.tags = encoded.tags.clone();
+                section.series = encoded.series.clone();
             })
             .await;
         errors(&stage.full().await)

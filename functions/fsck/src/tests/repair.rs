@@ -17,6 +17,7 @@ async fn wrong_statistics_are_recomputed_from_the_rows() {
                 section.rows = 9;
                 section.max_time = 6;
                 section.tags.clear();
+                section.series = Some("5e12".to_owned());
                 section.footer_length -= 1;
             })
             .await;

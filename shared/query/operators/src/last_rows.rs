@@ -8,14 +8,16 @@
 //!
 //! An aggregate updates the state of each function for each row. The last row of each group is found by its time alone,
 //! and the other rows need not be looked at. Rows with the same time are all retained, so that the aggregate decides
-//! between them. The image of a tail knows the newest rows of each series, so that the others are not even read.
+//! between them. The image of a tail knows the newest rows of each series, so that the others are not even read. Neither are
+//! sections if another one has newer rows of all their series.
 
 mod exec;
 mod group_times;
+mod input_rows;
 mod last_values;
+mod newest_rows;
 mod pending_rows;
 mod rule;
-mod tail_rows;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::{Result, plan_err};

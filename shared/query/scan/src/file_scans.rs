@@ -57,7 +57,7 @@ fn section_bytes(plan: &dyn ExecutionPlan) -> u64 {
 }
 
 /// The scan of DataFusion's operator.
-fn file_scan(plan: &dyn ExecutionPlan) -> Option<&FileScanConfig> {
+pub(crate) fn file_scan(plan: &dyn ExecutionPlan) -> Option<&FileScanConfig> {
     let source = plan.downcast_ref::<DataSourceExec>()?;
     source.data_source().downcast_ref::<FileScanConfig>()
 }

@@ -12,6 +12,7 @@
 //!       tail             the rows of the tail: images in memory, and runs in spill files
 //!       visibility       deleted and expired rows
 //!   redundant_time_bounds   what an optimizer rule removes above scans
+//!   newest_series           sections that a rule leaves out, because others have newer rows of all series
 //! ```
 
 mod assignment;
@@ -24,6 +25,7 @@ mod fragment;
 mod fragment_plan;
 mod io_runtime;
 mod lookup;
+mod newest_series;
 mod not_deleted;
 mod plan;
 mod plan_methods;
@@ -54,12 +56,14 @@ pub use file_scans::{FileScans, read_bytes};
 pub use fragment::ScanFragment;
 pub use io_runtime::{IoRuntime, run_on};
 pub use lookup::is_lookup;
+pub use newest_series::NewestSeries;
 pub use predicate::first_time;
 pub use reader::cold_bytes_read;
 pub use redundant_time_bounds::without_redundant_time_bounds;
 pub use scan_context::ScanContext;
 pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec};
 pub use section_files::STORE_URL;
+pub use sequence::SequenceExec;
 pub use snapshot_table::SnapshotTable;
 pub use tail::{
     NewestRows, OverlayRequest, StaleTail, TailImageError, TailImages, TailRun, TailScanExec,

@@ -35,7 +35,7 @@ pub(crate) enum ScanOutput {
 }
 
 /// Sections of a table that are read together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SectionFiles {
     /// The newest first, so that queries of the last rows can skip the others.
     pub(crate) files: Vec<SectionFile>,

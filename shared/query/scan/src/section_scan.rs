@@ -122,6 +122,24 @@ impl SectionScanExec {
     pub(crate) fn table_columns(&self) -> usize {
         self.sections.table.fields().len()
     }
+
+    /// Whether the scan outputs only rows that meet a condition, besides the keys.
+    pub(crate) fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// Returns the scan without the sections that `is_old`.
+    pub(crate) fn without(&self, is_old: impl Fn(&SectionFile) -> bool) -> Self {
+        let mut sections = self.sections.as_ref().clone();
+        sections.files.retain(|file| !is_old(file));
+        let equivalences = self.properties.equivalence_properties().clone();
+        Self::with_properties(
+            sections,
+            Arc::clone(&self.keys),
+            self.filter.clone(),
+            equivalences,
+        )
+    }
 }
 
 /// Opens the sections of a partition.

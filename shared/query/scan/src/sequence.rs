@@ -16,7 +16,7 @@ use futures::{TryStreamExt, stream};
 
 /// Divides inputs among partitions. A partition outputs the rows of one of its inputs after the other.
 #[derive(Debug)]
-pub(crate) struct SequenceExec {
+pub struct SequenceExec {
     /// Each has one partition.
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     partitions: usize,

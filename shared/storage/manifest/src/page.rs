@@ -328,7 +328,8 @@ pub(crate) fn size_bytes(page: &Bytes, sections: &[SectionWithFooter]) -> usize 
                 [&range.min, &range.max].map(|value| value.as_ref().map_or(0, String::len));
             size_of::<crate::TagRange>() + name.len() + values.iter().sum::<usize>()
         });
-        size_of::<Section>() + tags.sum::<usize>()
+        let series = with_footer.section.series.as_ref().map_or(0, String::len);
+        size_of::<Section>() + series + tags.sum::<usize>()
     });
     HEADER_BYTES + page.len() + sections.sum::<usize>()
 }

@@ -24,8 +24,8 @@ const MAX_ATTEMPTS: usize = 8;
 /// The correct metadata of sections and pages.
 #[derive(Clone, Debug, Default)]
 pub struct Corrections {
-    /// Sections with correct statistics: rows, times, tags, and length and checksum of the footer. Other fields are
-    /// ignored.
+    /// Sections with correct statistics: rows, times, tags, series, and length and checksum of the footer. Other fields
+    /// are ignored.
     pub sections: Vec<Section>,
     /// Page references with correct metadata.
     pub pages: Vec<PageRef>,
@@ -44,6 +44,7 @@ impl Corrections {
             min_time: truth.min_time,
             max_time: truth.max_time,
             tags: truth.tags.clone(),
+            series: truth.series.clone(),
             footer_length: truth.footer_length,
             footer_crc32c: truth.footer_crc32c,
             ..section.clone()

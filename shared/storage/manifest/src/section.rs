@@ -72,6 +72,10 @@ pub struct Section {
     /// The ranges of tag values, by tag name. Every tag that has a value in at least one row is included.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, TagRange>,
+    /// A digest of the set of series of the rows, in hexadecimal; `None` if it is unknown. Sections with equal digests have rows
+    /// of the same series, by the stored names of their tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
     /// The CRC-32C of the section's bytes.
     pub crc32c: u32,
     /// The CRC-32C of the bytes of [`Section::footer_range`].

@@ -1,4 +1,4 @@
-//! Checksums of the parts of a section, so that a reader of a few ranges can verify them.
+//! Checksums of the parts of a section, so that a reader of a few ranges can verify them, and the digest of its series.
 //!
 //! ```text
 //! section   "PAR1"
@@ -18,9 +18,11 @@
 mod checksums;
 mod footer;
 mod parts;
+mod series_digest;
 
 pub use checksums::add_checksums;
 pub use footer::{ParquetPartError, SectionFooter};
+pub use series_digest::SeriesDigest;
 
 /// Maximum number of rows of a row group.
 pub const MAX_ROW_GROUP_ROWS: usize = 262_144;

@@ -19,10 +19,11 @@ use datafusion::{
     },
 };
 
-use super::{LastRowsExec, LastRowsParameters, TimeEnd, tail_rows::read_newest_rows};
+use super::{LastRowsExec, LastRowsParameters, TimeEnd, newest_rows::read_newest_rows};
 
 /// Adds [`LastRowsExec`] below aggregates of which all functions need only the last rows of a group, or only the first
-/// ones. Scans of tails below it read only the newest rows of each series.
+/// ones. Scans below it read only the newest rows of each series from tails, and no sections of which another one has newer rows of
+/// all series.
 #[derive(Debug)]
 pub(crate) struct LastRowsRule;
 

@@ -86,6 +86,8 @@ pub struct NewestRows {
     pub time: usize,
     /// The newest row with values of all these columns is needed, and those that are newer.
     pub required: Vec<usize>,
+    /// Rows before this time, in nanoseconds since the Unix epoch, may be dropped above the scan.
+    pub from: i64,
     /// Rows after this time, in nanoseconds since the Unix epoch, may be dropped above the scan.
     pub until: i64,
 }

@@ -88,6 +88,7 @@ fn version_one() {
     let mut recent = section(3, 1, 10, 20);
     recent.object = Ulid::from_parts(1, 2);
     recent.tags.insert("host".to_owned(), range);
+    recent.series = Some("5e12".to_owned());
     (recent.crc32c, recent.footer_crc32c) = (5, 6);
     recent.cleaned = stamp(30);
     recent.origin = Some(DatabaseId::new(4));
@@ -95,6 +96,7 @@ fn version_one() {
     let mut dropped = recent.clone();
     dropped.dropped = Some(3);
     dropped.tags.clear();
+    dropped.series = None;
     let mut manifest = Manifest {
         needs_catalog: 5,
         sections: vec![Arc::new(recent)],
@@ -201,6 +203,7 @@ fn version_one() {
               "has_null": true
             }
           },
+          "series": "5e12",
           "crc32c": 5,
           "footer_crc32c": 6,
           "cleaned": 30,

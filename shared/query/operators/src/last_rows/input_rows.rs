@@ -1,9 +1,9 @@
-//! Lets scans of tails below the operator read only the newest rows of each series.
+//! The rows that operators need of their inputs, so that the newest rows of each series come out.
 
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Result, ScalarValue, config::ConfigOptions},
+    common::ScalarValue,
     logical_expr::Operator,
     physical_expr::{
         PhysicalExpr,
@@ -13,59 +13,17 @@ use datafusion::{
     physical_expr_common::physical_expr::is_volatile,
     physical_plan::{
         ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, coop::CooperativeExec,
-        execution_plan::replace_children_if_necessary, filter::FilterExec,
-        projection::ProjectionExec, repartition::RepartitionExec, union::UnionExec,
+        filter::FilterExec, projection::ProjectionExec, repartition::RepartitionExec,
+        union::UnionExec,
     },
 };
-use neap_scan::{NewestRows, TailScanExec};
-
-use super::{LastRowsParameters, TimeEnd};
-
-/// Returns the input with scans of tails that read fewer rows; `None` if there are none.
-pub(super) fn read_newest_rows(
-    input: &Arc<dyn ExecutionPlan>,
-    parameters: &LastRowsParameters,
-    config: &ConfigOptions,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if parameters.end != TimeEnd::Last {
-        return Ok(None);
-    }
-    let needed = NewestRows {
-        keys: parameters.keys.clone(),
-        time: parameters.time,
-        required: parameters.required.clone(),
-        until: i64::MAX,
-    };
-    with_newest_rows(input, needed, config)
-}
-
-fn with_newest_rows(
-    plan: &Arc<dyn ExecutionPlan>,
-    needed: NewestRows,
-    config: &ConfigOptions,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if let Some(scan) = plan.downcast_ref::<TailScanExec>() {
-        return scan.newest(&needed, config);
-    }
-    let Some(needed) = needed_of_input(plan, needed) else {
-        return Ok(None);
-    };
-    let mut is_changed = false;
-    let mut inputs = Vec::new();
-    for input in plan.children() {
-        let changed = with_newest_rows(input, needed.clone(), config)?;
-        is_changed |= changed.is_some();
-        inputs.push(changed.unwrap_or_else(|| Arc::clone(input)));
-    }
-    if is_changed {
-        replace_children_if_necessary(Arc::clone(plan), inputs).map(Some)
-    } else {
-        Ok(None)
-    }
-}
+use neap_scan::{NewestRows, SequenceExec};
 
 /// Returns the rows that an operator needs of its inputs; `None` if it may need all.
-fn needed_of_input(plan: &Arc<dyn ExecutionPlan>, needed: NewestRows) -> Option<NewestRows> {
+pub(super) fn needed_of_input(
+    plan: &Arc<dyn ExecutionPlan>,
+    needed: NewestRows,
+) -> Option<NewestRows> {
     if plan.fetch().is_some() {
         return None;
     }
@@ -85,7 +43,8 @@ fn needed_of_input(plan: &Arc<dyn ExecutionPlan>, needed: NewestRows) -> Option<
     let has_all_rows = plan.is::<UnionExec>()
         || plan.is::<RepartitionExec>()
         || plan.is::<CoalescePartitionsExec>()
-        || plan.is::<CooperativeExec>();
+        || plan.is::<CooperativeExec>()
+        || plan.is::<SequenceExec>();
     has_all_rows.then_some(needed)
 }
 
@@ -96,7 +55,7 @@ fn mapped(needed: NewestRows, index: impl Fn(usize) -> Option<usize>) -> Option<
         keys: all(needed.keys)?,
         time: index(needed.time)?,
         required: all(needed.required)?,
-        until: needed.until,
+        ..needed
     })
 }
 
@@ -106,7 +65,8 @@ fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option
     for condition in split_conjunction(predicate) {
         match bound_of_time(condition, needed.time) {
             // A row that is too old has no older one that is not.
-            Some((Operator::Gt | Operator::GtEq, _)) => {}
+            Some((Operator::Gt, time)) => needed.from = needed.from.max(time.checked_add(1)?),
+            Some((Operator::GtEq, time)) => needed.from = needed.from.max(time),
             Some((Operator::Lt, time)) => needed.until = needed.until.min(time.checked_sub(1)?),
             Some((Operator::LtEq, time)) => needed.until = needed.until.min(time),
             Some(_) => return None,
