@@ -141,6 +141,8 @@ pub(crate) const DISTRIBUTED: &[&str] = &[
     "SELECT host, usage FROM cpu WHERE time >= '2023-11-15T00:00:00Z' AND host = 'h1' ORDER BY time",
     "SELECT host, selector_first(usage, time)['value'] AS f, selector_last(load, time)['time'] AS l, \
      selector_max(usage, time)['value'] AS m FROM cpu GROUP BY host",
+    "SELECT host, array_length(lttb(time, usage, 5)) AS n, lttb(time, usage, 5)[3]['value'] AS l, \
+     m4(time, load, 8)[3]['time'] AS m FROM cpu GROUP BY host",
     "SELECT host, time, usage - lag(usage) OVER (PARTITION BY host ORDER BY time) AS d FROM cpu",
     "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time DESC) AS r FROM cpu \
      WHERE usage < 20",

@@ -12,6 +12,7 @@
 //! | `selector_first(value, time)`, `…_last`, `…_min`, `…_max` | one row of a group: `{value, time}` |
 //! | `time_bucket(interval, time[, zone][, origin])` | as in TimescaleDB: `date_bin` with bins that begin on Mondays, or by the clock of a zone |
 //! | `first(value, time)`, `last(value, time)` | as in TimescaleDB: the value of the earliest and of the latest row |
+//! | `lttb(time, value, points)`, `m4(time, value, points[, start, end])` | the points of a series that a chart needs |
 //! | `tz(time[, zone])` | the same instant, shown in a time zone |
 //! | `to_timestamp(x[, format…])` | replaces DataFusion's: numbers are nanoseconds |
 //! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
@@ -39,6 +40,7 @@ mod conditional_rule;
 mod dialect;
 mod dictionary_arguments;
 mod distinct_orders;
+mod downsampling;
 mod first_last;
 mod gapfill;
 mod group_filters;

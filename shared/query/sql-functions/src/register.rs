@@ -21,6 +21,7 @@ use crate::asof_join::relation::AsOfRelationPlanner;
 use crate::conditional_rule::ConditionalRule;
 use crate::dictionary_arguments::{DictionaryConcatPlanner, approx_distinct};
 use crate::distinct_orders::ordered_distincts;
+use crate::downsampling::{DownsamplingFunction, DownsamplingKind};
 use crate::first_last::first_and_last;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
@@ -71,8 +72,11 @@ static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| 
         Selector::ALL.map(|selector| AggregateUDF::from(SelectorFunction::new(selector)));
     let accumulate =
         SketchKind::ALL.map(|kind| AggregateUDF::from(SketchAggregate::accumulate(kind)));
-    let functions = selectors.into_iter().chain(accumulate).map(Arc::new);
+    let downsampling =
+        DownsamplingKind::ALL.map(|kind| AggregateUDF::from(DownsamplingFunction::new(kind)));
+    let functions = selectors.into_iter().chain(accumulate).chain(downsampling);
     functions
+        .map(Arc::new)
         .chain(COMBINE_FUNCTIONS.iter().cloned())
         .chain(ordered_distincts())
         .chain([approx_distinct()])

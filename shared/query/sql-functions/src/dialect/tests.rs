@@ -171,7 +171,7 @@ async fn the_statements_of_the_documentation_are_answered() {
         }
     }
     statements.retain(|statement| !statement.is_empty());
-    assert_eq!(statements.len(), 6);
+    assert_eq!(statements.len(), 8);
     for statement in statements {
         let rows = rows(&session, &statement).await;
         assert!(rows.iter().any(|batch| batch.num_rows() > 0), "{statement}");

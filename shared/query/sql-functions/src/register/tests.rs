@@ -53,6 +53,7 @@ const AGGREGATE: &str = "
     regr_sxy(temp,co) regr_syy(temp,co) stddev(temp) stddev_pop(temp) stddev_samp(temp) string_agg(room,',') var(temp)
     var_pop(temp) var_samp(temp) selector_first(temp,time) selector_last(temp,time)
     selector_min(temp,time) selector_max(temp,time) first(temp,time) last(temp,time)
+    lttb(time,temp,4) m4(time,temp,8) m4(time,co,8,'2024-01-01T00:00:00Z','2024-01-02T00:00:00Z')
 ";
 
 const WINDOW: &str = "
@@ -168,7 +169,7 @@ async fn functions_are_listed() {
     insta::assert_snapshot!(table(&session(), "
         SELECT DISTINCT routine_name AS name, function_type AS type FROM information_schema.routines
         WHERE routine_name LIKE '%gapfill' OR routine_name LIKE 'selector%' OR routine_name LIKE '%wallclock'
-           OR routine_name IN ('tz', 'locf', 'interpolate', 'derivative', 'difference') ORDER BY name").await, @r"
+           OR routine_name IN ('tz', 'locf', 'interpolate', 'derivative', 'difference', 'lttb', 'm4') ORDER BY name").await, @r"
     +----------------------------+-----------+
     | name                       | type      |
     +----------------------------+-----------+
@@ -179,6 +180,8 @@ async fn functions_are_listed() {
     | difference                 | WINDOW    |
     | interpolate                | SCALAR    |
     | locf                       | SCALAR    |
+    | lttb                       | AGGREGATE |
+    | m4                         | AGGREGATE |
     | selector_first             | AGGREGATE |
     | selector_last              | AGGREGATE |
     | selector_max               | AGGREGATE |
