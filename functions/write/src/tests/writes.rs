@@ -53,8 +53,8 @@ async fn a_client_may_ask_how_many_rows_replace_each_other() {
         let lines = "m,t=a v=1i 1\nm,t=b v=1i 1\nm,t=a v=2i 1\n";
         let request = Request::post(path).header("x-neap-count-replaced", count);
         let reply = instance.send(request.body(Body::from(lines)).unwrap()).await;
-        let replaced = reply.headers.get("x-neap-replaced-rows");
-        let replaced = replaced.map(|rows| rows.to_str().unwrap().to_owned());
+        let header = reply.headers.get("x-neap-replaced-rows");
+        let replaced = header.map(|rows| rows.to_str().unwrap().to_owned());
         (reply.status, replaced)
     };
     for path in [
