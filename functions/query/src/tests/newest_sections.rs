@@ -49,7 +49,7 @@ async fn sections(one: &QueryTestInstance, sql: &str) -> usize {
 
 #[tokio::test]
 async fn only_the_newest_section_is_read_if_it_has_all_series() {
-    let one = days(&[&["a", "b"]; 4]).await;
+    let one = days(&[["a", "b"].as_slice(); 4]).await;
     let before = one.counting.counts();
     assert_eq!(one.sql(LAST).await, "host,v\na,32\nb,32\n");
     let requests = one.counting.counts() - before;
@@ -60,7 +60,7 @@ async fn only_the_newest_section_is_read_if_it_has_all_series() {
 
 #[tokio::test]
 async fn sections_are_left_out_if_their_rows_can_be_no_last_ones() {
-    let one = days(&[&["a", "b"]; 4]).await;
+    let one = days(&[["a", "b"].as_slice(); 4]).await;
     let last = "SELECT host, last_value(v ORDER BY time) FROM t";
     for (sql, expected) in [
         (format!("{last} GROUP BY host"), 1),
@@ -118,7 +118,7 @@ async fn sections_are_left_out_if_their_rows_can_be_no_last_ones() {
 
 #[tokio::test]
 async fn few_series_are_read_from_the_newest_section() {
-    let one = days(&[&["a", "b"]; 4]).await;
+    let one = days(&[["a", "b"].as_slice(); 4]).await;
     let of_host = "SELECT host, last_value(v ORDER BY time) AS v FROM t WHERE host IN ('a', 'c') GROUP BY host";
     let plan = one.plan(of_host).await;
     assert!(plan.contains("SectionScanExec: sections=1,"), "{plan}");
@@ -134,7 +134,7 @@ async fn sections_with_other_series_are_read() {
 
 #[tokio::test]
 async fn sections_that_overlap_the_newest_one_are_read() {
-    let one = days(&[&["a", "b"]; 3]).await;
+    let one = days(&[["a", "b"].as_slice(); 3]).await;
     section(&one, &["a", "b"], 2, &[1, 5]).await;
     // Both, and the newest one before them.
     assert_eq!(sections(&one, LAST).await, 3);
@@ -143,7 +143,7 @@ async fn sections_that_overlap_the_newest_one_are_read() {
 
 #[tokio::test]
 async fn older_sections_that_overlap_are_left_out_together() {
-    let one = days(&[&["a", "b"]; 3]).await;
+    let one = days(&[["a", "b"].as_slice(); 3]).await;
     section(&one, &["a", "b"], 1, &[1, 2]).await;
     assert_eq!(sections(&one, LAST).await, 1);
     // A section of fewer series.
@@ -154,7 +154,7 @@ async fn older_sections_that_overlap_are_left_out_together() {
 
 #[tokio::test]
 async fn a_section_with_deleted_rows_stands_for_no_older_one() {
-    let one = days(&[&["a", "b"]; 4]).await;
+    let one = days(&[["a", "b"].as_slice(); 4]).await;
     one.sql("DELETE FROM t WHERE host = 'a' AND time < '2023-11-14T00:01:30'").await;
     assert_eq!(sections(&one, LAST).await, 1, "the rows were older");
     one.sql("DELETE FROM t WHERE host = 'a' AND time >= '2023-11-17'").await;
@@ -164,7 +164,7 @@ async fn a_section_with_deleted_rows_stands_for_no_older_one() {
 
 #[tokio::test]
 async fn columns_of_one_name_may_be_different_tags() {
-    let one = days(&[&["a", "b"]; 3]).await;
+    let one = days(&[["a", "b"].as_slice(); 3]).await;
     let renamed = "SELECT k, last_value(v ORDER BY time) AS v FROM \
                    (SELECT host AS k, v, time FROM t WHERE time >= '2023-11-15' UNION ALL \
                    SELECT zone AS k, v, time FROM t WHERE time < '2023-11-15') GROUP BY k ORDER BY k";
@@ -173,7 +173,7 @@ async fn columns_of_one_name_may_be_different_tags() {
 
 #[tokio::test]
 async fn a_renamed_tag_is_the_same_in_older_sections() {
-    let one = days(&[&["a", "b"]; 2]).await;
+    let one = days(&[["a", "b"].as_slice(); 2]).await;
     one.sql("ALTER TABLE t RENAME COLUMN host TO machine").await;
     section(&one, &["a", "b"], 2, &[0]).await;
     let last =
@@ -184,7 +184,7 @@ async fn a_renamed_tag_is_the_same_in_older_sections() {
 
 #[tokio::test]
 async fn a_tag_that_was_added_later_makes_other_series_only_with_a_value() {
-    let one = days(&[&["a", "b"]; 2]).await;
+    let one = days(&[["a", "b"].as_slice(); 2]).await;
     let time = FIRST + 2 * DAY;
     let lines = format!("t,host=a,zone=z,rack=r v=7i {time}\nt,host=b,zone=z,rack=r v=8i {time}\n");
     one.write(&lines).await;
@@ -216,7 +216,7 @@ async fn tables_without_tags_have_one_series() {
 
 #[tokio::test]
 async fn an_earlier_state_has_its_own_newest_section() {
-    let one = days(&[&["a", "b"]; 3]).await;
+    let one = days(&[["a", "b"].as_slice(); 3]).await;
     one.pass(Duration::from_secs(60));
     let (_, stamp, _) = one.sql_at(LAST, "2030-01-01T00:00:00Z").await;
     one.sql("DELETE FROM t WHERE host = 'a' AND time >= '2023-11-16'").await;

@@ -305,9 +305,12 @@ proptest! {
     }
 }
 
+/// The values by which points are sorted, the first one of most weight.
+type SortKey = fn(&Point) -> (f64, f64);
+
 /// Returns the first, the last, the lowest and the highest of points in any order. Of equal values, it is the earliest one.
 fn extremes(points: &[Point]) -> [Option<Point>; 4] {
-    let orders: [fn(&Point) -> (f64, f64); 4] = [
+    let orders: [SortKey; 4] = [
         |point| (point.time as f64, point.value),
         |point| (-point.time as f64, -point.value),
         |point| (point.value, point.time as f64),
