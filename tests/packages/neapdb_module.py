@@ -4,6 +4,7 @@ import _thread
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -16,6 +17,19 @@ import pyarrow
 
 # A thousand rows in the fourth power.
 ENDLESS = "SELECT count(*) FROM soil a, soil b, soil c, soil d WHERE a.moisture + b.moisture + c.moisture + d.moisture < 0"
+
+# Counts the rows at the start and after each line of input, beside an answer of which it has read nothing.
+READER = """
+import sys, neapdb
+garden = neapdb.connect(sys.argv[1], "garden")
+def count():
+    unread = garden.sql("SELECT * FROM soil")
+    print(garden.sql("SELECT count(*) AS n FROM soil").to_arrow()["n"][0].as_py(), flush=True)
+    return unread
+unread = count()
+for line in sys.stdin:
+    unread = count()
+"""
 
 
 class Module(unittest.TestCase):
@@ -142,6 +156,27 @@ class Module(unittest.TestCase):
         self.assertEqual(self.count(), 2)
         self.garden.write("soil moisture=3 3")
         self.assertEqual(self.count(), 3)
+
+    def test_a_process_that_reads_sees_each_acknowledged_write_and_leaves_no_object(self):
+        self.garden.write("soil moisture=0 1")
+        before = self.objects()
+        with subprocess.Popen([sys.executable, "-c", READER, self.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True) as reader:
+            for row in range(2, 6):
+                self.assertEqual(int(reader.stdout.readline()), row - 1)
+                self.assertEqual(self.objects(), before)
+                # The reader has an answer of which it has read nothing, and no write waits for it.
+                self.garden.write(f"soil moisture=0 {row}")
+                before = self.objects()
+                print(row, file=reader.stdin, flush=True)
+            self.assertEqual(int(reader.stdout.readline()), 5)
+            reader.stdin.close()
+            self.assertEqual(reader.wait(timeout=60), 0)
+        self.assertEqual(self.objects(), before)
+
+    def objects(self):
+        paths = pathlib.Path(self.folder).rglob("*")
+        return {path for path in paths if path.is_file() and ".neap" not in path.parts}
 
     def test_a_server_and_the_module_see_the_writes_of_each_other(self):
         folder, neap = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())), os.environ["NEAP"]
