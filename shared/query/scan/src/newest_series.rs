@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The series of the sections of a scan. The query needs no older rows of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct NewestSeries {
     /// The tags on whose values the query depends.
     tags: Vec<FieldRef>,
@@ -80,7 +80,7 @@ impl NewestSeries {
     /// # Errors
     /// DataFusion can't create the scan.
     pub fn without_older(
-        newest: &[Self],
+        newest: &[&Self],
         plan: &Arc<dyn ExecutionPlan>,
         needed: &NewestRows,
         config: &ConfigOptions,

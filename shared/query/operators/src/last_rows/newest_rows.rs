@@ -28,14 +28,16 @@ pub(super) fn read_newest_rows(
         from: i64::MIN,
         until: i64::MAX,
     };
-    with_newest_rows(input, &needed, &newest_of(input, &needed), config)
+    let found = newest_of(input, &needed);
+    let newest: Vec<_> = found.iter().collect();
+    with_newest_rows(input, &needed, &newest, config)
 }
 
 /// Returns a plan that reads fewer rows; `None` if it would be the same. The rows of `newest` come out of other operators, too.
 fn with_newest_rows(
     plan: &Arc<dyn ExecutionPlan>,
     needed: &NewestRows,
-    newest: &[NewestSeries],
+    newest: &[&NewestSeries],
     config: &ConfigOptions,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(scan) = plan.downcast_ref::<TailScanExec>() {
@@ -48,10 +50,12 @@ fn with_newest_rows(
         return Ok(None);
     };
     with_inputs(plan, |input| {
-        let mut below = newest.to_vec();
-        if plan.is::<FilterExec>() {
-            below.extend(newest_of(input, &of_input));
-        }
+        let found = if plan.is::<FilterExec>() {
+            newest_of(input, &of_input)
+        } else {
+            Vec::new()
+        };
+        let below: Vec<_> = newest.iter().copied().chain(&found).collect();
         with_newest_rows(input, &of_input, &below, config)
     })
 }
