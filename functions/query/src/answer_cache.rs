@@ -24,6 +24,7 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use moka::{policy::EvictionPolicy, sync::Cache};
+use neap_catalog::INTERNAL_DATABASE_ID;
 use neap_manifest::SnapshotIdentity;
 use neap_schema::DatabaseId;
 use neap_tables::{QueryContext, ScannedTimes};
@@ -130,8 +131,9 @@ impl AnswerCache {
         }
     }
 
-    /// Returns the key of the answer to a request; `None` if it is not kept: it is of an earlier state, of several databases or
-    /// without caches, the caller does not encode it, or the statement is longer than answers may be.
+    /// Returns the key of the answer to a request; `None` if it is not kept: it is of an earlier state, of several databases, of
+    /// the internal one, whose snapshots never are the same, or without caches, the caller does not encode it, or the statement is
+    /// longer than answers may be.
     pub(crate) fn key(
         &self,
         databases: &QueryDatabases,
@@ -140,6 +142,7 @@ impl AnswerCache {
     ) -> Option<AnswerKey> {
         let is_excluded = self.max_answer_bytes == 0
             || !databases.named.is_empty()
+            || databases.first == INTERNAL_DATABASE_ID
             || request.as_of.is_some()
             || request.without_caches
             || request.extension.is_some();
