@@ -65,13 +65,11 @@ impl AssistantArgs {
         if self.assistant_key.is_some() {
             return Err(ServeError::TwoAssistantKeys);
         }
-        match private_file::read_secret(path) {
-            Ok(key) => Ok(Some(key)),
-            Err(error) => Err(ServeError::AssistantKey {
-                path: path.display().to_string(),
-                error,
-            }),
-        }
+        let key = private_file::read_secret(path);
+        key.map(Some).map_err(|error| ServeError::AssistantKey {
+            path: path.display().to_string(),
+            error,
+        })
     }
 }
 

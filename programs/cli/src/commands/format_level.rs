@@ -6,7 +6,7 @@ use clap::Args;
 use neap_bucket::{FormatLevel, FormatLevels, StoreConfig, World};
 use neap_server::console::Console;
 
-use super::{CommandError, confirm, open_cluster::OpenCluster};
+use super::{CommandError, CommandResult, confirm, open_cluster::OpenCluster};
 
 /// The options of `neap format-level`.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) async fn run(
     args: &FormatLevelArgs,
     console: &mut Console,
     world: World,
-) -> Result<(), CommandError> {
+) -> CommandResult {
     let OpenCluster { catalog, .. } = OpenCluster::open(&args.store, &world).await?;
     let present = catalog.root(Duration::ZERO).await?.value.format_level();
     let text = match args.level {
