@@ -188,6 +188,7 @@ impl AnswerCache {
             times,
             rows: Arc::default(),
             body: Some(Vec::new()),
+            reserved: 0,
         }))
     }
 
@@ -209,7 +210,7 @@ impl AnswerCache {
         }
     }
 
-    /// Reserves memory for a part of an answer that is being recorded. Returns false if there is none.
+    /// Reserves memory for an answer that is being recorded. Returns false if there is none.
     fn reserve(&self, bytes: usize) -> bool {
         let before = self.recorded_bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = before + bytes <= self.max_recorded_bytes;
@@ -230,6 +231,8 @@ pub(crate) struct AnswerRecorder {
     rows: Arc<AtomicUsize>,
     /// `None`: the answer is too large to be kept.
     body: Option<Vec<u8>>,
+    /// The capacity of the body, in bytes.
+    reserved: usize,
 }
 
 impl AnswerRecorder {
@@ -243,8 +246,16 @@ impl AnswerRecorder {
         let Some(body) = &mut self.body else {
             return;
         };
-        let is_small = body.len() + part.len() <= self.cache.max_answer_bytes;
-        if is_small && self.cache.reserve(part.len()) {
+        let (length, max) = (body.len() + part.len(), self.cache.max_answer_bytes);
+        // Twice as much as before, so that each byte is copied few times.
+        let capacity = if length > self.reserved {
+            length.max(2 * self.reserved).min(max)
+        } else {
+            self.reserved
+        };
+        if length <= max && self.cache.reserve(capacity - self.reserved) {
+            self.reserved = capacity;
+            body.reserve_exact(capacity - body.len());
             body.extend_from_slice(part);
         } else {
             self.discard();
@@ -297,9 +308,9 @@ impl AnswerRecorder {
     }
 
     fn discard(&mut self) {
-        if let Some(body) = self.body.take() {
-            self.cache.recorded_bytes.fetch_sub(body.len(), Ordering::Relaxed);
-        }
+        self.body = None;
+        let reserved = mem::take(&mut self.reserved);
+        self.cache.recorded_bytes.fetch_sub(reserved, Ordering::Relaxed);
     }
 }
 
@@ -329,35 +340,58 @@ mod tests {
         }
     }
 
+    fn recorder(cache: &Arc<AnswerCache>, number: usize) -> AnswerRecorder {
+        let snapshot = empty_snapshot();
+        AnswerRecorder {
+            cache: Arc::clone(cache),
+            key: AnswerKey {
+                database: snapshot.database,
+                language: StatementLanguage::Sql,
+                encoding: AnswerEncoding::Table {
+                    format: Format::Json,
+                    has_empty_columns: false,
+                },
+                rollups: RollupUse::default(),
+                text: format!("SELECT {number}"),
+                parameters: Parameters::default(),
+            },
+            snapshot: snapshot.identity(),
+            times: ScannedTimes::default(),
+            rows: Arc::default(),
+            body: Some(Vec::new()),
+            reserved: 0,
+        }
+    }
+
     #[test]
     fn many_answers_in_a_moment_stay_within_the_size_of_the_cache() {
         const BYTES: usize = 64 << 10;
         let cache = Arc::new(AnswerCache::new(BYTES));
-        let snapshot = empty_snapshot();
         for number in 0..50 {
-            let mut recorder = AnswerRecorder {
-                cache: Arc::clone(&cache),
-                key: AnswerKey {
-                    database: snapshot.database,
-                    language: StatementLanguage::Sql,
-                    encoding: AnswerEncoding::Table {
-                        format: Format::Json,
-                        has_empty_columns: false,
-                    },
-                    rollups: RollupUse::default(),
-                    text: format!("SELECT {number}"),
-                    parameters: Parameters::default(),
-                },
-                snapshot: snapshot.identity(),
-                times: ScannedTimes::default(),
-                rows: Arc::default(),
-                body: Some(Vec::new()),
-            };
+            let mut recorder = recorder(&cache, number);
             recorder.push(&[b' '; 3_000]);
             recorder.finish();
             let answers = cache.answers.iter();
             let bytes: usize = answers.map(|(_, answer)| answer.size_bytes()).sum();
             assert!((1..=BYTES).contains(&bytes), "{bytes}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_recorded_counts_with_all_memory_that_it_holds() {
+        let cache = Arc::new(AnswerCache::new(64 << 10));
+        let recorded = || cache.recorded_bytes.load(Ordering::Relaxed);
+        let mut recorder = recorder(&cache, 0);
+        for _ in 0..4 {
+            recorder.push(&[b' '; 1_000]);
+            assert_eq!(recorder.body.as_ref().map(Vec::capacity), Some(recorded()));
+        }
+        assert_eq!(recorded(), 4_000);
+        // Not twice as much, because no answer may have more.
+        recorder.push(b" ");
+        assert_eq!(recorded(), cache.max_answer_bytes);
+        recorder.push(&[b' '; 96]);
+        assert!(recorder.body.is_none());
+        assert_eq!(recorded(), 0);
     }
 }
