@@ -273,6 +273,17 @@ async fn rows_that_expire_are_in_no_kept_answer() {
 }
 
 #[tokio::test]
+async fn answers_that_a_view_may_give_are_computed_while_rows_expire() {
+    let one = with_weather().await;
+    let hourly = "SELECT date_bin(INTERVAL '1 hour', time) AS time, city, count(*) AS n FROM weather GROUP BY 1, city";
+    one.create_view("hourly", hourly).await;
+    let bounded = format!("{COUNT} WHERE time >= '2023-11-14T22:10:00Z'");
+    assert_eq!(computed_then_kept(&one, &bounded).await, "n\n3\n");
+    one.catalog.set_retention(DATABASE, Some(HOUR)).await.unwrap();
+    assert_eq!(always_computed(&one, &bounded).await, "n\n3\n");
+}
+
+#[tokio::test]
 async fn the_size_of_all_answers_and_of_each_is_bounded() {
     const BYTES: u64 = 64 << 10;
     let one = instance(64 << 10).await;

@@ -173,6 +173,28 @@ async fn columns_of_one_name_may_be_different_tags() {
 }
 
 #[tokio::test]
+async fn a_section_of_another_table_stands_for_older_rows_of_the_same_groups() {
+    let one = days(&[["a", "b"].as_slice(); 3]).await;
+    let time = FIRST + 3 * DAY;
+    one.write(&format!(
+        "u,host=a,zone=z v=7i {time}\nu,host=b,zone=z v=8i {time}\n"
+    ))
+    .await;
+    one.flush().await;
+    let both = "(SELECT host, v, time, 't' AS origin FROM t UNION ALL SELECT host, v, time, 'u' AS origin FROM u)";
+    let last = format!(
+        "SELECT host, last_value(v ORDER BY time) AS v FROM {both} GROUP BY host ORDER BY host"
+    );
+    assert_eq!(sections(&one, &last).await, 1);
+    assert_eq!(one.sql(&last).await, "host,v\na,7\nb,8\n");
+    let of_each = format!(
+        "SELECT origin, host, last_value(v ORDER BY time) AS v FROM {both} GROUP BY origin, host ORDER BY origin, host"
+    );
+    let expected = "origin,host,v\nt,a,22\nt,b,22\nu,a,7\nu,b,8\n";
+    assert_eq!(one.sql(&of_each).await, expected);
+}
+
+#[tokio::test]
 async fn a_renamed_tag_is_the_same_in_older_sections() {
     let one = days(&[["a", "b"].as_slice(); 2]).await;
     one.sql("ALTER TABLE t RENAME COLUMN host TO machine").await;
