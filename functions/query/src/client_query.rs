@@ -152,6 +152,11 @@ impl QueryEngine {
         planner: Arc<dyn crate::request::Planner>,
     ) -> Result<StatementDescription, QueryError> {
         let planner = Arc::new(SchemaPlanner::new(planner));
+        // A kept answer has no columns.
+        let request = QueryRequest {
+            encoding: None,
+            ..request
+        };
         let rows = self.run(database, request, Arc::clone(&planner) as _).await?;
         let columns = Arc::clone(&rows.schema);
         // There are no rows; their end completes the query in the log.

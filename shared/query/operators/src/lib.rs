@@ -27,6 +27,7 @@ mod last_rows;
 mod limited_filters;
 mod one_input;
 mod operator_rules;
+mod passing_operators;
 mod planning_interrupts;
 mod rank_sort;
 mod regex_backslashes;

@@ -11,24 +11,19 @@ use datafusion::{
         Result,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
-    physical_plan::{ExecutionPlan, filter::FilterExec, sorts::sort::SortExec},
+    physical_plan::{
+        ExecutionPlan, filter::FilterExec, projection::ProjectionExec, sorts::sort::SortExec,
+    },
 };
 
-use crate::{derived_orders::with_inputs, substitution_rule::SubstitutionRule};
+use crate::{
+    derived_orders::with_inputs, passing_operators::passes_all_rows,
+    substitution_rule::SubstitutionRule,
+};
 
 /// Minimum number of rows that a filter collects, because a sort needs hardly less time for a smaller batch. More than half as many
 /// rows of one input batch are passed on at once.
 const MIN_ROWS: usize = 128;
-
-/// The operators that return each row of their inputs once.
-const OPERATORS_OF_ALL_ROWS: [&str; 6] = [
-    "CoalescePartitionsExec",
-    "CooperativeExec",
-    "FilterExec",
-    "ProjectionExec",
-    "RepartitionExec",
-    "UnionExec",
-];
 
 /// Lets filters below a sort with a limit collect about as many rows as the limit.
 pub(crate) const LIMITED_FILTERS: SubstitutionRule = SubstitutionRule {
@@ -54,7 +49,10 @@ fn with_batches(
             let limited: Arc<dyn ExecutionPlan> = Arc::new(filter.with_batch_size(rows)?);
             return Ok(Transformed::yes(limited));
         }
-        let recursion = if OPERATORS_OF_ALL_ROWS.contains(&operator.name()) {
+        let keeps_rows = passes_all_rows(operator.as_ref())
+            || operator.is::<FilterExec>()
+            || operator.is::<ProjectionExec>();
+        let recursion = if keeps_rows {
             TreeNodeRecursion::Continue
         } else {
             TreeNodeRecursion::Jump

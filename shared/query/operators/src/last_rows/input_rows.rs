@@ -11,13 +11,11 @@ use datafusion::{
         utils::{collect_columns, split_conjunction, split_disjunction},
     },
     physical_expr_common::physical_expr::is_volatile,
-    physical_plan::{
-        ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, coop::CooperativeExec,
-        filter::FilterExec, projection::ProjectionExec, repartition::RepartitionExec,
-        union::UnionExec,
-    },
+    physical_plan::{ExecutionPlan, filter::FilterExec, projection::ProjectionExec},
 };
-use neap_scan::{NewestRows, SequenceExec};
+use neap_scan::NewestRows;
+
+use crate::passing_operators::passes_all_rows;
 
 /// Returns the rows that an operator needs of its inputs; `None` if it may need all.
 pub(super) fn needed_of_input(
@@ -40,12 +38,7 @@ pub(super) fn needed_of_input(
         };
         return filtered(needed, filter.predicate());
     }
-    let has_all_rows = plan.is::<UnionExec>()
-        || plan.is::<RepartitionExec>()
-        || plan.is::<CoalescePartitionsExec>()
-        || plan.is::<CooperativeExec>()
-        || plan.is::<SequenceExec>();
-    has_all_rows.then_some(needed)
+    passes_all_rows(plan.as_ref()).then_some(needed)
 }
 
 /// Returns the needed rows with other indexes of columns.
