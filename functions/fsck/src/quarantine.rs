@@ -13,7 +13,7 @@ use neap_schema::{DatabaseId, TableId};
 use neap_wal::{Segment, SegmentError};
 
 use crate::{
-    Fsck, FsckError,
+    FindingKind, Fsck, FsckError,
     fsck::{DatabaseTarget, entries, select_databases},
     lost_rows::{LostObject, LostTable},
     messages,
@@ -344,13 +344,25 @@ impl DatabaseTarget<'_> {
         }
         let mut found = Vec::new();
         for page in named {
-            if self.page(page).await?.is_err() {
-                let part = DamagedPart::Page(page.object, page.offset);
-                let lost = vec![LostRows::of_page(page)];
-                found.push(DamageRecord::of_object(part, lost, page.first_added).into());
+            let Err(finding) = self.page(page).await? else {
+                continue;
+            };
+            // The page is of a newer release, unless only its version number is damaged.
+            if finding.kind == FindingKind::Newer && self.has_intact_head(page).await? {
+                return Err(FsckError::Aborted(finding.to_string()));
             }
+            let part = DamagedPart::Page(page.object, page.offset);
+            let lost = vec![LostRows::of_page(page)];
+            found.push(DamageRecord::of_object(part, lost, page.first_added).into());
         }
         Ok(found)
+    }
+
+    /// Returns whether the first bytes of a page, with its version number, match their checksum.
+    async fn has_intact_head(&self, page: &PageRef) -> Result<bool, FsckError> {
+        let key = page.key(self.id);
+        let head = fetch(&self.fsck.bucket, &key, Some(page.head_range())).await?;
+        Ok(head.is_some_and(|head| crc32c::crc32c(&head) == page.head_crc32c))
     }
 
     /// Quarantines the objects that are not quarantined yet.

@@ -1,6 +1,7 @@
 //! Tests of quarantining damaged objects.
 
-use neap_bucket::Key;
+use neap_bucket::{FormatLevel, FormatLevels, Key, ProtocolMargins};
+use neap_catalog::{Catalog, CatalogError};
 use neap_manifest::Section;
 use neap_wal::Segment;
 
@@ -109,6 +110,43 @@ async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not(
     stage.flip_bit(&key, 50).await;
     stage.quarantine_and_describe(&key.to_string()).await;
     assert!(stage.quick().await.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not() {
+    let stage = FsckFixture::paged().await;
+    let page = stage.manifest().await.value.pages[0].clone();
+    let key = page.key(stage.database);
+    let part = format!("{key}@{}", page.offset);
+    let [start, end] = [page.offset, page.head_range().end].map(|at| usize::try_from(at).unwrap());
+    // The upper byte of the version: the version of a much later release.
+    stage.flip_bit(&key, start + 5).await;
+    let newer = crc32c::crc32c(&stage.bytes(&key).await[start..end]);
+    stage.tamper(|manifest| manifest.pages[0].head_crc32c = newer).await;
+    let error = stage.quarantine(&part, true).await;
+    assert!(matches!(error, Err(FsckError::Aborted(_))), "{error:?}");
+    stage.tamper(|manifest| manifest.pages[0].head_crc32c = page.head_crc32c).await;
+    stage.quarantine_and_describe(&part).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_quarantined_in_a_cluster_of_another_format_level() {
+    let stage = FsckFixture::filled_in_memory().await;
+    let key = stage.segment().await;
+    stage.flip_bit(&key, 25).await;
+    let later = FormatLevels {
+        newest: FormatLevel::new(2),
+        ..FormatLevels::SUPPORTED
+    };
+    let bucket = stage.bucket.clone().with_format_levels(later);
+    let later_release = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
+    later_release.raise_format_level(later.newest).await.unwrap();
+    let refused = stage.quarantine(&key.to_string(), true).await;
+    let is_refused = matches!(
+        refused,
+        Err(FsckError::Catalog(CatalogError::OtherFormatLevel { .. }))
+    );
+    assert!(is_refused, "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use neap_bucket::Stamp;
 use ulid::Ulid;
 
 use super::*;
-use crate::FindingKind;
+use crate::{FindingKind, FsckError};
 
 #[tokio::test(start_paused = true)]
 async fn wrong_statistics_are_recomputed_from_the_rows() {
@@ -31,6 +31,23 @@ async fn wrong_statistics_are_recomputed_from_the_rows() {
         let again = stage.repair(true).await;
         assert_eq!((lines(&again).as_str(), again.repaired.len()), ("", 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_repaired_in_a_cluster_whose_root_catalog_is_of_a_later_release() {
+    let stage = FsckFixture::filled_in_memory().await;
+    stage.tamper_section(|section| section.rows = 9).await;
+    let before = stage.manifest().await.version;
+    // The upper byte of the version.
+    stage.flip_bit(&Key::RootCatalog, 5).await;
+    let options = FsckOptions {
+        full: true,
+        repair: true,
+        database: None,
+    };
+    let refused = Fsck::new(stage.bucket.clone()).check(&options, &|_| {}).await;
+    assert!(matches!(refused, Err(FsckError::Aborted(_))), "{refused:?}");
+    assert_eq!(stage.manifest().await.version, before);
 }
 
 #[tokio::test(start_paused = true)]

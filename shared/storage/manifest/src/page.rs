@@ -110,7 +110,7 @@ impl PageRef {
     }
 
     /// Returns the range of the page's head in the object, in bytes.
-    pub(crate) fn head_range(&self) -> Range<u64> {
+    pub fn head_range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(u64::from(self.head_bytes))
     }
 
