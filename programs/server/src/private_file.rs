@@ -14,22 +14,31 @@ use crate::console::Console;
 /// Permission bits of group and others.
 const GROUP_AND_OTHERS: u32 = 0o077;
 
-/// Maximum bytes of a file with a key or a token.
+/// Maximum bytes of a file with a key, a token or a password.
 const MAX_SECRET_BYTES: u64 = 16 << 10;
 
-/// Reads a file with a key or a token.
+/// Reads a file with a key, a token or a password.
 ///
 /// # Errors
 /// The file can't be read, is not UTF-8, or has more than 16 KiB.
 pub fn read_secret(path: &Path) -> io::Result<Secret> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_SECRET_BYTES {
-        let reason = format!("the file has more than {MAX_SECRET_BYTES} bytes");
-        return Err(io::Error::other(reason));
-    }
+    let bytes = read_limited(path, MAX_SECRET_BYTES)?;
+    // The error would contain the bytes.
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))?;
     let Ok(secret) = text.parse::<Secret>();
     Ok(secret)
+}
+
+/// Reads a file of at most `max_bytes`.
+/// Fails if the file can't be read, or has more.
+pub(super) fn read_limited(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        let reason = format!("the file has more than {max_bytes} bytes");
+        return Err(io::Error::other(reason));
+    }
+    Ok(bytes)
 }
 
 /// Warns if users other than the owner may read the file of an option.

@@ -22,7 +22,10 @@ use tokio_rustls::{
     },
 };
 
-use super::ServeError;
+use super::{ServeError, private_file};
+
+/// Maximum bytes of a file with certificates or a key.
+pub(super) const MAX_PEM_BYTES: u64 = 1 << 20;
 
 /// Interval at which the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -67,8 +70,10 @@ struct CertificateContents {
 
 impl TlsFiles {
     fn read(&self) -> Result<CertificateContents, ServeError> {
-        let read =
-            |path: &Path| std::fs::read(path).map_err(|error| unusable(path, error.to_string()));
+        let read = |path: &Path| {
+            let read = private_file::read_limited(path, MAX_PEM_BYTES);
+            read.map_err(|error| unusable(path, error.to_string()))
+        };
         Ok(CertificateContents {
             certificates: read(&self.certificates)?,
             key: read(&self.key)?,

@@ -1,9 +1,9 @@
 //! Reads passwords from a file, from the standard input, or from a terminal without showing them.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use clap::Args;
-use neap_server::console::Console;
+use neap_server::{console::Console, private_file};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{CommandError, CommandResult};
@@ -51,9 +51,9 @@ impl PasswordArgs {
     pub(super) fn read(&self, question: &str, console: &mut Console) -> CommandResult<String> {
         match &self.password_file {
             Some(path) => {
-                let text =
-                    fs::read_to_string(path).map_err(|error| CommandError::of_file(path, error))?;
-                Ok(without_line_break(text))
+                let text = private_file::read_secret(path)
+                    .map_err(|error| CommandError::of_file(path, error))?;
+                Ok(without_line_break(text.reveal().to_owned()))
             }
             None => ask(question, console),
         }
@@ -96,6 +96,8 @@ fn without_line_break(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use neap_server::console::testing::console;
 
     use super::*;
@@ -112,8 +114,14 @@ mod tests {
         let path = folder.path().join("password");
         fs::write(&path, "from a file\n").unwrap();
         let args = PasswordArgs {
-            password_file: Some(path),
+            password_file: Some(path.clone()),
         };
         assert_eq!(args.read_new(&mut console).unwrap(), "from a file");
+        fs::write(&path, " ".repeat(1 << 20)).unwrap();
+        let refused = args.read_new(&mut console).unwrap_err().to_string();
+        assert!(
+            refused.contains("the file has more than 16384 bytes"),
+            "{refused}"
+        );
     }
 }

@@ -24,8 +24,9 @@ pub(crate) use self::options::ClusterArgs;
 use super::{
     ServeError,
     options::{ServeArgs, ServeMode},
+    private_file,
     server_context::ServerContext,
-    tls::{TlsContext, TlsFiles, TlsVersion},
+    tls::{MAX_PEM_BYTES, TlsContext, TlsFiles, TlsVersion},
 };
 
 /// Maximum time for a connection to a worker, and for its answer to a request before its rows. It covers the decoding of
@@ -197,8 +198,8 @@ impl WorkerPort {
 /// Options contradict each other, or a certificate can't be used.
 pub(super) fn check(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(path) = &args.cluster.cluster_tls_ca {
-        let pem = std::fs::read(path).map_err(|error| error.to_string());
-        let checked = pem.and_then(|pem| check_ca(&pem));
+        let read = private_file::read_limited(path, MAX_PEM_BYTES);
+        let checked = read.map_err(|error| error.to_string()).and_then(|pem| check_ca(&pem));
         checked.map_err(|reason| ServeError::Tls {
             path: path.display().to_string(),
             reason,

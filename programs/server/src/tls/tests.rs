@@ -142,4 +142,6 @@ fn errors_name_the_file() {
     insta::assert_snapshot!(folder.mistake(), @"key.pem: there is no private key in it");
     folder.write(&certificate, &pair().2);
     insta::assert_snapshot!(folder.mistake(), @"cert.pem: does not match key.pem: keys may not be consistent: KeyMismatch");
+    folder.write(&certificate, &" ".repeat(2 << 20));
+    insta::assert_snapshot!(folder.mistake(), @"key.pem: the file has more than 1048576 bytes");
 }
