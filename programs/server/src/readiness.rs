@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat};
 use neap_bucket::World;
-use neap_catalog::Catalog;
+use neap_catalog::{Catalog, CatalogError};
 use neap_http::{ApiError, Kind, expects_v2_json};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -77,6 +77,9 @@ impl Readiness {
         let root = self.catalog.root(MAX_AGE);
         match self.world.timeout(TIMEOUT, root).await {
             Some(Ok(_)) => Ok(()),
+            Some(Err(CatalogError::OtherFormatLevel { .. })) => {
+                Err("this release does not know the format level of the cluster")
+            }
             _ => Err("the store does not answer"),
         }
     }
@@ -118,7 +121,7 @@ mod tests {
         header::{ACCEPT, USER_AGENT},
     };
     use http_body_util::BodyExt;
-    use neap_bucket::{Bucket, ProtocolMargins};
+    use neap_bucket::{Bucket, FormatLevel, FormatLevels, ProtocolMargins};
 
     use super::*;
 
@@ -170,6 +173,31 @@ mod tests {
         assert_eq!(
             answer(&[(USER_AGENT, "influx/2.7.5")]).await,
             (503, body.to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_know_the_format_level_says_so() {
+        let world = World::system();
+        let bucket = Bucket::in_memory(world.clone());
+        let later = FormatLevels {
+            newest: FormatLevel::new(2),
+            initial: FormatLevel::new(2),
+            ..FormatLevels::SUPPORTED
+        };
+        let catalog = |bucket| Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
+        let later_release = catalog(bucket.clone().with_format_levels(later));
+        later_release.root(MAX_AGE).await.unwrap();
+        let readiness = Readiness {
+            catalog: catalog(bucket),
+            stop: CancellationToken::new(),
+            started_micros: 0,
+            world,
+            conditions: Vec::new(),
+        };
+        assert_eq!(
+            readiness.check().await,
+            Err("this release does not know the format level of the cluster")
         );
     }
 }
