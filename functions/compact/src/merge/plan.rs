@@ -22,7 +22,7 @@ use neap_manifest::Section;
 use neap_schema::TableId;
 
 use super::{
-    MergeJob, MergePolicy, TablePlanInput,
+    MergeJob, MergePolicy, MergeReason, TablePlanInput,
     cold_rows::class_of,
     overlap_group::{OverlapGroup, components},
     range_merges::range_jobs,
@@ -37,18 +37,20 @@ pub struct TablePlan {
     pub expired: Vec<Arc<Section>>,
 }
 
-/// Sort key of a merge, smallest first: number of inputs (descending), cost, table, day, stamp.
-pub(super) type MergePriority = (Reverse<usize>, u64, TableId, i32, u64);
+/// Sort key of a merge, smallest first: number of inputs (descending), whether it is an extraction, cost, table, day, stamp.
+pub(super) type MergePriority = (Reverse<usize>, bool, u64, TableId, i32, u64);
 
 /// Merges below this size count as equally expensive, because their requests take longer than the transfer. Thus merges
 /// of neighbouring tables are adjacent.
 const SAME_COST_BYTES: u64 = 1 << 20;
 
-/// Returns the sort key of a merge: merges that save queries the most sections come first, then the cheapest.
+/// Returns the sort key of a merge: merges that save queries the most sections come first, then the cheapest. Extractions come after
+/// rewrites without deleted rows, which must not wait.
 pub(super) fn merge_priority(job: &MergeJob) -> MergePriority {
     let bytes = job.bytes();
     (
         Reverse(job.inputs.len()),
+        job.reason == MergeReason::Extracted,
         if bytes < SAME_COST_BYTES { 0 } else { bytes },
         job.table,
         job.first_day,

@@ -1,10 +1,14 @@
 //! Merges of a plan over many tables: as many as can be run, as references without metadata of their inputs.
 
 use super::{
-    MergeJob, MergeJobRef,
+    MergeJob, MergeJobRef, MergeReason,
     plan::{MergePriority, merge_priority},
 };
 use crate::CompactionDebt;
+
+/// Maximum number of extractions, each of which has a commit of its own. The claims of more would expire before all of them are done,
+/// and would leave none to merges of recent days, because a manifest has a limited number of claims.
+const MAX_EXTRACTIONS: usize = 250;
 
 /// Keeps the most urgent merges.
 #[derive(Debug)]
@@ -44,9 +48,14 @@ impl MergeQueue {
         self.debt
     }
 
-    /// Returns the kept merges, most urgent first.
+    /// Returns the kept merges, most urgent first. Further extractions are left to the next plan.
     pub(crate) fn most_urgent(mut self) -> Vec<MergeJobRef> {
         self.shrink();
-        self.jobs.into_iter().map(|(_, job)| job).collect()
+        let mut extractions = 0;
+        let jobs = self.jobs.into_iter().map(|(_, job)| job).filter(|job| {
+            extractions += usize::from(job.reason == MergeReason::Extracted);
+            job.reason != MergeReason::Extracted || extractions <= MAX_EXTRACTIONS
+        });
+        jobs.collect()
     }
 }

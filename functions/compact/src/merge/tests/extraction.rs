@@ -9,7 +9,10 @@ use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::plan::{MIB, TODAY, apply, days, flushes, history, lengths, state, time};
-use crate::merge::{Extraction, MergePolicy, MergeReason, TablePlan, TablePlanInput, plan_table};
+use crate::merge::{
+    Extraction, MergeJob, MergePolicy, MergeQueue, MergeReason, TablePlan, TablePlanInput,
+    plan_table,
+};
 
 /// A day whose range of four days ended long ago, and which is the first of that range.
 const PAST: i32 = TODAY - 20;
@@ -113,6 +116,18 @@ fn all_sections_of_a_published_table_leave_once_their_days_are_settled() {
     let all = |minute| extracted(&sections, Extraction::All, time(TODAY, minute));
     assert_eq!(all(629), NONE);
     assert_eq!(all(630), [1_u64]);
+}
+
+#[test]
+fn extractions_are_the_least_urgent_rewrites_and_leave_claims_to_other_plans() {
+    let job = |day, length, reason| MergeJob::new(flushes(day, 600, &[length]), reason).unwrap();
+    let extractions: Vec<_> = (0..1_000).map(|day| job(day, MIB, MergeReason::Extracted)).collect();
+    let mut queue = MergeQueue::with_limit(1_000);
+    queue.add(&extractions);
+    queue.add(&[job(PAST, 200 * MIB, MergeReason::Deletes)]);
+    let jobs = queue.most_urgent();
+    assert_eq!(jobs[0].reason, MergeReason::Deletes);
+    assert_eq!(jobs.len(), 1 + 250);
 }
 
 proptest! {
