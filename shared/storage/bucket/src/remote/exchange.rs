@@ -28,6 +28,8 @@ pub(super) struct HttpExchange {
     pub(super) date: Option<StoreTime>,
     /// The status of the newest answer; `None` if the connection broke since.
     pub(super) status: Option<StatusCode>,
+    /// Whether the newest answer says that the requested range has no bytes of the object.
+    pub(super) is_out_of_range: bool,
     /// Whether a request of the call failed but may have taken effect.
     pub(super) uncertain: bool,
     /// Whether a request of the call timed out after the short first wait.
@@ -72,16 +74,32 @@ impl HttpExchange {
     fn saw(&mut self, answer: &Result<HttpResponse, HttpError>) {
         match answer {
             Ok(response) => {
-                self.date = date(response.headers());
-                self.status = Some(response.status());
-                self.uncertain |= may_have_taken_effect(response.status());
+                let (status, headers) = (response.status(), response.headers());
+                self.date = date(headers);
+                self.status = Some(status);
+                self.is_out_of_range = status == StatusCode::RANGE_NOT_SATISFIABLE
+                    || (status == StatusCode::PARTIAL_CONTENT && starts_at_end(headers));
+                self.uncertain |= may_have_taken_effect(status);
             }
             Err(_) => {
                 self.status = None;
+                self.is_out_of_range = false;
                 self.uncertain = true;
             }
         }
     }
+}
+
+/// Returns whether the range of a partial answer starts at the end of the object. RFC 9110 requires 416 instead, but Azurite
+/// answers `bytes 10-9/10`, and `bytes 0--1/0` for an empty object.
+fn starts_at_end(headers: &HeaderMap) -> bool {
+    let start_and_size = || {
+        let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+        let (range, size) = range.strip_prefix("bytes ")?.split_once('/')?;
+        let (start, _) = range.split_once('-')?;
+        Some((start, size))
+    };
+    start_and_size().is_some_and(|(start, size)| start == size)
 }
 
 /// Returns the time at which the store itself answered; `None` for an answer from a cache.
@@ -116,5 +134,21 @@ mod tests {
         assert_eq!(date(&headers(&cached)), None);
         assert_eq!(date(&headers(&[(header::DATE, "yesterday")])), None);
         assert_eq!(date(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn the_range_of_a_partial_answer_starts_at_the_end_if_its_first_byte_is_the_size() {
+        for (range, expected) in [
+            ("bytes 10-9/10", true),
+            ("bytes 0--1/0", true),
+            ("bytes 0-9/10", false),
+            ("bytes 9-9/10", false),
+            ("bytes */10", false),
+            ("10-9/10", false),
+        ] {
+            let headers = headers(&[(header::CONTENT_RANGE, range)]);
+            assert_eq!(starts_at_end(&headers), expected, "{range}");
+        }
+        assert!(!starts_at_end(&HeaderMap::new()));
     }
 }

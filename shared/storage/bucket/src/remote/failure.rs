@@ -32,7 +32,7 @@ impl CallFailure {
             Self::Missing { reason, .. } => task.rejected(reason),
             Self::Refused { reason, .. } => task.unavailable(reason),
             Self::Unchanged { .. } => task.unavailable("the answer is 304"),
-            Self::OutOfRange => task.unavailable("the answer is 416"),
+            Self::OutOfRange => task.unavailable("the range is outside of the object"),
         }
     }
 }
@@ -103,7 +103,7 @@ impl OperationContext<'_> {
             Error::Precondition { .. } | Error::AlreadyExists { .. } => {
                 return CallFailure::Refused { date, reason };
             }
-            _ if status == StatusCode::RANGE_NOT_SATISFIABLE => return CallFailure::OutOfRange,
+            _ if exchange.is_out_of_range => return CallFailure::OutOfRange,
             _ if status == StatusCode::NOT_IMPLEMENTED => true,
             Error::PermissionDenied { .. }
             | Error::Unauthenticated { .. }

@@ -10,6 +10,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use neap_s3_server::{Deviation, Faults, ObservedRequest, Observer, Options, S3Server};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
 
 use super::*;
 use crate::s3_fixture::{s3_builder, s3_store};
@@ -297,5 +301,50 @@ async fn requests_that_the_store_does_not_implement_are_rejected() {
         assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
         assert!(error.to_string().contains(reason), "{error}");
         assert!(!exists(&store).await);
+    }
+}
+
+/// Starts a server that sends one of these answers over each connection, in turn. Returns its URL.
+async fn serve_answers(answers: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = BufReader::new(&mut connection).lines();
+            while head.next_line().await.unwrap().is_some_and(|line| !line.is_empty()) {}
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_range_at_the_end_of_an_object_is_empty_if_the_store_answers_206_instead_of_416() {
+    const COMMON: &str =
+        "ETag: \"1\"\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\nConnection: close\r\n\r\n";
+    for (size, range) in [(10, "10-9/10"), (0, "0--1/0")] {
+        let url = serve_answers(vec![
+            format!("HTTP/1.1 206 Partial Content\r\nContent-Length: 0\r\nContent-Range: bytes {range}\r\n{COMMON}"),
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n{COMMON}"),
+        ])
+        .await;
+        let builder = AmazonS3Builder::new()
+            .with_endpoint(url)
+            .with_bucket_name("bucket")
+            .with_skip_signature(true);
+        let store = s3_store(builder, RemoteOptions::default());
+        let options = GetOptions {
+            range: Some(size..size + 2),
+            if_none_match: None,
+        };
+        let read = store.get("catalog", options).await.unwrap().value;
+        let Get::Found(object) = read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(
+            (object.bytes, object.etag),
+            (Bytes::new(), ETag::new("\"1\""))
+        );
     }
 }
