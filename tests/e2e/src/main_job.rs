@@ -69,7 +69,8 @@ fn check(server: &ServerClient) {
     assert_eq!(server.query("garden", beds), expected);
 }
 
-fn check_main_job(place: &StoreFixture) {
+/// Does the main job on an empty store.
+pub(crate) fn check_main_job(place: &StoreFixture) {
     let plugins = repository().join("tests/plugins");
     let flags = ["--plugin-dir", plugins.to_str().unwrap()];
     let server = NeapProcess::serve_with(place, &flags);

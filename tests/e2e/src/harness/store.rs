@@ -137,7 +137,7 @@ impl StoreFixture {
     /// Returns the age at which a segment may be flushed (`ProtocolMargins` in `shared/storage/bucket`). `neap compact`
     /// itself waits until the newest rows have it.
     pub(crate) fn flush_lag(&self) -> Duration {
-        let is_network = self.endpoint().is_some();
+        let is_network = !matches!(self.name, "memory" | "directory");
         let is_standard = self.flags.iter().any(|flag| flag == STANDARD_MARGINS[0]);
         Duration::from_millis(match (is_network, is_standard) {
             (false, false) => 2_500,
@@ -195,6 +195,24 @@ impl StoreFixture {
             folder,
             server: None,
         })
+    }
+
+    /// Returns a container of a server with the interface of Azure.
+    pub(crate) fn azure(endpoint: &str, container: &str, account: &str, key: &str) -> Self {
+        let mut flags = flags(&[
+            ("object-store", "azure"),
+            ("bucket", container),
+            ("azure-endpoint", endpoint),
+            ("azure-storage-account", account),
+            ("azure-storage-access-key", key),
+        ]);
+        flags.push("--azure-allow-http".to_owned());
+        Self {
+            name: "Azure",
+            flags,
+            folder: folder(),
+            server: None,
+        }
     }
 
     /// Returns the folder of the store, or a temporary folder for the other kinds of stores.
