@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPage, pageEvents, type Server, screenshot, startServer } from "./harness";
+import { dashboardFile, importDashboard, isPainted } from "./support/dashboards";
 
 const ROWS = 5_000_000;
 /** Rows of a write; its body is about 9 MB, below the limit of the server. */
@@ -38,6 +39,24 @@ test("a table of five million rows is shown and scrolled without freezing", asyn
   await screenshot(page, "large-table");
   const frames = await page.evaluate(() => (globalThis as unknown as { counted: { frames: number } }).counted.frames);
   expect(frames, "the page drew while it read the rows").toBeGreaterThan(10);
+  expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
+}, 600_000);
+
+test("a chart of five million rows asks the server for the points that it has room for", async () => {
+  const page = await openPage(server, "#/dashboards?db=large");
+  page.setDefaultTimeout(300_000);
+  const [from, to] = [START_SECONDS, START_SECONDS + ROWS].map((seconds) => new Date(seconds * 1_000).toISOString());
+  const statement = "SELECT time, s, v FROM m";
+  await importDashboard(page, dashboardFile("Large", [{ title: "All", query: statement }], { range: { from, to } }));
+  await page.getByRole("article", { name: "All", exact: true }).locator("canvas").waitFor();
+  await expect.poll(() => isPainted(page, "All")).toBe(true);
+  const statements = pageEvents(page).requests.map((url) => new URL(url).searchParams.get("q") ?? "");
+  expect(statements.filter((text) => text.includes(statement))).toEqual([
+    statement,
+    expect.stringMatching(
+      /^SELECT s0, p0\['time'\] AS t0, .* unnest\(m4\("time", "v", \d+, \$from, \$to\)\) AS p0 FROM/,
+    ),
+  ]);
   expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
 }, 600_000);
 

@@ -20,6 +20,15 @@ export interface ResultColumn {
   get(row: number): unknown;
   /** The Arrow data that the values come from, for those who read the whole column. */
   vector?: Column<unknown>;
+  /** The times of the values, if they are not those of the other columns. */
+  times?: ResultColumn;
+}
+
+/** The parts of equal duration from which the server has chosen the points of each line with `m4`. */
+export interface Thinning {
+  buckets: number;
+  /** Their ends, in nanoseconds since 1970; those of each line if absent. */
+  range?: { from: bigint; to: bigint };
 }
 
 /** A result, in memory. */
@@ -30,6 +39,10 @@ export interface QueryResult {
   bytes: number;
   /** The `maxBytes` at which the result was cut, in bytes; absent if it is complete. */
   truncatedAt?: number;
+  /** Whether `isEnough` ended the read before the last row. */
+  isPartial?: boolean;
+  /** How the server has thinned the rows; absent if they are those of the statement. */
+  thinning?: Thinning;
   /** The time from the request to the last row, in milliseconds. */
   elapsedMs: number;
   headers: Headers;
@@ -66,6 +79,8 @@ export interface QueryRequest {
   /** The maximum size of the Arrow stream; the result is cut there. */
   maxBytes?: number;
   onProgress?(rows: number, bytes: number): void;
+  /** Returns whether the rows that have arrived are enough. `read` returns them. */
+  isEnough?(rows: number, read: () => Promise<QueryResult>): Promise<boolean>;
 }
 
 /** The default maximum size of a result, in bytes. */
@@ -100,23 +115,19 @@ export async function runQuery(query: QueryRequest): Promise<QueryResult> {
     return runPromql(query);
   }
   const started = performance.now();
-  const reader = import("./arrow-table");
-  reader.catch(() => {});
+  import("./arrow-table").catch(() => {});
   const response = await request(queryPath(query.language), {
     ...queryContent(query),
     headers: queryHeaders(query.asOf),
     signal: query.signal,
     timeoutMs: QUERY_TIMEOUT_MS,
   });
-  const stream = await readMessages(response, query);
-  const { decodeTable } = await reader;
-  return {
-    ...decodeTable(stream.messages.map((message) => message.bytes)),
-    bytes: stream.bytes,
-    truncatedAt: stream.truncatedAt,
-    elapsedMs: performance.now() - started,
-    headers: response.headers,
+  const resultOf = async ({ messages, ...stream }: MessageStream): Promise<QueryResult> => {
+    const { decodeTable } = await import("./arrow-table");
+    const table = decodeTable(messages.map((message) => message.bytes));
+    return { ...table, ...stream, elapsedMs: performance.now() - started, headers: response.headers };
   };
+  return resultOf(await readMessages(response, query, resultOf));
 }
 
 /** The values of placeholders, and how long the rows are waited for. */
@@ -152,9 +163,14 @@ interface MessageStream {
   messages: ArrowMessage[];
   bytes: number;
   truncatedAt?: number;
+  isPartial?: boolean;
 }
 
-async function readMessages(response: Response, query: QueryRequest): Promise<MessageStream> {
+async function readMessages(
+  response: Response,
+  query: QueryRequest,
+  resultOf: (stream: MessageStream) => Promise<QueryResult>,
+): Promise<MessageStream> {
   const maxBytes = query.maxBytes ?? DEFAULT_MAX_BYTES;
   const splitter = new MessageSplitter();
   const messages: ArrowMessage[] = [];
@@ -179,6 +195,10 @@ async function readMessages(response: Response, query: QueryRequest): Promise<Me
       if (bytes > maxBytes) {
         await reader.cancel();
         return { messages, bytes, truncatedAt: maxBytes };
+      }
+      if (await query.isEnough?.(rows, () => resultOf({ messages, bytes }))) {
+        await reader.cancel();
+        return { messages, bytes, isPartial: true };
       }
     }
   } catch (error) {

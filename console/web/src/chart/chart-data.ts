@@ -1,10 +1,10 @@
 // The series of a chart, from a result and the choice of its columns.
 
-import type { QueryResult, ResultColumn } from "../api/query";
+import type { QueryResult, ResultColumn, Thinning } from "../api/query";
 import { codesOf, firstTime, floatsOf } from "./column-data";
 import type { ColumnChoice } from "./columns";
 import type { Points } from "./decimate";
-import { gapDistance } from "./gaps";
+import { type Buckets, gapDistance } from "./gaps";
 import type { Extent } from "./number-ticks";
 import type { ChartSettings } from "./settings";
 import { sortPoints } from "./sort-points";
@@ -56,14 +56,18 @@ export function chartData(result: QueryResult, choice: ColumnChoice, settings: C
   const axis = xAxis(result, x);
   const groups = groupRows(result, choice.series);
   const shown = Math.max(1, Math.floor(MAX_SERIES / values.length));
-  const rows = rowsOfGroups(groups, axis.xs, shown);
+  const sharedRows = rowsOfGroups(groups, axis.xs, shown);
   const series: Series[] = [];
   const labels = new Set<string>();
   for (const column of values) {
     const floats = floatsOf(result, column, 0n);
+    const xs = column.times === undefined ? axis.xs : floatsOf(result, column.times, axis.base);
+    const rows = column.times === undefined ? sharedRows : rowsOfGroups(groups, xs, shown);
     rows.forEach((indexes, group) => {
       const label = seriesLabel(column, values.length, groups.labels[group] ?? "", choice.series.length > 0);
-      series.push(buildSeries(uniqueLabel(label, labels), axis.xs, floats, indexes, settings));
+      const points = seriesPoints(xs, floats, indexes, settings);
+      const gap = seriesGap(points, settings, result.thinning, axis.base);
+      series.push({ label: uniqueLabel(label, labels), points, gap, values: extentOf([points.ys]) });
     });
   }
   return {
@@ -205,13 +209,7 @@ function uniqueLabel(label: string, known: Set<string>): string {
   return unique;
 }
 
-function buildSeries(
-  label: string,
-  xs: Float64Array,
-  values: Float64Array,
-  rows: Uint32Array,
-  settings: ChartSettings,
-): Series {
+function seriesPoints(xs: Float64Array, values: Float64Array, rows: Uint32Array, settings: ChartSettings): Points {
   const points: Points = { xs: new Float64Array(rows.length), ys: new Float64Array(rows.length) };
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i] as number;
@@ -219,9 +217,20 @@ function buildSeries(
     const value = values[row] as number;
     points.ys[i] = Number.isFinite(value) ? value : Number.NaN;
   }
-  const sorted = sortPoints(settings.gaps === "connect" ? withoutNulls(points) : points);
-  const gap = hasGaps(settings) ? gapDistance(sorted.xs, settings.gaps ?? "auto") : Number.POSITIVE_INFINITY;
-  return { label, points: sorted, gap, values: extentOf([sorted.ys]) };
+  return sortPoints(settings.gaps === "connect" ? withoutNulls(points) : points);
+}
+
+function seriesGap({ xs }: Points, settings: ChartSettings, thinning: Thinning | undefined, base: bigint): number {
+  if (!hasGaps(settings)) {
+    return Number.POSITIVE_INFINITY;
+  }
+  return gapDistance(xs, settings.gaps ?? "auto", thinning && bucketsOf(thinning, xs, base));
+}
+
+function bucketsOf({ buckets, range }: Thinning, xs: Float64Array, base: bigint): Buckets {
+  const start = range === undefined ? (xs[0] ?? 0) : Number(range.from - base) / 1e6;
+  const end = range === undefined ? (xs.at(-1) ?? 0) : Number(range.to - base) / 1e6;
+  return { start, width: (end - start) / buckets };
 }
 
 /** Returns whether a chart draws lines, which have gaps. */

@@ -50,6 +50,15 @@ export function chooseColumns(result: QueryResult, settings: ChartSettings): Col
   return { x, values, series };
 }
 
+/** Returns the columns that tell series apart in a result, or in the rows of it that have not arrived yet. */
+export function possibleSeries(part: QueryResult, settings: ChartSettings, chosen: ColumnChoice): ResultColumn[] {
+  const others = seriesCandidates(part).filter((column) => column !== chosen.x && !chosen.values.includes(column));
+  const isPossible = (column: ResultColumn) => column.kind === "tag" || distinct(part, column) <= MAX_SAMPLE_TEXTS;
+  return settings.series === undefined
+    ? others.filter((column) => column.kind !== "boolean" && isPossible(column))
+    : chosen.series;
+}
+
 function find(columns: ResultColumn[], name: string | undefined): ResultColumn | undefined {
   return name === undefined ? undefined : columns.find((column) => column.name === name);
 }

@@ -10,7 +10,7 @@ export interface Points {
 }
 
 /** Points that remain for a column of pixels. */
-const POINTS_PER_PIXEL = 4;
+export const POINTS_PER_PIXEL = 4;
 
 /** Returns the index of the first element that is not less than `x`. */
 export function lowerBound(xs: Float64Array, x: number): number {

@@ -8,6 +8,7 @@ import type { Moment } from "../chart/guides";
 import { ResultChart } from "../chart/result-chart";
 import { link, navigate } from "../router";
 import { Dialog, EmptyState, ErrorNote, Menu, type MenuItem, Spinner, VirtualTable } from "../ui";
+import type { ChartRoom } from "./chart-runs";
 import type { Cell } from "./dashboard";
 import type { DashboardGridProps } from "./dashboard-grid";
 import { setNsRange } from "./page-state";
@@ -28,7 +29,8 @@ export function DashboardCell(props: DashboardCellProps): JSX.Element {
   const picture = useRef<(() => void) | undefined>(undefined);
   const [isLarge, setLarge] = useState(false);
   const query = cell.view !== "note" && isSeen ? queryOf(cell, database, parameters) : undefined;
-  const { isLoading, result, error } = useQuery(query, tick);
+  const room = cell.view === "chart" ? chartRoom(props, isLarge ? null : body.current) : undefined;
+  const { isLoading, result, error } = useQuery(query, tick, room);
   return (
     <>
       <header class="cell-head">
@@ -61,6 +63,12 @@ export function DashboardCell(props: DashboardCellProps): JSX.Element {
       )}
     </>
   );
+}
+
+/** Returns what the chart of a cell can show in its element, or in the whole window. */
+function chartRoom({ cell, range }: DashboardCellProps, element: HTMLElement | null): ChartRoom {
+  const width = element?.clientWidth || window.innerWidth;
+  return { settings: cell.chart, pixels: Math.ceil(width * window.devicePixelRatio), range };
 }
 
 function queryOf(cell: Cell, database: string, parameters: Record<string, unknown>): CellQuery {
