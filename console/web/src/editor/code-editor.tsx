@@ -1,9 +1,7 @@
 /** The editor of queries and plugins: CodeMirror in a shadow root, where the policy of the page allows its styles. */
 
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, indentOnInput } from "@codemirror/language";
-import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Annotation, Compartment, EditorState, type Extension, Prec } from "@codemirror/state";
 import {
   drawSelection,
@@ -56,6 +54,7 @@ export function CodeEditor(props: CodeEditorProps): JSX.Element {
   const reported = useRef<string[]>([]);
   const language = useRef(new Compartment());
   const access = useRef(new Compartment());
+  const extras = useRef(new Compartment());
 
   useEffect(() => {
     const element = host.current;
@@ -72,6 +71,7 @@ export function CodeEditor(props: CodeEditorProps): JSX.Element {
           Prec.highest(keymap.of(props.keys ?? [])),
           language.current.of(props.extensions ?? []),
           access.current.of(EditorState.readOnly.of(props.isReadOnly ?? false)),
+          extras.current.of([]),
           basics(props),
           EditorView.updateListener.of((update) => {
             const isOwn = update.transactions.some((transaction) => transaction.annotation(FromCaller));
@@ -88,7 +88,13 @@ export function CodeEditor(props: CodeEditorProps): JSX.Element {
     if (props.handleRef) {
       props.handleRef.current = { view: created };
     }
+    let isShown = true;
+    import("./editor-extras").then(
+      ({ EXTRAS }) => isShown && created.dispatch({ effects: extras.current.reconfigure(EXTRAS) }),
+      () => undefined, // The server is away. The editor stays a plain one.
+    );
     return () => {
+      isShown = false;
       created.destroy();
       if (props.handleRef) {
         props.handleRef.current = null;
@@ -151,23 +157,12 @@ function basics(props: CodeEditorProps): Extension {
     drawSelection(),
     indentOnInput(),
     bracketMatching(),
-    closeBrackets(),
-    autocompletion({ maxRenderedOptions: 60 }),
-    search({ top: true }),
-    highlightSelectionMatches(),
     EditorState.allowMultipleSelections.of(true),
     EditorView.lineWrapping,
     EditorView.domEventHandlers({ beforeinput: replaceSelection }),
     EditorView.contentAttributes.of({ "aria-label": props.label, spellcheck: "false" }),
     placeholder(props.placeholder ?? ""),
     editorTheme,
-    keymap.of([
-      ...closeBracketsKeymap,
-      ...defaultKeymap,
-      ...searchKeymap,
-      ...historyKeymap,
-      ...completionKeymap,
-      indentWithTab,
-    ]),
+    keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
   ];
 }

@@ -1,16 +1,14 @@
 /** The editor of a query, with its errors and completion. */
 
-import { closeCompletion } from "@codemirror/autocomplete";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { closeHoverTooltips, type EditorView, type KeyBinding } from "@codemirror/view";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { LANGUAGE_NAMES, type QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { CodeEditor, type EditorHandle } from "../editor/code-editor";
 import type { CompletionSchema } from "./completion";
 import type { Execution } from "./execution";
-import { queryLanguage } from "./query-language";
 import { type QueryTab, updateTab } from "./query-tabs";
 import { functions, loadedSchema, loadFunctions } from "./schema-store";
 import { type Statement, statementAt } from "./statements";
@@ -32,6 +30,12 @@ export interface QueryEditorProps {
   handleRef: { current: QueryEditorHandle | null };
 }
 
+/** The colours and the completion of languages, and what closes a list of completions. */
+type LanguageSupport = typeof import("./query-language") & typeof import("../editor/editor-extras");
+
+/** Loaded once an editor is shown: a text can be typed without it. */
+let loadedSupport: LanguageSupport | undefined;
+
 const PLACEHOLDERS: Record<QueryLanguage, string> = {
   sql: "SELECT * FROM …",
   influxql: "SELECT mean(field) FROM …",
@@ -43,7 +47,11 @@ export function QueryEditor({ tab, execution, onRun, onCancel, handleRef }: Quer
   const editor = useRef<EditorHandle | null>(null);
   const latest = useRef({ tab, onRun, onCancel });
   latest.current = { tab, onRun, onCancel };
-  const language = useMemo(() => [queryLanguage(tab.language, completionSchema), lintGutter()], [tab.language]);
+  const support = useLanguageSupport();
+  const language = useMemo(
+    () => [support?.queryLanguage(tab.language, completionSchema) ?? [], lintGutter()],
+    [support, tab.language],
+  );
   const keys = useMemo(() => runKeys(() => latest.current), []);
 
   useEffect(() => {
@@ -91,6 +99,20 @@ export function QueryEditor({ tab, execution, onRun, onCancel, handleRef }: Quer
   );
 }
 
+function useLanguageSupport(): LanguageSupport | undefined {
+  const [support, setSupport] = useState(loadedSupport);
+  useEffect(() => {
+    Promise.all([import("./query-language"), import("../editor/editor-extras")]).then(
+      ([language, extras]) => {
+        loadedSupport ??= { ...language, ...extras };
+        setSupport(loadedSupport);
+      },
+      () => undefined, // The server is away.
+    );
+  }, []);
+  return support;
+}
+
 function completionSchema(): CompletionSchema {
   const database = currentDatabase.peek();
   const { tables, systemTables, caches } = loadedSchema(database);
@@ -110,7 +132,7 @@ function selectedStatement({ view }: EditorHandle, tab: QueryTab): Statement | u
 
 function runKeys(latest: () => { onRun(): void; onCancel(): void }): KeyBinding[] {
   const run = (view: EditorView) => {
-    closeCompletion(view);
+    loadedSupport?.closeCompletion(view);
     view.dispatch({ effects: closeHoverTooltips });
     latest().onRun();
     return true;
