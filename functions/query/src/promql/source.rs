@@ -18,6 +18,7 @@ use neap_operators::with_cancellation;
 use neap_promql::{
     DecodedColumn, LabelColumn, Matcher, MetricSource, PromqlError, SampleTable, SampleTables,
 };
+use neap_scan::SeriesOrder;
 use neap_schema::{
     TIME_COLUMN,
     prometheus::{HISTOGRAM_FIELD, NON_FINITE_FIELD, non_finite_value},
@@ -62,8 +63,10 @@ pub(super) struct TableSource {
 
 impl TableSource {
     pub(super) fn new(context: &QueryContext) -> Self {
+        let mut session = context.full_session();
+        session.config_mut().set_extension(Arc::new(SeriesOrder));
         Self {
-            session: context.full_session(),
+            session,
             context: context.clone(),
             metrics: AtomicUsize::new(0),
         }
@@ -84,17 +87,25 @@ impl TableSource {
         let plan = self.session.create_logical_plan(&selection.rows_sql()).await?;
         let metric = &selection.metric;
         let constant = metric.constant_labels();
-        let labels = metric.tags().map(|tag| LabelColumn {
-            label: tag.label.clone(),
-            column: tag.tag.clone(),
-        });
+        let mut labels: Vec<LabelColumn> = metric
+            .tags()
+            .map(|tag| LabelColumn {
+                label: tag.label.clone(),
+                column: tag.tag.clone(),
+            })
+            .collect();
+        // The order in which scans output the rows.
+        let catalog = &self.context.snapshot.catalog.value;
+        let key = catalog.table(&metric.table.name).map(|table| table.tag_names());
+        let key = key.unwrap_or_default();
+        labels.sort_by_key(|label| key.iter().position(|tag| *tag == label.column));
         let columns = &metric.columns;
         Ok(SampleTable {
             plan,
             constant_labels: constant
                 .map(|(label, value)| (label.to_owned(), value.to_owned()))
                 .collect(),
-            labels: labels.collect(),
+            labels,
             time_column: TIME_COLUMN.to_owned(),
             value_column: columns.value.clone(),
             special_value_column: columns.has_non_finite.then(|| DecodedColumn {
@@ -157,10 +168,45 @@ impl MetricSource for TableSource {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::RecordBatch;
+    use datafusion::{
+        logical_expr::{LogicalPlanBuilder, ident},
+        physical_plan::{collect, displayable},
+    };
     use neap_promql::MatchOp;
 
     use super::*;
     use crate::tests::instance::QueryTestInstance;
+
+    #[tokio::test]
+    async fn samples_of_several_sections_and_the_tail_are_merged_and_not_sorted() {
+        let one = QueryTestInstance::alone().await;
+        for (time, is_flushed) in [(1, true), (3, true), (2, true), (9, false)] {
+            one.write(&format!(
+                "up,b=x,a=y value=1 {time}000000\nup,b=z value=1 {time}000000"
+            ))
+            .await;
+            if is_flushed {
+                one.flush().await;
+            }
+        }
+        let source = TableSource::new(&one.context().await);
+        let up = [Matcher::new(MatchOp::Equal, "__name__", "up")];
+        let table = source.select(&up, 0, 9).await.unwrap().next().await.unwrap().unwrap();
+        let labels = table.labels.iter().map(|label| ident(&label.column));
+        let keys = labels.chain([ident(TIME_COLUMN)]).map(|key| key.sort(true, true));
+        let sorted = LogicalPlanBuilder::from(table.plan).sort(keys).unwrap();
+        let plan = sorted.build().unwrap();
+        let mut session = source.session.clone();
+        let planned = create_physical_plan(&mut session, &plan).await.unwrap();
+        let shown = displayable(planned.as_ref()).indent(false).to_string();
+        assert!(
+            shown.contains("DedupExec") && !shown.contains("Sort"),
+            "{shown}"
+        );
+        let rows = collect(planned, session.task_ctx()).await.unwrap();
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
+    }
 
     #[tokio::test]
     async fn the_metrics_of_all_selectors_are_limited_together() {

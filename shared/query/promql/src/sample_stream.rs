@@ -89,6 +89,15 @@ fn texts(column: &dyn Array) -> Result<StringArray, ArrowError> {
     Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
+/// Returns the codes of a dictionary, which cost less to compare than its values. Equal values may have several codes; other columns
+/// are returned as they are.
+fn codes(column: &ArrayRef) -> ArrayRef {
+    match column.as_any_dictionary_opt() {
+        Some(dictionary) => dictionary.keys().slice(0, column.len()),
+        None => Arc::clone(column),
+    }
+}
+
 /// Returns the times of a column in milliseconds.
 fn milliseconds(column: &dyn Array) -> PlanResult<Vec<i64>> {
     let (factor, divisor) = match column.data_type() {
@@ -239,7 +248,7 @@ impl TableRows {
         let ranges = if columns.is_empty() {
             std::iter::once(0..batch.num_rows()).collect()
         } else {
-            partition(&columns)?.ranges()
+            partition(&columns.iter().map(codes).collect::<Vec<_>>())?.ranges()
         };
         let starts = UInt32Array::from_iter_values(
             ranges.iter().map(|range| u32::try_from(range.start).unwrap_or(u32::MAX)),

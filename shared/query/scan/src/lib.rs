@@ -57,6 +57,7 @@ pub use fragment::ScanFragment;
 pub use io_runtime::{IoRuntime, run_on};
 pub use lookup::is_lookup;
 pub use newest_series::NewestSeries;
+pub use plan::SeriesOrder;
 pub use predicate::first_time;
 pub use reader::cold_bytes_read;
 pub use redundant_time_bounds::without_redundant_time_bounds;

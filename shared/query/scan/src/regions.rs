@@ -69,6 +69,21 @@ pub(crate) struct TimeRegions {
 }
 
 impl TimeRegions {
+    /// Puts all rows of `sources` into one merge, which outputs them in the order of their series.
+    pub(crate) fn merged(sources: &[TimeInterval]) -> Self {
+        let range = sources.iter().copied().reduce(TimeInterval::enclosing);
+        Self {
+            direct: vec![Vec::new(); sources.len()],
+            overlaps: range
+                .map(|range| TimeOverlap {
+                    range,
+                    sources: (0..sources.len()).collect(),
+                })
+                .into_iter()
+                .collect(),
+        }
+    }
+
     /// Divides the time axis among `sources`.
     pub(crate) fn from_sources(sources: &[TimeInterval]) -> Self {
         let mut regions = Self {
