@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
+    array::{Array, AsArray, RecordBatch, RecordBatchOptions},
     compute::cast,
     datatypes::{Int8Type, Schema, SchemaRef},
 };
 use arrow_pg::encoder::encode_value;
 use futures::{StreamExt, stream::Fuse};
 use neap_query::{BatchStream, Rows};
+use neap_schema::COLUMN_TYPE_METADATA_KEY;
 use neap_sql_changes::{SqlError, SqlState};
 use pgwire::{
     api::results::{DataRowEncoder, FieldFormat, FieldInfo},
@@ -82,7 +83,7 @@ impl OpenRows {
                 self.current = None;
                 return Ok(None);
             };
-            self.current = Some((with_plain_lists(batch)?, 0));
+            self.current = Some((encodable(batch)?, 0));
         }
     }
 
@@ -105,21 +106,26 @@ pub(crate) fn canceled() -> SqlError {
     )
 }
 
-/// Returns rows whose lists of tags are lists of texts.
-fn with_plain_lists(batch: RecordBatch) -> Result<RecordBatch, SqlError> {
-    let schema = batch.schema();
-    if schema.fields().iter().all(|field| plain_list(field.data_type()).is_none()) {
-        return Ok(batch);
-    }
+/// Returns rows as the encoder takes them. Lists of tags are lists of texts. Fields have no metadata of InfluxDB, because the
+/// encoder looks for its own in that of the field of each value.
+fn encodable(batch: RecordBatch) -> Result<RecordBatch, SqlError> {
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut arrays = Vec::with_capacity(batch.num_columns());
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        let list = plain_list(field.data_type());
-        let data_type = list.unwrap_or_else(|| field.data_type().clone());
-        arrays.push(cast(column, &data_type)?);
-        fields.push(field.as_ref().clone().with_data_type(data_type));
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let mut field = field.as_ref().clone();
+        field.metadata_mut().remove(COLUMN_TYPE_METADATA_KEY);
+        match plain_list(field.data_type()) {
+            Some(list) => {
+                arrays.push(cast(column, &list)?);
+                field.set_data_type(list);
+            }
+            None => arrays.push(Arc::clone(column)),
+        }
+        fields.push(field);
     }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Arc::new(Schema::new(fields));
+    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }
 
 fn encode_row(
@@ -254,7 +260,7 @@ mod tests {
         let offsets = OffsetBuffer::from_lengths([2, 1]);
         let lists = ListArray::new(field, offsets, Arc::new(hosts), None);
         let column = ("l", Arc::new(lists) as ArrayRef);
-        let batch = with_plain_lists(RecordBatch::try_from_iter([column]).unwrap()).unwrap();
+        let batch = encodable(RecordBatch::try_from_iter([column]).unwrap()).unwrap();
         let text = encoded(&[("l", Arc::clone(batch.column(0)))], &[]);
         let shown = text.concat().into_iter().map(|list| String::from_utf8(list.unwrap()).unwrap());
         assert_eq!(shown.collect::<Vec<_>>(), ["{a,NULL}", "{a}"]);
