@@ -13,6 +13,8 @@
 //! statement, the filled plan must be equal to the plan that was optimized with these values. Otherwise all statements of
 //! the shape are planned as usual.
 //!
+//! Values of placeholders (`$1`) that are texts or times count as texts of the statement.
+//!
 //! Statements of InfluxQL are parsed first. Their shape is the statement with parameters, and a kept plan comes with the layout of
 //! its series.
 //!
@@ -180,13 +182,9 @@ impl PlanCache {
         context: &QueryContext,
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
-        let lifted = if request.parameters == Parameters::default() {
-            LiftedStatement::from_sql(&request.text)
-        } else {
-            None
-        };
-        let Some(lifted) = lifted else {
-            return statement::plan(context, &request.text, request.parameters.clone()).await;
+        let usual = || statement::plan(context, &request.text, request.parameters.clone());
+        let Some(lifted) = LiftedStatement::from_sql(&request.text, &request.parameters) else {
+            return usual().await;
         };
         let key = ShapeKey {
             database: context.snapshot.database,
@@ -202,7 +200,7 @@ impl PlanCache {
             }
             Known::Shape(shape) => shape,
         };
-        let planned = statement::plan(context, &request.text, Parameters::default()).await?;
+        let planned = usual().await?;
         let template = match (&shape, &planned) {
             (Some(Shape::Seen(_)), PlannedStatement::Query(state, plan)) => {
                 let (statement, placeholders) = lifted.with_placeholders();

@@ -1,15 +1,22 @@
 //! Statements that differ only in texts that they compare with columns.
 
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::DateTime;
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::{keywords::Keyword, tokenizer::Token},
 };
 
 use super::placeholder_times::placeholder;
-use crate::dialect::tokenize;
+use crate::{Parameters, dialect::tokenize};
 
 /// Maximum length of a statement whose plan is kept, in bytes. In InfluxQL, that of the shape.
 pub(super) const MAX_STATEMENT_BYTES: usize = 4 << 10;
+
+/// Maximum length of a text for a placeholder of such a statement, in bytes.
+const MAX_PARAMETER_BYTES: usize = 256;
 
 /// A query whose texts that are compared with columns were taken out: `time >= '...'`, `host = '...'`, `host IN ('...')`
 /// and `BETWEEN`.
@@ -21,8 +28,9 @@ pub(super) struct LiftedStatement {
 }
 
 impl LiftedStatement {
-    /// Returns `None` for statements that are not queries, or that are long.
-    pub(super) fn from_sql(sql: &str) -> Option<Self> {
+    /// Takes the texts out of a statement with these values for its placeholders. Returns `None` for statements that are not queries,
+    /// or that are long, and if a value is neither a text nor a time.
+    pub(super) fn from_sql(sql: &str, parameters: &Parameters) -> Option<Self> {
         if sql.len() > MAX_STATEMENT_BYTES {
             return None;
         }
@@ -33,6 +41,7 @@ impl LiftedStatement {
         if !is_word(first, Keyword::SELECT) && !is_word(first, Keyword::WITH) {
             return None;
         }
+        let tokens = with_values(tokens, parameters)?;
         if !tokens.iter().all(is_plain) {
             return None;
         }
@@ -93,6 +102,45 @@ impl LiftedStatement {
         }
         written
     }
+}
+
+/// Returns tokens with literals in the places of parameters; `None` if a value has no literal, or is missing.
+fn with_values(tokens: Vec<Token>, parameters: &Parameters) -> Option<Vec<Token>> {
+    let literals: BTreeMap<&str, Vec<Token>> = parameters
+        .0
+        .iter()
+        .map(|(name, value)| Some((name.as_str(), literal(value)?)))
+        .collect::<Option<_>>()?;
+    let mut written = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match &token {
+            Token::Placeholder(name) => {
+                written.extend(literals.get(name.strip_prefix('$')?)?.iter().cloned());
+            }
+            _ => written.push(token),
+        }
+    }
+    Some(written)
+}
+
+/// Returns a text or a time as tokens; `None` for other values, and for long texts.
+fn literal(value: &ScalarValue) -> Option<Vec<Token>> {
+    if let Some(text) = value.try_as_str() {
+        let text = text.filter(|text| text.len() <= MAX_PARAMETER_BYTES)?;
+        return Some(vec![Token::SingleQuotedString(text.to_owned())]);
+    }
+    if !matches!(value.data_type(), DataType::Timestamp(_, None)) {
+        return None;
+    }
+    let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    let ScalarValue::TimestampNanosecond(Some(nanos), _) = value.cast_to(&nanos).ok()? else {
+        return None;
+    };
+    let time = DateTime::from_timestamp_nanos(nanos).format("%Y-%m-%dT%H:%M:%S%.9f");
+    Some(vec![
+        Token::make_keyword("TIMESTAMP"),
+        Token::SingleQuotedString(time.to_string()),
+    ])
 }
 
 fn push_quoted(written: &mut String, text: &str, quote: char) {
@@ -167,7 +215,7 @@ mod tests {
     use super::*;
 
     fn lifted(sql: &str) -> (String, Vec<String>) {
-        let statement = LiftedStatement::from_sql(sql).unwrap();
+        let statement = LiftedStatement::from_sql(sql, &Parameters::default()).unwrap();
         let texts = statement.texts().iter().map(ScalarValue::to_string).collect();
         let shape: Vec<String> = statement.shape().iter().map(Token::to_string).collect();
         (shape.join(" ").replace("EOF", "?"), texts)
@@ -212,7 +260,7 @@ mod tests {
 
     #[test]
     fn quoted_names_and_texts_are_those_of_the_statement() {
-        let of = |sql| LiftedStatement::from_sql(sql).unwrap();
+        let of = |sql| LiftedStatement::from_sql(sql, &Parameters::default()).unwrap();
         let one = of("SELECT \"a\"\" , \"\"b\", 'it''s' FROM cpu WHERE host = 'x'");
         assert_ne!(
             one.shape(),
@@ -235,16 +283,55 @@ mod tests {
             "SELECT E'a'' , ''b' FROM cpu",
             "SELECT $$a$$ FROM cpu",
         ] {
-            assert!(LiftedStatement::from_sql(sql).is_none(), "{sql}");
+            assert!(
+                LiftedStatement::from_sql(sql, &Parameters::default()).is_none(),
+                "{sql}"
+            );
         }
         let long = format!("SELECT '{}'", "x".repeat(MAX_STATEMENT_BYTES));
-        assert!(LiftedStatement::from_sql(&long).is_none());
+        assert!(LiftedStatement::from_sql(&long, &Parameters::default()).is_none());
+    }
+
+    #[test]
+    fn values_of_placeholders_are_texts_and_times_of_the_statement() {
+        let given = |host: &str, time| {
+            let values = [
+                ("1".to_owned(), ScalarValue::from(host)),
+                ("t".to_owned(), time),
+            ];
+            Parameters(values.into_iter().collect())
+        };
+        let of = |parameters: &Parameters| {
+            let sql = "SELECT v FROM cpu WHERE host IN ('a', $1) AND time < $t";
+            LiftedStatement::from_sql(sql, parameters)
+        };
+        let micros = ScalarValue::TimestampMicrosecond(Some(-1), None);
+        let one = of(&given("it's", micros)).unwrap();
+        let shape: Vec<String> = one.shape().iter().map(Token::to_string).collect();
+        assert_eq!(
+            shape.join(" "),
+            "SELECT v FROM cpu WHERE host IN ( EOF , EOF ) AND time < TIMESTAMP EOF"
+        );
+        let texts: Vec<String> = one.texts().iter().map(ScalarValue::to_string).collect();
+        assert_eq!(texts, ["a", "it's", "1969-12-31T23:59:59.999999000"]);
+        for refused in [
+            given("a", ScalarValue::Int64(Some(1))),
+            given("a", ScalarValue::Utf8(None)),
+            given("a", ScalarValue::TimestampSecond(Some(i64::MAX), None)),
+            given(&"a".repeat(1_000), ScalarValue::from("b")),
+            Parameters::default(),
+        ] {
+            assert!(of(&refused).is_none(), "{refused:?}");
+        }
     }
 
     #[test]
     fn placeholders_are_different_times() {
-        let statement =
-            LiftedStatement::from_sql("SELECT v FROM cpu WHERE a = 'x' AND b = 'y'").unwrap();
+        let statement = LiftedStatement::from_sql(
+            "SELECT v FROM cpu WHERE a = 'x' AND b = 'y'",
+            &Parameters::default(),
+        )
+        .unwrap();
         let (sql, placeholders) = statement.with_placeholders();
         assert_eq!(
             sql,

@@ -149,6 +149,20 @@ async fn kept_plans_give_the_answers_of_new_ones() {
 }
 
 #[tokio::test]
+async fn plans_are_kept_of_statements_with_texts_for_placeholders() {
+    let one = QueryTestInstance::with_rows(&lines()).await;
+    let sql = "SELECT time, v FROM cpu WHERE host = $h AND time >= $t ORDER BY time";
+    for host in ["h0", "h1", "h2", "h3", "it's"] {
+        let params = serde_json::json!({"h": host, "t": "2023-11-14T23:00:00"});
+        let mut body = serde_json::json!({"db": "db", "q": sql, "format": "csv", "params": params});
+        let kept = one.post(body.clone()).await;
+        body["params"]["unused"] = serde_json::json!(1);
+        assert_eq!(kept, one.post(body).await, "{host}");
+    }
+    assert_eq!(one.engine.plan_cache().templates(), 1);
+}
+
+#[tokio::test]
 async fn a_conversion_behind_a_text_is_part_of_its_value() {
     let one = QueryTestInstance::with_rows(&lines()).await;
     for (conversion, expected) in [("::timestamp(0)", 193), ("::timestamp", 192)] {
