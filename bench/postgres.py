@@ -45,14 +45,15 @@ COLUMNS = "host, a, b, c, time"
 PSYCOPG_ROWS = 1_000
 
 # The text of `single-groupby-1-1-1` with placeholders, for a random host and a random hour of the data.
-QUERY = r"""\set host random(0, {hosts} - 1)
-\set begin random({first}, {last})
-SELECT date_bin(INTERVAL '1 minute', time, TIMESTAMP '2024-01-01') AS minute, max(usage_user) AS max_usage_user
+QUERY = """SELECT date_bin(INTERVAL '1 minute', time) AS minute, max(usage_user) AS max_usage_user
 FROM cpu
-WHERE hostname = 'host_' || :host AND time >= to_timestamp(:begin::BIGINT) AND time < to_timestamp(:begin::BIGINT + 3600)
+WHERE hostname = {host} AND time >= {begin} AND time < {end}
 GROUP BY minute
 ORDER BY minute;
 """
+# Values of the placeholders of prepared queries: a host and the begin and end of an hour.
+VALUES = [(f"host_{number * 5}", f"2024-01-01T{number // 2:02}:07:00", f"2024-01-01T{number // 2 + 1:02}:07:00")
+          for number in range(20)]
 
 Reading = collections.namedtuple("Reading", "rows bytes seconds cpu")
 
@@ -220,12 +221,17 @@ def read_all(arguments, parts, folder):
             contender.server.stop()
 
 
-def pgbench(contender, script, arguments, seconds, folder):
+def pgbench(contender, arguments, seconds, folder):
     """Sends queries by prepared statements; returns their number, their rate, and the latencies in ms. Raises Failed."""
     logs = pathlib.Path(tempfile.mkdtemp(dir=folder))
-    command = [str(postgresql_programs() / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={script}",
-               f"--client={arguments.clients}", "--jobs=1", f"--time={seconds}", "--log", f"--log-prefix={logs}/log",
-               contender.source()]
+    command = [str(postgresql_programs() / "pgbench"), "--no-vacuum", "--protocol=prepared",
+               f"--client={arguments.clients}", "--jobs=1", f"--time={seconds}", "--log", f"--log-prefix={logs}/log"]
+    for number, values in enumerate(VALUES):
+        names = [f"{name}{number}" for name in ("host", "begin", "end")]
+        script = folder / f"query{number}.sql"
+        script.write_text(QUERY.format(**{name.rstrip("0123456789"): f":{name}" for name in names}))
+        command += [f"--file={script}", *(f"--define={name}={value}" for name, value in zip(names, values))]
+    command.append(contender.source())
     answer = subprocess.run(command, capture_output=True, text=True)
     rate = re.search(r"^tps = ([0-9.]+)", answer.stdout, re.M)
     if answer.returncode != 0 or not rate or "aborted" in answer.stderr:
@@ -240,14 +246,11 @@ def pgbench(contender, script, arguments, seconds, folder):
     }
 
 
-def check_query(contender, script):
-    """Raises Failed if the query with the first values of a script has no row for each of the 60 minutes."""
-    text = script.read_text()
-    first = re.search(r"\\set begin random\((\d+)", text)[1]
-    query = "\n".join(line for line in text.splitlines() if not line.startswith("\\"))
-    query = query.replace("::BIGINT", "").replace(":host", "'1'").replace(":begin", first)
+def check_query(contender):
+    """Raises Failed if the query with the first values has no row for each of the 60 minutes."""
+    query = QUERY.format(host="%s", begin="%s", end="%s").strip().rstrip(";")
     with psycopg.connect(contender.source(), autocommit=True) as connection:
-        rows = connection.execute(query).fetchall()
+        rows = connection.execute(query, VALUES[0]).fetchall()
     if len(rows) != 60:
         raise ingest.Failed(f"{len(rows)} rows instead of 60")
 
@@ -257,19 +260,15 @@ def send_queries(arguments, folder):
     generator = clients.load_generator(arguments.load_generator)
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = ingest.data_file("small", arguments.out)
-    begin = clients.gen_tsbs.parse_time("2024-01-01T00:00:00Z") // 10**9
-    duration = clients.gen_tsbs.parse_duration(clients.DURATION) // 10**9
-    script = folder / "query.sql"
-    script.write_text(QUERY.format(hosts=clients.HOSTS, first=begin, last=begin + duration - 3_600))
     neap = Neap(arguments.neap, folder)
     with neap.server as server:
         ingest.load(server, "v3", data, 4, 5000)
         requests = clients.neap_sql()
         clients.check(server, requests)
-        check_query(neap, script)
+        check_query(neap)
         ways = {
             "HTTP": lambda seconds: clients.send(generator, server, requests, folder, arguments.clients, seconds),
-            "PostgreSQL's protocol": lambda seconds: pgbench(neap, script, arguments, seconds, folder),
+            "PostgreSQL's protocol": lambda seconds: pgbench(neap, arguments, seconds, folder),
         }
         results = {name: [] for name in ways}
         for send in ways.values():
