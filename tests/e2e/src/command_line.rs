@@ -403,18 +403,6 @@ fn queries_come_from_arguments_files_and_the_standard_input() {
     ");
 }
 
-/// Asserts that `neap check-store` finds nothing wrong with a store.
-pub(crate) fn assert_conforms(place: &StoreFixture) {
-    let out = neap(&place.after(&["check-store"])).succeeded();
-    let lines: Vec<_> = out.lines().collect();
-    let (last, checks) = lines.split_last().unwrap();
-    assert!(
-        checks.len() > 10 && checks.iter().all(|check| check.starts_with("ok ")),
-        "{out}"
-    );
-    assert!(last.ends_with(" can be used"), "{out}");
-}
-
 #[test]
 fn stores_are_checked_and_flushed_without_a_server() {
     for place in [
@@ -422,7 +410,14 @@ fn stores_are_checked_and_flushed_without_a_server() {
         StoreFixture::directory(),
         StoreFixture::neap_s3_server(),
     ] {
-        assert_conforms(&place);
+        let out = neap(&place.after(&["check-store"])).succeeded();
+        let lines: Vec<_> = out.lines().collect();
+        let (last, checks) = lines.split_last().unwrap();
+        assert!(
+            checks.len() > 10 && checks.iter().all(|check| check.starts_with("ok ")),
+            "{out}"
+        );
+        assert!(last.ends_with(" can be used"), "{out}");
     }
     // Only the command flushes.
     let stage = CommandFixture::with(&["--mode", "ingest,query"]);

@@ -23,7 +23,7 @@
 //! | `endless_queries` | CPU-bound endless queries end, and do not block other requests |
 //! | `kept_answers` | answers of repeated statements are kept, and never outdated or shown to others |
 //! | `memory_limit` | a process with little memory under load: limits hold, queries are answered |
-//! | `azure` | the checks of a store and the main job on an emulation of Azure |
+//! | `azure` | the main job on an emulation of Azure |
 //! | `aws_credentials` | the chain of credentials of the AWS SDK |
 //! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |

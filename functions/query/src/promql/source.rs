@@ -96,8 +96,8 @@ impl TableSource {
             .collect();
         // The order in which scans output the rows.
         let catalog = &self.context.snapshot.catalog.value;
-        let key = catalog.table(&metric.table.name).map(|table| table.tag_names());
-        let key = key.unwrap_or_default();
+        let table = catalog.table(&metric.table.name);
+        let key = table.map(|table| table.tag_names()).unwrap_or_default();
         labels.sort_by_key(|label| key.iter().position(|tag| *tag == label.column));
         let columns = &metric.columns;
         Ok(SampleTable {
@@ -183,7 +183,7 @@ mod tests {
         let one = QueryTestInstance::alone().await;
         for (time, is_flushed) in [(1, true), (3, true), (2, true), (9, false)] {
             one.write(&format!(
-                "up,b=x,a=y value=1 {time}000000\nup,b=z value=1 {time}000000"
+                "up,b=x,a=y value=1 170000000{time}\nup,b=z value=1 170000000{time}"
             ))
             .await;
             if is_flushed {
@@ -192,7 +192,7 @@ mod tests {
         }
         let source = TableSource::new(&one.context().await);
         let up = [Matcher::new(MatchOp::Equal, "__name__", "up")];
-        let table = source.select(&up, 0, 9).await.unwrap().next().await.unwrap().unwrap();
+        let table = source.select(&up, 0, i64::MAX).await.unwrap().next().await.unwrap().unwrap();
         let labels = table.labels.iter().map(|label| ident(&label.column));
         let keys = labels.chain([ident(TIME_COLUMN)]).map(|key| key.sort(true, true));
         let sorted = LogicalPlanBuilder::from(table.plan).sort(keys).unwrap();
