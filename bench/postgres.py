@@ -44,14 +44,14 @@ ROWS_PER_WRITE = 20_000
 COLUMNS = "host, a, b, c, time"
 PSYCOPG_ROWS = 1_000
 
-# The text of `single-groupby-1-1-1` with placeholders, for a random host and a random hour of the data.
+# The text of `single-groupby-1-1-1` with placeholders for a host and the begin and end of an hour.
 QUERY = """SELECT date_bin(INTERVAL '1 minute', time) AS minute, max(usage_user) AS max_usage_user
 FROM cpu
 WHERE hostname = {host} AND time >= {begin} AND time < {end}
 GROUP BY minute
 ORDER BY minute;
 """
-# Values of the placeholders of prepared queries: a host and the begin and end of an hour.
+# Values of the placeholders. pgbench has no random texts, so each of these is sent by a script of its own.
 VALUES = [(f"host_{number * 5}", f"2024-01-01T{number // 2:02}:07:00", f"2024-01-01T{number // 2 + 1:02}:07:00")
           for number in range(20)]
 
@@ -227,10 +227,10 @@ def pgbench(contender, arguments, seconds, folder):
     command = [str(postgresql_programs() / "pgbench"), "--no-vacuum", "--protocol=prepared",
                f"--client={arguments.clients}", "--jobs=1", f"--time={seconds}", "--log", f"--log-prefix={logs}/log"]
     for number, values in enumerate(VALUES):
-        names = [f"{name}{number}" for name in ("host", "begin", "end")]
+        host, begin, end = (f"{name}{number}" for name in ("host", "begin", "end"))
         script = folder / f"query{number}.sql"
-        script.write_text(QUERY.format(**{name.rstrip("0123456789"): f":{name}" for name in names}))
-        command += [f"--file={script}", *(f"--define={name}={value}" for name, value in zip(names, values))]
+        script.write_text(QUERY.format(host=f":{host}", begin=f":{begin}", end=f":{end}"))
+        command += [f"--file={script}", *(f"--define={name}={value}" for name, value in zip((host, begin, end), values))]
     command.append(contender.source())
     answer = subprocess.run(command, capture_output=True, text=True)
     rate = re.search(r"^tps = ([0-9.]+)", answer.stdout, re.M)

@@ -1,4 +1,4 @@
-//! The operators between a scan and what rules look for.
+//! The operators that output the rows of their inputs as they are. Rules look for scans below them.
 
 use datafusion::physical_plan::{
     ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, coop::CooperativeExec,
