@@ -4,9 +4,10 @@ use neap_http::{
     ENDPOINTS,
     testing::{declared_routes, served_routes},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::tests::parse;
+use crate::{heartbeat::OwnNode, tests::parse};
 
 /// Returns the routes of a process with all functions, without the layers around them.
 async fn routes() -> Router {
