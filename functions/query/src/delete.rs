@@ -4,6 +4,8 @@
 //! Therefore a condition compares times and tag values, joined by `AND` and `OR`, and nothing else: no fields, no
 //! functions of columns, no "all hosts but this one".
 
+mod answer;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -20,8 +22,9 @@ use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::TIME_COLUMN;
-
 use neap_tables::{CATALOG, SCHEMA};
+
+pub(crate) use self::answer::{deleted, deleted_schema};
 
 /// Returns the rows that a statement deletes. Placeholders must already have values.
 pub(crate) fn row_delete(

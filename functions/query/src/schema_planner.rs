@@ -24,7 +24,7 @@ use neap_tables::{QueryContext, create_physical_plan};
 use crate::{
     QueryRequest, TextPieces,
     copy::copied_schema,
-    engine::deleted_schema,
+    delete::deleted_schema,
     request::{Planner, StatementLanguage},
     statement::PlannedStatement,
 };
