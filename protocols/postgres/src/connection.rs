@@ -8,7 +8,6 @@ use neap_query::{ClientQuery, Parameters, QueryError};
 use neap_sql_changes::{SqlError, SqlState, StatementText};
 use pgwire::messages::{
     PgWireBackendMessage,
-    data::DataRow,
     response::{CommandComplete, EmptyQueryResponse, ReadyForQuery},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,7 +22,7 @@ use crate::{
     frontend::FrontendMessage,
     message_failure::MessageFailure,
     portal::{Portal, PreparedStatement},
-    rows::{OpenRows, canceled},
+    rows::{OpenRows, RowMessages, canceled},
     session::{Session, Transaction},
     startup::StartedConnection,
     tool_catalog::ToolCatalog,
@@ -208,7 +207,7 @@ impl Connection<'_> {
         let mut rows = self.start_query(&statement.text, of_tools, none, &[]).await?;
         let columns = description(&rows.fields);
         self.wire.put(&PgWireBackendMessage::RowDescription(columns))?;
-        let (count, _) = self.send_rows(&mut rows, 0).await?;
+        let (count, _) = self.send_rows(&mut rows, 0, RowMessages::Data).await?;
         self.complete(&format!("SELECT {count}"))
     }
 
@@ -285,21 +284,18 @@ impl Connection<'_> {
         &mut self,
         rows: &mut OpenRows,
         max_rows: usize,
+        mut messages: RowMessages<'_>,
     ) -> Result<(usize, bool), MessageFailure> {
+        let limit = if max_rows == 0 { usize::MAX } else { max_rows };
         let mut sent = 0;
-        while max_rows == 0 || sent < max_rows {
-            let Some(row) = rows.next().await? else {
+        while sent < limit {
+            if !rows.wait().await? {
                 return Ok((sent, false));
-            };
-            self.send_row(row).await?;
-            sent += 1;
+            }
+            sent += rows.put(limit - sent, &mut messages, self.wire)?;
+            self.wire.flush_if_large().await?;
         }
         Ok((sent, true))
-    }
-
-    async fn send_row(&mut self, row: DataRow) -> Result<(), CloseReason> {
-        self.wire.put(&PgWireBackendMessage::DataRow(row))?;
-        self.wire.flush_if_large().await
     }
 
     /// Ends the answer to a statement.

@@ -1,9 +1,12 @@
 //! Encodes the rows of `COPY ... TO STDOUT`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use pgwire::{api::results::FieldInfo, messages::data::DataRow};
+use pgwire::{api::results::FieldInfo, error::PgWireResult};
 
-use crate::copy_options::{CopyLayout, CopyOptions};
+use crate::{
+    column_encoder::{ColumnEncoder, put_row},
+    copy_options::{CopyLayout, CopyOptions},
+};
 
 /// The start of rows in binary: a signature, flags, and the length of an extension.
 const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -17,6 +20,8 @@ pub(crate) struct CopyEncoder {
     options: CopyOptions,
     /// Whether the header of rows in binary has been encoded.
     is_started: bool,
+    /// The values of a row before they are text or CSV.
+    values: BytesMut,
 }
 
 impl CopyEncoder {
@@ -24,6 +29,7 @@ impl CopyEncoder {
         Self {
             options,
             is_started: false,
+            values: BytesMut::new(),
         }
     }
 
@@ -32,7 +38,9 @@ impl CopyEncoder {
         match self.options.layout {
             CopyLayout::Text | CopyLayout::Csv if self.options.has_header => {
                 let names = columns.iter().map(|column| Some(column.name().as_bytes()));
-                Some(self.line(names))
+                let mut line = BytesMut::new();
+                self.put_line(names, &mut line);
+                Some(line.freeze())
             }
             CopyLayout::Text | CopyLayout::Csv | CopyLayout::Binary => None,
         }
@@ -47,17 +55,24 @@ impl CopyEncoder {
         }
     }
 
-    /// Returns the bytes of a row. Its values are binary if the copy is.
-    pub(crate) fn row(&mut self, row: &DataRow) -> Bytes {
-        if !self.options.is_binary() {
-            return self.line(values(row));
+    /// Adds the bytes of a row. Its values are binary if the copy is.
+    ///
+    /// # Errors
+    /// PostgreSQL's type does not have a value.
+    pub(crate) fn put_row(
+        &mut self,
+        columns: &[ColumnEncoder<'_>],
+        row: usize,
+        output: &mut BytesMut,
+    ) -> PgWireResult<()> {
+        if self.options.is_binary() {
+            output.extend_from_slice(self.binary_header());
+            return put_row(columns, row, output);
         }
-        let header = self.binary_header();
-        let mut bytes = BytesMut::with_capacity(header.len() + 2 + row.data.len());
-        bytes.extend_from_slice(header);
-        bytes.put_i16(row.field_count);
-        bytes.extend_from_slice(&row.data);
-        bytes.freeze()
+        self.values.clear();
+        columns.iter().try_for_each(|column| column.put(row, &mut self.values))?;
+        self.put_line(values(&self.values), output);
+        Ok(())
     }
 
     /// Returns the bytes after the last row.
@@ -66,8 +81,7 @@ impl CopyEncoder {
         is_binary.then(|| Bytes::from([self.binary_header(), BINARY_END].concat()))
     }
 
-    fn line<'a>(&self, values: impl Iterator<Item = Option<&'a [u8]>>) -> Bytes {
-        let mut line = BytesMut::new();
+    fn put_line<'a>(&self, values: impl Iterator<Item = Option<&'a [u8]>>, line: &mut BytesMut) {
         for (index, value) in values.enumerate() {
             if index > 0 {
                 line.put_u8(self.options.delimiter);
@@ -75,13 +89,12 @@ impl CopyEncoder {
             match value {
                 None => line.extend_from_slice(self.options.null.as_bytes()),
                 Some(value) if self.options.layout == CopyLayout::Csv => {
-                    self.put_csv(&mut line, value);
+                    self.put_csv(line, value);
                 }
-                Some(value) => self.put_text(&mut line, value),
+                Some(value) => self.put_text(line, value),
             }
         }
         line.put_u8(b'\n');
-        line.freeze()
     }
 
     fn put_text(&self, line: &mut BytesMut, value: &[u8]) {
@@ -123,9 +136,8 @@ impl CopyEncoder {
     }
 }
 
-/// Returns the values of a row; `None` is null.
-pub(crate) fn values(row: &DataRow) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest: &[u8] = &row.data;
+/// Returns the values of an encoded row; `None` is null.
+pub(crate) fn values(mut rest: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     std::iter::from_fn(move || {
         let length = rest.try_get_i32().ok()?;
         let Ok(length) = usize::try_from(length) else {
@@ -139,41 +151,49 @@ pub(crate) fn values(row: &DataRow) -> impl Iterator<Item = Option<&[u8]>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    fn row(values: &[Option<&str>]) -> DataRow {
-        let mut data = BytesMut::new();
-        for value in values {
-            match value {
-                None => data.put_i32(-1),
-                Some(text) => {
-                    data.put_i32(i32::try_from(text.len()).unwrap());
-                    data.extend_from_slice(text.as_bytes());
-                }
-            }
-        }
-        DataRow::new(data, i16::try_from(values.len()).unwrap())
-    }
+    use arrow::{
+        array::{ArrayRef, StringArray},
+        datatypes::{DataType, Field},
+    };
+
+    use super::*;
+    use crate::columns::text_column;
 
     fn encoder(layout: CopyLayout) -> CopyEncoder {
         CopyEncoder::new(CopyOptions::new(layout))
     }
 
+    /// Returns the bytes of a row of texts.
+    fn row(encoder: &mut CopyEncoder, values: &[Option<&str>]) -> BytesMut {
+        let (arrow_field, field) = (Field::new("t", DataType::Utf8, true), text_column("t"));
+        let array = |text: &Option<&str>| Arc::new(StringArray::from(vec![*text])) as ArrayRef;
+        let arrays: Vec<ArrayRef> = values.iter().map(array).collect();
+        let columns: Vec<ColumnEncoder<'_>> = arrays
+            .iter()
+            .map(|array| ColumnEncoder::new(array, &arrow_field, &field))
+            .collect();
+        let mut output = BytesMut::new();
+        encoder.put_row(&columns, 0, &mut output).unwrap();
+        output
+    }
+
     #[test]
     fn text_and_csv_tell_null_from_empty_text() {
-        let row = row(&[
+        let values = [
             Some("a,\"b\"\n"),
             None,
             Some(""),
             Some("t\\\t"),
             Some("\\."),
-        ]);
+        ];
         assert_eq!(
-            encoder(CopyLayout::Text).row(&row),
+            row(&mut encoder(CopyLayout::Text), &values),
             "a,\"b\"\\n\t\\N\t\tt\\\\\\t\t\\\\.\n"
         );
         assert_eq!(
-            encoder(CopyLayout::Csv).row(&row),
+            row(&mut encoder(CopyLayout::Csv), &values),
             "\"a,\"\"b\"\"\n\",,\"\",t\\\t,\"\\.\"\n"
         );
     }
@@ -181,11 +201,11 @@ mod tests {
     #[test]
     fn the_header_of_binary_rows_is_in_the_message_of_the_first_row() {
         let mut rows = encoder(CopyLayout::Binary);
-        let values = row(&[Some("ab"), None]);
+        let values = [Some("ab"), None];
         let encoded = b"\0\x02\0\0\0\x02ab\xff\xff\xff\xff";
         assert_eq!(rows.titles(&[]), None);
-        assert_eq!(rows.row(&values), [BINARY_HEADER, encoded].concat());
-        assert_eq!(rows.row(&values).as_ref(), encoded);
+        assert_eq!(row(&mut rows, &values), [BINARY_HEADER, encoded].concat());
+        assert_eq!(row(&mut rows, &values).as_ref(), encoded);
         assert_eq!(rows.end().unwrap(), BINARY_END);
         let empty = encoder(CopyLayout::Binary).end().unwrap();
         assert_eq!(empty, [BINARY_HEADER, BINARY_END].concat());

@@ -15,6 +15,7 @@ use crate::{
     connection::{Connection, limited},
     message_failure::MessageFailure,
     portal::{Portal, PortalState},
+    rows::RowMessages,
     session::{OpenTransaction, Transaction},
     tool_catalog::is_of_tools,
 };
@@ -216,7 +217,7 @@ impl Connection<'_> {
         let sent = if count == Some(0) {
             0
         } else {
-            self.send_rows(rows, limit).await?.0
+            self.send_rows(rows, limit, RowMessages::Data).await?.0
         };
         // An ended stream stays open, because clients ask for its columns.
         self.portals.insert(name.to_owned(), cursor);

@@ -23,6 +23,7 @@ use crate::{
     message_failure::MessageFailure,
     parameters::{decode_parameters, parameter_type},
     portal::{Portal, PortalState, PreparedStatement, schema_bytes},
+    rows::RowMessages,
 };
 
 /// Maximum bytes of the prepared statements of a connection, besides the unnamed one: a driver keeps some hundreds.
@@ -328,7 +329,7 @@ impl Connection<'_> {
         }
         if let PortalState::Open(rows) = &mut portal.state {
             self.registered.follow(&rows.cancelled);
-            let (count, has_more) = self.send_rows(rows, max_rows).await?;
+            let (count, has_more) = self.send_rows(rows, max_rows, RowMessages::Data).await?;
             if has_more {
                 let suspended = PortalSuspended::new();
                 return Ok(self.wire.put(&PgWireBackendMessage::PortalSuspended(suspended))?);

@@ -14,19 +14,21 @@
 //! | `connection`, `extended`, `portal` | the messages of a connection: simple queries, prepared statements, portals |
 //! | `execution`, `writing` | the execution of statements |
 //! | `session`, `savepoints`, `variables` | variables, the transaction, and the options of queries |
-//! | `parameters`, `arrays`, `numeric`, `rows`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
+//! | `parameters`, `arrays`, `numeric`, `rows`, `column_encoder`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
 //! | `copy_in`, `copy_options` | rows that a client copies, and the formats of `COPY` |
 //! | `cancel_registry` | cancels the query of another connection |
 //! | `tool_catalog`, `tool_schema`, `tool_functions`, `format_function`, `tool_rewriting` | `pg_catalog`, `information_schema` and functions, for statements of tools |
 //!
 //! `neap-sql-changes` splits texts into statements, and changes rows, tables and databases.
 //!
-//! Messages of clients are decoded here, because the decoders of `pgwire` panic on truncated messages. Its encoders,
-//! those of `arrow-pg`, and the tables of `datafusion-pg-catalog` are used.
+//! Messages of clients are decoded here, because the decoders of `pgwire` panic on truncated messages. Its encoders are
+//! used for all messages but rows, whose values are encoded here or, if their types are less common, by `arrow-pg`. The
+//! tables of `datafusion-pg-catalog` are used.
 
 mod arrays;
 mod cancel_registry;
 mod close_reason;
+mod column_encoder;
 mod columns;
 mod command;
 mod connection;

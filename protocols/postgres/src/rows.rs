@@ -3,26 +3,59 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch, RecordBatchOptions},
+    array::{Array, ArrayRef, RecordBatch},
     compute::cast,
-    datatypes::{Int8Type, Schema, SchemaRef},
+    datatypes::{Field, Schema, SchemaRef},
 };
-use arrow_pg::encoder::encode_value;
+use bytes::BytesMut;
 use futures::{StreamExt, stream::Fuse};
 use neap_query::{BatchStream, Rows};
 use neap_schema::COLUMN_TYPE_METADATA_KEY;
 use neap_sql_changes::{SqlError, SqlState};
 use pgwire::{
-    api::results::{DataRowEncoder, FieldFormat, FieldInfo},
-    messages::data::DataRow,
+    api::results::FieldInfo,
+    error::PgWireResult,
+    messages::{copy::MESSAGE_TYPE_BYTE_COPY_DATA, data::MESSAGE_TYPE_BYTE_DATA_ROW},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    column_encoder::{ColumnEncoder, put_row},
     columns::{columns, plain_list},
+    copy_out::CopyEncoder,
     error_response::encoding_error,
-    value_text::{list_texts, value_text},
+    wire::Wire,
 };
+
+/// The messages in which rows are sent, one for each row: clients take each message of a `COPY` for a row, too.
+#[derive(Debug)]
+pub(crate) enum RowMessages<'a> {
+    /// The rows of a query.
+    Data,
+    /// The rows of a `COPY`.
+    Copy(&'a mut CopyEncoder),
+}
+
+impl RowMessages<'_> {
+    fn message_type(&self) -> u8 {
+        match self {
+            Self::Data => MESSAGE_TYPE_BYTE_DATA_ROW,
+            Self::Copy(_) => MESSAGE_TYPE_BYTE_COPY_DATA,
+        }
+    }
+
+    fn put_row(
+        &mut self,
+        columns: &[ColumnEncoder<'_>],
+        row: usize,
+        output: &mut BytesMut,
+    ) -> PgWireResult<()> {
+        match self {
+            Self::Data => put_row(columns, row, output),
+            Self::Copy(encoder) => encoder.put_row(columns, row, output),
+        }
+    }
+}
 
 /// The rows of a query that a client has not received yet.
 #[derive(derive_more::Debug)]
@@ -30,12 +63,19 @@ use crate::{
 pub(crate) struct OpenRows {
     pub(crate) fields: Arc<Vec<FieldInfo>>,
     pub(crate) schema: SchemaRef,
+    /// The columns as they are encoded.
+    encoded_fields: Vec<Field>,
     batches: Fuse<BatchStream>,
-    /// The batch in progress, and its next row.
-    current: Option<(RecordBatch, usize)>,
-    encoder: DataRowEncoder,
+    current: Option<CurrentBatch>,
     /// Cancelled when a client cancels the statement that receives the rows.
     pub(crate) cancelled: CancellationToken,
+}
+
+/// The batch in progress.
+struct CurrentBatch {
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    next_row: usize,
 }
 
 impl OpenRows {
@@ -48,10 +88,9 @@ impl OpenRows {
         formats: &[i16],
         cancelled: CancellationToken,
     ) -> Result<Self, SqlError> {
-        let fields = columns(&rows.schema, formats)?;
         Ok(Self {
-            encoder: DataRowEncoder::new(Arc::clone(&fields)),
-            fields,
+            fields: columns(&rows.schema, formats)?,
+            encoded_fields: encoded_fields(&rows.schema),
             schema: rows.schema,
             batches: rows.batches.fuse(),
             current: None,
@@ -62,29 +101,52 @@ impl OpenRows {
     /// Changes the formats of the next rows.
     pub(crate) fn set_formats(&mut self, formats: &[i16]) -> Result<(), SqlError> {
         self.fields = columns(&self.schema, formats)?;
-        self.encoder = DataRowEncoder::new(Arc::clone(&self.fields));
         Ok(())
     }
 
-    /// Returns the next row; `None` at the end.
+    /// Waits for the next rows. Returns whether there are any.
     ///
     /// # Errors
-    /// The query failed or was cancelled, or a value can't be encoded.
-    pub(crate) async fn next(&mut self) -> Result<Option<DataRow>, SqlError> {
-        loop {
-            if let Some((batch, row)) = &mut self.current
-                && *row < batch.num_rows()
-            {
-                encode_row(&mut self.encoder, &self.fields, batch, *row)?;
-                *row += 1;
-                return Ok(Some(self.encoder.take_row()));
-            }
+    /// The query failed or was cancelled.
+    pub(crate) async fn wait(&mut self) -> Result<bool, SqlError> {
+        while self.current.as_ref().is_none_or(|batch| batch.next_row == batch.rows) {
+            self.current = None;
             let Some(batch) = self.next_batch().await? else {
-                self.current = None;
-                return Ok(None);
+                return Ok(false);
             };
-            self.current = Some((encodable(batch)?, 0));
+            self.current = Some(CurrentBatch {
+                columns: encoded_columns(&self.encoded_fields, &batch)?,
+                rows: batch.num_rows(),
+                next_row: 0,
+            });
         }
+        Ok(true)
+    }
+
+    /// Encodes rows that have arrived into the answer, until it is large. Returns their number, at most `max_rows`.
+    ///
+    /// # Errors
+    /// A value can't be encoded. The answer has the rows before.
+    pub(crate) fn put(
+        &mut self,
+        max_rows: usize,
+        messages: &mut RowMessages<'_>,
+        wire: &mut Wire,
+    ) -> Result<usize, SqlError> {
+        let Some(batch) = &mut self.current else {
+            return Ok(0);
+        };
+        let encoders = encoders(&batch.columns, &self.encoded_fields, &self.fields);
+        let start = batch.next_row;
+        let end = batch.rows.min(start.saturating_add(max_rows));
+        while batch.next_row < end && !wire.is_large() {
+            wire.put_encoded(messages.message_type(), |output| {
+                let encoded = messages.put_row(&encoders, batch.next_row, output);
+                encoded.map_err(encoding_error)
+            })?;
+            batch.next_row += 1;
+        }
+        Ok(batch.next_row - start)
     }
 
     /// Returns the next batch of rows; `None` at the end.
@@ -106,70 +168,53 @@ pub(crate) fn canceled() -> SqlError {
     )
 }
 
-/// Returns rows as the encoder takes them. Lists of tags are lists of texts. Fields have no metadata of InfluxDB, because the
-/// encoder looks for its own in that of the field of each value.
-fn encodable(batch: RecordBatch) -> Result<RecordBatch, SqlError> {
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut arrays = Vec::with_capacity(batch.num_columns());
-    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let mut field = field.as_ref().clone();
-        field.metadata_mut().remove(COLUMN_TYPE_METADATA_KEY);
-        match plain_list(field.data_type()) {
-            Some(list) => {
-                arrays.push(cast(column, &list)?);
-                field.set_data_type(list);
-            }
-            None => arrays.push(Arc::clone(column)),
+/// Returns the columns as the encoder takes them. Lists of tags are lists of texts. Fields have no metadata of InfluxDB,
+/// because the encoder looks for its own in that of the field of each value.
+fn encoded_fields(schema: &Schema) -> Vec<Field> {
+    let fields = schema.fields().iter().map(|field| {
+        let mut encoded = field.as_ref().clone();
+        encoded.metadata_mut().remove(COLUMN_TYPE_METADATA_KEY);
+        if let Some(list) = plain_list(field.data_type()) {
+            encoded.set_data_type(list);
         }
-        fields.push(field);
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let schema = Arc::new(Schema::new(fields));
-    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+        encoded
+    });
+    fields.collect()
 }
 
-fn encode_row(
-    encoder: &mut DataRowEncoder,
-    fields: &[FieldInfo],
-    batch: &RecordBatch,
-    row: usize,
-) -> Result<(), SqlError> {
-    let arrow_fields = batch.schema_ref().fields();
-    for ((column, arrow_field), field) in batch.columns().iter().zip(arrow_fields).zip(fields) {
-        let (data_type, format) = (field.datatype(), field.format());
-        let options = field.format_options();
-        // The encoder of intervals takes nulls for values, and that of small numbers writes one byte, not two.
-        let encoded = if column.is_null(row) {
-            encoder.encode_field_with_type_and_format(&None::<bool>, data_type, format, options)
-        } else if let Some(numbers) = column.as_primitive_opt::<Int8Type>() {
-            let number = i16::from(numbers.value(row));
-            encoder.encode_field_with_type_and_format(&number, data_type, format, options)
-        } else if format == FieldFormat::Text
-            && let Some(text) = value_text(column, row)
-        {
-            encoder.encode_field_with_type_and_format(&text, data_type, format, options)
-        } else if format == FieldFormat::Text
-            && let Some(texts) = list_texts(column, row)
-        {
-            encoder.encode_field_with_type_and_format(&texts, data_type, format, options)
+/// Returns the columns of a batch in the types in which they are encoded.
+fn encoded_columns(fields: &[Field], batch: &RecordBatch) -> Result<Vec<ArrayRef>, SqlError> {
+    let columns = batch.columns().iter().zip(fields).map(|(column, field)| {
+        if column.data_type() == field.data_type() {
+            Ok(Arc::clone(column))
         } else {
-            encode_value(encoder, column, row, arrow_field, field)
-        };
-        encoded.map_err(encoding_error)?;
-    }
-    Ok(())
+            cast(column, field.data_type()).map_err(SqlError::from)
+        }
+    });
+    columns.collect()
+}
+
+fn encoders<'a>(
+    columns: &'a [ArrayRef],
+    encoded_fields: &'a [Field],
+    fields: &'a [FieldInfo],
+) -> Vec<ColumnEncoder<'a>> {
+    let described = columns.iter().zip(encoded_fields).zip(fields);
+    described
+        .map(|((column, encoded_field), field)| ColumnEncoder::new(column, encoded_field, field))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::{
         array::{
-            ArrayRef, DictionaryArray, Float64Array, Int8Array, IntervalMonthDayNanoArray,
-            ListArray, StringArray, TimestampNanosecondArray, UInt64Array,
+            DictionaryArray, Float64Array, Int8Array, IntervalMonthDayNanoArray, ListArray,
+            StringArray, TimestampNanosecondArray, UInt64Array,
         },
         buffer::OffsetBuffer,
         datatypes::{
-            Field, Float64Type, Int32Type, Int64Type, IntervalMonthDayNano, TimestampNanosecondType,
+            Float64Type, Int32Type, Int64Type, IntervalMonthDayNano, TimestampNanosecondType,
         },
     };
 
@@ -182,13 +227,19 @@ mod tests {
         )
         .unwrap();
         let fields = columns(batch.schema_ref(), formats).unwrap();
-        let mut encoder = DataRowEncoder::new(Arc::clone(&fields));
+        let encoded_fields = encoded_fields(batch.schema_ref());
+        let arrays = encoded_columns(&encoded_fields, &batch).unwrap();
+        let encoders = encoders(&arrays, &encoded_fields, &fields);
         (0..batch.num_rows())
             .map(|row| {
-                encode_row(&mut encoder, &fields, &batch, row).unwrap();
-                crate::copy_out::values(&encoder.take_row())
+                let mut output = BytesMut::new();
+                put_row(&encoders, row, &mut output).unwrap();
+                let (count, encoded) = output.split_at(2);
+                let values: Vec<_> = crate::copy_out::values(encoded)
                     .map(|value| value.map(<[u8]>::to_vec))
-                    .collect()
+                    .collect();
+                assert_eq!(count, [0, u8::try_from(values.len()).unwrap()]);
+                values
             })
             .collect()
     }
@@ -259,9 +310,7 @@ mod tests {
         let field = Arc::new(Field::new_list_field(hosts.data_type().clone(), true));
         let offsets = OffsetBuffer::from_lengths([2, 1]);
         let lists = ListArray::new(field, offsets, Arc::new(hosts), None);
-        let column = ("l", Arc::new(lists) as ArrayRef);
-        let batch = encodable(RecordBatch::try_from_iter([column]).unwrap()).unwrap();
-        let text = encoded(&[("l", Arc::clone(batch.column(0)))], &[]);
+        let text = encoded(&[("l", Arc::new(lists) as ArrayRef)], &[]);
         let shown = text.concat().into_iter().map(|list| String::from_utf8(list.unwrap()).unwrap());
         assert_eq!(shown.collect::<Vec<_>>(), ["{a,NULL}", "{a}"]);
     }

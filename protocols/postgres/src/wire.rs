@@ -2,9 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use neap_bucket::World;
 use neap_http::ByteStream;
+use neap_sql_changes::{SqlError, SqlState};
 use pgwire::messages::PgWireBackendMessage;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -164,14 +165,48 @@ impl Wire {
         encoded.map_err(|error| CloseReason::Internal(error.to_string()))
     }
 
+    /// Adds a message whose content is encoded in place. Adds nothing if that fails.
+    ///
+    /// # Errors
+    /// The content can't be encoded, or is too long for a message.
+    pub(crate) fn put_encoded(
+        &mut self,
+        message_type: u8,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), SqlError>,
+    ) -> Result<(), SqlError> {
+        let start = self.output.len();
+        self.output.put_u8(message_type);
+        self.output.put_i32(0);
+        let encoded = encode(&mut self.output).and_then(|()| self.set_length(start + 1));
+        if encoded.is_err() {
+            self.output.truncate(start);
+        }
+        encoded
+    }
+
+    /// Sets the length of the last message. It includes itself.
+    fn set_length(&mut self, place: usize) -> Result<(), SqlError> {
+        let Ok(length) = i32::try_from(self.output.len() - place) else {
+            let message = format!("a message has at most {} bytes", i32::MAX);
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message));
+        };
+        self.output[place..place + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
     /// Adds one byte, the answer to a request for encryption.
     pub(crate) fn put_byte(&mut self, byte: u8) {
         self.output.extend_from_slice(&[byte]);
     }
 
+    /// Returns whether the answer is to be sent before more is added.
+    pub(crate) fn is_large(&self) -> bool {
+        self.output.len() >= OUTPUT_BYTES
+    }
+
     /// Sends the answer if it is large.
     pub(crate) async fn flush_if_large(&mut self) -> Result<(), CloseReason> {
-        if self.output.len() >= OUTPUT_BYTES {
+        if self.is_large() {
             self.flush().await?;
         }
         Ok(())

@@ -22,6 +22,7 @@ use crate::{
     copy_out::CopyEncoder,
     frontend::FrontendMessage,
     message_failure::MessageFailure,
+    rows::RowMessages,
     session::Transaction,
     tool_catalog::is_of_tools,
 };
@@ -163,23 +164,19 @@ impl<'a> Connection<'a> {
         );
         self.wire.put(&PgWireBackendMessage::CopyOutResponse(head))?;
         if let Some(titles) = encoder.titles(&rows.fields) {
-            self.put_copy_data(titles).await?;
+            self.put_copy_data(titles)?;
         }
-        let mut count = 0_usize;
-        while let Some(row) = rows.next().await? {
-            self.put_copy_data(encoder.row(&row)).await?;
-            count += 1;
-        }
+        let messages = RowMessages::Copy(&mut encoder);
+        let (count, _) = self.send_rows(&mut rows, 0, messages).await?;
         if let Some(end) = encoder.end() {
-            self.put_copy_data(end).await?;
+            self.put_copy_data(end)?;
         }
         self.wire.put(&PgWireBackendMessage::CopyDone(CopyDone::new()))?;
         self.complete(&format!("COPY {count}"))
     }
 
-    async fn put_copy_data(&mut self, data: Bytes) -> Result<(), CloseReason> {
-        self.wire.put(&PgWireBackendMessage::CopyData(CopyData::new(data)))?;
-        self.wire.flush_if_large().await
+    fn put_copy_data(&mut self, data: Bytes) -> Result<(), CloseReason> {
+        self.wire.put(&PgWireBackendMessage::CopyData(CopyData::new(data)))
     }
 
     /// Executes `COPY ... FROM STDIN`. Outside of a transaction, rows are stored in parts.

@@ -217,6 +217,44 @@ async fn rows_are_copied_out_in_three_formats() {
 }
 
 #[tokio::test]
+async fn each_copied_row_is_a_message() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    // More than a batch, and more than is sent at once.
+    let query = "COPY (SELECT value, 'text' AS t FROM generate_series(1, 20000)) TO STDOUT";
+    let stream = client.copy_out(query).await.unwrap();
+    let lines: Vec<_> = stream.map(Result::unwrap).collect().await;
+    let expected = (1..=20_000).map(|number| format!("{number}\ttext\n"));
+    assert!(lines.iter().eq(expected.collect::<Vec<_>>().iter()));
+    let stream = client.copy_out(&format!("{query} (FORMAT binary)")).await.unwrap();
+    let rows: Vec<_> = stream.map(Result::unwrap).collect().await;
+    assert_eq!(rows.len(), 20_001);
+    let row = |number: i64| {
+        let number = number.to_be_bytes();
+        [&b"\0\x02\0\0\0\x08"[..], &number, b"\0\0\0\x04text"].concat()
+    };
+    let header = &b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"[..];
+    assert_eq!(rows[0], [header, &row(1)].concat());
+    assert!((2..).zip(&rows[1..20_000]).all(|(number, bytes)| *bytes == row(number)));
+    assert_eq!(rows[20_000], &b"\xff\xff"[..]);
+}
+
+#[tokio::test]
+async fn a_row_with_a_value_that_its_type_lacks_is_left_out() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let query = "SELECT 'text' AS t, CAST(n AS DECIMAL(38, 0)) AS n \
+                 FROM (VALUES ('1'), ('79228162514264337593543950336')) AS v(n)";
+    let error = client.simple_query(query).await.unwrap_err();
+    assert_eq!(state(&error), "22003");
+    let stream = client.copy_out(&format!("COPY ({query}) TO STDOUT")).await.unwrap();
+    let mut parts = Box::pin(stream);
+    assert_eq!(parts.next().await.unwrap().unwrap(), "text\t1\n");
+    assert_eq!(state(&parts.next().await.unwrap().unwrap_err()), "22003");
+    assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+}
+
+#[tokio::test]
 async fn a_cancelled_statement_ends_and_the_connection_continues() {
     let bed = ListenerTestBed::new().await;
     let client = bed.connect().await;
