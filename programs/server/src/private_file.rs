@@ -1,13 +1,8 @@
 //! Private files: their permissions, and secrets in them.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
-use neap_bucket::{DirectoryAccess, ExposedDirectory, Secret};
+use neap_bucket::{DirectoryAccess, ExposedDirectory, Secret, read_limited_text};
 
 use crate::console::Console;
 
@@ -22,23 +17,8 @@ const MAX_SECRET_BYTES: u64 = 16 << 10;
 /// # Errors
 /// The file can't be read, is not UTF-8, or has more than 16 KiB.
 pub fn read_secret(path: &Path) -> io::Result<Secret> {
-    let bytes = read_limited(path, MAX_SECRET_BYTES)?;
-    // The error would contain the bytes.
-    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))?;
-    let Ok(secret) = text.parse::<Secret>();
+    let Ok(secret) = read_limited_text(path, MAX_SECRET_BYTES)?.parse::<Secret>();
     Ok(secret)
-}
-
-/// Reads a file of at most `max_bytes`.
-/// Fails if the file can't be read, or has more.
-pub(super) fn read_limited(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max_bytes {
-        let reason = format!("the file has more than {max_bytes} bytes");
-        return Err(io::Error::other(reason));
-    }
-    Ok(bytes)
 }
 
 /// Warns if users other than the owner may read the file of an option.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use neap_bucket::World;
+use neap_bucket::{MAX_PEM_BYTES, World, read_limited_file};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -22,10 +22,7 @@ use tokio_rustls::{
     },
 };
 
-use super::{ServeError, private_file};
-
-/// Maximum bytes of a file with certificates or a key.
-pub(super) const MAX_PEM_BYTES: u64 = 1 << 20;
+use super::ServeError;
 
 /// Interval at which the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -71,7 +68,7 @@ struct CertificateContents {
 impl TlsFiles {
     fn read(&self) -> Result<CertificateContents, ServeError> {
         let read = |path: &Path| {
-            let read = private_file::read_limited(path, MAX_PEM_BYTES);
+            let read = read_limited_file(path, MAX_PEM_BYTES);
             read.map_err(|error| unusable(path, error.to_string()))
         };
         Ok(CertificateContents {

@@ -9,6 +9,9 @@ use std::{
     time::SystemTime,
 };
 
+use neap_bucket::read_limited_text;
+use neap_catalog::MAX_PLUGIN_BYTES;
+
 use super::{
     PluginCodeError, PluginSource, PluginSourceFile,
     blocking_io::blocking,
@@ -198,15 +201,13 @@ fn manifest_in(folder: &Path) -> Result<Option<PluginManifest>, PluginCodeError>
 }
 
 fn read_text(path: &Path) -> Result<String, PluginCodeError> {
-    let bytes = fs::metadata(path).map_err(failed)?.len();
-    if bytes > neap_catalog::MAX_PLUGIN_BYTES {
-        let name = path.display();
-        return Err(PluginCodeError::Invalid(format!(
-            "'{name}' has {bytes} bytes"
-        )));
-    }
-    fs::read_to_string(path)
-        .map_err(|error| PluginCodeError::Io(format!("{}: {error}", path.display())))
+    read_limited_text(path, MAX_PLUGIN_BYTES).map_err(|error| {
+        let reason = format!("{}: {error}", path.display());
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => PluginCodeError::Invalid(reason),
+            _ => PluginCodeError::Io(reason),
+        }
+    })
 }
 
 pub(super) fn failed(error: io::Error) -> PluginCodeError {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::World;
+use neap_bucket::{World, read_limited_file};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
@@ -119,12 +119,10 @@ impl CredentialsFile {
             let reason = format!("users other than its owner may read it; chmod 600 {path}");
             return Err(self.failed(reason));
         }
-        if metadata.len() > MAX_FILE_BYTES {
-            return Err(self.failed("the file is too long"));
-        }
-        let text = fs::read_to_string(&self.0).map_err(|error| self.failed(error))?;
+        let text =
+            read_limited_file(&self.0, MAX_FILE_BYTES).map_err(|error| self.failed(error))?;
         // The message omits the text, because it contains secrets.
-        serde_json::from_str(&text).map_err(|_| self.failed("the file is damaged"))
+        serde_json::from_slice(&text).map_err(|_| self.failed("the file is damaged"))
     }
 
     /// Returns the session with a server.

@@ -26,6 +26,7 @@ use std::{
 };
 
 use clap::{Arg, Command};
+use neap_bucket::read_limited_text;
 use neap_server::Variables;
 use toml::de::{DeTable, DeValue};
 
@@ -287,13 +288,13 @@ pub(super) fn find(
     definition: &Command,
 ) -> Result<Option<ConfigFile>, ConfigError> {
     if let Some(path) = named.or_else(|| variables.get(CONFIG_VARIABLE).map(PathBuf::from)) {
-        return match read(&path) {
+        return match read_limited_text(&path, MAX_BYTES) {
             Ok(text) => ConfigFile::parse(&path, &text, definition).map(Some),
             Err(error) => Err(unreadable(&path, error)),
         };
     }
     for path in usual_places(variables) {
-        match read(&path) {
+        match read_limited_text(&path, MAX_BYTES) {
             Ok(text) => return ConfigFile::parse(&path, &text, definition).map(Some),
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(unreadable(&path, error)),
@@ -314,13 +315,6 @@ fn unreadable(path: &Path, error: io::Error) -> ConfigError {
         path: path.display().to_string(),
         error,
     }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(io::Error::other("too large for a configuration file"));
-    }
-    std::fs::read_to_string(path)
 }
 
 fn usual_places(variables: &impl Variables) -> Vec<PathBuf> {

@@ -13,9 +13,13 @@ use clap::{
     Arg, ArgAction, Command,
     builder::{Resettable, StyledStr},
 };
+use neap_bucket::read_limited_text;
 use neap_server::Variables;
 
 use super::{client_flags::CLIENT_FLAGS, config::ConfigFile};
+
+/// Maximum size of a `.env` file: 1 MiB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Flags whose InfluxDB 3 variables have other names than the one made from the flag.
 const OTHER_NAMES: [(&str, &str); 6] = [
@@ -109,9 +113,9 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// The file exists and can't be read.
+    /// The file exists and can't be read, or has more than 1 MiB.
     pub fn of_process() -> io::Result<Self> {
-        let file = match std::fs::read_to_string(Path::new(".env")) {
+        let file = match read_limited_text(Path::new(".env"), MAX_FILE_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),

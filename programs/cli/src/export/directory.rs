@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::World;
+use neap_bucket::{World, read_limited_file};
 
 use super::{
     ExportError, ExportRequest, ExportResult,
@@ -23,6 +23,9 @@ pub(super) const MANIFEST: &str = "export.json";
 
 /// The name of the file with checksums, in the format of `sha256sum`.
 pub(super) const CHECKSUMS: &str = "SHA256SUMS";
+
+/// Maximum size in bytes of the manifest and of the file with checksums: several millions of files.
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// The directory of files that are being written.
 pub(super) const PARTIAL: &str = ".partial";
@@ -245,7 +248,7 @@ fn lock(partial: &Path, shown: &str) -> ExportResult<File> {
 /// # Errors
 /// The file can't be read or is not a manifest.
 pub(super) fn read_manifest(path: &Path) -> ExportResult<Option<ExportManifest>> {
-    let text = match fs::read(path) {
+    let text = match read_limited_file(path, MAX_FILE_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ExportError::of_file(path, error)),

@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use neap_bucket::read_limited_text;
+
 use super::{
     ExportError, ExportFormat, ExportResult,
-    directory::{CHECKSUMS, MANIFEST, PARTIAL, checksums, read_manifest},
+    directory::{CHECKSUMS, MANIFEST, MAX_FILE_BYTES, PARTIAL, checksums, read_manifest},
     encode::parquet_rows,
     manifest::PartRecord,
     part_file::digest,
@@ -98,7 +100,7 @@ fn difference(file: &Path, part: &PartRecord, is_parquet: bool) -> Option<String
 
 /// Returns how the list of checksums, with which others verify the export, differs from the manifest.
 fn list_differences(root: &Path, parts: &[PartRecord]) -> BTreeSet<String> {
-    let list = match fs::read_to_string(root.join(CHECKSUMS)) {
+    let list = match read_limited_text(&root.join(CHECKSUMS), MAX_FILE_BYTES) {
         Ok(list) => list,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return BTreeSet::from(["it is missing".to_owned()]);

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{ClockReading, World};
+use neap_bucket::{ClockReading, World, read_limited_file};
 use serde::{Deserialize, Serialize};
 
 use super::{ImportError, ImportSummary, problems::UnitProblems, table_counts::TableCountMap};
@@ -184,15 +184,11 @@ impl StateFile {
 
 fn read(path: &Path) -> Result<Option<ImportState>, ImportError> {
     let failed = |error| ImportError::io(path, error);
-    let length = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
+    let text = match read_limited_file(path, MAX_FILE_BYTES) {
+        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    if length > MAX_FILE_BYTES {
-        return Err(ImportError::invalid(path, "it is larger than 1 GiB"));
-    }
-    let text = fs::read(path).map_err(failed)?;
     let state = serde_json::from_slice(&text);
     state.map(Some).map_err(|error| ImportError::invalid(path, error))
 }

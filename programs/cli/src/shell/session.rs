@@ -1,14 +1,14 @@
 //! A shell session: its settings, and the execution of statements and commands.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     future::Future,
     io::{self, Write},
     path::{Path, PathBuf},
     pin::Pin,
 };
 
-use neap_bucket::World;
+use neap_bucket::{World, read_limited_text};
 use neap_query::quoted_text;
 use neap_server::{
     console::Console,
@@ -415,13 +415,7 @@ impl<'a> ShellSession<'a> {
             )));
         }
         let failed = |error: io::Error| SessionError::of_file(path, &error);
-        if fs::metadata(path).map_err(failed)?.len() > MAX_FILE_BYTES {
-            return Err(SessionError::Message(format!(
-                "{}: the file is too large",
-                path.display()
-            )));
-        }
-        let text = fs::read_to_string(path).map_err(failed)?;
+        let text = read_limited_text(path, MAX_FILE_BYTES).map_err(failed)?;
         let flow = self.run_text(&text, depth + 1).await;
         flow.map_err(SessionError::Output)
     }

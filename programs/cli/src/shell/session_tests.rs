@@ -1,5 +1,7 @@
 //! Tests of a session against a server with predefined responses.
 
+use std::fs;
+
 use neap_server::console::testing::{OutputBuffer, console};
 use tempfile::TempDir;
 

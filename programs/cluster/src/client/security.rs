@@ -7,7 +7,8 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{fs, net::TcpStream};
+use neap_bucket::{MAX_PEM_BYTES, read_limited_file_async};
+use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -99,7 +100,9 @@ impl ClientSecurity {
             path: path.display().to_string(),
             reason,
         };
-        let pem = fs::read(path).await.map_err(|error| unusable(error.to_string()))?;
+        let pem = read_limited_file_async(path.clone(), MAX_PEM_BYTES)
+            .await
+            .map_err(|error| unusable(error.to_string()))?;
         let roots = parse_roots(&pem).map_err(unusable)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])
@@ -181,6 +184,16 @@ mod tests {
         for other in ["ftp://a:1", "unix:/a"] {
             assert!(check(&open, other).is_err(), "{other}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_authorities_without_end_is_refused() {
+        let security = ClientSecurity {
+            ca: Some("/dev/zero".into()),
+            ..ClientSecurity::default()
+        };
+        let refused = security.client_config().await.unwrap_err().to_string();
+        assert_eq!(refused, "/dev/zero: the file has more than 1048576 bytes");
     }
 
     #[test]

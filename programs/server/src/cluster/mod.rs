@@ -5,6 +5,7 @@ mod options;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
+use neap_bucket::{MAX_PEM_BYTES, read_limited_file};
 use neap_catalog::{Catalog, NodeReader};
 use neap_cluster::{
     ClientSecurity, ClusterDistributor, WorkerChannels, WorkerDirectory, WorkerDirectoryParts,
@@ -24,9 +25,8 @@ pub(crate) use self::options::ClusterArgs;
 use super::{
     ServeError,
     options::{ServeArgs, ServeMode},
-    private_file,
     server_context::ServerContext,
-    tls::{MAX_PEM_BYTES, TlsContext, TlsFiles, TlsVersion},
+    tls::{TlsContext, TlsFiles, TlsVersion},
 };
 
 /// Maximum time for a connection to a worker, and for its answer to a request before its rows. It covers the decoding of
@@ -198,7 +198,7 @@ impl WorkerPort {
 /// Options contradict each other, or a certificate can't be used.
 pub(super) fn check(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(path) = &args.cluster.cluster_tls_ca {
-        let read = private_file::read_limited(path, MAX_PEM_BYTES);
+        let read = read_limited_file(path, MAX_PEM_BYTES);
         let checked = read.map_err(|error| error.to_string()).and_then(|pem| check_ca(&pem));
         checked.map_err(|reason| ServeError::Tls {
             path: path.display().to_string(),

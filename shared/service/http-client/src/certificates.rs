@@ -1,7 +1,8 @@
 //! Certificate authorities from files.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
+use neap_bucket::{MAX_PEM_BYTES, read_limited_file};
 use reqwest::Certificate;
 
 /// A file has no certificates that can be used.
@@ -21,7 +22,7 @@ pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, CertificatesEr
         path: path.display().to_string(),
         reason,
     };
-    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let pem = read_limited_file(path, MAX_PEM_BYTES).map_err(|error| failed(error.to_string()))?;
     let certificates =
         Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
     if certificates.is_empty() {
@@ -32,6 +33,8 @@ pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, CertificatesEr
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -44,6 +47,15 @@ mod tests {
         assert!(
             refused.ends_with("/ca.pem': it contains no certificate"),
             "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let refused = read_certificates(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "cannot read the certificates in '/dev/zero': the file has more than 1048576 bytes"
         );
     }
 }

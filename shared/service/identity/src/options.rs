@@ -1,8 +1,9 @@
 //! The options of the programs.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use neap_bucket::{MAX_PEM_BYTES, read_limited_text};
 use url::Url;
 
 use crate::{
@@ -10,9 +11,6 @@ use crate::{
     key_file::{ConfiguredKey, KeyFileError},
     oidc::is_secure,
 };
-
-/// Maximum bytes of a key file.
-const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 /// A way to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,12 +165,10 @@ impl IdentityOptions {
             path: path.display().to_string(),
             error,
         };
-        let unreadable = |reason: String| failed(KeyFileError::Unreadable { reason });
-        let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        if size.len() > MAX_KEY_FILE_BYTES {
-            return Err(unreadable("it is too long".to_owned()));
-        }
-        let pem = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let pem = read_limited_text(path, MAX_PEM_BYTES).map_err(|error| {
+            let reason = error.to_string();
+            failed(KeyFileError::Unreadable { reason })
+        })?;
         let key = ConfiguredKey::from_pem(&pem, self.jwt_key_id.as_deref());
         key.map(Some).map_err(failed)
     }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use object_store::{CredentialProvider, aws::AwsCredential};
 use serde::Deserialize;
 
-use crate::{ClockReading, World};
+use crate::{ClockReading, World, read_limited_file_async};
 
 /// Time before their expiry at which credentials are renewed.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(300);
@@ -30,6 +30,9 @@ const RENEWAL_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// Time after a failure without valid credentials in which all requests get its error, without another attempt.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Maximum bytes of a file with credentials.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Credentials and their expiry.
 #[derive(Clone, Debug)]
@@ -243,7 +246,7 @@ struct CredentialsFile {
 
 async fn read_file(path: &Path) -> Result<AwsLease, object_store::Error> {
     let name = path.display();
-    let text = tokio::fs::read(path)
+    let text = read_limited_file_async(path.to_owned(), MAX_FILE_BYTES)
         .await
         .map_err(|error| unusable(format!("'{name}' can't be read: {error}")))?;
     // The parser's message may quote the file, which holds secrets. Therefore the error contains only the position.

@@ -20,6 +20,7 @@
 //! | [`ObjectUploads`] | uploads, piece by piece, of objects whose names users choose |
 //! | [`PresignedObjects`] | uploads and signed URLs of objects that clients fetch directly from the store |
 //! | [`compression`] | zstd for small objects |
+//! | [`read_limited_file`], [`read_limited_text`] | local files up to a maximum size |
 //! | [`conformance`] | checks that a store has the properties that Neap requires |
 
 mod absence;
@@ -41,6 +42,7 @@ mod format_level;
 pub mod formats;
 mod key_policy;
 mod keys;
+mod limited_file;
 mod memory;
 mod object_format;
 mod object_uploads;
@@ -90,6 +92,9 @@ pub use key_policy::{
     BackupPolicy, CheckPolicy, CopyPolicy, CopyStage, KeyPolicy, PurgePolicy, RestorePolicy,
 };
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
+pub use limited_file::{
+    MAX_PEM_BYTES, read_limited_file, read_limited_file_async, read_limited_text,
+};
 pub use memory::MemoryStore;
 pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat};
 pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome};

@@ -45,6 +45,16 @@ fn options_of_all_kinds_are_read() {
 }
 
 #[test]
+fn a_file_without_end_is_refused() {
+    let variables: Environment = [("NEAP_CONFIG", "/dev/zero")].into_iter().collect();
+    let refused = find(None, &variables, &CommandLine::command()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "/dev/zero: the file has more than 1048576 bytes"
+    );
+}
+
+#[test]
 fn files_of_packages_and_examples_are_valid() {
     for text in [
         include_str!("../../../../../infra/debian/neap.toml"),

@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use neap_bucket::read_limited_file;
 use serde::Deserialize;
 
 use super::{
@@ -161,11 +162,8 @@ fn read_manifests(folder: &Path, mut manifests: Vec<PathBuf>) -> Result<FoundSha
     manifests.sort();
     let (mut shards, mut missing) = (BTreeMap::new(), BTreeMap::new());
     for path in manifests {
-        let length = fs::metadata(&path).map_err(|error| ImportError::io(&path, error))?;
-        if length.len() > MAX_MANIFEST_BYTES {
-            return Err(ImportError::invalid(&path, "it is larger than 256 MiB"));
-        }
-        let text = fs::read(&path).map_err(|error| ImportError::io(&path, error))?;
+        let text = read_limited_file(&path, MAX_MANIFEST_BYTES)
+            .map_err(|error| ImportError::io(&path, error))?;
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(|error| ImportError::invalid(&path, error))?;
         for (key, file) in manifest.shards() {

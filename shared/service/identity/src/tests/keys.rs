@@ -1,10 +1,14 @@
 //! Tests of keys and of forged tokens.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Parser;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::key_file::{ConfiguredKey, KeyFileError};
+use crate::{
+    IdentityOptions,
+    key_file::{ConfiguredKey, KeyFileError},
+};
 
 /// Keys of tests, made with OpenSSL.
 const RSA_PKCS1: &str = include_str!("rsa-pkcs1.pem");
@@ -23,6 +27,27 @@ async fn key_set(fixture: &IdentityFixture) -> Vec<Value> {
     // A commit of this instance is cached, so that the key set is that of the last sign-in.
     let set = fixture.identity.key_set().await.unwrap();
     set["keys"].as_array().unwrap().clone()
+}
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    users: IdentityOptions,
+}
+
+#[test]
+fn a_key_file_without_end_is_refused() {
+    let arguments = [
+        "neap",
+        "--user-auth-type=basic",
+        "--jwt-private-key=/dev/zero",
+    ];
+    let users = CommandLine::try_parse_from(arguments).unwrap().users;
+    let refused = users.settings().unwrap_err().to_string();
+    assert!(
+        refused.ends_with("the file has more than 1048576 bytes"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use object_store::{
 };
 
 use super::flag::{StoreConfigError, given, invalid};
-use crate::RemoteOptions;
+use crate::{MAX_PEM_BYTES, RemoteOptions, read_limited_file};
 
 /// The flags of connections.
 #[derive(Args, Clone, Debug, Default)]
@@ -83,7 +83,7 @@ impl ConnectionConfig {
                     let path = path.display();
                     invalid("object-store-tls-ca", format!("'{path}': {error}"))
                 };
-                let pem = std::fs::read(path).map_err(|error| failed(&error))?;
+                let pem = read_limited_file(path, MAX_PEM_BYTES).map_err(|error| failed(&error))?;
                 let certificates =
                     Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?;
                 if certificates.is_empty() {
