@@ -347,8 +347,7 @@ impl DatabaseTarget<'_> {
             let Err(finding) = self.page(page).await? else {
                 continue;
             };
-            // The page is of a newer release, unless only its version number is damaged.
-            if finding.kind == FindingKind::Newer && self.has_intact_head(page).await? {
+            if finding.kind == FindingKind::Newer && self.is_of_later_release(page).await? {
                 return Err(FsckError::Aborted(finding.to_string()));
             }
             let part = DamagedPart::Page(page.object, page.offset);
@@ -358,11 +357,12 @@ impl DatabaseTarget<'_> {
         Ok(found)
     }
 
-    /// Returns whether the first bytes of a page, with its version number, match their checksum.
-    async fn has_intact_head(&self, page: &PageRef) -> Result<bool, FsckError> {
+    /// Returns whether a later release wrote a page. Otherwise, its version number is damaged.
+    async fn is_of_later_release(&self, page: &PageRef) -> Result<bool, FsckError> {
         let key = page.key(self.id);
         let head = fetch(&self.fsck.bucket, &key, Some(page.head_range())).await?;
-        Ok(head.is_some_and(|head| crc32c::crc32c(&head) == page.head_crc32c))
+        let verified = head.map(|head| page.verify_head(self.id, &head));
+        Ok(matches!(verified, Some(Err(FormatError::Newer { .. }))))
     }
 
     /// Quarantines the objects that are not quarantined yet.

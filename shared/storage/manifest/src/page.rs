@@ -92,7 +92,8 @@ impl PageRef {
     /// Verifies the checksums of the page in the bytes of its object.
     ///
     /// # Errors
-    /// The page is damaged or truncated.
+    /// [`FormatError::Newer`] if the page is of a later release, as for [`verify_head`](Self::verify_head). Otherwise, it is
+    /// damaged or truncated.
     pub fn verify(&self, database: DatabaseId, object: &Bytes) -> Result<(), FormatError> {
         let key = self.key(database).to_string();
         let part = |range: Range<u64>| {
@@ -104,9 +105,19 @@ impl PageRef {
             let reason = "it is truncated".to_owned();
             return Err(FormatError::Damaged { key, reason });
         };
-        decode(&key, &page)?;
         let head = part(self.head_range()).unwrap_or_default();
-        decode_head(&key, self, &head).map(|_| ())
+        self.verify_head(database, &head)?;
+        decode(&key, &page).map(|_| ())
+    }
+
+    /// Verifies the bytes of the page's head.
+    ///
+    /// # Errors
+    /// [`FormatError::Newer`] if the head is intact, and a later release wrote it. A head whose version number alone is
+    /// damaged is [`FormatError::Damaged`].
+    pub fn verify_head(&self, database: DatabaseId, head: &Bytes) -> Result<(), FormatError> {
+        let key = self.key(database).to_string();
+        decode_head(&key, self, head).map(|_| ())
     }
 
     /// Returns the range of the page's head in the object, in bytes.
@@ -424,6 +435,22 @@ mod tests {
             let error = decoded.unwrap_err();
             assert!(matches!(error, FormatError::Newer { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn a_page_with_a_damaged_version_is_damaged_and_not_of_a_later_release() {
+        let encoded = encode(&sections(), 5).unwrap();
+        let mut page = PageRef::new(&sections(), Ulid::from_parts(1, 1), 0, &encoded).unwrap();
+        let database = DatabaseId::new(1);
+        assert_eq!(page.verify(database, &encoded.bytes), Ok(()));
+        let mut bytes = encoded.bytes.to_vec();
+        bytes[4] += 1;
+        let changed = Bytes::from(bytes);
+        let damaged = page.verify(database, &changed).unwrap_err();
+        assert!(matches!(damaged, FormatError::Damaged { .. }), "{damaged}");
+        page.head_crc32c = crc32c::crc32c(&changed[..encoded.head.len()]);
+        let newer = page.verify(database, &changed).unwrap_err();
+        assert!(matches!(newer, FormatError::Newer { .. }), "{newer}");
     }
 
     #[test]
