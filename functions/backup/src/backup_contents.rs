@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use neap_bucket::Key;
 use neap_catalog::DatabaseCatalog;
-use neap_fsck::ReferencedContents;
+use neap_fsck::{Finding, ReferencedContents};
 use neap_schema::DatabaseId;
 
 /// The contents that the manifest of each copy references. Copies may share objects, and reference different sections of
@@ -29,8 +29,8 @@ impl BackupContents {
         contents.flat_map(|one| one.offsets(key)).collect()
     }
 
-    /// Verifies the checksums of an object. The error describes the damage.
-    pub(crate) fn verify(&self, key: &Key, object: &Bytes) -> Result<(), String> {
+    /// Verifies an object. Errors: as of [`ReferencedContents::verify`].
+    pub(crate) fn verify(&self, key: &Key, object: &Bytes) -> Result<(), Finding> {
         let mut contents = self.referencing(key).map(|(_, contents)| contents);
         let Some(first) = contents.next() else {
             return ReferencedContents::default().verify(key, object);

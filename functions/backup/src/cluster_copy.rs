@@ -277,7 +277,8 @@ impl ClusterCopier<'_> {
         let Get::Found(object) = got.value else {
             return Ok(ObjectOutcome::default());
         };
-        let damage = objects.contents.verify(key, &object.bytes).err();
+        let verified = objects.contents.verify(key, &object.bytes);
+        let damage = verified.err().map(|finding| finding.message);
         if may_replace && damage.is_some() {
             return Ok(ObjectOutcome {
                 copied: None,

@@ -20,7 +20,7 @@ use neap_bucket::{
     Get, GetOptions, Key, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS, Register, Store, World,
 };
 use neap_catalog::DatabaseCatalog;
-use neap_fsck::ReferencedContents;
+use neap_fsck::{FindingKind, ReferencedContents};
 use neap_manifest::{ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use ulid::Ulid;
@@ -105,7 +105,7 @@ async fn backups_at(
     Ok(backups.into_iter().map(|id| (id, id.to_string())).collect())
 }
 
-/// Returns the description of an error that says that an object is damaged or missing.
+/// Returns the description of an error that says that an object is damaged, missing, or of a later release.
 /// Fails if it is another error.
 fn damage(error: BackupError) -> Result<String, BackupError> {
     match error {
@@ -267,7 +267,7 @@ impl BackupCheck<'_> {
         Ok(damaged.into_iter().flatten().collect())
     }
 
-    /// Reads an object and returns how it is damaged; `None` if it is intact.
+    /// Reads an object and returns how it is damaged, or that a later release wrote it; `None` if it is intact.
     async fn flaw(
         self,
         contents: &BackupContents,
@@ -283,8 +283,11 @@ impl BackupCheck<'_> {
             Err(BackupError::Damaged { reason, .. }) => Ok(Some(reason)),
             Err(error) => Err(error),
             Ok(()) => {
-                let damage = contents.verify(key, &found.bytes).err();
-                Ok(damage.map(|reason| format!("it was damaged when it was put: {reason}")))
+                let finding = contents.verify(key, &found.bytes).err();
+                Ok(finding.map(|finding| match finding.kind {
+                    FindingKind::Newer => finding.message,
+                    _ => format!("it was damaged when it was put: {}", finding.message),
+                }))
             }
         }
     }

@@ -356,7 +356,7 @@ impl BackupParts {
             };
             match contents.verify(key, &object.bytes) {
                 Ok(()) => return Ok(Ok(object.bytes)),
-                Err(reason) => damage = reason,
+                Err(finding) => damage = finding.message,
             }
         }
         Ok(Err(damage))

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{BackupError, BackupStore, listing::list_parsed};
 
-/// A damaged or missing part of a backup.
+/// A part of a backup that is damaged, missing, or of a later release.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct BackupFinding {
     /// The name of the backup, its id if the register does not name it, or nothing if all backups are affected.
@@ -28,7 +28,7 @@ pub struct PlaceReport {
     pub objects: u64,
     /// Bytes of these objects.
     pub bytes: u64,
-    /// Damaged and missing objects.
+    /// Objects that are damaged, missing, or of a later release.
     pub findings: Vec<BackupFinding>,
 }
 

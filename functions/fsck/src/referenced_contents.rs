@@ -7,7 +7,7 @@ use neap_bucket::Key;
 use neap_manifest::{Manifest, ManifestError, ManifestStore, PageRef, Section};
 use neap_schema::DatabaseId;
 
-use crate::messages;
+use crate::{Finding, FindingKind, messages};
 
 /// The sections and pages that a manifest references, by the keys of their objects.
 #[derive(Clone, Debug, Default)]
@@ -82,30 +82,35 @@ impl ReferencedContents {
         ends.chain(pages.map(|page| page.range().end)).max().unwrap_or(0)
     }
 
-    /// Verifies an object: the checksums of its referenced sections or pages, or its header. The error describes the
-    /// damage.
-    pub fn verify(&self, key: &Key, object: &Bytes) -> Result<(), String> {
+    /// Verifies an object: the checksums of its referenced sections or pages, or its header.
+    ///
+    /// # Errors
+    /// The finding describes the damage. Its kind is [`FindingKind::Newer`] if a later release wrote the object.
+    pub fn verify(&self, key: &Key, object: &Bytes) -> Result<(), Finding> {
         match key {
             Key::Parquet(..) | Key::Bundle(..) => {
                 for section in self.sections.get(key).into_iter().flatten() {
-                    let verified = verify_section_of(object, section);
-                    verified.map_err(|reason| {
-                        format!("its section at byte {}: {reason}", section.offset)
+                    verify_section_of(object, section).map_err(|reason| {
+                        let message = format!("its section at byte {}: {reason}", section.offset);
+                        Finding::error(FindingKind::Damaged, message).at(key)
                     })?;
                 }
                 Ok(())
             }
             Key::Page(database, _) => {
                 for page in self.pages.get(key).into_iter().flatten() {
-                    let verified = page.verify(*database, object);
-                    verified
-                        .map_err(|error| format!("its page at byte {}: {error}", page.offset))?;
+                    page.verify(*database, object).map_err(|error| {
+                        let finding = messages::format_finding(&error);
+                        let message =
+                            format!("its page at byte {}: {}", page.offset, finding.message);
+                        Finding { message, ..finding }
+                    })?;
                 }
                 Ok(())
             }
             // The manifest has its checksum, and compaction builds it again.
             Key::Cache(..) => Ok(()),
-            _ => key.verify(object).map_err(|error| messages::format_finding(&error).message),
+            _ => key.verify(object).map_err(|error| messages::format_finding(&error)),
         }
     }
 }

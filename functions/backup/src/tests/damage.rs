@@ -138,6 +138,31 @@ async fn damage_that_was_put_into_a_backup_is_found() {
 }
 
 #[tokio::test]
+async fn objects_of_a_later_release_are_not_reported_as_damage() {
+    let cluster = TestCluster::new().await;
+    cluster.write("one", "a", 1, 1).await;
+    let backup = cluster.back_up(&backup_to("b", Some(PLACE))).await;
+    let (place, store) = (cluster.place(), cluster.places.store(PLACE));
+    let key = Key::DatabaseCatalog(backup.databases[0].copy).to_string();
+    let path = format!("backups/{}/objects/{key}", backup.id);
+    let mut bytes = read(store.as_ref(), &path).await;
+    bytes[4] = 99;
+    let later = Bytes::from(bytes);
+    let mut manifest = PlaceManifest::read(&place, backup.id).await.unwrap();
+    manifest.objects.insert(key, StoredObject::new(&later, backup.id));
+    manifest.put(&place).await.unwrap();
+    store.put(&path, later, PutMode::Overwrite).await.unwrap();
+    let report = check_place(store, &cluster.world, true).await.unwrap();
+    assert!(!report.findings.is_empty());
+    for found in &report.findings {
+        assert_eq!(found.key, path);
+        let message = &found.message;
+        assert!(message.contains("has format version 99"), "{message}");
+        assert!(!message.contains("damaged"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_list_that_lacks_a_needed_object_is_found() {
     let cluster = TestCluster::new().await;
     let key = cluster.two_sections("one").await.to_string();
