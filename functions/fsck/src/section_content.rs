@@ -107,7 +107,7 @@ fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
 /// Adds the series of the next rows, in the order of the columns, as the section was encoded.
 fn add_series(series: &mut SeriesDigest, rows: &RecordBatch) {
     for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-        if *field.data_type() == ColumnType::Tag.data_type() {
+        if ColumnType::is_tag_type(field.data_type()) {
             series.add_tag(field.name(), column);
         }
     }

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName};
 use neap_catalog::DatabaseCatalog;
 use neap_http::{ApiError, Kind};
 use neap_rows::line_protocol::{ParsedBody, TableRows};
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
+use neap_schema::{ColumnType, TIME_COLUMN};
 use serde::{Deserialize, Serialize};
 
 /// The header of a bulk write whose rows may replace each other: `true` or `false`.
@@ -225,10 +225,7 @@ pub(crate) fn log(limit: &WarningLimit, now: Duration, database: &str, duplicate
 fn columns_of(table: &TableRows, wanted: ColumnType) -> impl Iterator<Item = &str> {
     let fields = table.batch.schema_ref().fields().iter();
     fields
-        .filter(move |field| {
-            let column_type = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
-            column_type.is_some_and(|column_type| column_type == wanted.metadata_value())
-        })
+        .filter(move |field| wanted.is_named_by(field))
         .map(|field| field.name().as_str())
 }
 

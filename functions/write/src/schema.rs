@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use neap_catalog::{DatabaseCatalog, TableAddition};
 use neap_rows::line_protocol::{SchemaView, TableRows, TableView};
-use neap_schema::ColumnType;
 
 /// A database catalog in the form that the parser needs.
 pub(crate) struct CatalogView<'a>(pub(crate) &'a DatabaseCatalog);
@@ -57,8 +56,7 @@ impl TableColumns {
             columns.all(|(field, stored_name)| {
                 let column = table.column(field.name());
                 column.is_some_and(|column| {
-                    is_of_type(field.metadata(), column.column_type)
-                        && column.stored_name() == stored_name
+                    column.column_type.is_named_by(field) && column.stored_name() == stored_name
                 })
             })
         })
@@ -91,13 +89,4 @@ impl MissingTables {
     pub(crate) fn exist_in(&self, catalog: &DatabaseCatalog) -> bool {
         self.tables.iter().all(|table| table.exist_in(catalog))
     }
-}
-
-fn is_of_type(
-    metadata: &std::collections::HashMap<String, String>,
-    column_type: ColumnType,
-) -> bool {
-    metadata
-        .get(neap_schema::COLUMN_TYPE_METADATA_KEY)
-        .is_some_and(|value| value == column_type.metadata_value())
 }

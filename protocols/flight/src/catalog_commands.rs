@@ -9,7 +9,7 @@ use arrow::{
 };
 use arrow_flight::sql::{Any, Command, CommandGetPrimaryKeys, CommandGetTables};
 use neap_query::{ListedTable, QueryEngine};
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
+use neap_schema::ColumnType;
 use tonic::Status;
 
 use crate::{request_metadata::RequestMetadata, row_stream::visible_columns, server_info, status};
@@ -168,13 +168,9 @@ async fn primary_keys(
 }
 
 fn key_columns(columns: &Schema) -> Vec<String> {
-    let is_of = |field: &Field, column_type: ColumnType| {
-        let name = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
-        name.is_some_and(|name| name == column_type.metadata_value())
-    };
     let fields = columns.fields().iter();
-    let tags = fields.clone().filter(|field| is_of(field, ColumnType::Tag));
-    let time = fields.filter(|field| is_of(field, ColumnType::Time));
+    let tags = fields.clone().filter(|field| ColumnType::Tag.is_named_by(field));
+    let time = fields.filter(|field| ColumnType::Time.is_named_by(field));
     tags.chain(time).map(|field| field.name().clone()).collect()
 }
 
@@ -228,18 +224,11 @@ mod tests {
 
     #[test]
     fn a_primary_key_is_the_tags_and_the_time() {
-        let field = |name: &str, column_type: ColumnType| {
-            let metadata = (
-                COLUMN_TYPE_METADATA_KEY.to_owned(),
-                column_type.metadata_value().to_owned(),
-            );
-            Field::new(name, DataType::Utf8, true).with_metadata([metadata].into())
-        };
         let columns = Schema::new(vec![
-            field("time", ColumnType::Time),
-            field("value", ColumnType::Float),
-            field("room", ColumnType::Tag),
-            field("host", ColumnType::Tag),
+            ColumnType::Time.arrow_field("time"),
+            ColumnType::Float.arrow_field("value"),
+            ColumnType::Tag.arrow_field("room"),
+            ColumnType::Tag.arrow_field("host"),
         ]);
         let keys = key_columns(&columns);
         assert_eq!(keys, ["room", "host", "time"]);

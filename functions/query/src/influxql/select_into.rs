@@ -258,7 +258,7 @@ fn points(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, DataFusion
     {
         let tag = key.point_tags().find(|tag| tag.column_index as usize == index);
         let repeats_tag = || {
-            *field.data_type() == ColumnType::Tag.data_type()
+            ColumnType::is_tag_type(field.data_type())
                 && key.point_tags().any(|tag| tag.tag_key == *field.name())
         };
         if let Some(tag) = tag {

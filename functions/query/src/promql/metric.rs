@@ -227,8 +227,9 @@ fn series_tags(tags: &[&Field]) -> Vec<SeriesTag> {
 }
 
 fn is_tag(field: &Field) -> bool {
-    match field.metadata().get(COLUMN_TYPE_METADATA_KEY) {
-        Some(metadata) => metadata == ColumnType::Tag.metadata_value(),
-        None => matches!(field.data_type(), DataType::Dictionary(..)),
+    if field.metadata().contains_key(COLUMN_TYPE_METADATA_KEY) {
+        ColumnType::Tag.is_named_by(field)
+    } else {
+        matches!(field.data_type(), DataType::Dictionary(..))
     }
 }

@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{DataType, Field, Schema};
 use neap_rows::columnar::{ColumnMapping, TagColumns, TimeColumn};
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
+use neap_schema::{ColumnType, TIME_COLUMN};
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of columns in a mapping.
@@ -155,10 +155,7 @@ impl ColumnTypes {
     pub(crate) fn tags(&self, schema: &Schema) -> Vec<String> {
         let is_tag = |field: &Field| match self.0.get(field.name()) {
             Some(wanted) => *wanted == ImportColumnType::Tag,
-            None => {
-                let marked = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
-                marked.is_some_and(|marked| marked == ColumnType::Tag.metadata_value())
-            }
+            None => ColumnType::Tag.is_named_by(field),
         };
         let fields = schema.fields().iter();
         fields.filter(|field| is_tag(field)).map(|field| field.name().clone()).collect()

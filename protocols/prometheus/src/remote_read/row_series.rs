@@ -9,6 +9,7 @@ use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType};
 
 use neap_query::promql::{Metric, NANOS_PER_MILLI, label_column};
+use neap_schema::ColumnType;
 
 use crate::{HISTOGRAM_FIELD, Histogram, Label, NON_FINITE_FIELD, VALUE_FIELD, non_finite_value};
 
@@ -43,8 +44,8 @@ struct TagColumn {
 
 impl TagColumn {
     fn new(label: &str, column: &ArrayRef) -> Result<Self, ArrowError> {
-        let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let values = cast(column, &data_type)?.as_dictionary::<Int32Type>().clone();
+        let values =
+            cast(column, &ColumnType::Tag.data_type())?.as_dictionary::<Int32Type>().clone();
         let texts = values.values().as_string::<i32>().clone();
         Ok(Self {
             label: label.to_owned(),

@@ -115,7 +115,7 @@ impl NewestSeries {
 }
 
 fn is_tag(field: &FieldRef) -> bool {
-    *field.data_type() == ColumnType::Tag.data_type()
+    ColumnType::is_tag_type(field.data_type())
 }
 
 /// Returns the columns of the table, by their stored names, that are the needed keys; `None` if the operator outputs something else

@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 use arrow::{
     array::RecordBatch,
     compute::filter_record_batch,
-    datatypes::{DataType, FieldRef, Schema, SchemaRef},
+    datatypes::{FieldRef, Schema, SchemaRef},
 };
 use datafusion::{
     common::{
@@ -37,7 +37,7 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_schema::TIME_COLUMN;
+use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_section::MAX_ROW_GROUP_ROWS;
 
 use crate::{
@@ -195,7 +195,7 @@ fn reads_keys(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
     let columns = collect_columns(condition);
     columns.iter().any(|column| {
         let field = schema.fields().get(column.index());
-        let is_tag = |field: &FieldRef| matches!(field.data_type(), DataType::Dictionary(..));
+        let is_tag = |field: &FieldRef| ColumnType::is_tag_type(field.data_type());
         column.name() == TIME_COLUMN || field.is_some_and(is_tag)
     })
 }

@@ -13,7 +13,7 @@ use arrow_array::{
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use neap_schema::{
-    TIME_COLUMN,
+    ColumnType, TIME_COLUMN,
     narrow_integers::{narrowest_type, wide_type},
 };
 
@@ -85,18 +85,14 @@ pub(crate) fn widened_to_float(integers: &ArrayRef) -> Result<ArrayRef, ArrowErr
 
 /// Returns a column of nulls. A dictionary column has an empty dictionary.
 pub(crate) fn null_column(data_type: &DataType, rows: usize) -> ArrayRef {
-    match data_type {
-        DataType::Dictionary(key, value)
-            if **key == DataType::Int32 && **value == DataType::Utf8 =>
-        {
-            let keys = arrow_array::Int32Array::new_null(rows);
-            let values = Arc::new(StringArray::from(Vec::<&str>::new()));
-            match DictionaryArray::<Int32Type>::try_new(keys, values) {
-                Ok(column) => Arc::new(column),
-                Err(_) => new_null_array(data_type, rows),
-            }
-        }
-        _ => new_null_array(data_type, rows),
+    if !ColumnType::is_tag_type(data_type) {
+        return new_null_array(data_type, rows);
+    }
+    let keys = arrow_array::Int32Array::new_null(rows);
+    let values = Arc::new(StringArray::from(Vec::<&str>::new()));
+    match DictionaryArray::<Int32Type>::try_new(keys, values) {
+        Ok(column) => Arc::new(column),
+        Err(_) => new_null_array(data_type, rows),
     }
 }
 

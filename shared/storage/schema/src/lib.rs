@@ -124,6 +124,25 @@ impl ColumnType {
         Arc::new(Field::new(name, self.data_type(), self != Self::Time).with_metadata(metadata))
     }
 
+    /// Returns whether the metadata of an Arrow field names this type. Fields of other programs may have none.
+    pub fn is_named_by(self, field: &Field) -> bool {
+        let name = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
+        name.is_some_and(|name| name == self.metadata_value())
+    }
+
+    /// Returns whether an Arrow type is that of tags, which no other type of column has.
+    ///
+    /// ```
+    /// use neap_schema::ColumnType;
+    ///
+    /// assert!(ColumnType::is_tag_type(&ColumnType::Tag.data_type()));
+    /// assert!(!ColumnType::is_tag_type(&ColumnType::String.data_type()));
+    /// ```
+    pub fn is_tag_type(data_type: &DataType) -> bool {
+        matches!(data_type, DataType::Dictionary(keys, values)
+            if **keys == DataType::Int32 && **values == DataType::Utf8)
+    }
+
     /// Returns whether the column is part of the key of a point.
     pub fn is_key(self) -> bool {
         matches!(self, Self::Tag | Self::Time)

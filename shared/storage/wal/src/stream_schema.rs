@@ -11,7 +11,7 @@ use arrow_ipc::{
     writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, write_message},
 };
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
+use neap_schema::{ColumnType, TIME_COLUMN, TableId};
 
 use crate::EncodeError;
 
@@ -144,9 +144,8 @@ pub(crate) fn schema_options() -> Result<IpcWriteOptions, ArrowError> {
 }
 
 fn check_column(table: TableId, field: &Field) -> Result<(), EncodeError> {
-    let named = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
     let fits = |kind: &ColumnType| {
-        named.is_some_and(|name| name == kind.metadata_value())
+        kind.is_named_by(field)
             && *field.data_type() == kind.data_type()
             && (*kind == ColumnType::Time) == (field.name() == TIME_COLUMN)
     };

@@ -9,6 +9,7 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion::physical_expr::{LexOrdering, expressions::Column};
+use neap_schema::ColumnType;
 
 /// The bits of the number of a row, which holds its times and ranks in their order.
 const NUMBER_BITS: u32 = u128::BITS;
@@ -55,10 +56,12 @@ impl RankKeys {
                         is_descending,
                     });
                 }
-                (kind, Some(RankKey::Tags(tags))) if is_tag(kind) => {
+                (kind, Some(RankKey::Tags(tags))) if ColumnType::is_tag_type(kind) => {
                     tags.push((column, part.options));
                 }
-                (kind, _) if is_tag(kind) => keys.push(RankKey::Tags(vec![(column, part.options)])),
+                (kind, _) if ColumnType::is_tag_type(kind) => {
+                    keys.push(RankKey::Tags(vec![(column, part.options)]))
+                }
                 _ => return None,
             }
         }
@@ -109,12 +112,6 @@ impl RankKeys {
         numbers.sort();
         Ok(numbers.into_iter().map(|(_, row)| row).collect())
     }
-}
-
-/// Whether a column has the type of tags.
-fn is_tag(kind: &DataType) -> bool {
-    matches!(kind, DataType::Dictionary(keys, values)
-        if **keys == DataType::Int32 && **values == DataType::Utf8)
 }
 
 /// Returns the rank of the tags of each row among those of all rows. Equal tags have equal ranks.

@@ -148,7 +148,7 @@ impl TailScanExec {
         let schema = self.schema();
         let field = |column: &usize| schema.fields().get(*column);
         let is_tag = |column: &usize| {
-            field(column).is_some_and(|field| *field.data_type() == ColumnType::Tag.data_type())
+            field(column).is_some_and(|field| ColumnType::is_tag_type(field.data_type()))
         };
         let is_time = field(&needed.time).is_some_and(|field| field.name() == TIME_COLUMN);
         let latest = self.ranges.iter().map(RangeInclusive::end).max();

@@ -356,16 +356,16 @@ fn is_tag(
     tags: &TagColumns,
     existing: Option<ColumnType>,
 ) -> bool {
-    let metadata = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
+    let has_named_type = field.metadata().contains_key(COLUMN_TYPE_METADATA_KEY);
     let is_text = is_text(data_type);
     let is_dictionary = is_text && matches!(data_type, DataType::Dictionary(..));
-    match (tags, metadata) {
-        (TagColumns::Named(names), _) if names.contains(field.name()) => true,
-        (TagColumns::ByType, Some(metadata)) => metadata == ColumnType::Tag.metadata_value(),
-        (_, _) if is_text && existing == Some(ColumnType::Tag) => true,
-        (_, _) if is_text && existing == Some(ColumnType::String) => false,
-        (TagColumns::ByType, None) => is_dictionary,
-        (TagColumns::Named(_), _) => false,
+    match tags {
+        TagColumns::Named(names) if names.contains(field.name()) => true,
+        TagColumns::ByType if has_named_type => ColumnType::Tag.is_named_by(field),
+        _ if is_text && existing == Some(ColumnType::Tag) => true,
+        _ if is_text && existing == Some(ColumnType::String) => false,
+        TagColumns::ByType => is_dictionary,
+        TagColumns::Named(_) => false,
     }
 }
 

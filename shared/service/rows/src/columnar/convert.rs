@@ -85,12 +85,7 @@ pub(crate) fn are_numeric(types: [ColumnType; 2]) -> bool {
 
 pub(crate) fn convert_tag(array: &ArrayRef) -> Result<ConvertedColumn, ArrowError> {
     let values = match array.data_type() {
-        // The type of tags, which is not built here for each column.
-        DataType::Dictionary(keys, values)
-            if **keys == DataType::Int32 && **values == DataType::Utf8 =>
-        {
-            Arc::clone(array)
-        }
+        data_type if ColumnType::is_tag_type(data_type) => Arc::clone(array),
         DataType::Dictionary(..) => cast(array, &ColumnType::Tag.data_type())?,
         _ => cast(array, &DataType::Utf8)?,
     };
