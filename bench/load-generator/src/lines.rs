@@ -2,6 +2,7 @@
 //! up to 20 days later.
 
 use bytes::Bytes;
+use neap_test_inputs::{XorShift, tsbs::CPU_FIELDS};
 
 const LINES_PER_BODY: usize = 10_000;
 /// A line takes up to 240 bytes.
@@ -15,18 +16,6 @@ const LATE_EVERY: u64 = 50;
 const MAX_DELAY_TICKS: u64 = 20 * 86_400 / TICK_SECONDS;
 
 const MAX_VALUE: u8 = 100;
-const FIELDS: [&str; 10] = [
-    "usage_user",
-    "usage_system",
-    "usage_idle",
-    "usage_nice",
-    "usage_iowait",
-    "usage_irq",
-    "usage_softirq",
-    "usage_steal",
-    "usage_guest",
-    "usage_guest_nice",
-];
 const REGIONS: [&str; 9] = [
     "ap-northeast-1",
     "ap-southeast-1",
@@ -62,7 +51,7 @@ impl FleetLines {
                 .map(|(number, region)| Host::new(number, region, ticks))
                 .collect(),
             fields: field_texts(),
-            random: XorShift(42),
+            random: XorShift::new(42),
             next_tick: 0,
             next_host: 0,
         }
@@ -106,8 +95,8 @@ impl Iterator for FleetLines {
 
 /// Returns the text of each field for each value, with the comma before it.
 fn field_texts() -> Vec<Vec<String>> {
-    let mut fields = Vec::with_capacity(FIELDS.len());
-    for (index, name) in FIELDS.iter().enumerate() {
+    let mut fields = Vec::with_capacity(CPU_FIELDS.len());
+    for (index, name) in CPU_FIELDS.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
         let texts = (0..=MAX_VALUE).map(|value| format!("{separator}{name}={value}i"));
         fields.push(texts.collect());
@@ -123,7 +112,7 @@ struct Host {
     series: String,
     /// The ticks by which its late rows are late.
     delay: u64,
-    values: [u8; FIELDS.len()],
+    values: [u8; CPU_FIELDS.len()],
 }
 
 impl Host {
@@ -132,7 +121,7 @@ impl Host {
             number,
             series: format!("cpu,hostname=host_{number:07},region={region} "),
             delay: 1 + number * 48_271 % MAX_DELAY_TICKS.min((ticks / 2).max(1)),
-            values: [MAX_VALUE / 2; FIELDS.len()],
+            values: [MAX_VALUE / 2; CPU_FIELDS.len()],
         }
     }
 
@@ -143,7 +132,7 @@ impl Host {
 
     /// Changes each value by at most 1.
     fn walk(&mut self, random: &mut XorShift) {
-        let mut bits = random.next();
+        let mut bits = random.draw();
         for value in &mut self.values {
             *value = match bits & 3 {
                 0 => value.saturating_sub(1),
@@ -162,19 +151,6 @@ impl Host {
         }
         let seconds = START_SECONDS + tick * TICK_SECONDS;
         body.extend_from_slice(format!(" {seconds}000000000\n").as_bytes());
-    }
-}
-
-/// Marsaglia's generator of 64 bits: the same numbers in each run.
-#[derive(Debug)]
-struct XorShift(u64);
-
-impl XorShift {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
     }
 }
 
@@ -220,7 +196,7 @@ mod tests {
     fn a_line_has_all_tags_and_fields() {
         let line = lines(2, 2).remove(1);
         assert!(line.starts_with("cpu,hostname=host_0000001,region=ap-southeast-1 usage_user="));
-        assert_eq!(line.matches("i,usage_").count(), FIELDS.len() - 1);
+        assert_eq!(line.matches("i,usage_").count(), CPU_FIELDS.len() - 1);
         assert!(line.ends_with("i 1704067200000000000"));
     }
 }

@@ -41,12 +41,13 @@ use neap_manifest::{
 };
 use neap_points::deduplicate;
 use neap_schema::DatabaseId;
+use neap_test_inputs::{XorShift, tsbs::CPU_FIELDS};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
-use tsbs::{FIELDS, FieldValues, TAGS, TsbsHosts};
+use tsbs::{FieldValues, TAGS, TsbsHosts};
 
 /// Counts the bytes allocated from the system's allocator.
 struct CountingAllocator;
@@ -94,8 +95,10 @@ impl BenchBucket {
         let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let database = catalog.create_database("d", None).await.unwrap();
         let tags: Vec<String> = TAGS.iter().map(|(tag, _)| (*tag).to_owned()).collect();
-        let fields: Vec<_> =
-            FIELDS.iter().map(|field| ((*field).to_owned(), values.column_type())).collect();
+        let fields: Vec<_> = CPU_FIELDS
+            .iter()
+            .map(|field| ((*field).to_owned(), values.column_type()))
+            .collect();
         catalog.create_table(database, "cpu", &tags, &fields).await.unwrap();
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -148,15 +151,9 @@ impl BenchBucket {
 }
 
 /// Divides rows into timely and late rows.
-fn divide(rows: &RecordBatch, seed: &mut u64) -> (RecordBatch, RecordBatch) {
-    let late: BooleanArray = (0..rows.num_rows())
-        .map(|_| {
-            *seed ^= *seed << 13;
-            *seed ^= *seed >> 7;
-            *seed ^= *seed << 17;
-            Some(seed.is_multiple_of(20))
-        })
-        .collect();
+fn divide(rows: &RecordBatch, random: &mut XorShift) -> (RecordBatch, RecordBatch) {
+    let late: BooleanArray =
+        (0..rows.num_rows()).map(|_| Some(random.draw().is_multiple_of(20))).collect();
     let in_time = BooleanArray::new(!late.values(), None);
     (
         filter_record_batch(rows, &in_time).unwrap(),
@@ -188,11 +185,11 @@ async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
     let per_flush = usize::try_from(HALF_HOUR / interval).unwrap();
     let mut late = RecordBatch::new_empty(Arc::clone(&schema));
     let mut all = Vec::new();
-    let mut seed = 42;
+    let mut random = XorShift::new(42);
     for flush in 0..FLUSHES {
         let start = START + HALF_HOUR * i64::try_from(flush).unwrap();
         let rows = generator.rows(start, interval, per_flush);
-        let (in_time, next_late) = divide(&rows, &mut seed);
+        let (in_time, next_late) = divide(&rows, &mut random);
         let folded = deduplicate(&tags, &schema, vec![late, in_time]).unwrap();
         late = next_late;
         place.flush(1 + flush as u64, &tags, &folded).await;

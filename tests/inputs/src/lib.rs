@@ -1,4 +1,4 @@
-//! What tests share: optional inputs, and the number of random cases.
+//! What tests and benchmarks share: optional inputs, the number of random cases, and generated data.
 //!
 //! A test whose input is missing passes, and `scripts/test` lists such tests at the end. A simulation takes the number of its
 //! schedules from `NEAP_SIM_SEEDS`, and else from `NEAP_TEST_CASES`.
@@ -12,8 +12,12 @@
 
 #[cfg(test)]
 mod fuzz_corpora;
+pub mod tsbs;
+mod xor_shift;
 
 use std::{fmt, fs::OpenOptions, io::Write, process::Command};
+
+pub use xor_shift::XorShift;
 
 /// Origin of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::{Schema, SchemaRef};
 use neap_schema::ColumnType;
+use neap_test_inputs::{XorShift, tsbs::CPU_FIELDS};
 
 /// The tags in the order of the series key, with the number of their values.
 pub(crate) const TAGS: [(&str, u64); 10] = [
@@ -21,19 +22,6 @@ pub(crate) const TAGS: [(&str, u64); 10] = [
     ("service", 20),
     ("service_version", 2),
     ("service_environment", 3),
-];
-
-pub(crate) const FIELDS: [&str; 10] = [
-    "usage_user",
-    "usage_system",
-    "usage_idle",
-    "usage_nice",
-    "usage_iowait",
-    "usage_irq",
-    "usage_softirq",
-    "usage_steal",
-    "usage_guest",
-    "usage_guest_nice",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +48,8 @@ pub(crate) struct TsbsHosts {
     names: Vec<String>,
     tags: Vec<Vec<String>>,
     /// Field values in thousandths.
-    state: Vec<[i64; FIELDS.len()]>,
-    random: u64,
+    state: Vec<[i64; CPU_FIELDS.len()]>,
+    random: XorShift,
     values: FieldValues,
 }
 
@@ -72,39 +60,33 @@ impl TsbsHosts {
             names: (0..count).map(|host| format!("host_{host}")).collect(),
             tags: Vec::new(),
             state: Vec::new(),
-            random: 0x9E37_79B9_7F4A_7C15,
+            random: XorShift::new(0x9E37_79B9_7F4A_7C15),
             values,
         };
         hosts.names.sort_unstable();
         for _ in 0..count {
             let tags = TAGS[1..]
                 .iter()
-                .map(|(name, values)| format!("{name}-{}", hosts.draw() % values))
+                .map(|(name, values)| format!("{name}-{}", hosts.random.below(*values)))
                 .collect();
             hosts.tags.push(tags);
-            let state = [(); FIELDS.len()].map(|()| i64::try_from(hosts.draw() % 100_001).unwrap());
+            let state = [(); CPU_FIELDS.len()]
+                .map(|()| i64::try_from(hosts.random.below(100_001)).unwrap());
             hosts.state.push(state);
         }
         hosts
     }
 
-    fn draw(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
-    }
-
     /// Returns a step with a roughly normal distribution and deviation 1, in thousandths.
     fn step(&mut self) -> i64 {
-        let parts = (0..12).map(|_| i64::try_from(self.draw() >> 44).unwrap());
+        let parts = (0..12).map(|_| i64::try_from(self.random.draw() >> 44).unwrap());
         (parts.sum::<i64>() - (12 << 19)) * 1_000 / (1 << 20)
     }
 
     /// Returns the columns of the rows, sorted by name.
     pub(crate) fn schema(&self) -> SchemaRef {
         let tags = TAGS.iter().map(|(name, _)| ColumnType::Tag.arrow_field(name));
-        let fields = FIELDS.iter().map(|name| self.values.column_type().arrow_field(name));
+        let fields = CPU_FIELDS.iter().map(|name| self.values.column_type().arrow_field(name));
         let mut all: Vec<_> =
             tags.chain(fields).chain([ColumnType::Time.arrow_field("time")]).collect();
         all.sort_unstable_by(|one, other| one.name().cmp(other.name()));
@@ -116,7 +98,7 @@ impl TsbsHosts {
         let hosts = self.names.len();
         let rows = hosts * count;
         let mut times = Vec::with_capacity(rows);
-        let mut fields = vec![Vec::with_capacity(rows); FIELDS.len()];
+        let mut fields = vec![Vec::with_capacity(rows); CPU_FIELDS.len()];
         for host in 0..hosts {
             let mut state = self.state[host];
             for at in 0..count {
@@ -132,7 +114,7 @@ impl TsbsHosts {
         let schema = self.schema();
         let columns = schema.fields().iter().map(|field| -> ArrayRef {
             let name = field.name().as_str();
-            if let Some(at) = FIELDS.iter().position(|field| *field == name) {
+            if let Some(at) = CPU_FIELDS.iter().position(|field| *field == name) {
                 return match self.values {
                     FieldValues::Integers => Arc::new(
                         fields[at].iter().map(|value| Some(value / 1_000)).collect::<Int64Array>(),

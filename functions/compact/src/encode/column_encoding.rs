@@ -213,19 +213,17 @@ mod tests {
         types::Int32Type,
     };
     use neap_schema::ColumnType;
+    use neap_test_inputs::XorShift;
     use parquet::basic::ZstdLevel;
 
     use super::*;
 
     const COMPRESSION: fn() -> Compression = || Compression::ZSTD(ZstdLevel::try_new(3).unwrap());
 
-    /// Returns a cheap pseudo-random sequence (xorshift).
+    /// Returns random numbers.
     fn numbers() -> impl Iterator<Item = u64> {
-        std::iter::successors(Some(0x9E37_79B9_7F4A_7C15_u64), |last| {
-            let mut next = last ^ (last << 13);
-            next ^= next >> 7;
-            Some(next ^ (next << 17))
-        })
+        let mut random = XorShift::new(0x9E37_79B9_7F4A_7C15);
+        std::iter::repeat_with(move || random.draw())
     }
 
     fn chosen(kind: ColumnType, sample: impl Array + 'static) -> ColumnEncoding {

@@ -13,6 +13,7 @@ use arrow::array::{
 use arrow::datatypes::{Field, Schema};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neap_formats::{Encoder, Format, FormatLimits};
+use neap_test_inputs::XorShift;
 
 const ROWS: usize = 43_000;
 const BATCH_ROWS: usize = 8_192;
@@ -20,24 +21,12 @@ const BATCH_ROWS: usize = 8_192;
 /// Values per tag.
 const CARDINALITIES: [u32; 10] = [2, 4, 10, 10, 10, 20, 40, 100, 1_000, 4_000];
 
-/// A cheap sequence of pseudo-random numbers (xorshift).
-struct XorShift(u64);
-
-impl XorShift {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: u32) -> u32 {
-        u32::try_from(self.next() % u64::from(bound)).unwrap_or(0)
-    }
+fn below(random: &mut XorShift, bound: u32) -> u32 {
+    u32::try_from(random.below(bound.into())).unwrap_or(0)
 }
 
 fn tag(random: &mut XorShift, dictionary: &ArrayRef, cardinality: u32, rows: usize) -> ArrayRef {
-    let keys = (0..rows).map(|_| random.below(cardinality).cast_signed());
+    let keys = (0..rows).map(|_| below(random, cardinality).cast_signed());
     let keys = Int32Array::from_iter_values(keys);
     Arc::new(DictionaryArray::new(keys, Arc::clone(dictionary)))
 }
@@ -49,12 +38,12 @@ fn batch(random: &mut XorShift, dictionaries: &[ArrayRef], rows: usize) -> Recor
         columns.push((name, tag(random, dictionary, cardinality, rows)));
     }
     for _ in 0..5 {
-        let values = (0..rows).map(|_| f64::from(random.below(10_000)) / 100.0);
+        let values = (0..rows).map(|_| f64::from(below(random, 10_000)) / 100.0);
         let name = format!("usage_{}", columns.len());
         columns.push((name, Arc::new(Float64Array::from_iter_values(values))));
     }
     for bits in [7, 14, 20, 40, 62] {
-        let values = (0..rows).map(|_| (random.next() >> (64 - bits)).cast_signed());
+        let values = (0..rows).map(|_| (random.draw() >> (64 - bits)).cast_signed());
         let name = format!("count_{}", columns.len());
         columns.push((name, Arc::new(Int64Array::from_iter_values(values))));
     }
@@ -70,7 +59,7 @@ fn batch(random: &mut XorShift, dictionaries: &[ArrayRef], rows: usize) -> Recor
 }
 
 fn batches() -> Vec<RecordBatch> {
-    let mut random = XorShift(88_172_645_463_325_252);
+    let mut random = XorShift::new(88_172_645_463_325_252);
     let dictionaries = CARDINALITIES.map(|cardinality| {
         let values = (0..cardinality).map(|value| format!("value-{cardinality}-{value}"));
         Arc::new(StringArray::from_iter_values(values)) as ArrayRef

@@ -15,6 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neap_rows::line_protocol::{
     Dialect, Options, SchemaView, TableView, parse, questdb_line_length,
 };
+use neap_test_inputs::{XorShift, tsbs::CPU_FIELDS};
 
 /// A database without tables.
 struct EmptySchema;
@@ -24,31 +25,6 @@ impl SchemaView for EmptySchema {
         None
     }
 }
-
-/// A deterministic pseudo-random number generator (xorshift).
-struct XorShift(u64);
-
-impl XorShift {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
-const FIELDS: [&str; 10] = [
-    "usage_user",
-    "usage_system",
-    "usage_idle",
-    "usage_nice",
-    "usage_iowait",
-    "usage_irq",
-    "usage_softirq",
-    "usage_steal",
-    "usage_guest",
-    "usage_guest_nice",
-];
 
 fn tags(noise: &mut XorShift, host: u64) -> String {
     let region =
@@ -69,12 +45,12 @@ fn tags(noise: &mut XorShift, host: u64) -> String {
 
 /// Returns lines of the TSBS "cpu-only" shape: 10 tags, 10 fields, `hosts` lines for each of `rounds` times.
 fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut XorShift) -> String) -> String {
-    let mut noise = XorShift(42);
+    let mut noise = XorShift::new(42);
     let tags: Vec<String> = (0..hosts).map(|host| tags(&mut noise, host)).collect();
     let mut body = String::new();
     for round in 0..rounds {
         for tags in &tags {
-            let fields = FIELDS.map(|name| format!("{name}={}", field(&mut noise))).join(",");
+            let fields = CPU_FIELDS.map(|name| format!("{name}={}", field(&mut noise))).join(",");
             let time = 1_704_067_200_000_000_000 + round * 10_000_000_000;
             body.push_str(&format!("cpu,{tags} {fields} {time}\n"));
         }
@@ -84,14 +60,14 @@ fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut XorShift) -> String) -> Stri
 
 /// Returns lines of the same shape with binary floats, as QuestDB's clients send them.
 fn questdb_cpu(hosts: u64, rounds: u64) -> Vec<u8> {
-    let mut noise = XorShift(42);
+    let mut noise = XorShift::new(42);
     let tags: Vec<String> = (0..hosts).map(|host| tags(&mut noise, host)).collect();
     let mut body = Vec::new();
     for round in 0..rounds {
         for tags in &tags {
             body.extend_from_slice(format!("cpu,{tags}").as_bytes());
             let mut separator = b' ';
-            for name in FIELDS {
+            for name in CPU_FIELDS {
                 body.push(separator);
                 body.extend_from_slice(name.as_bytes());
                 body.extend_from_slice(b"==\x10");

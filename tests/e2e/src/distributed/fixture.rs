@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, fmt::Write as _, time::Duration};
 
+use neap_test_inputs::tsbs::CPU_FIELDS;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -20,20 +21,6 @@ const INTERVAL: u64 = 3_600;
 const ROUND_ROWS: u64 = 180;
 /// Maximum wait for a flush, including the flush lag of a network store.
 const FLUSH: Duration = Duration::from_secs(120);
-
-/// The fields of the table `cpu`.
-const FIELDS: [&str; 10] = [
-    "usage_user",
-    "usage_system",
-    "usage_idle",
-    "usage_nice",
-    "usage_iowait",
-    "usage_irq",
-    "usage_softirq",
-    "usage_steal",
-    "usage_guest",
-    "usage_guest_nice",
-];
 
 /// The header with the number of workers of an answer.
 const WORKERS_HEADER: &str = "x-neap-workers";
@@ -90,7 +77,7 @@ impl WorkerCluster {
             let time = START + (round * ROUND_ROWS + row) * INTERVAL;
             for host in 0..HOSTS {
                 write!(lines, "cpu,hostname=host_{host},region=r{} ", host % 3).unwrap();
-                for (number, field) in FIELDS.iter().enumerate() {
+                for (number, field) in CPU_FIELDS.iter().enumerate() {
                     let value = (time / INTERVAL * 7 + host * 13 + number as u64 * 31 + seed) % 101;
                     let separator = if number == 0 { "" } else { "," };
                     write!(lines, "{separator}{field}={value}").unwrap();

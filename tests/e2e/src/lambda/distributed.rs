@@ -1,6 +1,7 @@
 //! Queries that several invocations of the query function execute together: the same rows as from one process, and the
 //! exact number of invocations, also if some of them fail.
 
+use neap_test_inputs::XorShift;
 use serde_json::{Value, json};
 
 use crate::harness::{NeapProcess, Reply, ServerClient, assert_contains, neap};
@@ -140,13 +141,8 @@ fn answers_of_four_invocations_are_those_of_one_process() {
 
 /// Returns letters that do not compress well.
 fn noise(seed: u64) -> String {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let letters = (0..100).map(|_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b'a' + u8::try_from(state % 26).unwrap())
-    });
+    let mut random = XorShift::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let letters = (0..100).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap()));
     letters.collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::{thread, time::Duration};
 
+use neap_test_inputs::XorShift;
 use serde_json::{Value, json};
 
 use crate::harness::{ServerClient, pause, wait_for};
@@ -82,12 +83,10 @@ fn a_tail_of_many_segments_is_flushed_by_schedule() {
 }
 
 /// Returns random text, which compresses badly.
-pub(super) fn noise(seed: &mut u64, length: usize) -> String {
+fn noise(random: &mut XorShift, length: usize) -> String {
     let characters = (0..length).map(|_| {
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        char::from(b'0' + (*seed % 75) as u8).to_ascii_lowercase()
+        let character = b'0' + u8::try_from(random.below(75)).unwrap();
+        char::from(character).to_ascii_lowercase()
     });
     characters.filter(|character| *character != '\\').collect()
 }
@@ -108,13 +107,13 @@ const SMALL_TABLES: usize = 4;
 
 /// Writes large segments, each of which also writes to the same point.
 pub(super) fn write_large(stack: &LambdaStack) {
-    let mut seed = 88_172_645_463_325_252;
+    let mut random = XorShift::new(88_172_645_463_325_252);
     let mut last = None;
     for write in 0..LARGE_WRITES {
         let rows = (0..LARGE_ROWS).map(|row| {
             format!(
                 "m,write=w{write} text=\"{}\" {row}\n",
-                noise(&mut seed, 100_000)
+                noise(&mut random, 100_000)
             )
         });
         let mut lines = rows.collect::<String>();

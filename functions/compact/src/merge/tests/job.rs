@@ -10,6 +10,7 @@ use neap_bucket::{KeyClass, Operation, PutMode, Stamp};
 use neap_points::{deduplicate, times};
 use neap_row_delete::Condition;
 use neap_schema::ColumnType;
+use neap_test_inputs::XorShift;
 
 use super::{
     stream::{TestPoint, batch, text},
@@ -27,14 +28,9 @@ fn rows(host: u8, times: impl IntoIterator<Item = i64>, value: i8) -> Vec<TestPo
 
 /// Rows with incompressible text, so that their section is large.
 fn large(seed: u64, count: i64) -> RecordBatch {
-    let mut state = seed;
+    let mut random = XorShift::new(seed);
     let mut text = || -> String {
-        let draw = |_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            char::from(33 + u8::try_from(state % 90).unwrap())
-        };
+        let draw = |_| char::from(33 + u8::try_from(random.below(90)).unwrap());
         (0..2_000).map(draw).collect()
     };
     let texts: StringArray = (0..count).map(|_| Some(text())).collect();

@@ -7,7 +7,7 @@ use std::{
 
 use axum::body::Body;
 use http::Request;
-use neap_test_inputs::{InputOrigin, skip};
+use neap_test_inputs::{InputOrigin, skip, tsbs::CPU_FIELDS};
 use neap_write::{Precision, WriteOptions};
 use serde_json::Value;
 
@@ -117,20 +117,7 @@ async fn queries_of_the_benchmark_have_answers() {
         return;
     };
     let instance = QueryTestInstance::alone().await;
-    let fields = [
-        "usage_user",
-        "usage_system",
-        "usage_idle",
-        "usage_nice",
-        "usage_iowait",
-        "usage_irq",
-        "usage_softirq",
-        "usage_steal",
-        "usage_guest",
-        "usage_guest_nice",
-    ]
-    .map(|field| format!("{field}=95"))
-    .join(",");
+    let fields = CPU_FIELDS.map(|field| format!("{field}=95")).join(",");
     let lines = (0..4).map(|host| format!("cpu,hostname=host_{host} {fields} 1699948800\n"));
     instance.write(&lines.collect::<String>()).await;
     for file in folder {

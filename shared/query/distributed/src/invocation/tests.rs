@@ -33,6 +33,7 @@ use http::HeaderMap;
 use neap_bucket::{Bucket, Key, MemoryStore, ObjectUploads, PutMode, Store, World};
 use neap_scan::IoRuntime;
 use neap_schema::DatabaseId;
+use neap_test_inputs::XorShift;
 use tokio::{runtime::Handle, sync::oneshot};
 use url::Url;
 use uuid::Uuid;
@@ -220,13 +221,10 @@ fn crashed() -> Answer {
 
 /// A text that compresses to about half.
 fn long_text() -> String {
-    let mut state = 1_u64;
+    let mut random = XorShift::new(1);
     let mut text = String::new();
     while text.len() < 4 << 20 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        write!(text, "{state:016x}").unwrap();
+        write!(text, "{:016x}", random.draw()).unwrap();
     }
     text
 }
