@@ -38,7 +38,7 @@ fn point() -> impl Strategy<Value = Point> {
 
 /// Conditions, and whether rows of the tail are looked up: the newest ones of each series, or all of the few series that the
 /// condition selects. Otherwise, chunks are read whole.
-const CONDITIONS: [(&str, bool); 14] = [
+const CONDITIONS: [(&str, bool); 15] = [
     ("true", true),
     ("host = 'h1'", true),
     ("host IN ('h1', 'h2') AND zone <> 'z0'", true),
@@ -50,6 +50,7 @@ const CONDITIONS: [(&str, bool); 14] = [
     ),
     ("time <= '2023-11-14T22:14:00' AND host <> 'h3'", true),
     ("w IS NOT NULL", true),
+    ("zone IS NOT NULL", true),
     ("host <> 'h0' AND (v IS NOT NULL OR w IS NOT NULL)", true),
     ("w > 100", false),
     ("w IS NULL", false),

@@ -74,6 +74,11 @@ async fn sections_are_left_out_if_their_rows_can_be_no_last_ones() {
             1,
         ),
         (format!("{last} WHERE upper(host) = 'A' GROUP BY host"), 1),
+        (format!("{last} WHERE host IS NOT NULL GROUP BY host"), 1),
+        (
+            format!("{last} WHERE host IS NOT NULL OR v IS NOT NULL GROUP BY host"),
+            4,
+        ),
         (
             format!("{last} WHERE time >= '2023-11-16' GROUP BY host"),
             1,
@@ -301,11 +306,12 @@ async fn take(one: &QueryTestInstance, step: Step, number: usize) {
     }
 }
 
-const CONDITIONS: [&str; 9] = [
+const CONDITIONS: [&str; 10] = [
     "true",
     "host <> 'h1'",
     "zone = 'z0'",
     "upper(zone) = 'Z1'",
+    "zone IS NOT NULL",
     "time >= '2023-11-15T00:02:00'",
     "time < '2023-11-16T00:03:00'",
     "v IS NOT NULL",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use datafusion::{
     common::ScalarValue,
     logical_expr::Operator,
@@ -14,6 +15,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, filter::FilterExec, projection::ProjectionExec},
 };
 use neap_scan::NewestRows;
+use neap_schema::ColumnType;
 
 use crate::passing_operators::passes_all_rows;
 
@@ -36,7 +38,7 @@ pub(super) fn needed_of_input(
             Some(projection) => mapped(needed, |column| projection.get(column).copied())?,
             None => needed,
         };
-        return filtered(needed, filter.predicate());
+        return filtered(needed, filter.predicate(), &filter.input().schema());
     }
     passes_all_rows(plan.as_ref()).then_some(needed)
 }
@@ -54,7 +56,15 @@ fn mapped(needed: NewestRows, index: impl Fn(usize) -> Option<usize>) -> Option<
 
 /// Returns the rows that are needed of the input of a filter; `None` if rows that pass it may be older than others of their
 /// series that do not.
-fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option<NewestRows> {
+fn filtered(
+    mut needed: NewestRows,
+    predicate: &Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> Option<NewestRows> {
+    let is_tag = |column: &usize| {
+        let field = schema.fields().get(*column);
+        field.is_some_and(|field| ColumnType::is_tag_type(field.data_type()))
+    };
     for condition in split_conjunction(predicate) {
         match bound_of_time(condition, needed.time) {
             // A row that is too old has no older one that is not.
@@ -63,7 +73,9 @@ fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option
             Some((Operator::Lt, time)) => needed.until = needed.until.min(time.checked_sub(1)?),
             Some((Operator::LtEq, time)) => needed.until = needed.until.min(time),
             Some(_) => return None,
-            None if let Some(columns) = columns_with_a_value(condition) => {
+            None if let Some(columns) = columns_with_a_value(condition)
+                && !columns.iter().all(is_tag) =>
+            {
                 // A row that has values of all required columns meets the condition.
                 let is_met = columns.iter().any(|column| needed.required.contains(column));
                 let first = columns.first().copied();
