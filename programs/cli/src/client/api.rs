@@ -265,21 +265,6 @@ impl Client {
         self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
-    /// Sends a JSON body and deserializes the response.
-    ///
-    /// # Errors
-    ///
-    /// The request failed or was refused, or the response can't be decoded.
-    pub(crate) async fn exchange_json<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: &impl Serialize,
-    ) -> ClientResult<T> {
-        let response = self.send_json(method, path, body).await?;
-        self.read_json(response).await
-    }
-
     async fn send_json(
         &self,
         method: Method,

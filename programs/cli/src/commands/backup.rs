@@ -2,15 +2,15 @@
 
 use clap::Args;
 use neap_server::console::Console;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    CommandResult,
+    confirm::DeletionArgs,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
     name_argument::{BackupName, NameArgument, NewBackupName},
-    options::ConnectionArgs,
+    options::{ConnectionArgs, without_nulls},
 };
 
 /// Path of InfluxDB 3 Enterprise.
@@ -68,25 +68,7 @@ pub(super) struct DeleteBackupArgs {
     incremental: bool,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-#[derive(Serialize)]
-struct CreateBackup<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    force: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    database: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a str>,
+    deletion: DeletionArgs,
 }
 
 #[derive(Deserialize)]
@@ -134,27 +116,22 @@ impl ShownJob for Backup {
     }
 }
 
-/// Starts a backup.
-pub(super) async fn create(args: &CreateBackupArgs, console: &mut Console) -> CommandResult {
-    let body = CreateBackup {
-        kind: if args.incremental {
-            "incremental"
-        } else {
-            "full"
-        },
-        name: args.name.as_deref(),
-        force: args.force,
-        parent: args.parent.as_deref(),
-        database: args.database.as_deref(),
-        to: args.to.as_deref(),
-    };
+/// Starts a backup. Returns what to print.
+pub(super) async fn create(args: &CreateBackupArgs) -> CommandResult<String> {
+    let body = json!({
+        "type": if args.incremental { "incremental" } else { "full" },
+        "name": args.name.as_deref(),
+        "force": args.force,
+        "parent": args.parent,
+        "database": args.database,
+        "to": args.to,
+    });
     let client = args.connection.client(None)?;
-    let started: StartedBackup = client.ask_json(BACKUPS, &body).await?;
-    let text = format!(
+    let started: StartedBackup = client.ask_json(BACKUPS, &without_nulls(body)).await?;
+    Ok(format!(
         "Backup {0:?} started: `neap status backup {0:?}` shows when it is completed",
         started.backup_name
-    );
-    console.print(text).map_err(CommandError::Output)
+    ))
 }
 
 /// Prints the state of a backup.
@@ -168,23 +145,27 @@ pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> CommandR
     print_jobs::<Backup>(args, BACKUPS, console).await
 }
 
-/// Cancels a backup in progress.
-pub(super) async fn cancel(args: &NamedBackupArgs, console: &mut Console) -> CommandResult {
+/// Cancels a backup in progress. Returns what to print.
+pub(super) async fn cancel(args: &NamedBackupArgs) -> CommandResult<String> {
+    let name = args.name.as_str();
     let client = args.connection.client(None)?;
-    let body = json!({ "name": args.name.as_str() });
-    client.delete_json(BACKUPS, &body).await?;
-    let text = format!("Backup {:?} is cancelled", args.name.as_str());
-    console.print(text).map_err(CommandError::Output)
+    client.delete_json(BACKUPS, &json!({ "name": name })).await?;
+    Ok(format!("Backup {name:?} is cancelled"))
 }
 
-/// Deletes a backup after a confirmation.
-pub(super) async fn delete(args: &DeleteBackupArgs, console: &mut Console) -> CommandResult {
-    let name = format!("backup {:?}", args.name.as_str());
-    args.confirmation.require(&name, console)?;
-    let client = args.connection.client(None)?;
-    let path = format!("{BACKUPS}/{}", args.name.as_str());
+/// Deletes a backup after a confirmation. Returns what to print.
+pub(super) async fn delete(
+    args: &DeleteBackupArgs,
+    console: &mut Console,
+) -> CommandResult<String> {
+    let name = args.name.as_str();
+    let client = args.deletion.confirm(&format!("backup {name:?}"), console)?;
     let incremental = args.incremental.to_string();
-    client.delete(&path, &[("incremental", &incremental)]).await?;
-    let text = format!("Backup {:?} deleted successfully", args.name.as_str());
-    console.print(text).map_err(CommandError::Output)
+    client
+        .delete(
+            &format!("{BACKUPS}/{name}"),
+            &[("incremental", &incremental)],
+        )
+        .await?;
+    Ok(format!("Backup {name:?} deleted successfully"))
 }

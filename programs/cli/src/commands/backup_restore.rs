@@ -2,12 +2,13 @@
 
 use clap::Args;
 use neap_server::console::Console;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     CommandError, CommandResult, confirm,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
-    options::ConnectionArgs,
+    options::{ConnectionArgs, without_nulls},
 };
 use crate::times::as_of_for_server;
 
@@ -64,21 +65,6 @@ pub(super) struct RestoreIdArgs {
     connection: ConnectionArgs,
 }
 
-#[derive(Serialize)]
-struct CreateRestore<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backup_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    as_of: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    database: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a str>,
-    keep_retention: bool,
-}
-
 #[derive(Deserialize)]
 struct StartedRestore {
     restore_id: String,
@@ -133,16 +119,16 @@ pub(super) async fn create(args: &CreateRestoreArgs, console: &mut Console) -> C
     if args.to.is_none() && !args.yes {
         confirm::replacement(args.database.as_deref(), console)?;
     }
-    let body = CreateRestore {
-        backup_name: args.backup.as_deref(),
-        from: args.from.as_deref(),
-        as_of: args.as_of.as_deref(),
-        database: args.database.as_deref(),
-        to: args.to.as_deref(),
-        keep_retention: args.keep_retention,
-    };
+    let body = json!({
+        "backup_name": args.backup,
+        "from": args.from,
+        "as_of": args.as_of,
+        "database": args.database,
+        "to": args.to,
+        "keep_retention": args.keep_retention,
+    });
     let client = args.connection.client(None)?;
-    let started: StartedRestore = client.ask_json(RESTORES, &body).await?;
+    let started: StartedRestore = client.ask_json(RESTORES, &without_nulls(body)).await?;
     let text = format!("Restore {} started", started.restore_id);
     console.print(text).map_err(CommandError::Output)?;
     if !args.keep_retention {
@@ -162,11 +148,9 @@ pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> CommandR
     print_jobs::<Restore>(args, RESTORES, console).await
 }
 
-/// Cancels a restore in progress.
-pub(super) async fn cancel(args: &RestoreIdArgs, console: &mut Console) -> CommandResult {
+/// Cancels a restore in progress. Returns what to print.
+pub(super) async fn cancel(args: &RestoreIdArgs) -> CommandResult<String> {
     let client = args.connection.client(None)?;
-    let path = format!("{RESTORES}/{}", args.id);
-    client.delete(&path, &[]).await?;
-    let text = format!("Restore {} is cancelled", args.id);
-    console.print(text).map_err(CommandError::Output)
+    client.delete(&format!("{RESTORES}/{}", args.id), &[]).await?;
+    Ok(format!("Restore {} is cancelled", args.id))
 }

@@ -3,14 +3,13 @@
 use clap::Args;
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_server::console::Console;
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    CommandResult,
+    confirm::DeletionArgs,
     name_argument::{CacheName, NameArgument},
-    options::{AnswerFormat, ConnectionArgs, TableArgs},
+    options::{AnswerFormat, ConnectionArgs, TableArgs, without_nulls},
 };
 
 const LAST: &str = "/api/v3/configure/last_cache";
@@ -88,10 +87,7 @@ pub(super) struct DeleteCacheArgs {
     table: TableArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,120 +115,72 @@ fn created_name(created: &Value) -> Option<&str> {
     cache.get("name").or_else(|| cache.get("cache_name"))?.as_str()
 }
 
-#[derive(Serialize)]
-struct CreateLastCache<'a> {
-    db: &'a str,
-    table: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_columns: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_columns: Option<&'a [String]>,
-    count: u64,
-    ttl: u64,
-}
-
-#[derive(Serialize)]
-struct CreateDistinctCache<'a> {
-    db: &'a str,
-    table: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    columns: &'a [String],
-    max_cardinality: u64,
-    max_age: u64,
-}
-
 /// Parses a duration into whole seconds, the unit of the server's API.
 fn parse_seconds(text: &str) -> Result<u64, OptionValueError> {
     parse_duration(text).map(|duration| duration.as_secs())
 }
 
-/// Creates a last value cache.
-pub(super) async fn create_last(
-    args: &CreateLastCacheArgs,
-    console: &mut Console,
-) -> CommandResult {
-    let body = CreateLastCache {
-        db: &args.table.database,
-        table: &args.table.table,
-        name: args.name.as_deref(),
-        key_columns: args.key_columns.as_deref(),
-        value_columns: args.value_columns.as_deref(),
-        count: args.count,
-        ttl: args.ttl,
-    };
-    create(
-        CacheKind::Last,
-        &body,
-        args.format,
-        &args.connection,
-        console,
-    )
-    .await
+/// Creates a last value cache. Returns what to print.
+pub(super) async fn create_last(args: &CreateLastCacheArgs) -> CommandResult<String> {
+    let body = json!({
+        "db": args.table.database,
+        "table": args.table.table,
+        "name": args.name,
+        "key_columns": args.key_columns,
+        "value_columns": args.value_columns,
+        "count": args.count,
+        "ttl": args.ttl,
+    });
+    create(CacheKind::Last, body, args.format, &args.connection).await
 }
 
-/// Creates a distinct value cache.
-pub(super) async fn create_distinct(
-    args: &CreateDistinctCacheArgs,
-    console: &mut Console,
-) -> CommandResult {
-    let body = CreateDistinctCache {
-        db: &args.table.database,
-        table: &args.table.table,
-        name: args.name.as_deref(),
-        columns: &args.columns,
-        max_cardinality: args.max_cardinality,
-        max_age: args.max_age,
-    };
-    create(
-        CacheKind::Distinct,
-        &body,
-        args.format,
-        &args.connection,
-        console,
-    )
-    .await
+/// Creates a distinct value cache. Returns what to print.
+pub(super) async fn create_distinct(args: &CreateDistinctCacheArgs) -> CommandResult<String> {
+    let body = json!({
+        "db": args.table.database,
+        "table": args.table.table,
+        "name": args.name,
+        "columns": args.columns,
+        "max_cardinality": args.max_cardinality,
+        "max_age": args.max_age,
+    });
+    create(CacheKind::Distinct, body, args.format, &args.connection).await
 }
 
 async fn create(
     kind: CacheKind,
-    body: &impl Serialize,
+    body: Value,
     format: AnswerFormat,
     connection: &ConnectionArgs,
-    console: &mut Console,
-) -> CommandResult {
+) -> CommandResult<String> {
     let (path, title) = kind.path_and_title();
-    let text = match connection.client(None)?.create_json(path, body).await? {
-        Some(created) => match (format, created_name(&created)) {
-            (AnswerFormat::Json, _) => format!("{created:#}"),
-            (AnswerFormat::Text, Some(name)) => {
-                format!("{title} cache {name:?} created successfully")
-            }
-            (AnswerFormat::Text, None) => format!("{title} cache created successfully"),
+    let client = connection.client(None)?;
+    Ok(
+        match client.create_json(path, &without_nulls(body)).await? {
+            Some(created) => match (format, created_name(&created)) {
+                (AnswerFormat::Json, _) => format!("{created:#}"),
+                (AnswerFormat::Text, Some(name)) => {
+                    format!("{title} cache {name:?} created successfully")
+                }
+                (AnswerFormat::Text, None) => format!("{title} cache created successfully"),
+            },
+            None => "a cache already exists for the provided parameters".to_owned(),
         },
-        None => "a cache already exists for the provided parameters".to_owned(),
-    };
-    console.print(text).map_err(CommandError::Output)
+    )
 }
 
-/// Deletes a cache.
+/// Deletes a cache. Returns what to print.
 pub(super) async fn delete(
     kind: CacheKind,
     args: &DeleteCacheArgs,
     console: &mut Console,
-) -> CommandResult {
+) -> CommandResult<String> {
     let (path, title) = kind.path_and_title();
-    let name = format!("{title} cache {:?}", args.name.as_str());
-    args.confirmation.require_on_terminal(&name, console)?;
-    let query = [
-        ("db", args.table.database.as_str()),
-        ("table", args.table.table.as_str()),
-        ("name", args.name.as_str()),
-    ];
-    let client = args.connection.client(None)?;
-    client.delete(path, &query).await?;
-    let text = format!("{title} cache deleted successfully");
-    console.print(text).map_err(CommandError::Output)
+    let name = args.name.as_str();
+    let client = args.deletion.confirm_on_terminal(&format!("{title} cache {name:?}"), console)?;
+    let TableArgs { database, table } = &args.table;
+    client
+        .delete(path, &[("db", database), ("table", table), ("name", name)])
+        .await?;
+    Ok(format!("{title} cache deleted successfully"))
 }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use neap_server::console::Console;
 
 use super::{
-    CommandResult, backup, backup_restore,
+    CommandError, CommandResult, backup, backup_restore,
     row_deletes::{self, CancelRowDeleteArgs},
 };
 
@@ -21,9 +21,10 @@ pub(super) enum CancelCommand {
 
 /// Executes `neap cancel`.
 pub(super) async fn run(command: &CancelCommand, console: &mut Console) -> CommandResult {
-    match command {
-        CancelCommand::RowDelete(args) => row_deletes::cancel(args, console).await,
-        CancelCommand::Backup(args) => backup::cancel(args, console).await,
-        CancelCommand::Restore(args) => backup_restore::cancel(args, console).await,
-    }
+    let text = match command {
+        CancelCommand::RowDelete(args) => row_deletes::cancel(args).await?,
+        CancelCommand::Backup(args) => backup::cancel(args).await?,
+        CancelCommand::Restore(args) => backup_restore::cancel(args).await?,
+    };
+    console.print(text).map_err(CommandError::Output)
 }

@@ -3,9 +3,9 @@
 use clap::{Args, error::ErrorKind};
 use neap_assembly::options::{OptionValueError, parse_nonzero_duration};
 use neap_bucket::StorageClass;
-use serde::Serialize;
+use serde_json::json;
 
-use super::{CommandError, CommandResult};
+use super::{CommandError, CommandResult, options::without_nulls};
 use crate::client::Client;
 
 const PATH: &str = "/api/v3/configure/cold_storage";
@@ -35,15 +35,6 @@ pub(super) struct ColdStorageArgs {
     cold_class: Option<StorageClass>,
 }
 
-#[derive(Serialize)]
-struct SetColdStorage<'a> {
-    db: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    table: Option<&'a str>,
-    after: &'a str,
-    class: StorageClass,
-}
-
 impl ColdStorageArgs {
     /// Checks that an age has a class.
     ///
@@ -68,13 +59,8 @@ impl ColdStorageArgs {
     ) -> CommandResult {
         match (&self.cold_after, self.cold_class) {
             (Some(ColdAge(Some(after))), Some(class)) => {
-                let body = SetColdStorage {
-                    db,
-                    table,
-                    after,
-                    class,
-                };
-                client.post_json(PATH, &body).await?;
+                let body = json!({ "db": db, "table": table, "after": after, "class": class });
+                client.post_json(PATH, &without_nulls(body)).await?;
             }
             (Some(ColdAge(None)), _) => {
                 let query: Vec<_> = [("db", Some(db)), ("table", table)]

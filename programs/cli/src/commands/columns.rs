@@ -2,11 +2,11 @@
 
 use clap::Args;
 use neap_server::console::Console;
-use serde::Serialize;
+use serde_json::json;
 
 use super::{
-    CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    CommandResult,
+    confirm::DeletionArgs,
     options::{ConnectionArgs, TableArgs},
 };
 
@@ -43,15 +43,6 @@ pub(super) struct UpdateColumnArgs {
     connection: ConnectionArgs,
 }
 
-#[derive(Serialize)]
-struct ChangeType<'a> {
-    db: &'a str,
-    table: &'a str,
-    column: &'a str,
-    #[serde(rename = "type")]
-    column_type: &'a str,
-}
-
 /// The options of `neap delete column`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteColumnArgs {
@@ -79,38 +70,31 @@ struct DeletedColumn {
     table: TableArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
-/// Executes `neap rename column`.
-pub(super) async fn rename(args: &RenameColumnArgs, console: &mut Console) -> CommandResult {
-    let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
+/// Executes `neap rename column`. Returns what to print.
+pub(super) async fn rename(args: &RenameColumnArgs) -> CommandResult<String> {
+    let TableArgs { database, table } = &args.table;
     let (name, new_name) = (args.name.as_str(), args.new_name.as_str());
     let query = [
-        ("db", database),
+        ("db", database.as_str()),
         ("table", table),
         ("column", name),
         ("name", new_name),
     ];
     let client = args.connection.client(None)?;
     client.post("/api/v3/configure/table/column/rename", &query).await?;
-    let text = format!("Column {database:?}.{table:?}.{name:?} renamed to {new_name:?}");
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!(
+        "Column {database:?}.{table:?}.{name:?} renamed to {new_name:?}"
+    ))
 }
 
 /// Executes `neap update column`. Returns what to print.
 pub(super) async fn update(args: &UpdateColumnArgs) -> CommandResult<String> {
-    let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
-    let (column, column_type) = (args.name.as_str(), args.column_type.as_str());
-    let body = ChangeType {
-        db: database,
-        table,
-        column,
-        column_type,
-    };
+    let TableArgs { database, table } = &args.table;
+    let (column, kind) = (&args.name, &args.column_type);
+    let body = json!({ "db": database, "table": table, "column": column, "type": kind });
     let client = args.connection.client(None)?;
     client.put_json("/api/v3/configure/table/column", &body).await?;
     Ok(format!(
@@ -118,39 +102,38 @@ pub(super) async fn update(args: &UpdateColumnArgs) -> CommandResult<String> {
     ))
 }
 
-/// Executes `neap delete column`.
-pub(super) async fn delete(args: &DeleteColumnArgs, console: &mut Console) -> CommandResult {
-    let (name, column) = (args.name.as_str(), &args.column);
+/// Executes `neap delete column`. Returns what to print.
+pub(super) async fn delete(
+    args: &DeleteColumnArgs,
+    console: &mut Console,
+) -> CommandResult<String> {
+    let (name, column) = (&args.name, &args.column);
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{name:?}");
-    column.confirmation.require(&shown, console)?;
+    let client = column.deletion.confirm(&shown, console)?;
     let query = [
         ("db", database.as_str()),
-        ("table", table.as_str()),
+        ("table", table),
         ("column", name),
     ];
-    let client = column.connection.client(None)?;
     client.delete("/api/v3/configure/table/column", &query).await?;
-    let text = format!("Column {shown} deleted successfully");
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!("Column {shown} deleted successfully"))
 }
 
-/// Executes `neap delete column_alias`.
+/// Executes `neap delete column_alias`. Returns what to print.
 pub(super) async fn delete_alias(
     args: &DeleteColumnAliasArgs,
     console: &mut Console,
-) -> CommandResult {
-    let (alias, column) = (args.alias.as_str(), &args.column);
+) -> CommandResult<String> {
+    let (alias, column) = (&args.alias, &args.column);
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{alias:?}");
-    column.confirmation.require_on_terminal(&format!("alias {shown}"), console)?;
+    let client = column.deletion.confirm_on_terminal(&format!("alias {shown}"), console)?;
     let query = [
         ("db", database.as_str()),
-        ("table", table.as_str()),
+        ("table", table),
         ("alias", alias),
     ];
-    let client = column.connection.client(None)?;
     client.delete("/api/v3/configure/table/column/alias", &query).await?;
-    let text = format!("Alias {shown} deleted successfully");
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!("Alias {shown} deleted successfully"))
 }

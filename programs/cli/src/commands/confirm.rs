@@ -4,11 +4,12 @@ use clap::Args;
 use neap_bucket::FormatLevel;
 use neap_server::console::Console;
 
-use super::{CommandError, CommandResult};
+use super::{CommandError, CommandResult, options::ConnectionArgs};
+use crate::client::Client;
 
 /// The option that confirms a deletion in advance.
-#[derive(Clone, Debug, Args)]
-pub(super) struct DeletionConfirmation {
+#[derive(Debug, Args)]
+struct DeletionConfirmation {
     /// Don't ask.
     #[arg(short = 'y', long)]
     yes: bool,
@@ -16,7 +17,7 @@ pub(super) struct DeletionConfirmation {
 
 impl DeletionConfirmation {
     /// Asks for confirmation of a deletion, unless the option is set.
-    pub(super) fn require(&self, name: &str, console: &mut Console) -> CommandResult {
+    fn require(&self, name: &str, console: &mut Console) -> CommandResult {
         if self.yes {
             return Ok(());
         }
@@ -27,12 +28,40 @@ impl DeletionConfirmation {
 
     /// Asks as [`require`](Self::require) does, but on a terminal only: scripts for `influxdb3`, which does not ask before
     /// this deletion, work unchanged.
-    pub(super) fn require_on_terminal(&self, name: &str, console: &mut Console) -> CommandResult {
+    fn require_on_terminal(&self, name: &str, console: &mut Console) -> CommandResult {
         if console.input_is_terminal {
             self.require(name, console)
         } else {
             Ok(())
         }
+    }
+}
+
+/// The options of a deletion by a server.
+#[derive(Debug, Args)]
+pub(super) struct DeletionArgs {
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+impl DeletionArgs {
+    /// Asks for confirmation of a deletion, and returns the client of the server.
+    pub(super) fn confirm(&self, name: &str, console: &mut Console) -> CommandResult<Client> {
+        self.confirmation.require(name, console)?;
+        Ok(self.connection.client(None)?)
+    }
+
+    /// Asks on a terminal only, as [`DeletionConfirmation::require_on_terminal`] does.
+    pub(super) fn confirm_on_terminal(
+        &self,
+        name: &str,
+        console: &mut Console,
+    ) -> CommandResult<Client> {
+        self.confirmation.require_on_terminal(name, console)?;
+        Ok(self.connection.client(None)?)
     }
 }
 

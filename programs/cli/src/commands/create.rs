@@ -10,13 +10,14 @@ use neap_schema::{AutoCreate, OnDuplicate};
 use neap_server::console::Console;
 use reqwest::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     CommandError, CommandResult, backup, backup_restore, caches,
     cold_storage::ColdStorageArgs,
     create_bucket::{self, CreateBucketArgs},
     file_index, materialized_view,
-    options::{ConnectionArgs, DatabaseArgs},
+    options::{ConnectionArgs, DatabaseArgs, without_nulls},
     query_group, roles, rules, token, trigger, users,
 };
 use crate::client::ClientError;
@@ -151,38 +152,6 @@ struct FieldDefinition {
     data_type: String,
 }
 
-#[derive(Serialize)]
-struct CreateDatabase<'a> {
-    db: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retention_period: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<WriteOrder>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auto_create: Option<AutoCreate>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on_duplicate: Option<OnDuplicate>,
-}
-
-#[derive(Serialize)]
-struct CreateTable<'a> {
-    db: &'a str,
-    table: &'a str,
-    tags: &'a [String],
-    fields: &'a [FieldDefinition],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retention_period: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct AddColumn<'a> {
-    db: &'a str,
-    table: &'a str,
-    column: &'a str,
-    #[serde(rename = "type")]
-    column_type: &'a str,
-}
-
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
 
 /// Accepts the types of columns.
@@ -219,54 +188,54 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> CommandResult {
-    match command {
-        CreateCommand::Bucket(args) => create_bucket::run(args, console, &world).await,
-        CreateCommand::Database(args) => create_database(args, console).await,
-        CreateCommand::Table(args) => create_table(args, console).await,
-        CreateCommand::Column(args) => create_column(args, console).await,
-        CreateCommand::LastCache(args) => caches::create_last(args, console).await,
-        CreateCommand::DistinctCache(args) => caches::create_distinct(args, console).await,
-        CreateCommand::Token(args) => token::create(args, console, world).await,
-        CreateCommand::User(args) => users::create(args, console).await,
-        CreateCommand::Role(args) => roles::create(args, console).await,
-        CreateCommand::Trigger(args) => trigger::create(args, console).await,
-        CreateCommand::FileIndex(args) => file_index::create(args, console).await,
-        CreateCommand::MaterializedView(args) => materialized_view::create(args, console).await,
-        CreateCommand::Rules(args) => rules::create(args, console).await,
-        CreateCommand::QueryGroup(args) => query_group::create(args, console).await,
-        CreateCommand::Backup(args) => backup::create(args, console).await,
-        CreateCommand::Restore(args) => backup_restore::create(args, console).await,
-    }
-}
-
-async fn create_database(args: &CreateDatabaseArgs, console: &mut Console) -> CommandResult {
-    args.cold.check()?;
-    let body = CreateDatabase {
-        db: &args.name,
-        retention_period: args.retention_period.as_deref(),
-        order: args.order,
-        auto_create: args.auto_create,
-        on_duplicate: args.on_duplicate,
+    let text = match command {
+        CreateCommand::Bucket(args) => return create_bucket::run(args, console, &world).await,
+        CreateCommand::Database(args) => create_database(args).await?,
+        CreateCommand::Table(args) => create_table(args).await?,
+        CreateCommand::Column(args) => create_column(args).await?,
+        CreateCommand::LastCache(args) => caches::create_last(args).await?,
+        CreateCommand::DistinctCache(args) => caches::create_distinct(args).await?,
+        CreateCommand::Token(args) => return token::create(args, console, world).await,
+        CreateCommand::User(args) => users::create(args, console).await?,
+        CreateCommand::Role(args) => roles::create(args).await?,
+        CreateCommand::Trigger(args) => trigger::create(args).await?,
+        CreateCommand::FileIndex(args) => file_index::create(args).await?,
+        CreateCommand::MaterializedView(args) => materialized_view::create(args).await?,
+        CreateCommand::Rules(args) => rules::create(args, console).await?,
+        CreateCommand::QueryGroup(args) => query_group::create(args).await?,
+        CreateCommand::Backup(args) => backup::create(args).await?,
+        CreateCommand::Restore(args) => return backup_restore::create(args, console).await,
     };
-    let client = args.connection.client(None)?;
-    client.post_json("/api/v3/configure/database", &body).await?;
-    args.cold.apply(&client, &args.name, None).await?;
-    let text = format!("Database {:?} created successfully", args.name);
     console.print(text).map_err(CommandError::Output)
 }
 
-async fn create_table(args: &CreateTableArgs, console: &mut Console) -> CommandResult {
+async fn create_database(args: &CreateDatabaseArgs) -> CommandResult<String> {
+    args.cold.check()?;
+    let body = json!({
+        "db": args.name,
+        "retention_period": args.retention_period,
+        "order": args.order,
+        "auto_create": args.auto_create,
+        "on_duplicate": args.on_duplicate,
+    });
+    let client = args.connection.client(None)?;
+    client.post_json("/api/v3/configure/database", &without_nulls(body)).await?;
+    args.cold.apply(&client, &args.name, None).await?;
+    Ok(format!("Database {:?} created successfully", args.name))
+}
+
+async fn create_table(args: &CreateTableArgs) -> CommandResult<String> {
     args.cold.check()?;
     let (database, table) = (&args.database.database, &args.name);
-    let body = CreateTable {
-        db: database,
-        table,
-        tags: &args.tags,
-        fields: &args.fields,
-        retention_period: args.retention_period.as_deref(),
-    };
+    let body = json!({
+        "db": database,
+        "table": table,
+        "tags": args.tags,
+        "fields": args.fields,
+        "retention_period": args.retention_period,
+    });
     let client = args.connection.client(None)?;
-    match client.post_json("/api/v3/configure/table", &body).await {
+    match client.post_json("/api/v3/configure/table", &without_nulls(body)).await {
         Err(
             ref error @ ClientError::Refused {
                 status: StatusCode::CONFLICT,
@@ -279,24 +248,20 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> CommandR
         outcome => {
             outcome?;
             args.cold.apply(&client, database, Some(table)).await?;
-            let text = format!("Table {database:?}.{table:?} created successfully");
-            console.print(text).map_err(CommandError::Output)
+            Ok(format!("Table {database:?}.{table:?} created successfully"))
         }
     }
 }
 
-async fn create_column(args: &CreateColumnArgs, console: &mut Console) -> CommandResult {
+async fn create_column(args: &CreateColumnArgs) -> CommandResult<String> {
     let (database, table, column) = (&args.database.database, &args.table, &args.name);
-    let body = AddColumn {
-        db: database,
-        table,
-        column,
-        column_type: &args.column_type,
-    };
+    let kind = &args.column_type;
+    let body = json!({ "db": database, "table": table, "column": column, "type": kind });
     let client = args.connection.client(None)?;
     client.post_json("/api/v3/configure/table/column", &body).await?;
-    let text = format!("Column {database:?}.{table:?}.{column:?} created successfully");
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!(
+        "Column {database:?}.{table:?}.{column:?} created successfully"
+    ))
 }
 
 #[cfg(test)]

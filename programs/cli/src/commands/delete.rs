@@ -9,9 +9,9 @@ use super::{
     CommandError, CommandResult, backup,
     caches::{self, CacheKind, DeleteCacheArgs},
     columns::{self, DeleteColumnAliasArgs, DeleteColumnArgs},
-    confirm::DeletionConfirmation,
+    confirm::DeletionArgs,
     file_index, materialized_view,
-    options::{ConnectionArgs, DatabaseArgs},
+    options::DatabaseArgs,
     query_group, rename, roles,
     row_deletes::{self, DeleteRowsArgs},
     rules, token, trigger, users,
@@ -67,16 +67,35 @@ pub(super) enum DeleteCommand {
     Backup(backup::DeleteBackupArgs),
 }
 
-/// Options of all deletions.
+/// Options of the deletions of databases and tables.
 #[derive(Debug, Args)]
-struct DeletionArgs {
+struct HardDeletionArgs {
     /// When the data is deleted permanently: `now`, `never`, `default`, or a time such as 2027-01-01T00:00:00Z. Until
     /// then it is hidden.
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     hard_delete: Option<String>,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
+    deletion: DeletionArgs,
+}
+
+impl HardDeletionArgs {
+    /// Deletes a database or a table. Returns what to print.
+    async fn delete<'a>(
+        &'a self,
+        title: &str,
+        name: &str,
+        kind: &str,
+        mut query: Vec<(&'a str, &'a str)>,
+        console: &mut Console,
+    ) -> CommandResult<String> {
+        let client = self.deletion.confirm(name, console)?;
+        if let Some(when) = &self.hard_delete {
+            query.push(("hard_delete_at", when));
+        }
+        client.delete(&format!("/api/v3/configure/{kind}"), &query).await?;
+        Ok(format!("{title} {name} deleted successfully"))
+    }
 }
 
 /// Parses a date or another time, which the server interprets, or a keyword in any case.
@@ -95,10 +114,7 @@ pub(super) struct DeleteDatabaseArgs {
     name: String,
 
     #[command(flatten)]
-    deletion: DeletionArgs,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    hard: HardDeletionArgs,
 }
 
 /// The options of `neap delete table`.
@@ -111,66 +127,41 @@ pub(super) struct DeleteTableArgs {
     database: DatabaseArgs,
 
     #[command(flatten)]
-    deletion: DeletionArgs,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    hard: HardDeletionArgs,
 }
 
 /// Executes `neap delete` after a confirmation.
 pub(super) async fn run(command: &DeleteCommand, console: &mut Console) -> CommandResult {
-    let (path, mut query, deletion, connection, title, name) = match command {
-        DeleteCommand::Database(args) => (
-            "/api/v3/configure/database",
-            vec![("db", args.name.as_str())],
-            &args.deletion,
-            &args.connection,
-            "Database",
-            format!("{:?}", args.name),
-        ),
-        DeleteCommand::Table(args) => (
-            "/api/v3/configure/table",
-            vec![
-                ("db", args.database.database.as_str()),
-                ("table", args.name.as_str()),
-            ],
-            &args.deletion,
-            &args.connection,
-            "Table",
-            format!("{:?}.{:?}", args.database.database, args.name),
-        ),
-        DeleteCommand::DatabaseAlias(args) => {
-            return rename::delete_database_alias(args, console).await;
+    let text = match command {
+        DeleteCommand::Database(args) => {
+            let name = format!("{:?}", args.name);
+            let query = vec![("db", args.name.as_str())];
+            args.hard.delete("Database", &name, "database", query, console).await?
         }
-        DeleteCommand::TableAlias(args) => {
-            return rename::delete_table_alias(args, console).await;
+        DeleteCommand::Table(args) => {
+            let (database, table) = (&args.database.database, &args.name);
+            let name = format!("{database:?}.{table:?}");
+            let query = vec![("db", database.as_str()), ("table", table)];
+            args.hard.delete("Table", &name, "table", query, console).await?
         }
-        DeleteCommand::Column(args) => return columns::delete(args, console).await,
-        DeleteCommand::ColumnAlias(args) => return columns::delete_alias(args, console).await,
-        DeleteCommand::Rows(args) => return row_deletes::delete(args, console).await,
-        DeleteCommand::LastCache(args) => {
-            return caches::delete(CacheKind::Last, args, console).await;
-        }
+        DeleteCommand::DatabaseAlias(args) => rename::delete_database_alias(args, console).await?,
+        DeleteCommand::TableAlias(args) => rename::delete_table_alias(args, console).await?,
+        DeleteCommand::Column(args) => columns::delete(args, console).await?,
+        DeleteCommand::ColumnAlias(args) => columns::delete_alias(args, console).await?,
+        DeleteCommand::Rows(args) => row_deletes::delete(args, console).await?,
+        DeleteCommand::LastCache(args) => caches::delete(CacheKind::Last, args, console).await?,
         DeleteCommand::DistinctCache(args) => {
-            return caches::delete(CacheKind::Distinct, args, console).await;
+            caches::delete(CacheKind::Distinct, args, console).await?
         }
         DeleteCommand::Token(args) => return token::delete(args, console).await,
-        DeleteCommand::User(args) => return users::delete(args, console).await,
-        DeleteCommand::Role(args) => return roles::delete(args, console).await,
-        DeleteCommand::Trigger(args) => return trigger::delete(args, console).await,
-        DeleteCommand::FileIndex(args) => return file_index::delete(args, console).await,
-        DeleteCommand::MaterializedView(args) => {
-            return materialized_view::delete(args, console).await;
-        }
-        DeleteCommand::Rules(args) => return rules::delete(args, console).await,
-        DeleteCommand::QueryGroup(args) => return query_group::delete(args, console).await,
-        DeleteCommand::Backup(args) => return backup::delete(args, console).await,
+        DeleteCommand::User(args) => users::delete(args, console).await?,
+        DeleteCommand::Role(args) => roles::delete(args, console).await?,
+        DeleteCommand::Trigger(args) => trigger::delete(args, console).await?,
+        DeleteCommand::FileIndex(args) => file_index::delete(args, console).await?,
+        DeleteCommand::MaterializedView(args) => materialized_view::delete(args, console).await?,
+        DeleteCommand::Rules(args) => rules::delete(args, console).await?,
+        DeleteCommand::QueryGroup(args) => query_group::delete(args, console).await?,
+        DeleteCommand::Backup(args) => backup::delete(args, console).await?,
     };
-    deletion.confirmation.require(&name, console)?;
-    if let Some(when) = &deletion.hard_delete {
-        query.push(("hard_delete_at", when));
-    }
-    connection.client(None)?.delete(path, &query).await?;
-    let text = format!("{title} {name} deleted successfully");
     console.print(text).map_err(CommandError::Output)
 }

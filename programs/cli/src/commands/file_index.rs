@@ -2,11 +2,11 @@
 
 use clap::Args;
 use neap_server::console::Console;
-use serde::Serialize;
+use serde_json::json;
 
 use super::{
-    CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    CommandResult,
+    confirm::DeletionArgs,
     options::{ConnectionArgs, DatabaseArgs},
 };
 
@@ -22,9 +22,6 @@ struct IndexTargetArgs {
     /// The name of the table; all tables of the database by default.
     #[arg(short = 't', long, value_name = "NAME")]
     table: Option<String>,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 /// The options of `neap create file_index`.
@@ -36,6 +33,9 @@ pub(super) struct CreateFileIndexArgs {
 
     #[command(flatten)]
     indexed: IndexTargetArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 /// The options of `neap delete file_index`.
@@ -45,27 +45,10 @@ pub(super) struct DeleteFileIndexArgs {
     indexed: IndexTargetArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-}
-
-#[derive(Serialize)]
-struct FileIndex<'a> {
-    db: &'a str,
-    table: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    columns: &'a [String],
+    deletion: DeletionArgs,
 }
 
 impl IndexTargetArgs {
-    fn body<'a>(&'a self, columns: &'a [String]) -> FileIndex<'a> {
-        FileIndex {
-            db: &self.database.database,
-            table: self.table.as_deref(),
-            columns,
-        }
-    }
-
-    /// Returns the name for messages.
     fn name(&self) -> String {
         let database = &self.database.database;
         let table = self.table.as_ref().map_or(String::new(), |table| format!(".{table:?}"));
@@ -73,23 +56,25 @@ impl IndexTargetArgs {
     }
 }
 
-/// Creates an index.
-pub(super) async fn create(args: &CreateFileIndexArgs, console: &mut Console) -> CommandResult {
-    let indexed = &args.indexed;
-    let client = indexed.connection.client(None)?;
-    let body = indexed.body(&args.columns);
-    client.post_json(FILE_INDEX, &body).await?;
-    let text = format!("File index of {} created successfully", indexed.name());
-    console.print(text).map_err(CommandError::Output)
+/// Creates an index. Returns what to print.
+pub(super) async fn create(args: &CreateFileIndexArgs) -> CommandResult<String> {
+    let IndexTargetArgs { database, table } = &args.indexed;
+    let body = json!({ "db": database.database, "table": table, "columns": args.columns });
+    args.connection.client(None)?.post_json(FILE_INDEX, &body).await?;
+    let name = args.indexed.name();
+    Ok(format!("File index of {name} created successfully"))
 }
 
-/// Deletes an index.
-pub(super) async fn delete(args: &DeleteFileIndexArgs, console: &mut Console) -> CommandResult {
-    let indexed = &args.indexed;
-    let name = format!("the file index of {}", indexed.name());
-    args.confirmation.require_on_terminal(&name, console)?;
-    let client = indexed.connection.client(None)?;
-    client.delete_json(FILE_INDEX, &indexed.body(&[])).await?;
-    let text = format!("File index of {} deleted successfully", indexed.name());
-    console.print(text).map_err(CommandError::Output)
+/// Deletes an index. Returns what to print.
+pub(super) async fn delete(
+    args: &DeleteFileIndexArgs,
+    console: &mut Console,
+) -> CommandResult<String> {
+    let IndexTargetArgs { database, table } = &args.indexed;
+    let name = args.indexed.name();
+    let asked = format!("the file index of {name}");
+    let client = args.deletion.confirm_on_terminal(&asked, console)?;
+    let body = json!({ "db": database.database, "table": table });
+    client.delete_json(FILE_INDEX, &body).await?;
+    Ok(format!("File index of {name} deleted successfully"))
 }

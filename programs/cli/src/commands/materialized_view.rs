@@ -3,12 +3,12 @@
 use clap::Args;
 use neap_server::console::Console;
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    CommandResult,
+    confirm::DeletionArgs,
     options::{ConnectionArgs, DatabaseArgs},
     rows::{DatabaseListArgs, Rows},
 };
@@ -41,17 +41,7 @@ pub(super) struct DeleteViewArgs {
     database: DatabaseArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-#[derive(Serialize)]
-struct NewView<'a> {
-    db: &'a str,
-    name: &'a str,
-    query: &'a str,
+    deletion: DeletionArgs,
 }
 
 /// A view in the server's response.
@@ -64,31 +54,21 @@ struct View {
     query: String,
 }
 
-/// Creates a view.
-pub(super) async fn create(args: &CreateViewArgs, console: &mut Console) -> CommandResult {
-    let client = args.connection.client(None)?;
-    let view = NewView {
-        db: &args.database.database,
-        name: &args.name,
-        query: &args.query,
-    };
-    client.post_json(PATH, &view).await?;
-    let text = format!("Materialized view {:?} created successfully", args.name);
-    console.print(text).map_err(CommandError::Output)
+/// Creates a view. Returns what to print.
+pub(super) async fn create(args: &CreateViewArgs) -> CommandResult<String> {
+    let (db, name) = (&args.database.database, &args.name);
+    let view = json!({ "db": db, "name": name, "query": args.query });
+    args.connection.client(None)?.post_json(PATH, &view).await?;
+    Ok(format!("Materialized view {name:?} created successfully"))
 }
 
-/// Deletes a view. Its table stays.
-pub(super) async fn delete(args: &DeleteViewArgs, console: &mut Console) -> CommandResult {
-    let name = format!("materialized view {:?}", args.name);
-    args.confirmation.require_on_terminal(&name, console)?;
-    let client = args.connection.client(None)?;
-    let query = [
-        ("db", args.database.database.as_str()),
-        ("name", args.name.as_str()),
-    ];
-    client.delete(PATH, &query).await?;
-    let text = format!("Materialized view {:?} deleted successfully", args.name);
-    console.print(text).map_err(CommandError::Output)
+/// Deletes a view. Its table stays. Returns what to print.
+pub(super) async fn delete(args: &DeleteViewArgs, console: &mut Console) -> CommandResult<String> {
+    let (database, name) = (&args.database.database, &args.name);
+    let asked = format!("materialized view {name:?}");
+    let client = args.deletion.confirm_on_terminal(&asked, console)?;
+    client.delete(PATH, &[("db", database), ("name", name)]).await?;
+    Ok(format!("Materialized view {name:?} deleted successfully"))
 }
 
 /// Lists the views of a database.

@@ -104,7 +104,7 @@ struct CommandLine {
     command: CliCommand,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Subcommand, strum::IntoStaticStr)]
 enum CliCommand {
     /// Start the server: all functions in one process, on one port. The default.
     Serve(Box<ServeArgs>),
@@ -166,6 +166,7 @@ enum CliCommand {
     /// Check the integrity of a store, directly on the store.
     Fsck(Box<fsck::FsckArgs>),
     /// Show or raise the format level of a cluster, directly on the store: after an upgrade of all programs.
+    #[strum(serialize = "Format-level")]
     FormatLevel(Box<format_level::FormatLevelArgs>),
     /// Create a database from an earlier version of one, directly on the store, without copying data.
     Restore(Box<restore::RestoreArgs>),
@@ -174,6 +175,7 @@ enum CliCommand {
     /// Ship the rows of a database to a database of another cluster, on the store itself. It may be in use.
     Sync(Box<sync::SyncArgs>),
     /// Test whether a store supports the operations that Neap needs. Takes about 1,500 requests.
+    #[strum(serialize = "Check-store")]
     CheckStore(Box<check_store::CheckStoreArgs>),
     /// Sign in or out as a user, or set another password.
     #[command(subcommand)]
@@ -211,40 +213,9 @@ impl CliCommand {
     /// Returns the command's name for `<name> command failed`.
     fn name(&self) -> &'static str {
         match self {
-            Self::Query(_) => "Query",
-            Self::Write(_) => "Write",
-            Self::Export(_) => "Export",
-            Self::Import(_) => "Import",
-            Self::Create(_) => "Create",
-            Self::Delete(_) => "Delete",
-            Self::Cancel(_) => "Cancel",
-            Self::Undelete(_) => "Undelete",
-            Self::Rename(_) => "Rename",
-            Self::Update(_) => "Update",
-            Self::Enable(_) => "Enable",
-            Self::Disable(_) => "Disable",
-            Self::Test(_) => "Test",
-            Self::Install(_) => "Install",
-            Self::Stop(_) => "Stop",
-            Self::Remove(_) => "Remove",
-            Self::Completions(_) => "Completions",
-            Self::Man(_) => "Man",
-            Self::Mcp(_) => "Mcp",
-            Self::Show(_) => "Show",
-            Self::Status(_) => "Status",
-            Self::Serve(_) => "Serve",
-            Self::Compact(_) => "Compact",
-            Self::Fsck(_) => "Fsck",
-            Self::FormatLevel(_) => "Format-level",
-            Self::Restore(_) => "Restore",
-            Self::Copy(_) => "Copy",
-            Self::Sync(_) => "Sync",
-            Self::Auth(_) => "Auth",
-            Self::Manage(_) => "Manage",
-            Self::User(_) => "User",
-            Self::Config(_) => "Config",
             Self::Debug(DebugCommand::Catalog(_)) => "Catalog",
-            Self::CheckStore(_) | Self::Debug(_) => "Check-store",
+            Self::Debug(DebugCommand::ObjectStoreCheck(_)) => "Check-store",
+            command => command.into(),
         }
     }
 

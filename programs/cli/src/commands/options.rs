@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::client::{Client, ClientError, ClientSettings, CredentialsFile, Token};
 
@@ -127,6 +128,14 @@ impl OutputFormat {
     pub(super) fn as_str(self) -> &'static str {
         self.into()
     }
+}
+
+/// Removes the members that are null from the body of a request: an option that is not given is not sent.
+pub(super) fn without_nulls(mut body: Value) -> Value {
+    if let Value::Object(members) = &mut body {
+        members.retain(|_, value| !value.is_null());
+    }
+    body
 }
 
 /// Parses an address; without a scheme it means plain HTTP.

@@ -173,24 +173,6 @@ impl ServerEnvironmentArgs {
     }
 }
 
-#[derive(Serialize)]
-struct TestWal<'a> {
-    filename: &'a str,
-    database: &'a str,
-    input_lp: &'a str,
-    cache_name: Option<&'a str>,
-    input_arguments: Option<BTreeMap<&'a str, &'a str>>,
-}
-
-#[derive(Serialize)]
-struct TestSchedule<'a> {
-    filename: &'a str,
-    database: &'a str,
-    schedule: Option<&'a str>,
-    cache_name: Option<&'a str>,
-    input_arguments: Option<BTreeMap<&'a str, &'a str>>,
-}
-
 /// The actions of a plugin, in print order.
 #[derive(Deserialize, Serialize)]
 struct PluginTestReport {
@@ -205,7 +187,7 @@ struct PluginTestReport {
 
 /// Runs a plugin on the server and prints its actions, including an error of the plugin.
 pub(super) async fn test(command: &TestCommand, console: &mut Console) -> CommandResult {
-    let tested: PluginTestReport = match command {
+    let (path, plugin, parameter, input) = match command {
         TestCommand::Wal(args) => {
             let lines = match &args.file {
                 Some(path) => {
@@ -219,28 +201,24 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Comman
                 }
                 None => args.lp.clone().unwrap_or_default(),
             };
-            let body = TestWal {
-                filename: &args.plugin.filename,
-                database: &args.plugin.database.database,
-                input_lp: &lines,
-                cache_name: args.plugin.cache_name.as_deref(),
-                input_arguments: PluginArguments::by_key(&args.plugin.input_arguments),
-            };
-            let client = args.plugin.connection.client(None)?;
-            client.ask_json(TEST_WAL, &body).await?
+            (TEST_WAL, &args.plugin, "input_lp", Some(lines))
         }
-        TestCommand::Schedule(args) => {
-            let body = TestSchedule {
-                filename: &args.plugin.filename,
-                database: &args.plugin.database.database,
-                schedule: args.schedule.as_deref(),
-                cache_name: args.plugin.cache_name.as_deref(),
-                input_arguments: PluginArguments::by_key(&args.plugin.input_arguments),
-            };
-            let client = args.plugin.connection.client(None)?;
-            client.ask_json(TEST_SCHEDULE, &body).await?
-        }
+        TestCommand::Schedule(args) => (
+            TEST_SCHEDULE,
+            &args.plugin,
+            "schedule",
+            args.schedule.clone(),
+        ),
     };
+    let body = json!({
+        "filename": plugin.filename,
+        "database": plugin.database.database,
+        "cache_name": plugin.cache_name,
+        "input_arguments": PluginArguments::by_key(&plugin.input_arguments),
+        (parameter): input,
+    });
+    let client = plugin.connection.client(None)?;
+    let tested: PluginTestReport = client.ask_json(path, &body).await?;
     let text = serde_json::to_string_pretty(&tested)
         .map_err(|error| CommandError::Output(error.into()))?;
     console.print(text).map_err(CommandError::Output)

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use neap_server::console::Console;
-use reqwest::{Method, header};
-use serde::{Deserialize, Serialize};
+use reqwest::Method;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     CommandError, CommandResult,
-    confirm::DeletionConfirmation,
-    options::ConnectionArgs,
+    confirm::DeletionArgs,
+    options::{ConnectionArgs, without_nulls},
     rows::{RowFormat, Rows},
 };
 use crate::client::Client;
@@ -65,10 +65,7 @@ pub(super) struct DeleteQueryGroupArgs {
     name: String,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// The options of `neap show query_groups`.
@@ -96,52 +93,40 @@ struct QueryGroupList {
     query_groups: Vec<QueryGroup>,
 }
 
-#[derive(Serialize)]
-struct QueryGroupChange<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nodes: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replication_factor: Option<u32>,
-}
-
-/// Creates a group.
-pub(super) async fn create(args: &CreateQueryGroupArgs, console: &mut Console) -> CommandResult {
+/// Creates a group. Returns what to print.
+pub(super) async fn create(args: &CreateQueryGroupArgs) -> CommandResult<String> {
     let body = json!({
         "name": args.name,
         "nodes": args.nodes,
         "replication_factor": args.replication_factor,
     });
     args.connection.client(None)?.post_json(PATH, &body).await?;
-    let text = format!("Query group {:?} created successfully", args.name);
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!("Query group {:?} created successfully", args.name))
 }
 
 /// Changes a group, and returns the message.
 pub(super) async fn update(args: &UpdateQueryGroupArgs) -> CommandResult<String> {
-    let change = QueryGroupChange {
-        name: args.rename.as_deref(),
-        nodes: args.nodes.as_deref(),
-        replication_factor: args.replication_factor,
-    };
+    let change = json!({
+        "name": args.rename,
+        "nodes": args.nodes,
+        "replication_factor": args.replication_factor,
+    });
     let client = args.connection.client(None)?;
     let path = path_of(&client, &args.name).await?;
-    let request = client
-        .request(Method::PATCH, &path)
-        .header(header::CONTENT_TYPE, "application/json");
-    client.send(request.body(json!(change).to_string())).await?;
+    client.patch_json(&path, &without_nulls(change)).await?;
     Ok(format!("Query group {:?} updated successfully", args.name))
 }
 
-/// Deletes a group after a confirmation.
-pub(super) async fn delete(args: &DeleteQueryGroupArgs, console: &mut Console) -> CommandResult {
-    args.confirmation.require(&format!("query group {:?}", args.name), console)?;
-    let client = args.connection.client(None)?;
+/// Deletes a group after a confirmation. Returns what to print.
+pub(super) async fn delete(
+    args: &DeleteQueryGroupArgs,
+    console: &mut Console,
+) -> CommandResult<String> {
+    let name = format!("query group {:?}", args.name);
+    let client = args.deletion.confirm(&name, console)?;
     let path = path_of(&client, &args.name).await?;
     client.delete(&path, &[]).await?;
-    let text = format!("Query group {:?} deleted successfully", args.name);
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!("Query group {:?} deleted successfully", args.name))
 }
 
 /// Lists the groups.

@@ -6,7 +6,7 @@ use neap_server::console::Console;
 use super::{
     CommandError, CommandResult,
     columns::{self, RenameColumnArgs},
-    confirm::DeletionConfirmation,
+    confirm::DeletionArgs,
     options::{ConnectionArgs, DatabaseArgs},
 };
 
@@ -57,10 +57,7 @@ pub(super) struct DeleteDatabaseAliasArgs {
     alias: String,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// The options of `neap delete table_alias`.
@@ -73,10 +70,7 @@ pub(super) struct DeleteTableAliasArgs {
     database: DatabaseArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// Executes `neap rename`.
@@ -89,47 +83,42 @@ pub(super) async fn run(command: &RenameCommand, console: &mut Console) -> Comma
             format!("Database {:?} renamed to {:?}", args.name, args.new_name)
         }
         RenameCommand::Table(args) => {
-            let database = args.database.database.as_str();
+            let (database, name) = (&args.database.database, &args.name);
+            let new_name = &args.new_name;
             let query = [
-                ("db", database),
-                ("table", args.name.as_str()),
-                ("name", args.new_name.as_str()),
+                ("db", database.as_str()),
+                ("table", name),
+                ("name", new_name),
             ];
             let client = args.connection.client(None)?;
             client.post("/api/v3/configure/table/rename", &query).await?;
-            let (name, new_name) = (&args.name, &args.new_name);
             format!("Table {database:?}.{name:?} renamed to {new_name:?}")
         }
-        RenameCommand::Column(args) => return columns::rename(args, console).await,
+        RenameCommand::Column(args) => columns::rename(args).await?,
     };
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Executes `neap delete database_alias`.
+/// Executes `neap delete database_alias`. Returns what to print.
 pub(super) async fn delete_database_alias(
     args: &DeleteDatabaseAliasArgs,
     console: &mut Console,
-) -> CommandResult {
-    let name = format!("alias {:?}", args.alias);
-    args.confirmation.require_on_terminal(&name, console)?;
-    let query = [("alias", args.alias.as_str())];
-    let client = args.connection.client(None)?;
-    client.delete("/api/v3/configure/database/alias", &query).await?;
-    let text = format!("Alias {:?} deleted successfully", args.alias);
-    console.print(text).map_err(CommandError::Output)
+) -> CommandResult<String> {
+    let alias = &args.alias;
+    let client = args.deletion.confirm_on_terminal(&format!("alias {alias:?}"), console)?;
+    client.delete("/api/v3/configure/database/alias", &[("alias", alias)]).await?;
+    Ok(format!("Alias {alias:?} deleted successfully"))
 }
 
-/// Executes `neap delete table_alias`.
+/// Executes `neap delete table_alias`. Returns what to print.
 pub(super) async fn delete_table_alias(
     args: &DeleteTableAliasArgs,
     console: &mut Console,
-) -> CommandResult {
-    let (database, alias) = (args.database.database.as_str(), args.alias.as_str());
-    let name = format!("alias {database:?}.{alias:?}");
-    args.confirmation.require_on_terminal(&name, console)?;
-    let client = args.connection.client(None)?;
-    let query = [("db", database), ("alias", alias)];
+) -> CommandResult<String> {
+    let (database, alias) = (&args.database.database, &args.alias);
+    let name = format!("{database:?}.{alias:?}");
+    let client = args.deletion.confirm_on_terminal(&format!("alias {name}"), console)?;
+    let query = [("db", database.as_str()), ("alias", alias)];
     client.delete("/api/v3/configure/table/alias", &query).await?;
-    let text = format!("Alias {database:?}.{alias:?} deleted successfully");
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!("Alias {name} deleted successfully"))
 }

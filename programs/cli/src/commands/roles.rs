@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    confirm::DeletionArgs,
     name_argument::{NameArgument, RoleName},
     options::ConnectionArgs,
     rows::{RowFormat, Rows},
@@ -58,10 +58,7 @@ pub(super) struct DeleteRoleArgs {
     name: NameArgument<RoleName>,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 #[derive(Deserialize)]
@@ -100,23 +97,16 @@ pub(super) async fn ids(client: &Client, names: &[String]) -> CommandResult<Vec<
     ids.collect()
 }
 
-fn tell(console: &mut Console, text: &str) -> CommandResult {
-    console.print_text(text).map_err(CommandError::Output)
-}
-
-/// Executes `neap create role`.
-pub(super) async fn create(args: &CreateRoleArgs, console: &mut Console) -> CommandResult {
-    let client = args.connection.client(None)?;
+/// Executes `neap create role`. Returns what to print.
+pub(super) async fn create(args: &CreateRoleArgs) -> CommandResult<String> {
+    let name = args.name.as_str();
     let body = json!({
-        "name": args.name.as_str(),
+        "name": name,
         "description": args.description,
         "permissions": args.permissions,
     });
-    client.post_json(ROLES, &body).await?;
-    tell(
-        console,
-        &format!("Role {:?} created successfully", args.name.as_str()),
-    )
+    args.connection.client(None)?.post_json(ROLES, &body).await?;
+    Ok(format!("Role {name:?} created successfully"))
 }
 
 /// Executes `neap show roles`.
@@ -136,14 +126,12 @@ pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> Command
     Rows::new(&["id", "name", "description", "permissions"], rows).print(args.format, console)
 }
 
-/// Executes `neap delete role`.
-pub(super) async fn delete(args: &DeleteRoleArgs, console: &mut Console) -> CommandResult {
-    let name = format!("role {:?}", args.name.as_str());
-    args.confirmation.require(&name, console)?;
-    let client = args.connection.client(None)?;
-    let ids = ids(&client, &[args.name.as_str().to_owned()]).await?;
-    for id in ids {
+/// Executes `neap delete role`. Returns what to print.
+pub(super) async fn delete(args: &DeleteRoleArgs, console: &mut Console) -> CommandResult<String> {
+    let name = args.name.as_str();
+    let client = args.deletion.confirm(&format!("role {name:?}"), console)?;
+    for id in ids(&client, &[name.to_owned()]).await? {
         client.delete(&format!("{ROLES}/{id}"), &[]).await?;
     }
-    tell(console, &format!("Role {:?} deleted", args.name.as_str()))
+    Ok(format!("Role {name:?} deleted"))
 }

@@ -2,13 +2,13 @@
 
 use clap::Args;
 use neap_server::console::Console;
-use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::{
-    CommandError, CommandResult,
-    confirm::DeletionConfirmation,
-    options::{ConnectionArgs, TableArgs},
+    CommandResult,
+    confirm::DeletionArgs,
+    options::{ConnectionArgs, TableArgs, without_nulls},
 };
 use crate::times::{parse_time, time_for_server};
 
@@ -37,10 +37,7 @@ pub(super) struct DeleteRowsArgs {
     request: RequestArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// The options of InfluxDB 3 Enterprise. With them, the deletion is a request that `system.row_deletes` shows.
@@ -71,67 +68,38 @@ impl RequestArgs {
     }
 }
 
-#[derive(Serialize)]
-struct DeleteRows<'a> {
-    db: &'a str,
-    table: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct RowDeleteRequest<'a> {
-    db: &'a str,
-    table: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min_time: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_time: Option<i64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    all_time: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    predicate: Option<&'a str>,
-}
-
 #[derive(Deserialize)]
 struct CreatedRequest {
     sequence: u64,
 }
 
-/// Executes `neap delete rows` after a confirmation.
-pub(super) async fn delete(args: &DeleteRowsArgs, console: &mut Console) -> CommandResult {
+/// Executes `neap delete rows` after a confirmation. Returns what to print.
+pub(super) async fn delete(args: &DeleteRowsArgs, console: &mut Console) -> CommandResult<String> {
     let (db, table) = (&args.table.database, &args.table.table);
-    let name = format!("rows of {db:?}.{table:?}");
-    args.confirmation.require(&name, console)?;
-    let client = args.connection.client(None)?;
-    let mut text = format!("Rows of {db:?}.{table:?} deleted successfully");
+    let client = args.deletion.confirm(&format!("rows of {db:?}.{table:?}"), console)?;
+    let deleted = format!("Rows of {db:?}.{table:?} deleted successfully");
     if args.request.is_used() {
-        let body = RowDeleteRequest {
-            db,
-            table,
-            min_time: args.request.min_time,
-            max_time: args.request.max_time,
-            all_time: args.request.all_time,
-            predicate: args.request.predicate.as_deref(),
-        };
+        let body = json!({
+            "db": db,
+            "table": table,
+            "min_time": args.request.min_time,
+            "max_time": args.request.max_time,
+            "all_time": args.request.all_time.then_some(true),
+            "predicate": args.request.predicate,
+        });
         let path = "/api/v3/row_delete_requests";
-        let created: CreatedRequest = client.exchange_json(Method::POST, path, &body).await?;
-        text.push_str(&format!(" (request {})", created.sequence));
-    } else {
-        let body = DeleteRows {
-            db,
-            table,
-            condition: args.condition.as_deref(),
-            start: args.start.as_deref(),
-            stop: args.stop.as_deref(),
-        };
-        client.post_json("/api/v3/delete_rows", &body).await?;
+        let created: CreatedRequest = client.ask_json(path, &without_nulls(body)).await?;
+        return Ok(format!("{deleted} (request {})", created.sequence));
     }
-    console.print(text).map_err(CommandError::Output)
+    let body = json!({
+        "db": db,
+        "table": table,
+        "condition": args.condition,
+        "start": args.start,
+        "stop": args.stop,
+    });
+    client.post_json("/api/v3/delete_rows", &without_nulls(body)).await?;
+    Ok(deleted)
 }
 
 /// The options of `neap cancel row-delete`.
@@ -153,28 +121,19 @@ pub(super) struct CancelRowDeleteArgs {
     connection: ConnectionArgs,
 }
 
-#[derive(Serialize)]
-struct AbortRequest<'a> {
-    reason: &'a str,
-}
-
 #[derive(Deserialize)]
 struct AbortedRequest {
     disposition: String,
 }
 
 /// Executes `neap cancel row-delete`. Neap refuses it, because rows are deleted at once; a server of InfluxDB 3 may
-/// accept it.
-pub(super) async fn cancel(args: &CancelRowDeleteArgs, console: &mut Console) -> CommandResult {
+/// accept it. Returns what to print.
+pub(super) async fn cancel(args: &CancelRowDeleteArgs) -> CommandResult<String> {
     let path = format!("/api/v3/row_delete_requests/{}/abort", args.sequence);
-    let body = AbortRequest {
-        reason: &args.reason,
-    };
     let client = args.connection.client(None)?;
-    let aborted: AbortedRequest = client.exchange_json(Method::POST, &path, &body).await?;
-    let text = format!(
+    let aborted: AbortedRequest = client.ask_json(&path, &json!({ "reason": args.reason })).await?;
+    Ok(format!(
         "Row delete request {} is {}",
         args.sequence, aborted.disposition
-    );
-    console.print(text).map_err(CommandError::Output)
+    ))
 }

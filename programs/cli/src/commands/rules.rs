@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    confirm::DeletionArgs,
     input_text::{InputText, STANDARD_INPUT},
     options::{ConnectionArgs, DatabaseArgs},
     rows::{DatabaseListArgs, Rows},
@@ -53,10 +53,7 @@ pub(super) struct DeleteRulesArgs {
     database: DatabaseArgs,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// The answer of the list of rules.
@@ -117,8 +114,8 @@ fn namespace_of(args: &CreateRulesArgs) -> CommandResult<String> {
     }
 }
 
-/// Replaces the rules of a namespace by those of a file.
-pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> CommandResult {
+/// Replaces the rules of a namespace by those of a file. Returns what to print.
+pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> CommandResult<String> {
     let namespace = namespace_of(args)?;
     let input = InputText {
         what: "rule file",
@@ -133,22 +130,21 @@ pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> Com
         .query(&[("db", args.database.database.as_str())])
         .body(rules);
     client.send(request).await?;
-    let text = format!("Rules of namespace {namespace:?} created successfully");
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!(
+        "Rules of namespace {namespace:?} created successfully"
+    ))
 }
 
-/// Deletes the rules of a namespace, or of one of its groups.
-pub(super) async fn delete(args: &DeleteRulesArgs, console: &mut Console) -> CommandResult {
+/// Deletes the rules of a namespace, or of one of its groups. Returns what to print.
+pub(super) async fn delete(args: &DeleteRulesArgs, console: &mut Console) -> CommandResult<String> {
     let name = match &args.group {
         Some(group) => format!("rule group {group:?} of namespace {:?}", args.namespace),
         None => format!("rules of namespace {:?}", args.namespace),
     };
-    args.confirmation.require_on_terminal(&name, console)?;
-    let client = args.connection.client(None)?;
+    let client = args.deletion.confirm_on_terminal(&name, console)?;
     let path = path_of(&args.namespace, args.group.as_deref());
-    client.delete(&path, &[("db", args.database.database.as_str())]).await?;
-    let text = format!("Deleted {name} successfully");
-    console.print(text).map_err(CommandError::Output)
+    client.delete(&path, &[("db", &args.database.database)]).await?;
+    Ok(format!("Deleted {name} successfully"))
 }
 
 /// Lists the rules of a database.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError, CommandResult,
-    confirm::{self, DeletionConfirmation},
+    confirm::{self, DeletionArgs},
     name_argument::{NameArgument, TokenName},
     options::{AnswerFormat, ConnectionArgs},
     token_file,
@@ -96,10 +96,7 @@ pub(super) struct DeleteTokenArgs {
     with_created: bool,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// A permission in the form of requests. The server validates its parts.
@@ -306,8 +303,7 @@ pub(super) async fn delete(args: &DeleteTokenArgs, console: &mut Console) -> Com
     } else {
         ""
     };
-    args.confirmation.require(&format!("{name:?}{also}"), console)?;
-    let client = args.connection.client(None)?;
+    let client = args.deletion.confirm(&format!("{name:?}{also}"), console)?;
     if args.with_created {
         let parameters = [("token_name", name), ("with_created", "true")];
         let answer = client.fetch_json(Method::DELETE, TOKEN, &parameters).await;

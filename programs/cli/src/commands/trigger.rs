@@ -1,20 +1,18 @@
 //! `neap create|update|delete|enable|disable trigger`: manage triggers, which run plugins.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use neap_server::console::Console;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    confirm::DeletionArgs,
     name_argument::{NameArgument, TriggerName},
     options::{ConnectionArgs, DatabaseArgs, PluginArguments},
-    plugin_files::{LocalPlugin, PluginFile},
+    plugin_files::LocalPlugin,
 };
 use crate::client::Client;
 
@@ -116,10 +114,7 @@ pub(super) struct DeleteTriggerArgs {
     force: bool,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// The subcommands of `neap enable`.
@@ -161,43 +156,6 @@ enum ErrorBehavior {
     Disable,
 }
 
-#[derive(Serialize)]
-struct NewTrigger<'a> {
-    db: &'a str,
-    plugin_filename: &'a str,
-    trigger_name: &'a str,
-    trigger_settings: TriggerSettings,
-    trigger_specification: &'a str,
-    trigger_arguments: Option<BTreeMap<&'a str, &'a str>>,
-    disabled: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    node_spec: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct TriggerSettings {
-    run_async: bool,
-    error_behavior: ErrorBehavior,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cancel_on_disconnect: bool,
-}
-
-#[derive(Serialize)]
-struct UploadedFile<'a> {
-    plugin_name: &'a str,
-    /// The database of the trigger, because trigger names are unique only within a database.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    db: Option<&'a str>,
-    content: &'a str,
-}
-
-#[derive(Serialize)]
-struct UploadedFolder<'a> {
-    plugin_name: &'a str,
-    db: &'a str,
-    files: &'a [PluginFile],
-}
-
 /// Validates a specification's prefix. The server interprets the rest.
 fn parse_specification(text: &str) -> Result<String, String> {
     let mut parameters = SPECIFICATIONS.iter().filter_map(|prefix| text.strip_prefix(prefix));
@@ -211,31 +169,34 @@ fn parse_specification(text: &str) -> Result<String, String> {
     }
 }
 
-/// Creates a trigger.
-pub(super) async fn create(args: &CreateTriggerArgs, console: &mut Console) -> CommandResult {
+/// Creates a trigger. Returns what to print.
+pub(super) async fn create(args: &CreateTriggerArgs) -> CommandResult<String> {
     let client = args.connection.client(None)?;
     let uploaded = if args.upload {
         Some(upload(&client, Path::new(&args.path)).await?)
     } else {
         None
     };
-    let body = NewTrigger {
-        db: &args.database.database,
-        plugin_filename: uploaded.as_deref().unwrap_or(&args.path),
-        trigger_name: &args.name,
-        trigger_settings: TriggerSettings {
-            run_async: args.run_asynchronous,
-            error_behavior: args.error_behavior,
-            cancel_on_disconnect: args.cancel_on_disconnect,
+    let mut body = json!({
+        "db": args.database.database,
+        "plugin_filename": uploaded.as_deref().unwrap_or(&args.path),
+        "trigger_name": args.name,
+        "trigger_settings": {
+            "run_async": args.run_asynchronous,
+            "error_behavior": args.error_behavior,
         },
-        trigger_specification: &args.specification,
-        trigger_arguments: PluginArguments::by_key(&args.arguments),
-        disabled: args.disabled,
-        node_spec: args.node_spec.as_deref(),
-    };
+        "trigger_specification": args.specification,
+        "trigger_arguments": PluginArguments::by_key(&args.arguments),
+        "disabled": args.disabled,
+    });
+    if args.cancel_on_disconnect {
+        body["trigger_settings"]["cancel_on_disconnect"] = json!(true);
+    }
+    if let Some(nodes) = &args.node_spec {
+        body["node_spec"] = json!(nodes);
+    }
     client.post_json(TRIGGER, &body).await?;
-    let text = format!("Trigger {} created successfully", args.name);
-    console.print(text).map_err(CommandError::Output)
+    Ok(format!("Trigger {} created successfully", args.name))
 }
 
 /// Copies a plugin to the server and returns its name there.
@@ -251,11 +212,7 @@ async fn upload(client: &Client, path: &Path) -> CommandResult<String> {
         } else {
             name.clone()
         };
-        let body = UploadedFile {
-            plugin_name: &path,
-            db: None,
-            content: &file.content,
-        };
+        let body = json!({ "plugin_name": path, "content": file.content });
         client.post_json(PLUGIN_FILES, &body).await?;
     }
     Ok(name)
@@ -263,45 +220,39 @@ async fn upload(client: &Client, path: &Path) -> CommandResult<String> {
 
 /// Replaces the plugin of a trigger.
 pub(super) async fn update(args: &UpdateTriggerArgs) -> CommandResult<String> {
-    let name = args.trigger_name.as_str();
+    let (name, db) = (args.trigger_name.as_str(), &args.database.database);
     let plugin = LocalPlugin::read(&args.path)?;
     let client = args.connection.client(None)?;
-    // The server identifies a plugin in use by the name of its trigger.
+    // The server identifies a plugin in use by its trigger, whose name is unique only within a database.
     if plugin.is_package {
-        let body = UploadedFolder {
-            plugin_name: name,
-            db: &args.database.database,
-            files: &plugin.files,
-        };
+        let body = json!({ "plugin_name": name, "db": db, "files": plugin.files });
         client.put_json(PLUGIN_DIRECTORY, &body).await?;
         return Ok(format!(
             "Trigger '{name}' updated successfully (atomic directory replacement)"
         ));
     }
     for file in &plugin.files {
-        let body = UploadedFile {
-            plugin_name: name,
-            db: Some(&args.database.database),
-            content: &file.content,
-        };
+        let body = json!({ "plugin_name": name, "db": db, "content": file.content });
         client.put_json(PLUGIN_FILES, &body).await?;
     }
     Ok(format!("Trigger '{name}' updated successfully"))
 }
 
-/// Deletes a trigger.
-pub(super) async fn delete(args: &DeleteTriggerArgs, console: &mut Console) -> CommandResult {
-    let name = format!("trigger {:?}", args.name);
-    args.confirmation.require_on_terminal(&name, console)?;
+/// Deletes a trigger. Returns what to print.
+pub(super) async fn delete(
+    args: &DeleteTriggerArgs,
+    console: &mut Console,
+) -> CommandResult<String> {
+    let (database, name) = (&args.database.database, &args.name);
+    let client = args.deletion.confirm_on_terminal(&format!("trigger {name:?}"), console)?;
     let force = args.force.to_string();
     let query = [
-        ("db", args.database.database.as_str()),
-        ("trigger_name", &args.name),
+        ("db", database.as_str()),
+        ("trigger_name", name),
         ("force", &force),
     ];
-    args.connection.client(None)?.delete(TRIGGER, &query).await?;
-    let text = format!("Trigger {} deleted successfully", args.name);
-    console.print(text).map_err(CommandError::Output)
+    client.delete(TRIGGER, &query).await?;
+    Ok(format!("Trigger {name} deleted successfully"))
 }
 
 /// Executes `neap enable`.

@@ -6,14 +6,14 @@ use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::WriteOrder;
 use neap_schema::{AutoCreate, OnDuplicate};
 use neap_server::console::Console;
-use serde::Serialize;
+use serde_json::json;
 
 use super::{
     CommandError, CommandResult,
     cold_storage::ColdStorageArgs,
     columns::{self, UpdateColumnArgs},
     name_argument::{DatabaseName, NameArgument},
-    options::{ConnectionArgs, DatabaseArgs},
+    options::{ConnectionArgs, DatabaseArgs, without_nulls},
     query_group, trigger, users,
 };
 
@@ -100,27 +100,14 @@ pub(super) struct UpdateTableArgs {
     connection: ConnectionArgs,
 }
 
-#[derive(Serialize)]
-struct UpdateDatabase<'a> {
-    db: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retention_period: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<WriteOrder>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auto_create: Option<AutoCreate>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on_duplicate: Option<OnDuplicate>,
-}
-
 /// Executes `neap update`.
 pub(super) async fn run(command: &UpdateCommand, console: &mut Console) -> CommandResult {
     let text = match command {
         UpdateCommand::Database(args) => update_database(args).await?,
         UpdateCommand::Table(args) => update_table(args).await?,
         UpdateCommand::Column(args) => columns::update(args).await?,
-        UpdateCommand::User(args) => return users::update(args, console).await,
-        UpdateCommand::UserRoles(args) => return users::update_roles(args, console).await,
+        UpdateCommand::User(args) => users::update(args).await?,
+        UpdateCommand::UserRoles(args) => users::update_roles(args).await?,
         UpdateCommand::Trigger(args) => trigger::update(args).await?,
         UpdateCommand::QueryGroup(args) => query_group::update(args).await?,
     };
@@ -130,21 +117,18 @@ pub(super) async fn run(command: &UpdateCommand, console: &mut Console) -> Comma
 async fn update_database(args: &UpdateDatabaseArgs) -> CommandResult<String> {
     args.cold.check()?;
     let db = args.name.as_str();
-    let retention = args.retention_period.as_ref();
-    let has_settings = retention.is_some()
-        || args.order.is_some()
-        || args.auto_create.is_some()
-        || args.on_duplicate.is_some();
-    let body = UpdateDatabase {
-        db,
-        retention_period: retention.map(|RetentionSetting(retention)| retention.as_deref()),
-        order: args.order,
-        auto_create: args.auto_create,
-        on_duplicate: args.on_duplicate,
-    };
+    let mut settings = without_nulls(json!({
+        "order": args.order,
+        "auto_create": args.auto_create,
+        "on_duplicate": args.on_duplicate,
+    }));
+    if let Some(RetentionSetting(retention)) = &args.retention_period {
+        settings["retention_period"] = json!(retention);
+    }
     let client = args.connection.client(None)?;
-    if has_settings {
-        client.put_json("/api/v3/configure/database", &body).await?;
+    if settings != json!({}) {
+        settings["db"] = json!(db);
+        client.put_json("/api/v3/configure/database", &settings).await?;
     }
     args.cold.apply(&client, db, None).await?;
     Ok(format!("Database {db:?} updated successfully"))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError, CommandResult,
-    confirm::DeletionConfirmation,
+    confirm::DeletionArgs,
     name_argument::{NameArgument, UserName},
     options::ConnectionArgs,
     password::PasswordArgs,
@@ -154,10 +154,7 @@ pub(super) struct DeleteUserArgs {
     username: NameArgument<UserName>,
 
     #[command(flatten)]
-    confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    deletion: DeletionArgs,
 }
 
 /// The options of a command for a user.
@@ -232,16 +229,16 @@ async fn add_admin_token(args: &AddAdminTokenArgs, console: &mut Console) -> Com
     tell(console, &format!("Token, shown only now: {token}"))
 }
 
-/// Executes `neap create user`.
-pub(super) async fn create(args: &CreateUserArgs, console: &mut Console) -> CommandResult {
-    let client = args.connection.client(None)?;
+/// Executes `neap create user`. Returns what to print.
+pub(super) async fn create(args: &CreateUserArgs, console: &mut Console) -> CommandResult<String> {
+    let (client, username) = (args.connection.client(None)?, args.username.as_str());
     let roles = roles::ids(&client, &args.roles).await?;
     let password = match args.oauth_id {
         Some(_) => None,
         None => Some(args.password.read_new(console)?),
     };
     let body = json!({
-        "username": args.username.as_str(),
+        "username": username,
         "displayName": args.display_name,
         "password": password,
         "oauthId": args.oauth_id,
@@ -249,10 +246,7 @@ pub(super) async fn create(args: &CreateUserArgs, console: &mut Console) -> Comm
         "requiresPasswordReset": !args.keep_password,
     });
     client.post_json(USERS, &body).await?;
-    tell(
-        console,
-        &format!("User {:?} created successfully", args.username.as_str()),
-    )
+    Ok(format!("User {username:?} created successfully"))
 }
 
 /// Executes `neap show users`.
@@ -295,49 +289,36 @@ pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Command
     .print(args.format, console)
 }
 
-/// Executes `neap update user`.
-pub(super) async fn update(args: &UpdateUserArgs, console: &mut Console) -> CommandResult {
-    let client = args.connection.client(None)?;
-    let path = path_of(&client, args.username.as_str()).await?;
+/// Executes `neap update user`. Returns what to print.
+pub(super) async fn update(args: &UpdateUserArgs) -> CommandResult<String> {
+    let (client, username) = (args.connection.client(None)?, args.username.as_str());
+    let path = path_of(&client, username).await?;
     let body = json!({
         "displayName": args.display_name,
         "oauthId": args.oauth_id,
         "disabled": args.disabled,
     });
     client.patch_json(&path, &body).await?;
-    tell(
-        console,
-        &format!("User {:?} updated", args.username.as_str()),
-    )
+    Ok(format!("User {username:?} updated"))
 }
 
-/// Executes `neap update user-roles`.
-pub(super) async fn update_roles(
-    args: &UpdateUserRolesArgs,
-    console: &mut Console,
-) -> CommandResult {
-    let client = args.connection.client(None)?;
+/// Executes `neap update user-roles`. Returns what to print.
+pub(super) async fn update_roles(args: &UpdateUserRolesArgs) -> CommandResult<String> {
+    let (client, username) = (args.connection.client(None)?, args.username.as_str());
     let roles = roles::ids(&client, &args.roles).await?;
-    let path = path_of(&client, args.username.as_str()).await?;
+    let path = path_of(&client, username).await?;
     let body = json!({ "roleIds": roles });
     client.put_json(&format!("{path}/roles"), &body).await?;
-    tell(
-        console,
-        &format!("Roles of user {:?} updated", args.username.as_str()),
-    )
+    Ok(format!("Roles of user {username:?} updated"))
 }
 
-/// Executes `neap delete user`.
-pub(super) async fn delete(args: &DeleteUserArgs, console: &mut Console) -> CommandResult {
-    let name = format!("user {:?}", args.username.as_str());
-    args.confirmation.require(&name, console)?;
-    let client = args.connection.client(None)?;
-    let path = path_of(&client, args.username.as_str()).await?;
+/// Executes `neap delete user`. Returns what to print.
+pub(super) async fn delete(args: &DeleteUserArgs, console: &mut Console) -> CommandResult<String> {
+    let username = args.username.as_str();
+    let client = args.deletion.confirm(&format!("user {username:?}"), console)?;
+    let path = path_of(&client, username).await?;
     client.delete(&path, &[]).await?;
-    tell(
-        console,
-        &format!("User {:?} deleted", args.username.as_str()),
-    )
+    Ok(format!("User {username:?} deleted"))
 }
 
 /// Executes `neap user`.

@@ -19,7 +19,7 @@ fn databases_and_tables_are_created() {
     insta::assert_snapshot!(fails(table, &url), @"Create command failed: table 'd.t' already exists");
     let requests = requests.join().unwrap();
     assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
-    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","table":"t","tags":["a","b"],"fields":[{"name":"f","type":"float64"},{"name":"g","type":"bool"}]}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","fields":[{"name":"f","type":"float64"},{"name":"g","type":"bool"}],"table":"t","tags":["a","b"]}"#);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn rows_are_deleted_by_time_and_tags_after_confirmation() {
     insta::assert_snapshot!(out, @r#"Rows of "d"."t" deleted successfully"#);
     let requests = requests.join().unwrap();
     assert_eq!(target(&requests[0]), "POST /api/v3/delete_rows");
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","condition":"host = 'a'","start":"2026-01-01T00:00:00Z"}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"condition":"host = 'a'","db":"d","start":"2026-01-01T00:00:00Z","table":"t"}"#);
 }
 
 #[test]
@@ -105,9 +105,9 @@ fn caches_are_created_and_deleted() {
         assert_eq!(run(wrong).0, USAGE, "{wrong}");
     }
     let requests = requests.join().unwrap();
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","key_columns":["a","b"],"count":1,"ttl":3600}"#);
-    insta::assert_snapshot!(body(&requests[2]), @r#"{"db":"d","table":"t","name":"c","columns":["a","b"],"max_cardinality":100000,"max_age":172800}"#);
-    insta::assert_snapshot!(body(&requests[3]), @r#"{"db":"d","table":"t","name":"c","value_columns":["v"],"count":3,"ttl":14400}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"count":1,"db":"d","key_columns":["a","b"],"table":"t","ttl":3600}"#);
+    insta::assert_snapshot!(body(&requests[2]), @r#"{"columns":["a","b"],"db":"d","max_age":172800,"max_cardinality":100000,"name":"c","table":"t"}"#);
+    insta::assert_snapshot!(body(&requests[3]), @r#"{"count":3,"db":"d","name":"c","table":"t","ttl":14400,"value_columns":["v"]}"#);
     assert_eq!(
         target(&requests[4]),
         "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c"
@@ -169,7 +169,7 @@ fn the_order_of_writes_is_updated_without_the_retention() {
     }
     let requests = requests.join().unwrap();
     assert_eq!(body(&requests[0]), r#"{"db":"d","order":"strict"}"#);
-    let both = r#"{"db":"d","retention_period":null,"order":"clock"}"#;
+    let both = r#"{"db":"d","order":"clock","retention_period":null}"#;
     assert_eq!(body(&requests[1]), both);
     assert_eq!(body(&requests[2]), r#"{"db":"d","order":"strict"}"#);
 }
@@ -250,11 +250,11 @@ fn the_storage_class_of_old_rows_is_set_and_cleared() {
     assert_eq!(targets(&requests), expected);
     assert_eq!(
         body(&requests[1]),
-        r#"{"db":"d","after":"90d","class":"GLACIER_IR"}"#
+        r#"{"after":"90d","class":"GLACIER_IR","db":"d"}"#
     );
     assert_eq!(
         body(&requests[2]),
-        r#"{"db":"d","table":"t","after":"1y","class":"STANDARD_IA"}"#
+        r#"{"after":"1y","class":"STANDARD_IA","db":"d","table":"t"}"#
     );
 }
 
@@ -274,8 +274,8 @@ fn what_writes_create_is_set_for_a_database() {
     assert_eq!(status, USAGE);
     assert!(err.contains("`all`, `columns` or `none`"), "{err}");
     let requests = requests.join().unwrap();
-    assert_eq!(body(&requests[0]), r#"{"db":"d","auto_create":"columns"}"#);
-    assert_eq!(body(&requests[1]), r#"{"db":"d","auto_create":"none"}"#);
+    assert_eq!(body(&requests[0]), r#"{"auto_create":"columns","db":"d"}"#);
+    assert_eq!(body(&requests[1]), r#"{"auto_create":"none","db":"d"}"#);
 }
 
 #[test]
@@ -369,6 +369,6 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
             "POST /api/v3/configure/table",
         ]
     );
-    let column = r#"{"db":"b","table":"u","column":"v","type":"float64"}"#;
+    let column = r#"{"column":"v","db":"b","table":"u","type":"float64"}"#;
     assert_eq!(body(&requests[2]), column);
 }

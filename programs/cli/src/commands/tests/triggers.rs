@@ -23,8 +23,8 @@ fn a_trigger_is_created() {
         "POST /api/v3/configure/processing_engine_trigger"
     );
     assert!(requests[0].contains("content-type: application/json\r\n"));
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","plugin_filename":"test_plugin","trigger_name":"t1","trigger_settings":{"run_async":true,"error_behavior":"disable","cancel_on_disconnect":true},"trigger_specification":"table:foo","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"disabled":true,"node_spec":"nodes:a,b"}"#);
-    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"sensors","plugin_filename":"p.py","trigger_name":"t2","trigger_settings":{"run_async":false,"error_behavior":"log"},"trigger_specification":"every:10s","trigger_arguments":null,"disabled":false}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","disabled":true,"node_spec":"nodes:a,b","plugin_filename":"test_plugin","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"trigger_name":"t1","trigger_settings":{"cancel_on_disconnect":true,"error_behavior":"disable","run_async":true},"trigger_specification":"table:foo"}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"sensors","disabled":false,"plugin_filename":"p.py","trigger_arguments":null,"trigger_name":"t2","trigger_settings":{"error_behavior":"log","run_async":false},"trigger_specification":"every:10s"}"#);
 }
 
 #[test]
@@ -83,10 +83,10 @@ fn plugins_are_uploaded_before_their_trigger_is_created() {
     let files = "POST /api/v3/plugins/files";
     let trigger = "POST /api/v3/configure/processing_engine_trigger";
     assert_eq!(targets(&requests), [files, trigger, files, files, trigger]);
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"one.py","content":"import \"x\"\n"}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"content":"import \"x\"\n","plugin_name":"one.py"}"#);
     assert!(body(&requests[1]).contains(r#""plugin_filename":"one.py""#));
-    insta::assert_snapshot!(body(&requests[2]), @r##"{"plugin_name":"pack/__init__.py","content":"# __init__.py"}"##);
-    insta::assert_snapshot!(body(&requests[3]), @r##"{"plugin_name":"pack/sub/more.py","content":"# sub/more.py"}"##);
+    insta::assert_snapshot!(body(&requests[2]), @r##"{"content":"# __init__.py","plugin_name":"pack/__init__.py"}"##);
+    insta::assert_snapshot!(body(&requests[3]), @r##"{"content":"# sub/more.py","plugin_name":"pack/sub/more.py"}"##);
     assert!(body(&requests[4]).contains(r#""plugin_filename":"pack""#));
 }
 
@@ -112,9 +112,9 @@ fn the_plugin_of_a_trigger_is_replaced() {
     insta::assert_snapshot!(out, @"Trigger 't1' updated successfully (atomic directory replacement)");
     let requests = requests.join().unwrap();
     assert_eq!(target(&requests[0]), "PUT /api/v3/plugins/files");
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"t1","db":"d","content":"a = 1"}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"content":"a = 1","db":"d","plugin_name":"t1"}"#);
     assert_eq!(target(&requests[1]), "PUT /api/v3/plugins/directory");
-    insta::assert_snapshot!(body(&requests[1]), @r#"{"plugin_name":"t1","db":"d","files":[{"relative_path":"__init__.py","content":"a = 1"}]}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","files":[{"content":"a = 1","relative_path":"__init__.py"}],"plugin_name":"t1"}"#);
 }
 
 #[test]
@@ -189,10 +189,10 @@ fn actions_of_a_tested_plugin_are_printed() {
     "#);
     let requests = requests.join().unwrap();
     assert_eq!(target(&requests[0]), "POST /api/v3/plugin_test/wal");
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"filename":"test.py","database":"sensors","input_lp":"m,tag1=a f1=1.0 123","cache_name":"c","input_arguments":{"arg1":"hello","arg2":"world"}}"#);
-    insta::assert_snapshot!(body(&requests[1]), @r#"{"filename":"p.py","database":"d","input_lp":"m f=1\nm f=2\n","cache_name":null,"input_arguments":null}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"cache_name":"c","database":"sensors","filename":"test.py","input_arguments":{"arg1":"hello","arg2":"world"},"input_lp":"m,tag1=a f1=1.0 123"}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"cache_name":null,"database":"d","filename":"p.py","input_arguments":null,"input_lp":"m f=1\nm f=2\n"}"#);
     assert_eq!(target(&requests[2]), "POST /api/v3/plugin_test/schedule");
-    insta::assert_snapshot!(body(&requests[2]), @r#"{"filename":"p.py","database":"d","schedule":"0 0 6 * * *","cache_name":null,"input_arguments":null}"#);
+    insta::assert_snapshot!(body(&requests[2]), @r#"{"cache_name":null,"database":"d","filename":"p.py","input_arguments":null,"schedule":"0 0 6 * * *"}"#);
 }
 
 #[test]
@@ -348,8 +348,8 @@ fn file_indexes_are_created_and_deleted() {
     assert_eq!(
         bodies,
         [
-            r#"{"db":"d","table":"t","columns":["a","b","c"]}"#,
-            r#"{"db":"d","table":null,"columns":["a"]}"#,
+            r#"{"columns":["a","b","c"],"db":"d","table":"t"}"#,
+            r#"{"columns":["a"],"db":"d","table":null}"#,
             r#"{"db":"d","table":"t"}"#,
             r#"{"db":"d","table":null}"#,
         ]
