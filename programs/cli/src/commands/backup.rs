@@ -8,9 +8,10 @@ use serde_json::json;
 use super::{
     CommandResult,
     confirm::DeletionArgs,
-    jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
+    jobs::{JobProgress, ShownJob, print_jobs, print_status},
     name_argument::{BackupName, NameArgument, NewBackupName},
     options::{ConnectionArgs, without_nulls},
+    rows::ServerListArgs,
 };
 
 /// Path of InfluxDB 3 Enterprise.
@@ -141,7 +142,7 @@ pub(super) async fn status(args: &NamedBackupArgs, console: &mut Console) -> Com
 }
 
 /// Lists the backups.
-pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> CommandResult {
+pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> CommandResult {
     print_jobs::<Backup>(args, BACKUPS, console).await
 }
 

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::{
     CommandError, CommandResult, confirm,
-    jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
+    jobs::{JobProgress, ShownJob, print_jobs, print_status},
     options::{ConnectionArgs, without_nulls},
+    rows::ServerListArgs,
 };
 use crate::times::as_of_for_server;
 
@@ -144,7 +145,7 @@ pub(super) async fn status(args: &RestoreIdArgs, console: &mut Console) -> Comma
 }
 
 /// Lists the restores, newest first.
-pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> CommandResult {
+pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> CommandResult {
     print_jobs::<Restore>(args, RESTORES, console).await
 }
 

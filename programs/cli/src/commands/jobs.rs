@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
 use neap_server::console::Console;
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -11,19 +10,8 @@ use serde_json::{Value, json};
 use super::{
     CommandError, CommandResult,
     options::ConnectionArgs,
-    rows::{RowFormat, Rows},
+    rows::{Rows, ServerListArgs},
 };
-
-/// The options of `neap show backups` and `neap show restores`.
-#[derive(Debug, Args)]
-pub(super) struct ListJobsArgs {
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: RowFormat,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
 
 /// The progress of a backup or restore.
 #[derive(Deserialize)]
@@ -74,7 +62,7 @@ pub(super) async fn print_status<T: ShownJob>(
 
 /// Prints all jobs of a kind.
 pub(super) async fn print_jobs<T: ShownJob>(
-    args: &ListJobsArgs,
+    args: &ServerListArgs,
     path: &str,
     console: &mut Console,
 ) -> CommandResult {

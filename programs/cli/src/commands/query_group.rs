@@ -12,7 +12,7 @@ use super::{
     CommandError, CommandResult,
     confirm::DeletionArgs,
     options::{ConnectionArgs, without_nulls},
-    rows::{RowFormat, Rows},
+    rows::{Rows, ServerListArgs},
 };
 use crate::client::Client;
 
@@ -68,17 +68,6 @@ pub(super) struct DeleteQueryGroupArgs {
     deletion: DeletionArgs,
 }
 
-/// The options of `neap show query_groups`.
-#[derive(Debug, Args)]
-pub(super) struct ShowQueryGroupsArgs {
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: RowFormat,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
 /// A group in the server's response.
 #[derive(Deserialize)]
 struct QueryGroup {
@@ -130,7 +119,7 @@ pub(super) async fn delete(
 }
 
 /// Lists the groups.
-pub(super) async fn show(args: &ShowQueryGroupsArgs, console: &mut Console) -> CommandResult {
+pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let groups = list(&client).await?.into_iter().map(|group| {
         let nodes: Vec<_> = group.nodes.into_iter().collect();

@@ -11,7 +11,7 @@ use super::{
     confirm::DeletionArgs,
     name_argument::{NameArgument, RoleName},
     options::ConnectionArgs,
-    rows::{RowFormat, Rows},
+    rows::{Rows, ServerListArgs},
 };
 use crate::client::Client;
 
@@ -35,17 +35,6 @@ pub(super) struct CreateRoleArgs {
         required = true
     )]
     permissions: Vec<String>,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-/// The options of `neap show roles`.
-#[derive(Debug, Args)]
-pub(super) struct ShowRolesArgs {
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: RowFormat,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -110,7 +99,7 @@ pub(super) async fn create(args: &CreateRoleArgs) -> CommandResult<String> {
 }
 
 /// Executes `neap show roles`.
-pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> CommandResult {
+pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let mut rows = Vec::new();
     for role in all_roles(&client).await? {

@@ -25,6 +25,17 @@ pub(super) struct DatabaseListArgs {
     pub(super) connection: ConnectionArgs,
 }
 
+/// The options of commands that list objects of a server.
+#[derive(Debug, Args)]
+pub(super) struct ServerListArgs {
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    pub(super) format: RowFormat,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
 /// Output formats of a small result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {

@@ -14,7 +14,7 @@ use super::{
     options::ConnectionArgs,
     password::PasswordArgs,
     roles,
-    rows::{RowFormat, Rows},
+    rows::{Rows, ServerListArgs},
 };
 use crate::client::Client;
 
@@ -95,17 +95,6 @@ pub(super) struct CreateUserArgs {
     /// Let the user keep the password. By default, the user must set another one before the first sign-in.
     #[arg(long)]
     keep_password: bool,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-/// The options of `neap show users`.
-#[derive(Debug, Args)]
-pub(super) struct ShowUsersArgs {
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: RowFormat,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -250,7 +239,7 @@ pub(super) async fn create(args: &CreateUserArgs, console: &mut Console) -> Comm
 }
 
 /// Executes `neap show users`.
-pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> CommandResult {
+pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> CommandResult {
     let client = args.connection.client(None)?;
     let users = all_users(&client).await?;
     let property = |user: &Value, name: &str| user.get(name).cloned().unwrap_or(Value::Null);

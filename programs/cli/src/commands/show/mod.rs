@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 
 use self::listing::{ListArgs, list};
 use super::{
-    CommandError, CommandResult, backup, backup_restore, jobs, materialized_view,
+    CommandError, CommandResult, backup, backup_restore, materialized_view,
     open_cluster::{OpenCluster, time_text},
     options::ConnectionArgs,
     output::OutputArgs,
     query_group, roles,
-    rows::{DatabaseListArgs, RowFormat, Rows},
+    rows::{DatabaseListArgs, RowFormat, Rows, ServerListArgs},
     rules, users,
 };
 
@@ -33,25 +33,25 @@ pub(super) enum ShowCommand {
     /// List the tokens, without their secrets.
     Tokens(ListArgs),
     /// List the users.
-    Users(users::ShowUsersArgs),
+    Users(ServerListArgs),
     /// List the roles, with what they allow.
-    Roles(roles::ShowRolesArgs),
+    Roles(ServerListArgs),
     /// List the plugins that triggers have, or those that a repository has.
     Plugins(plugins::ShowPluginsArgs),
     /// List the processes that serve the cluster or recently served it.
     Nodes(ListArgs),
     /// List the query groups: sets of processes that compute queries together.
     #[command(name = "query_groups")]
-    QueryGroups(query_group::ShowQueryGroupsArgs),
+    QueryGroups(ServerListArgs),
     /// List the materialized views and continuous queries of a database.
     #[command(name = "materialized_views")]
     MaterializedViews(DatabaseListArgs),
     /// List the rules of a database, with their states.
     Rules(DatabaseListArgs),
     /// List the backups.
-    Backups(jobs::ListJobsArgs),
+    Backups(ServerListArgs),
     /// List the restores that run or have ended, newest first.
-    Restores(jobs::ListJobsArgs),
+    Restores(ServerListArgs),
     /// Show the system tables of a server.
     #[command(visible_alias = "s")]
     System(system::SystemArgs),
