@@ -15,6 +15,8 @@
 //!
 //! Values of placeholders (`$1`) that are texts or times count as texts of the statement.
 //!
+//! PromQL selects the samples of each metric by such a statement, so that the times of an expression are texts, too.
+//!
 //! Statements of InfluxQL are parsed first. Their shape is the statement with parameters, and a kept plan comes with the layout of
 //! its series.
 //!

@@ -14,6 +14,7 @@ use neap_tables::QueryContext;
 use super::source::TableSource;
 use crate::{
     QueryRequest, TextPieces,
+    plan_cache::PlanCache,
     request::{Planner, StatementLanguage},
     statement::PlannedStatement,
 };
@@ -30,15 +31,22 @@ pub trait ResultFormat: Debug + Send + Sync {
 pub(super) struct ExpressionPlanner {
     evaluation: Evaluation,
     format: Option<Arc<dyn ResultFormat>>,
+    /// The kept plans of statements that select samples.
+    plans: Arc<PlanCache>,
     /// The result of the latest evaluation without a format.
     result: Mutex<Option<QueryResult>>,
 }
 
 impl ExpressionPlanner {
-    pub(super) fn new(evaluation: Evaluation, format: Option<Arc<dyn ResultFormat>>) -> Self {
+    pub(super) fn new(
+        evaluation: Evaluation,
+        format: Option<Arc<dyn ResultFormat>>,
+        plans: Arc<PlanCache>,
+    ) -> Self {
         Self {
             evaluation,
             format,
+            plans,
             result: Mutex::default(),
         }
     }
@@ -49,7 +57,7 @@ impl ExpressionPlanner {
         text: &str,
     ) -> Result<QueryResult, PromqlError> {
         let expression = parse(text)?;
-        let source = TableSource::new(context);
+        let source = TableSource::new(context, Arc::clone(&self.plans));
         evaluate(
             &expression,
             &self.evaluation,

@@ -75,7 +75,8 @@ impl QueryEngine {
     /// be evaluated.
     pub async fn query_promql(&self, query: PromqlQuery) -> Result<PromqlAnswer, PromqlQueryError> {
         let database = self.resolve_for_read(&query.caller, &query.database).await?;
-        let planner = ExpressionPlanner::new(query.evaluation, Some(query.format));
+        let plans = Arc::clone(self.plan_cache());
+        let planner = ExpressionPlanner::new(query.evaluation, Some(query.format), plans);
         let rows = self.run(database, query.request, Arc::new(planner)).await?;
         Ok(PromqlAnswer {
             text: pieces_of(rows.batches),
@@ -91,7 +92,8 @@ impl QueryEngine {
         request: QueryRequest,
         evaluation: Evaluation,
     ) -> Result<QueryResult, PromqlQueryError> {
-        let planner = Arc::new(ExpressionPlanner::new(evaluation, None));
+        let plans = Arc::clone(self.plan_cache());
+        let planner = Arc::new(ExpressionPlanner::new(evaluation, None, plans));
         let rows = self.run(database, request, Arc::clone(&planner) as _).await?;
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;

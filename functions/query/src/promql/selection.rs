@@ -90,9 +90,20 @@ impl MetricSelection {
         format!("FROM {table}{}", where_clause(&conditions))
     }
 
-    /// Returns the statement that selects the rows with samples, with all columns of the table.
-    pub(super) fn rows_sql(&self) -> String {
-        format!("SELECT * {}", self.source([Self::has_sample([self])]))
+    /// Returns the statement that selects the rows with samples in the order of these tags and the time. The columns are the tags, the
+    /// time and those of the samples, with their names in the table.
+    pub(super) fn sorted_rows_sql<'a>(&self, tags: impl IntoIterator<Item = &'a str>) -> String {
+        let keys = tags.into_iter().chain([TIME_COLUMN]).map(quoted_name);
+        let keys: Vec<String> = keys.collect();
+        let samples = self.sample_columns().into_iter().map(|(column, _)| quoted_name(column));
+        let columns: Vec<String> = keys.iter().cloned().chain(samples).collect();
+        let order: Vec<String> = keys.iter().map(|key| format!("{key} ASC NULLS FIRST")).collect();
+        format!(
+            "SELECT {} {} ORDER BY {}",
+            columns.join(", "),
+            self.source([Self::has_sample([self])]),
+            order.join(", ")
+        )
     }
 
     /// Returns the statement that selects the samples in the order of their series and times. The columns are the labels
@@ -341,10 +352,10 @@ mod tests {
             (MatcherKind::NotEqual, "absent", "x"),
         ]);
         let selection = up().select(&of_tag, range).unwrap();
-        insta::assert_snapshot!(selection.samples_sql(), @r#"SELECT "job" AS "label 0", "label_time" AS "label 1", "time", CAST("value" AS DOUBLE) AS "value", "non_finite" FROM "up""" WHERE "time" >= arrow_cast(0, 'Timestamp(Nanosecond, None)') AND "label_time" = 'noon' AND ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "job" ASC NULLS FIRST, "label_time" ASC NULLS FIRST, "time" ASC"#);
+        insta::assert_snapshot!(selection.samples_sql(), @r#"SELECT "job" AS "label 0", "label_time" AS "label 1", "time", CAST("value" AS DOUBLE) AS "value", "non_finite" FROM "up""" WHERE "time" >= TIMESTAMP '1970-01-01T00:00:00.000000000' AND "label_time" = 'noon' AND ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "job" ASC NULLS FIRST, "label_time" ASC NULLS FIRST, "time" ASC"#);
         let all = up().select(&[].into(), TimeRange::ALL).unwrap();
         insta::assert_snapshot!(all.series_sql(), @r#"SELECT DISTINCT "job" AS "label 0", "label_time" AS "label 1" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL)"#);
-        insta::assert_snapshot!(all.rows_sql(), @r#"SELECT * FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL)"#);
+        insta::assert_snapshot!(all.sorted_rows_sql(["label_time", "job"]), @r#"SELECT "label_time", "job", "time", "value", "non_finite" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "label_time" ASC NULLS FIRST, "job" ASC NULLS FIRST, "time" ASC NULLS FIRST"#);
         insta::assert_snapshot!(values_sql(std::slice::from_ref(&all), "job").join(";"), @r#"SELECT "job" AS "v" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) AND "job" IS NOT NULL"#);
         insta::assert_snapshot!(values_sql(std::slice::from_ref(&all), "__name__").join(";"), @r#"SELECT 'up"' AS "v" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) LIMIT 1"#);
         assert!(values_sql(&[all], "absent").is_empty());

@@ -8,6 +8,7 @@ use std::sync::{
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
+    common::{DataFusionError, internal_err},
     execution::{SendableRecordBatchStream, SessionState},
     logical_expr::LogicalPlan,
     physical_plan::execute_stream,
@@ -23,7 +24,8 @@ use neap_schema::{
     TIME_COLUMN,
     prometheus::{HISTOGRAM_FIELD, NON_FINITE_FIELD, non_finite_value},
 };
-use neap_tables::{QueryContext, create_physical_plan};
+use neap_sql_functions::limit_for_execution;
+use neap_tables::{QueryContext, create_optimized_plan, optimize};
 
 use super::{
     condition::TimeRange,
@@ -32,9 +34,17 @@ use super::{
     metric::Metric,
     selection::MetricSelection,
 };
+use crate::{
+    Parameters, QueryRequest,
+    plan_cache::PlanCache,
+    statement::{self, PlannedStatement},
+};
 
 /// Maximum number of metrics that the selectors of an expression read. Each one takes a plan.
 const MAX_METRICS: usize = 10_000;
+
+/// Maximum number of metrics of a selector whose plans are kept. More of them would replace the plans of other statements.
+const MAX_KEPT_METRICS: usize = 50;
 
 /// Returns the tags of a table, and its fields under those former names that the expression contains; `None` if it contains none.
 fn former_fields(context: &QueryContext, table: &Table) -> Option<Schema> {
@@ -56,20 +66,26 @@ fn former_fields(context: &QueryContext, table: &Table) -> Option<Schema> {
 #[derive(Debug)]
 pub(super) struct TableSource {
     context: QueryContext,
-    session: SessionState,
+    plans: Arc<PlanCache>,
     /// The number of metrics that were selected.
     metrics: AtomicUsize,
 }
 
 impl TableSource {
-    pub(super) fn new(context: &QueryContext) -> Self {
-        let mut session = context.full_session();
-        session.config_mut().set_extension(Arc::new(SeriesOrder));
+    /// Reads the tables of a context. The plans of statements that select samples are kept.
+    pub(super) fn new(context: &QueryContext, plans: Arc<PlanCache>) -> Self {
         Self {
-            session,
             context: context.clone(),
+            plans,
             metrics: AtomicUsize::new(0),
         }
+    }
+
+    /// Returns a session that executes optimized plans, whose scans output rows in the order of their series and times.
+    fn session(&self) -> SessionState {
+        let mut session = self.context.optimized_session();
+        session.config_mut().set_extension(Arc::new(SeriesOrder));
+        session
     }
 
     /// Counts the metrics of a selector.
@@ -82,11 +98,32 @@ impl TableSource {
         Ok(())
     }
 
+    /// Returns the optimized plan of a statement. If it may be kept, it is that of an earlier statement that differs only in texts.
+    async fn plan(&self, sql: String, may_be_kept: bool) -> Result<LogicalPlan, DataFusionError> {
+        // Tables show the aliases of columns that this statement names.
+        let context = self.context.with_statement(&sql);
+        let request = QueryRequest::new(sql);
+        let planned = if may_be_kept {
+            self.plans.plan(&context, &request).await?
+        } else {
+            statement::plan(&context, &request.text, Parameters::default()).await?
+        };
+        match planned {
+            PlannedStatement::Optimized(_, plan) => Ok(plan),
+            PlannedStatement::Query(mut state, plan) => {
+                limit_for_execution(&optimize(&mut state, &plan)?)
+            }
+            other => internal_err!("the statement is no query: {other:?}"),
+        }
+    }
+
     /// Plans a scan of the samples of a metric.
-    async fn sample_table(&self, selection: &MetricSelection) -> Result<SampleTable, PromqlError> {
-        let plan = self.session.create_logical_plan(&selection.rows_sql()).await?;
+    async fn sample_table(
+        &self,
+        selection: &MetricSelection,
+        may_be_kept: bool,
+    ) -> Result<SampleTable, PromqlError> {
         let metric = &selection.metric;
-        let constant = metric.constant_labels();
         let mut labels: Vec<LabelColumn> = metric
             .tags()
             .map(|tag| LabelColumn {
@@ -99,10 +136,13 @@ impl TableSource {
         let table = catalog.table(&metric.table.name);
         let key = table.map(|table| table.tag_names()).unwrap_or_default();
         labels.sort_by_key(|label| key.iter().position(|tag| *tag == label.column));
+        let tags = labels.iter().map(|label| label.column.as_str());
+        let statement = selection.sorted_rows_sql(tags);
         let columns = &metric.columns;
         Ok(SampleTable {
-            plan,
-            constant_labels: constant
+            plan: self.plan(statement, may_be_kept).await?,
+            constant_labels: metric
+                .constant_labels()
                 .map(|(label, value)| (label.to_owned(), value.to_owned()))
                 .collect(),
             labels,
@@ -153,14 +193,15 @@ impl MetricSource for TableSource {
         let selections: Vec<MetricSelection> =
             metrics.iter().filter_map(|metric| metric.select(&conditions, range)).collect();
         self.count_metrics(selections.len())?;
+        let may_be_kept = selections.len() <= MAX_KEPT_METRICS;
         let tables = stream::iter(selections)
-            .then(move |selection| async move { self.sample_table(&selection).await });
+            .then(move |selection| async move { self.sample_table(&selection, may_be_kept).await });
         Ok(tables.boxed())
     }
 
     async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream, PromqlError> {
-        let mut session = self.session.clone();
-        let planned = create_physical_plan(&mut session, &plan).await?;
+        let mut session = self.session();
+        let planned = create_optimized_plan(&mut session, &plan).await?;
         let checked = with_cancellation(planned, &self.context.cancellation)?;
         Ok(execute_stream(checked, session.task_ctx())?)
     }
@@ -169,10 +210,7 @@ impl MetricSource for TableSource {
 #[cfg(test)]
 mod tests {
     use arrow::array::RecordBatch;
-    use datafusion::{
-        logical_expr::{LogicalPlanBuilder, ident},
-        physical_plan::{collect, displayable},
-    };
+    use datafusion::physical_plan::{collect, displayable};
     use neap_promql::MatchOp;
 
     use super::*;
@@ -190,15 +228,11 @@ mod tests {
                 one.flush().await;
             }
         }
-        let source = TableSource::new(&one.context().await);
+        let source = TableSource::new(&one.context().await, Arc::clone(one.engine.plan_cache()));
         let up = [Matcher::new(MatchOp::Equal, "__name__", "up")];
         let table = source.select(&up, 0, i64::MAX).await.unwrap().next().await.unwrap().unwrap();
-        let labels = table.labels.iter().map(|label| ident(&label.column));
-        let keys = labels.chain([ident(TIME_COLUMN)]).map(|key| key.sort(true, true));
-        let sorted = LogicalPlanBuilder::from(table.plan).sort(keys).unwrap();
-        let plan = sorted.build().unwrap();
-        let mut session = source.session.clone();
-        let planned = create_physical_plan(&mut session, &plan).await.unwrap();
+        let mut session = source.session();
+        let planned = create_optimized_plan(&mut session, &table.plan).await.unwrap();
         let shown = displayable(planned.as_ref()).indent(false).to_string();
         assert!(
             shown.contains("DedupExec") && !shown.contains("Sort"),
@@ -212,7 +246,7 @@ mod tests {
     async fn the_metrics_of_all_selectors_are_limited_together() {
         let one = QueryTestInstance::alone().await;
         one.write("up value=1 1\ndown value=1 1").await;
-        let source = TableSource::new(&one.context().await);
+        let source = TableSource::new(&one.context().await, Arc::clone(one.engine.plan_cache()));
         source.count_metrics(MAX_METRICS - 1).unwrap();
         let up = [Matcher::new(MatchOp::Equal, "__name__", "up")];
         assert!(source.select(&up, 0, 1).await.is_ok());

@@ -36,7 +36,7 @@ async fn written() -> QueryTestInstance {
 /// Returns the tables that matchers of the label `__name__` select, and the numbers of their rows from 1 s to 2 s
 /// after the start.
 async fn select(one: &QueryTestInstance, matchers: &[Matcher]) -> Vec<(SampleTable, usize)> {
-    let source = TableSource::new(&one.context().await);
+    let source = TableSource::new(&one.context().await, Arc::clone(one.engine.plan_cache()));
     let mut counted = Vec::new();
     let tables = source.select(matchers, START_MS + 999, START_MS + 2_000).await.unwrap();
     let selected: Vec<SampleTable> = tables.try_collect().await.unwrap();
@@ -136,14 +136,20 @@ async fn evaluate(
     text: &str,
     database: &str,
 ) -> Result<PromqlAnswer, PromqlQueryError> {
+    evaluate_at(one, (text, database), START_MS + 2_500).await
+}
+
+async fn evaluate_at(
+    one: &QueryTestInstance,
+    (text, database): (&str, &str),
+    at_ms: i64,
+) -> Result<PromqlAnswer, PromqlQueryError> {
     let query = PromqlQuery {
         caller: Caller::unrestricted(),
         database: database.to_owned(),
         request: QueryRequest::new(text),
         evaluation: Evaluation {
-            range: EvaluationRange::Instant {
-                at_ms: START_MS + 2_500,
-            },
+            range: EvaluationRange::Instant { at_ms },
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             limits: EvaluationLimits::default(),
@@ -164,6 +170,41 @@ async fn an_expression_is_a_logged_query() {
     assert!(text.contains("value: Float(32.0)"), "{text}");
     let logged = "SELECT query_type, phase FROM system.queries WHERE query_text LIKE 'sum(%'";
     assert_eq!(one.sql(logged).await, "query_type,phase\npromql,success\n");
+}
+
+#[tokio::test]
+async fn an_expression_at_other_times_reads_samples_by_a_kept_plan() {
+    let (store, clock) = QueryTestInstance::memory_store();
+    let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    one.write(ROWS).await;
+    let text = async |one: &QueryTestInstance, expression: &str, at_ms| {
+        let answer = evaluate_at(one, (expression, "db"), START_MS + at_ms).await.unwrap();
+        let pieces: Vec<Bytes> = answer.text.try_collect().await.unwrap();
+        String::from_utf8(pieces.concat()).unwrap()
+    };
+    let of_host = |host: &str| format!("cpu_usage_idle{{host=\"{host}\"}}");
+    for (expression, at_ms, templates, value) in [
+        (of_host("a"), 1_500, 0, "Float(10.5)"),
+        (of_host("a"), 2_500, 1, "Float(11.5)"),
+        (of_host("a"), 1_500, 1, "Float(10.5)"),
+        (of_host("b"), 2_999, 1, "Float(20.5)"),
+        (of_host("it's"), 2_999, 1, "[]"),
+        // The step and the range of an expression are no part of the plan.
+        (
+            format!("sum_over_time({}[1500ms])", of_host("a")),
+            2_999,
+            1,
+            "Float(24.0)",
+        ),
+    ] {
+        // Another process has no plans.
+        let other = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+        let found = text(&one, &expression, at_ms).await;
+        assert_eq!(found, text(&other, &expression, at_ms).await);
+        assert!(found.contains(value), "{expression}: {found}");
+        let kept = one.engine.plan_cache().templates();
+        assert_eq!(kept, templates, "{expression} at {at_ms}");
+    }
 }
 
 /// Reads all tables, and returns the memory of queries, which includes that of the tail from now on.

@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use datafusion::{
     common::{Result as PlanResult, internal_datafusion_err},
     execution::SendableRecordBatchStream,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident},
 };
 use futures::StreamExt;
 use promql_parser::label::Matcher;
@@ -58,25 +57,6 @@ impl Selection {
     fn contains(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.is_match(labels.get(&matcher.name)))
     }
-}
-
-/// Returns the columns that a sample consists of, without those of labels.
-fn value_columns(table: &SampleTable) -> impl Iterator<Item = &str> {
-    let special = table.special_value_column.as_ref().map(|decoded| decoded.column.as_str());
-    let histogram = table.histogram_column.as_ref().map(|decoded| decoded.column.as_str());
-    [table.value_column.as_deref(), special, histogram].into_iter().flatten()
-}
-
-/// Plans the samples of a table, sorted by series and time.
-fn sorted_plan(table: &SampleTable) -> PlanResult<LogicalPlan> {
-    let labels = || table.labels.iter().map(|label| label.column.as_str());
-    let keys = || labels().chain([table.time_column.as_str()]);
-    let columns: Vec<Expr> = keys().chain(value_columns(table)).map(ident).collect();
-    let order: Vec<_> = keys().map(|key| ident(key).sort(true, true)).collect();
-    LogicalPlanBuilder::from(table.plan.clone())
-        .project(columns)?
-        .sort(order)?
-        .build()
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> PlanResult<&'a ArrayRef> {
@@ -313,7 +293,7 @@ impl<'a> SampleStream<'a> {
                 let Some(table) = self.tables.next().await.transpose()? else {
                     return Ok(false);
                 };
-                let rows = self.source.execute(sorted_plan(&table)?).await?;
+                let rows = self.source.execute(table.plan.clone()).await?;
                 self.table = Some(TableRows::new(table, rows));
                 self.series = None;
                 continue;

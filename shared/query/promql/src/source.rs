@@ -29,7 +29,7 @@ pub trait MetricSource: Send + Sync {
         until_ms: i64,
     ) -> Result<SampleTables<'a>, PromqlError>;
 
-    /// Executes the plan of a table. The evaluation has added the columns that it needs and the order of rows.
+    /// Executes the plan of a table.
     ///
     /// # Errors
     /// As planning and execution have.
@@ -39,12 +39,12 @@ pub trait MetricSource: Send + Sync {
 /// The rows of one table, or of one field of a table. A row is a sample. Two tables have no series in common.
 #[derive(Clone, Debug)]
 pub struct SampleTable {
-    /// The rows, in any order.
+    /// The rows with the columns that are named below, in the order of the labels, then of the time. Nulls come first.
     pub plan: LogicalPlan,
     /// Labels with the same value in all rows, such as `__name__`.
     pub constant_labels: Vec<(String, String)>,
-    /// The columns with the other labels, in the order in which rows are sorted at least cost. A row whose value is null
-    /// or empty does not have the label.
+    /// The columns with the other labels, in the order of the rows. A row whose value is null or empty does not have the
+    /// label.
     pub labels: Vec<LabelColumn>,
     /// The column with the time, a timestamp of any unit. Times are rounded down to milliseconds; of the rows of a series
     /// with the same millisecond, the last one counts.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::{
     datasource::{MemTable, provider_as_source},
     execution::SendableRecordBatchStream,
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident},
     prelude::{SessionConfig, SessionContext},
 };
 use futures::{StreamExt, stream};
@@ -138,6 +138,24 @@ impl TestSource {
     }
 }
 
+/// Returns a table whose rows have the order that an evaluation expects.
+fn sorted(table: &SampleTable) -> SampleTable {
+    let labels = table.labels.iter().map(|label| label.column.as_str());
+    let keys: Vec<&str> = labels.chain([table.time_column.as_str()]).collect();
+    let special = table.special_value_column.as_ref().map(|decoded| decoded.column.as_str());
+    let histogram = table.histogram_column.as_ref().map(|decoded| decoded.column.as_str());
+    let samples = [table.value_column.as_deref(), special, histogram].into_iter().flatten();
+    let columns: Vec<Expr> = keys.iter().copied().chain(samples).map(ident).collect();
+    let order: Vec<_> = keys.iter().map(|key| ident(*key).sort(true, true)).collect();
+    let plan = LogicalPlanBuilder::from(table.plan.clone())
+        .project(columns)
+        .and_then(|rows| rows.sort(order)?.build());
+    SampleTable {
+        plan: plan.unwrap(),
+        ..table.clone()
+    }
+}
+
 /// Returns the table of the series of a metric. The rows are those of one series after the other, from the last one.
 fn table(name: &str, metrics: &[&Metric], batch_rows: usize) -> SampleTable {
     let labels: BTreeSet<&str> = metrics
@@ -228,7 +246,7 @@ impl MetricSource for TestSource {
         _: i64,
         _: i64,
     ) -> Result<SampleTables<'a>, PromqlError> {
-        Ok(stream::iter(self.tables.iter().cloned().map(Ok)).boxed())
+        Ok(stream::iter(self.tables.iter().map(|table| Ok(sorted(table)))).boxed())
     }
 
     async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream, PromqlError> {
