@@ -93,8 +93,8 @@ impl MetricSelection {
     /// Returns the statement that selects the rows with samples in the order of these tags and the time. The columns are the tags, the
     /// time and those of the samples, with their names in the table.
     pub(super) fn sorted_rows_sql<'a>(&self, tags: impl IntoIterator<Item = &'a str>) -> String {
-        let keys = tags.into_iter().chain([TIME_COLUMN]).map(quoted_name);
-        let keys: Vec<String> = keys.collect();
+        let names = tags.into_iter().chain([TIME_COLUMN]);
+        let keys: Vec<String> = names.map(quoted_name).collect();
         let samples = self.sample_columns().into_iter().map(|(column, _)| quoted_name(column));
         let columns: Vec<String> = keys.iter().cloned().chain(samples).collect();
         let order: Vec<String> = keys.iter().map(|key| format!("{key} ASC NULLS FIRST")).collect();
