@@ -6,7 +6,6 @@ use http::request::Parts;
 use neap_catalog::{ChangeOrigin, origin};
 use neap_http::{ApiError, Caller, Kind, named_database};
 use neap_schema::DatabaseId;
-use neap_tables::SCHEMA;
 
 use crate::{
     ClientQuery, ClientQueryError, Language, ListedTable, QueryEngine, QueryRequest, Rows,
@@ -75,9 +74,7 @@ impl DatabaseReader {
     /// The caller may not read the database, it does not exist, or its state can't be read.
     pub async fn tables(&self) -> Result<Vec<ListedTable>, ClientQueryError> {
         let id = self.authorize().await?;
-        let mut tables = self.engine.list_tables(id, &self.options, true).await?;
-        tables.retain(|table| table.schema == SCHEMA);
-        Ok(tables)
+        Ok(self.engine.list_own_tables(id, &self.options).await?)
     }
 
     /// Executes a statement in SQL.

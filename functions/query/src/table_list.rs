@@ -52,13 +52,37 @@ impl QueryEngine {
         with_columns: bool,
     ) -> Result<Vec<ListedTable>, QueryError> {
         let list = async {
-            let options = self.snapshot_options(request);
-            let cancellation = Cancellation::default();
-            let context =
-                self.context(database, options, request, StaleTail::Rebuild, cancellation);
-            list(&context.await?, with_columns).await
+            let context = self.list_context(database, request).await?;
+            list(&context, with_columns).await
         };
         self.run_with_permit(list).await
+    }
+
+    /// Lists the tables of a database with their columns, by name, without those that describe it. The caller of this method
+    /// checks the permission to read the database.
+    ///
+    /// # Errors
+    /// The state of the database can't be read, or too many queries are waiting.
+    pub(crate) async fn list_own_tables(
+        &self,
+        database: DatabaseId,
+        request: &QueryRequest,
+    ) -> Result<Vec<ListedTable>, QueryError> {
+        let list = async {
+            let context = self.list_context(database, request).await?;
+            Ok(own_tables(&context, true))
+        };
+        self.run_with_permit(list).await
+    }
+
+    async fn list_context(
+        &self,
+        database: DatabaseId,
+        request: &QueryRequest,
+    ) -> Result<QueryContext, QueryError> {
+        let options = self.snapshot_options(request);
+        let cancellation = Cancellation::default();
+        self.context(database, options, request, StaleTail::Rebuild, cancellation).await
     }
 
     /// Returns the tables of a database that have a publication for other tools, also if they are dropped. The caller of
@@ -80,15 +104,31 @@ impl QueryEngine {
     }
 }
 
+/// Returns the tables of the database of a context, by name.
+fn own_tables(context: &QueryContext, with_columns: bool) -> Vec<ListedTable> {
+    let tables = context.snapshot.catalog.value.tables();
+    let mut listed: Vec<ListedTable> = tables
+        .map(|table| ListedTable {
+            schema: SCHEMA.to_owned(),
+            name: table.name().to_owned(),
+            aliases: table.aliases().to_vec(),
+            is_view: false,
+            columns: with_columns.then(|| table.arrow_schema()),
+        })
+        .collect();
+    listed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    listed
+}
+
 async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTable>, QueryError> {
+    let mut tables = own_tables(context, with_columns);
     let state = context.full_session();
     let catalogs = Arc::clone(state.catalog_list());
     let Some(catalog) = catalogs.catalog(CATALOG) else {
-        return Ok(Vec::new());
+        return Ok(tables);
     };
-    let database = &context.snapshot.catalog.value;
-    let mut tables = Vec::new();
-    for schema in QueryEngine::SCHEMAS {
+    let describing = QueryEngine::SCHEMAS.into_iter().filter(|schema| *schema != SCHEMA);
+    for schema in describing {
         let provider: Option<Arc<dyn SchemaProvider>> = match schema {
             INFORMATION_SCHEMA => Some(Arc::new(InformationSchemaProvider::new(Arc::clone(
                 &catalogs,
@@ -101,10 +141,9 @@ async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTa
         for name in names {
             let table = provider.table(&name).await.map_err(QueryError::Planning)?;
             let Some(table) = table else { continue };
-            let own = database.table(&name).filter(|_| schema == SCHEMA);
             tables.push(ListedTable {
                 schema: schema.to_owned(),
-                aliases: own.map(|table| table.aliases().to_vec()).unwrap_or_default(),
+                aliases: Vec::new(),
                 name,
                 is_view: table.table_type() == TableType::View,
                 columns: with_columns.then(|| table.schema()),

@@ -171,7 +171,7 @@ pub fn values_sql(selections: &[MetricSelection], label: &str) -> Vec<String> {
                 MetricSelection::has_sample(same_table.iter().map(|(_, _, selection)| *selection));
             let column = quoted_name(tag);
             let source = selection.source([has_sample, format!("{column} IS NOT NULL")]);
-            statements.push(format!("SELECT {column} AS \"v\" {source}"));
+            statements.push(format!("SELECT DISTINCT {column} AS \"v\" {source}"));
         }
     }
     statements
@@ -356,7 +356,7 @@ mod tests {
         let all = up().select(&[].into(), TimeRange::ALL).unwrap();
         insta::assert_snapshot!(all.series_sql(), @r#"SELECT DISTINCT "job" AS "label 0", "label_time" AS "label 1" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL)"#);
         insta::assert_snapshot!(all.sorted_rows_sql(["label_time", "job"]), @r#"SELECT "label_time", "job", "time", "value", "non_finite" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "label_time" ASC NULLS FIRST, "job" ASC NULLS FIRST, "time" ASC NULLS FIRST"#);
-        insta::assert_snapshot!(values_sql(std::slice::from_ref(&all), "job").join(";"), @r#"SELECT "job" AS "v" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) AND "job" IS NOT NULL"#);
+        insta::assert_snapshot!(values_sql(std::slice::from_ref(&all), "job").join(";"), @r#"SELECT DISTINCT "job" AS "v" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) AND "job" IS NOT NULL"#);
         insta::assert_snapshot!(values_sql(std::slice::from_ref(&all), "__name__").join(";"), @r#"SELECT 'up"' AS "v" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) LIMIT 1"#);
         assert!(values_sql(&[all], "absent").is_empty());
     }
@@ -373,8 +373,8 @@ mod tests {
             .filter_map(|metric| metric.select(&[].into(), TimeRange::ALL))
             .collect();
         insta::assert_snapshot!(values_sql(&selections, "host").join("\n"), @r#"
-        SELECT "host" AS "v" FROM "cpu" WHERE ("idle" IS NOT NULL OR "user" IS NOT NULL) AND "host" IS NOT NULL
-        SELECT "host" AS "v" FROM "disk" WHERE ("idle" IS NOT NULL OR "user" IS NOT NULL) AND "host" IS NOT NULL
+        SELECT DISTINCT "host" AS "v" FROM "cpu" WHERE ("idle" IS NOT NULL OR "user" IS NOT NULL) AND "host" IS NOT NULL
+        SELECT DISTINCT "host" AS "v" FROM "disk" WHERE ("idle" IS NOT NULL OR "user" IS NOT NULL) AND "host" IS NOT NULL
         "#);
     }
 

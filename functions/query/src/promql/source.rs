@@ -5,17 +5,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
-    common::{DataFusionError, internal_err},
     execution::{SendableRecordBatchStream, SessionState},
     logical_expr::LogicalPlan,
-    physical_plan::execute_stream,
 };
 use futures::{StreamExt, stream};
-use neap_catalog::Table;
-use neap_operators::with_cancellation;
 use neap_promql::{
     DecodedColumn, LabelColumn, Matcher, MetricSource, PromqlError, SampleTable, SampleTables,
 };
@@ -24,43 +19,20 @@ use neap_schema::{
     TIME_COLUMN,
     prometheus::{HISTOGRAM_FIELD, NON_FINITE_FIELD, non_finite_value},
 };
-use neap_sql_functions::limit_for_execution;
-use neap_tables::{QueryContext, create_optimized_plan, optimize};
+use neap_tables::QueryContext;
 
 use super::{
     condition::TimeRange,
     histogram::decode_histogram,
     matcher::{LabelMatcher, compile_matchers},
-    metric::Metric,
+    metric_tables::metrics_of,
     selection::MetricSelection,
+    statement_plan::{MAX_KEPT_PLANS, execute_plan, plan_statement},
 };
-use crate::{
-    Parameters, QueryRequest,
-    plan_cache::PlanCache,
-    statement::{self, PlannedStatement},
-};
+use crate::plan_cache::PlanCache;
 
 /// Maximum number of metrics that the selectors of an expression read. Each one takes a plan.
 const MAX_METRICS: usize = 10_000;
-
-/// Maximum number of metrics of a selector whose plans are kept. More of them would replace the plans of other statements.
-const MAX_KEPT_METRICS: usize = 50;
-
-/// Returns the tags of a table, and its fields under those former names that the expression contains; `None` if it contains none.
-fn former_fields(context: &QueryContext, table: &Table) -> Option<Schema> {
-    let aliases = context.named_aliases(table).into_iter();
-    let fields: Vec<FieldRef> = aliases
-        .filter_map(|alias| {
-            let column_type = table.column(alias)?.column_type;
-            (!column_type.is_key()).then(|| column_type.arrow_field(alias))
-        })
-        .collect();
-    if fields.is_empty() {
-        return None;
-    }
-    let tags = table.tags().map(|tag| tag.column_type.arrow_field(&tag.name));
-    Some(Schema::new(tags.chain(fields).collect::<Vec<_>>()))
-}
 
 /// The tables of a database at a snapshot.
 #[derive(Debug)]
@@ -98,25 +70,6 @@ impl TableSource {
         Ok(())
     }
 
-    /// Returns the optimized plan of a statement. If it may be kept, it is that of an earlier statement that differs only in texts.
-    async fn plan(&self, sql: String, may_be_kept: bool) -> Result<LogicalPlan, DataFusionError> {
-        // Tables show the aliases of columns that this statement names.
-        let context = self.context.with_statement(&sql);
-        let request = QueryRequest::new(sql);
-        let planned = if may_be_kept {
-            self.plans.plan(&context, &request).await?
-        } else {
-            statement::plan(&context, &request.text, Parameters::default()).await?
-        };
-        match planned {
-            PlannedStatement::Optimized(_, plan) => Ok(plan),
-            PlannedStatement::Query(mut state, plan) => {
-                limit_for_execution(&optimize(&mut state, &plan)?)
-            }
-            other => internal_err!("the statement is no query: {other:?}"),
-        }
-    }
-
     /// Plans a scan of the samples of a metric.
     async fn sample_table(
         &self,
@@ -140,7 +93,7 @@ impl TableSource {
         let statement = selection.sorted_rows_sql(tags);
         let columns = &metric.columns;
         Ok(SampleTable {
-            plan: self.plan(statement, may_be_kept).await?,
+            plan: plan_statement(&self.context, &self.plans, statement, may_be_kept).await?,
             constant_labels: metric
                 .constant_labels()
                 .map(|(label, value)| (label.to_owned(), value.to_owned()))
@@ -176,34 +129,18 @@ impl MetricSource for TableSource {
             start_ms: after_ms.saturating_add(1),
             end_ms: until_ms,
         };
-        let catalog = &self.context.snapshot.catalog.value;
-        let schemas: Vec<(&Arc<Table>, SchemaRef)> =
-            catalog.tables().map(|table| (table, table.arrow_schema())).collect();
-        let named = schemas.iter().map(|(table, columns)| (table.name(), &**columns));
-        let aliased = schemas.iter().flat_map(|(table, columns)| {
-            table.aliases().iter().map(move |alias| (alias.as_str(), &**columns))
-        });
-        let former: Vec<(&str, Schema)> = catalog
-            .tables()
-            .filter_map(|table| Some((table.name(), former_fields(&self.context, table)?)))
-            .collect();
-        let renamed = former.iter().map(|(name, columns)| (*name, columns));
-        let mut metrics = Metric::of_tables(named, &conditions);
-        metrics.extend(Metric::of_aliases(aliased.chain(renamed), &conditions));
+        let metrics = metrics_of(&self.context, &conditions);
         let selections: Vec<MetricSelection> =
             metrics.iter().filter_map(|metric| metric.select(&conditions, range)).collect();
         self.count_metrics(selections.len())?;
-        let may_be_kept = selections.len() <= MAX_KEPT_METRICS;
+        let may_be_kept = selections.len() <= MAX_KEPT_PLANS;
         let tables = stream::iter(selections)
             .then(move |selection| async move { self.sample_table(&selection, may_be_kept).await });
         Ok(tables.boxed())
     }
 
     async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream, PromqlError> {
-        let mut session = self.session();
-        let planned = create_optimized_plan(&mut session, &plan).await?;
-        let checked = with_cancellation(planned, &self.context.cancellation)?;
-        Ok(execute_stream(checked, session.task_ctx())?)
+        Ok(execute_plan(&self.context, self.session(), &plan).await?)
     }
 }
 
@@ -212,6 +149,7 @@ mod tests {
     use arrow::array::RecordBatch;
     use datafusion::physical_plan::{collect, displayable};
     use neap_promql::MatchOp;
+    use neap_tables::create_optimized_plan;
 
     use super::*;
     use crate::tests::instance::QueryTestInstance;

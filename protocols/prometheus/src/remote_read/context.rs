@@ -9,7 +9,7 @@ use neap_catalog::{RuleChange, origin};
 use neap_http::ApiError;
 use neap_query::{
     DatabaseReader, QueryEngine, QueryRequest, Rows, RuleList,
-    promql::{Metric, PromqlAnswer, PromqlQuery},
+    promql::{Metric, MetricRowReader, PromqlAnswer, PromqlQuery},
 };
 
 use crate::{
@@ -138,6 +138,27 @@ impl ReadContext {
             }),
         };
         Ok(engine.query_promql(query).await?)
+    }
+
+    /// Reads rows of the metrics of the database as one query with this text.
+    pub(crate) async fn read_metrics(
+        &self,
+        text: String,
+        rows: Arc<dyn MetricRowReader>,
+    ) -> ReadResult {
+        let DatabaseReader {
+            engine,
+            caller,
+            database,
+            options,
+            ..
+        } = &self.reader;
+        let request = QueryRequest {
+            text,
+            ..options.clone()
+        };
+        engine.read_metrics(caller, database, request, rows).await?;
+        Ok(())
     }
 
     /// Returns the rules of the database and their progress.

@@ -16,7 +16,7 @@ use crate::{
         answer::List,
         context::ReadContext,
         failure::{ReadFailure, ReadResult},
-        lists::{ENTRY_BYTES, MAX_LIST_BYTES, text, text_column},
+        list_texts::{ENTRY_BYTES, MAX_LIST_BYTES, text, text_column},
         params::{RequestParams, parse_time},
         result_stats::seconds_of,
         result_text::value_text,

@@ -5,44 +5,31 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
-use arrow_cast::cast;
-use arrow_schema::DataType;
-use neap_query::{
-    promql::{Metric, MetricSelection, values_sql},
-    quoted_name, quoted_text,
-};
+use arrow_array::RecordBatch;
+use neap_query::{quoted_name, quoted_text};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Label, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
+    Label, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE,
     remote_read::{
         answer::List,
         context::ReadContext,
         failure::{ReadFailure, ReadResult},
+        label_reader::{SeriesReader, ValueReader},
         list_params::{ListParams, MetadataParams},
-        row_series::SeriesRows,
+        list_texts::{ENTRY_BYTES, MAX_LIST_BYTES, text, text_column},
         selector::parse_selectors,
     },
 };
 
-/// Maximum memory of a list, in bytes.
-pub(crate) const MAX_LIST_BYTES: usize = 64 << 20;
-
-/// The memory of an entry of a list besides its texts, in bytes.
-pub(crate) const ENTRY_BYTES: usize = 64;
-
-/// Maximum number of scans of one statement.
-const SCANS_PER_STATEMENT: usize = 50;
-
 pub(crate) async fn label_names(context: &ReadContext, params: &ListParams) -> ReadResult<List> {
-    let metrics = context.metrics().await?.metrics;
     let mut names: BTreeSet<String> = BTreeSet::new();
     if params.selectors.is_empty() {
+        let metrics = context.metrics().await?.metrics;
         let labels = metrics.iter().flat_map(|metric| metric.labels());
         names.extend(labels.map(str::to_owned));
     } else {
-        for labels in select_series(context, &metrics, params).await? {
+        for labels in select_series(context, params).await? {
             names.extend(labels.into_iter().map(|label| label.name));
         }
     }
@@ -59,43 +46,19 @@ pub(crate) async fn label_values(
     label: &str,
     params: &ListParams,
 ) -> ReadResult<List> {
-    let metrics = context.metrics().await?.metrics;
+    context.authorize().await?;
     let mut selectors = parse_selectors(&params.selectors).await?;
     if selectors.is_empty() {
         selectors.push([].into());
     }
-    let mut values = TextSet::default();
-    for matchers in selectors {
-        let tables = metrics.iter();
-        let selected: Vec<MetricSelection> =
-            tables.filter_map(|metric| metric.select(&matchers, params.range)).collect();
-        if label == NAME_LABEL && matchers.iter().all(|matcher| matcher.label == NAME_LABEL) {
-            for selection in selected {
-                values.insert(&selection.metric.name)?;
-            }
-            continue;
-        }
-        for statements in values_sql(&selected, label).chunks(SCANS_PER_STATEMENT) {
-            add_union(context, statements, &mut values).await?;
-        }
-    }
-    let values = values.texts.into_iter().map(Value::String);
-    Ok(List::new(values, params.limit))
-}
-
-/// Adds the values of the column `v` of several statements, which are executed as one.
-async fn add_union(context: &ReadContext, parts: &[String], values: &mut TextSet) -> ReadResult {
-    let union = parts
-        .iter()
-        .map(|part| format!("({part})"))
-        .collect::<Vec<_>>()
-        .join(" UNION ALL ");
-    let statement = format!("SELECT DISTINCT \"v\" FROM ({union})");
-    let add = |batch: &RecordBatch| {
-        let texts = text_column(batch, "v")?;
-        texts.iter().flatten().try_for_each(|text| values.insert(text))
+    let reader = Arc::new(ValueReader::new(label, selectors, params.range));
+    let text = match params.selectors.as_slice() {
+        [] => format!("label_values({label})"),
+        selectors => format!("label_values({}, {label})", selectors.join(" or ")),
     };
-    context.for_each_batch(statement, add).await
+    context.read_metrics(text, Arc::clone(&reader) as _).await?;
+    let values = reader.take()?.into_iter().map(Value::String);
+    Ok(List::new(values, params.limit))
 }
 
 /// Lists the labels of series.
@@ -103,8 +66,7 @@ pub(crate) async fn series(context: &ReadContext, params: &ListParams) -> ReadRe
     if params.selectors.is_empty() {
         return Err(ReadFailure::NoMatch);
     }
-    let metrics = context.metrics().await?.metrics;
-    let series = select_series(context, &metrics, params).await?;
+    let series = select_series(context, params).await?;
     let objects = series.into_iter().map(|labels| {
         let labels = labels.into_iter();
         let object = labels.map(|label| (label.name, Value::String(label.value)));
@@ -116,35 +78,14 @@ pub(crate) async fn series(context: &ReadContext, params: &ListParams) -> ReadRe
 /// Returns the labels of the series that match one of the selectors.
 async fn select_series(
     context: &ReadContext,
-    metrics: &[Arc<Metric>],
     params: &ListParams,
 ) -> ReadResult<BTreeSet<Vec<Label>>> {
-    let mut series = BTreeSet::new();
-    let mut bytes = 0;
-    for matchers in parse_selectors(&params.selectors).await? {
-        for metric in metrics {
-            let Some(selection) = metric.select(&matchers, params.range) else {
-                continue;
-            };
-            let add = |batch: &RecordBatch| {
-                let rows = SeriesRows::new(metric, batch)?;
-                for row in 0..rows.len() {
-                    let labels = rows.labels(row);
-                    let texts = labels.iter();
-                    let size =
-                        texts.map(|label| label.name.len() + label.value.len() + ENTRY_BYTES);
-                    bytes += size.sum::<usize>();
-                    if bytes > MAX_LIST_BYTES {
-                        return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
-                    }
-                    series.insert(labels);
-                }
-                Ok(())
-            };
-            context.for_each_batch(selection.series_sql(), add).await?;
-        }
-    }
-    Ok(series)
+    context.authorize().await?;
+    let selectors = parse_selectors(&params.selectors).await?;
+    let reader = Arc::new(SeriesReader::new(selectors, params.range));
+    let text = format!("series({})", params.selectors.join(" or "));
+    context.read_metrics(text, Arc::clone(&reader) as _).await?;
+    reader.take()
 }
 
 /// Lists the descriptions of metrics.
@@ -199,42 +140,4 @@ fn metadata_sql(params: &MetadataParams) -> String {
         quoted_name(METADATA_TABLE),
         condition.unwrap_or_default()
     )
-}
-
-/// Texts within a limit of memory.
-#[derive(Debug, Default)]
-struct TextSet {
-    texts: BTreeSet<String>,
-    bytes: usize,
-}
-
-impl TextSet {
-    fn insert(&mut self, text: &str) -> ReadResult {
-        if self.texts.contains(text) {
-            return Ok(());
-        }
-        self.bytes += text.len() + ENTRY_BYTES;
-        if self.bytes > MAX_LIST_BYTES {
-            return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
-        }
-        self.texts.insert(text.to_owned());
-        Ok(())
-    }
-}
-
-/// Returns a column as texts; empty if it does not exist.
-pub(crate) fn text_column(batch: &RecordBatch, name: &str) -> ReadResult<StringArray> {
-    let Some(column) = batch.column_by_name(name) else {
-        return Ok(StringArray::new_null(batch.num_rows()));
-    };
-    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
-}
-
-/// Returns a text of a column; empty if it is null.
-pub(crate) fn text(column: &StringArray, row: usize) -> &str {
-    if column.is_valid(row) {
-        column.value(row)
-    } else {
-        ""
-    }
 }
