@@ -68,7 +68,8 @@ impl DatabaseReader {
         self.engine.resolve_for_read(&self.caller, &self.database).await
     }
 
-    /// Returns the tables of the database with their columns, without those that describe it.
+    /// Returns the tables of the database with their columns, without those that describe it. Tags come first, in the order of the
+    /// series key.
     ///
     /// # Errors
     /// The caller may not read the database, it does not exist, or its state can't be read.
@@ -82,15 +83,33 @@ impl DatabaseReader {
     /// # Errors
     /// See [`QueryEngine::query_as`].
     pub async fn query(&self, text: String) -> Result<Rows, ClientQueryError> {
+        self.execute(QueryRequest {
+            text,
+            ..self.options.clone()
+        })
+        .await
+    }
+
+    /// Executes a statement in SQL that sorts the rows of a table by its series key and the time.
+    ///
+    /// # Errors
+    /// See [`QueryEngine::query_as`].
+    pub async fn query_in_series_order(&self, text: String) -> Result<Rows, ClientQueryError> {
+        self.execute(QueryRequest {
+            text,
+            in_series_order: true,
+            ..self.options.clone()
+        })
+        .await
+    }
+
+    async fn execute(&self, request: QueryRequest) -> Result<Rows, ClientQueryError> {
         let query = ClientQuery {
             caller: self.caller.clone(),
             origin: self.origin.clone(),
             database: Some(self.database.clone()),
             language: Language::Sql,
-            request: QueryRequest {
-                text,
-                ..self.options.clone()
-            },
+            request,
         };
         self.engine.query_as(query).await
     }

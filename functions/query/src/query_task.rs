@@ -25,6 +25,7 @@ use futures::{StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
 use neap_operators::{interruptible, with_cancellation};
 use neap_row_delete::RowDelete;
+use neap_scan::SeriesOrder;
 use neap_tables::{QueryContext, ScannedTimes, create_optimized_plan, is_repeatable, optimize};
 use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
@@ -239,6 +240,9 @@ impl QueryTask {
         if attempt.joins == JoinAlgorithm::SortMerge {
             let options = state.config_mut().options_mut();
             options.optimizer.prefer_hash_join = false;
+        }
+        if self.pending.request.in_series_order {
+            state.config_mut().set_extension(Arc::new(SeriesOrder));
         }
         let (optimized, query) = match query {
             QueryPlan::Logical(plan) => {

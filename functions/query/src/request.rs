@@ -37,6 +37,8 @@ pub struct QueryRequest {
     pub trace_id: Option<String>,
     /// The extension of the session that plans the statement. A statement with one is a query.
     pub extension: Option<Arc<dyn SessionExtension>>,
+    /// Whether scans output rows in the order of their series and times, for a statement that sorts them so.
+    pub in_series_order: bool,
     /// How the caller encodes the answer; `None`: the answer is neither kept nor taken from kept ones. A caller that sets it
     /// passes the rows to the encoder of this crate, because those of a kept answer are encoded already.
     pub encoding: Option<AnswerEncoding>,

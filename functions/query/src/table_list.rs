@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::{
     catalog::{SchemaProvider, information_schema::InformationSchemaProvider},
     logical_expr::TableType,
 };
+use neap_catalog::Table;
 use neap_manifest::SnapshotError;
 use neap_operators::Cancellation;
 use neap_scan::StaleTail;
@@ -58,8 +59,8 @@ impl QueryEngine {
         self.run_with_permit(list).await
     }
 
-    /// Lists the tables of a database with their columns, by name, without those that describe it. The caller of this method
-    /// checks the permission to read the database.
+    /// Lists the tables of a database by name, without those that describe it. Their tags come before other columns, in the order of
+    /// the series key. The caller of this method checks the permission to read the database.
     ///
     /// # Errors
     /// The state of the database can't be read, or too many queries are waiting.
@@ -70,7 +71,7 @@ impl QueryEngine {
     ) -> Result<Vec<ListedTable>, QueryError> {
         let list = async {
             let context = self.list_context(database, request).await?;
-            Ok(own_tables(&context, true))
+            Ok(own_tables(&context, |table| Some(columns_by_key(table))))
         };
         self.run_with_permit(list).await
     }
@@ -105,7 +106,10 @@ impl QueryEngine {
 }
 
 /// Returns the tables of the database of a context, by name.
-fn own_tables(context: &QueryContext, with_columns: bool) -> Vec<ListedTable> {
+fn own_tables(
+    context: &QueryContext,
+    columns: impl Fn(&Table) -> Option<SchemaRef>,
+) -> Vec<ListedTable> {
     let tables = context.snapshot.catalog.value.tables();
     let mut listed: Vec<ListedTable> = tables
         .map(|table| ListedTable {
@@ -113,15 +117,27 @@ fn own_tables(context: &QueryContext, with_columns: bool) -> Vec<ListedTable> {
             name: table.name().to_owned(),
             aliases: table.aliases().to_vec(),
             is_view: false,
-            columns: with_columns.then(|| table.arrow_schema()),
+            columns: columns(table),
         })
         .collect();
     listed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     listed
 }
 
+/// Returns the columns of a table: the tags in the order of the series key, then the others by name.
+fn columns_by_key(table: &Table) -> SchemaRef {
+    let key = table.tag_names();
+    let mut fields = table.arrow_schema().fields().to_vec();
+    fields.sort_by_key(|field| {
+        let position = key.iter().position(|tag| tag == field.name());
+        position.unwrap_or(key.len())
+    });
+    Arc::new(Schema::new(fields))
+}
+
 async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTable>, QueryError> {
-    let mut tables = own_tables(context, with_columns);
+    let by_name = |table: &Table| with_columns.then(|| table.arrow_schema());
+    let mut tables = own_tables(context, by_name);
     let state = context.full_session();
     let catalogs = Arc::clone(state.catalog_list());
     let Some(catalog) = catalogs.catalog(CATALOG) else {

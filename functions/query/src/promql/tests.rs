@@ -2,18 +2,27 @@
 
 use std::sync::Arc;
 
+use arrow::{array::RecordBatch, compute::concat_batches};
 use bytes::Bytes;
-use datafusion::physical_plan::common::collect;
+use datafusion::physical_plan::{common::collect, displayable};
 use futures::TryStreamExt;
 use neap_http::Caller;
 use neap_promql::{
     Evaluation, EvaluationLimits, EvaluationRange, MatchOp, Matcher, MetricSource, PromqlError,
     QueryResult, SampleTable,
 };
+use neap_scan::SeriesOrder;
+use neap_tables::create_optimized_plan;
 use tokio::task::yield_now;
 
-use super::{PromqlAnswer, PromqlQuery, PromqlQueryError, ResultFormat, source::TableSource};
-use crate::{QueryRequest, TextPieces, tests::instance::QueryTestInstance};
+use super::{
+    Metric, PromqlAnswer, PromqlQuery, PromqlQueryError, ResultFormat, TimeRange,
+    source::TableSource, statement_plan::plan_statement,
+};
+use crate::{
+    QueryRequest, TextPieces,
+    tests::instance::{DATABASE, QueryTestInstance},
+};
 
 /// The time before all rows, in milliseconds.
 const START_MS: i64 = 1_700_000_000_000;
@@ -75,6 +84,42 @@ async fn a_metric_of_remote_write_has_numbers_that_are_not_finite() {
     let stale = (special.decode)("stale").unwrap();
     assert_eq!(stale.to_bits(), neap_promql::STALE_NAN_BITS);
     assert!(table.histogram_column.is_none());
+}
+
+#[tokio::test]
+async fn samples_for_remote_read_have_the_order_of_the_series_key_and_are_not_sorted() {
+    let one = QueryTestInstance::alone().await;
+    for time in [1, 3, 2] {
+        one.write(&format!("up,b=x,a=y value=1 {time}\nup,b=z value=1 {time}")).await;
+        one.flush().await;
+    }
+    let tables = one.engine.list_own_tables(DATABASE, &QueryRequest::default()).await.unwrap();
+    let columns = tables[0].columns.clone().unwrap();
+    let metric = Metric::of_tables([("up", &*columns)], &[]).remove(0);
+    assert_eq!(metric.tag_labels().collect::<Vec<_>>(), ["b", "a"]);
+    let sql = metric.select(&[].into(), TimeRange::ALL).unwrap().samples_sql();
+    let context = one.context().await;
+    let plan = plan_statement(&context, one.engine.plan_cache(), sql.clone(), true)
+        .await
+        .unwrap();
+    let mut session = context.optimized_session();
+    session.config_mut().set_extension(Arc::new(SeriesOrder));
+    let planned = create_optimized_plan(&mut session, &plan).await.unwrap();
+    let shown = displayable(planned.as_ref()).indent(false).to_string();
+    assert!(
+        shown.contains("DedupExec") && !shown.contains("Sort"),
+        "{shown}"
+    );
+    let rows = async |in_series_order| {
+        let request = QueryRequest {
+            in_series_order,
+            ..QueryRequest::new(sql.clone())
+        };
+        let rows = one.engine.query(DATABASE, request).await.unwrap();
+        let batches: Vec<RecordBatch> = rows.batches.try_collect().await.unwrap();
+        concat_batches(&batches[0].schema(), &batches).unwrap()
+    };
+    assert_eq!(rows(true).await, rows(false).await);
 }
 
 #[tokio::test]

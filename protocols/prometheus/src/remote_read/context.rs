@@ -180,23 +180,33 @@ impl ReadContext {
         Ok(origin::scope(reader.origin.clone(), changed).await?)
     }
 
-    /// Executes a statement.
-    pub(crate) async fn query(&self, text: String) -> ReadResult<Rows> {
-        Ok(self.reader.query(text).await?)
-    }
-
     /// Executes a statement, and passes each batch of its rows to a function.
     pub(crate) async fn for_each_batch(
         &self,
         text: String,
-        mut visit: impl FnMut(&RecordBatch) -> ReadResult + Send,
+        visit: impl FnMut(&RecordBatch) -> ReadResult + Send,
     ) -> ReadResult {
-        let mut rows = self.query(text).await?;
-        while let Some(batch) = rows.batches.try_next().await? {
-            visit(&batch)?;
-        }
-        Ok(())
+        visit_batches(self.reader.query(text).await?, visit).await
     }
+
+    /// Executes a statement that sorts samples by series and times, and passes each batch to a function.
+    pub(crate) async fn for_each_sample_batch(
+        &self,
+        text: String,
+        visit: impl FnMut(&RecordBatch) -> ReadResult + Send,
+    ) -> ReadResult {
+        visit_batches(self.reader.query_in_series_order(text).await?, visit).await
+    }
+}
+
+async fn visit_batches(
+    mut rows: Rows,
+    mut visit: impl FnMut(&RecordBatch) -> ReadResult + Send,
+) -> ReadResult {
+    while let Some(batch) = rows.batches.try_next().await? {
+        visit(&batch)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ async fn collect(
 ) -> ReadResult {
     for selection in tables {
         let add = |batch: &_| collector.add_rows(&selection.metric, batch);
-        context.for_each_batch(selection.samples_sql(), add).await?;
+        context.for_each_sample_batch(selection.samples_sql(), add).await?;
     }
     Ok(())
 }
