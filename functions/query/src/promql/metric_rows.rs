@@ -5,7 +5,7 @@ use std::{fmt::Debug, ops::ControlFlow, sync::Arc};
 use arrow::{array::RecordBatch, datatypes::Schema};
 use async_trait::async_trait;
 use datafusion::common::{DataFusionError, Result};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream::FuturesUnordered};
 use neap_http::Caller;
 use neap_tables::QueryContext;
 
@@ -49,17 +49,21 @@ struct MetricRowPlanner {
 
 impl MetricRowPlanner {
     async fn read_all(&self, context: &QueryContext) -> Result<()> {
-        let statements = self.reader.begin(&metrics_of(context, &[]));
-        let may_be_kept = statements.len() <= MAX_KEPT_PLANS;
-        let mut reads = stream::iter(statements.enumerate())
-            .map(|(number, sql)| self.read_rows(context, number, sql, may_be_kept))
-            .buffer_unordered(CONCURRENT_STATEMENTS);
-        while let Some(outcome) = reads.try_next().await? {
-            if outcome.is_break() {
-                break;
+        let selected = self.reader.begin(&metrics_of(context, &[]));
+        let may_be_kept = selected.len() <= MAX_KEPT_PLANS;
+        let mut statements = selected.enumerate();
+        let mut reads = FuturesUnordered::new();
+        loop {
+            while reads.len() < CONCURRENT_STATEMENTS
+                && let Some((number, sql)) = statements.next()
+            {
+                reads.push(self.read_rows(context, number, sql, may_be_kept));
+            }
+            match reads.try_next().await? {
+                Some(ControlFlow::Continue(())) => {}
+                Some(ControlFlow::Break(())) | None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     /// Reads the rows of a statement.
@@ -70,7 +74,7 @@ impl MetricRowPlanner {
         sql: String,
         may_be_kept: bool,
     ) -> Result<ControlFlow<()>> {
-        let reserved = reserve_planning(context.memory_pool(), StatementLanguage::Sql, &sql);
+        let reserved = reserve_planning(context.memory_pool(), self.language(), &sql);
         let _planning = reserved.map_err(planning_error)?;
         let plan = plan_statement(context, &self.plans, sql, may_be_kept).await?;
         let mut rows = execute_plan(context, context.optimized_session(), &plan).await?;
