@@ -122,20 +122,14 @@ mod tests {
         let sql = "SELECT co > 20 AS much, approx_distinct(room) AS estimated, count(DISTINCT room) AS counted
             FROM home GROUP BY much ORDER BY much";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------+-----------+---------+
         | much  | estimated | counted |
-        +-------+-----------+---------+
         | false | 2         | 2       |
         | true  | 1         | 1       |
-        +-------+-----------+---------+
         ");
         let sql = "SELECT approx_distinct(room) FILTER (WHERE co > 100) AS rooms FROM home";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------+
         | rooms |
-        +-------+
         | 0     |
-        +-------+
         ");
         let sql = "SELECT approx_distinct(room, co) FROM home";
         let message = error(&session(), sql).await;
@@ -146,11 +140,8 @@ mod tests {
     async fn tags_are_joined_with_values_of_other_types() {
         let sql = "SELECT room || co AS one, co || room AS two, room || true AS three FROM home WHERE co = 26";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-----------+-----------+-------------+
         | one       | two       | three       |
-        +-----------+-----------+-------------+
         | Kitchen26 | 26Kitchen | Kitchentrue |
-        +-----------+-----------+-------------+
         ");
     }
 }

@@ -132,20 +132,14 @@ mod tests {
         let sql = "SELECT room, array_agg(DISTINCT co ORDER BY co) AS up, array_agg(DISTINCT co ORDER BY co DESC) AS down
             FROM home WHERE temp > 22.5 GROUP BY room ORDER BY room";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------------+--------------------------+--------------------------+
         | room        | up                       | down                     |
-        +-------------+--------------------------+--------------------------+
         | Kitchen     | [0, 1, 3, 9, 18, 22, 26] | [26, 22, 18, 9, 3, 1, 0] |
         | Living Room | [5, 9]                   | [9, 5]                   |
-        +-------------+--------------------------+--------------------------+
         ");
         let sql = "SELECT array_agg(DISTINCT v ORDER BY v DESC) AS down FROM (SELECT v FROM units ORDER BY v LIMIT 2) AS u";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +--------+
         | down   |
-        +--------+
         | [2, 1] |
-        +--------+
         ");
     }
 
@@ -153,28 +147,19 @@ mod tests {
     async fn distinct_tags_are_ordered_before_they_are_joined() {
         let up = "SELECT string_agg(DISTINCT room, ', ' ORDER BY room) AS up FROM home";
         insta::assert_snapshot!(table(&session(), up).await, @r"
-        +----------------------+
         | up                   |
-        +----------------------+
         | Kitchen, Living Room |
-        +----------------------+
         ");
         let down = "SELECT string_agg(DISTINCT room, ', ' ORDER BY room DESC) AS down FROM home";
         insta::assert_snapshot!(table(&session(), down).await, @r"
-        +----------------------+
         | down                 |
-        +----------------------+
         | Living Room, Kitchen |
-        +----------------------+
         ");
         let both = "SELECT string_agg(DISTINCT room, ', ' ORDER BY room) AS up, string_agg(DISTINCT room, ', ' ORDER BY room DESC) AS down,
             string_agg(DISTINCT room, '/' ORDER BY room) AS path, count(DISTINCT room) AS rooms FROM home";
         insta::assert_snapshot!(table(&session(), both).await, @r"
-        +----------------------+----------------------+---------------------+-------+
         | up                   | down                 | path                | rooms |
-        +----------------------+----------------------+---------------------+-------+
         | Kitchen, Living Room | Living Room, Kitchen | Kitchen/Living Room | 2     |
-        +----------------------+----------------------+---------------------+-------+
         ");
         let sql = "SELECT string_agg(DISTINCT room, ', ' ORDER BY time) FROM home";
         insta::assert_snapshot!(error(&session(), sql).await, @"Execution error: In an aggregate with DISTINCT, ORDER BY expressions must appear in argument list");

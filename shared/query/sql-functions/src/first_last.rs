@@ -117,12 +117,9 @@ mod tests {
         let sql = "SELECT room, first(temp, time) AS a, last(temp, time) AS b, \
                    last(temp, time) FILTER (WHERE co < 5) AS c FROM home GROUP BY room ORDER BY room";
         insta::assert_snapshot!(testing::table(&session, sql).await, @r"
-        +-------------+------+------+------+
         | room        | a    | b    | c    |
-        +-------------+------+------+------+
         | Kitchen     | 21.0 | 22.7 | 22.7 |
         | Living Room | 21.1 | 22.2 | 22.4 |
-        +-------------+------+------+------+
         ");
     }
 
@@ -131,11 +128,8 @@ mod tests {
         let session = testing::session();
         let sql = "SELECT first(v, t) AS a, last(v, t) AS b, first(v, v) AS c FROM (VALUES (NULL, 1), (2, 2), (3, NULL)) AS r(v, t)";
         insta::assert_snapshot!(testing::table(&session, sql).await, @r"
-        +---+---+---+
         | a | b | c |
-        +---+---+---+
         |   | 2 | 2 |
-        +---+---+---+
         ");
         let window = "SELECT last(v, time) OVER (ORDER BY time) FROM units";
         let refusal = testing::error(&session, window).await;

@@ -211,15 +211,12 @@ mod tests {
         let sql = "SELECT room, home.room AS r, grouping(room) AS g, count(*) AS n FROM home GROUP BY ROLLUP (room, r) \
                    ORDER BY room, g, n";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------------+-------------+---+----+
         | room        | r           | g | n  |
-        +-------------+-------------+---+----+
         | Kitchen     | Kitchen     | 0 | 13 |
         | Kitchen     | Kitchen     | 0 | 13 |
         | Living Room | Living Room | 0 | 13 |
         | Living Room | Living Room | 0 | 13 |
         |             |             | 1 | 26 |
-        +-------------+-------------+---+----+
         ");
         let sql = "SELECT room FROM home GROUP BY ROLLUP ((room, co), missing)";
         let refusal = error(&session(), sql).await;

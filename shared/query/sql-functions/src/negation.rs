@@ -89,11 +89,8 @@ mod tests {
         let sql = "SELECT -max(-r) AS first, min(-u) AS least, -count(*) AS n FROM (SELECT rank() OVER (ORDER BY v) AS r, \
                    arrow_cast('18446744073709551615', 'UInt64') AS u FROM units) AS d WHERE -r < 0";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------+-----------------------+----+
         | first | least                 | n  |
-        +-------+-----------------------+----+
         | 1     | -18446744073709551615 | -2 |
-        +-------+-----------------------+----+
         ");
     }
 
@@ -103,11 +100,8 @@ mod tests {
                    INTERVAL -'90 minutes' AS minutes, arrow_typeof(-v) AS type, -length(arrow_cast('ab', 'Dictionary(Int32, Utf8)')) AS length \
                    FROM units WHERE -v = -2 GROUP BY -v, v ORDER BY -v";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------------+-------+---------+----------+------+-------------------+-------+--------+
         | (- units.v) | twice | literal | hour     | zero | minutes           | type  | length |
-        +-------------+-------+---------+----------+------+-------------------+-------+--------+
         | -2          | 2     | -5      | -1 hours | -0.0 | -1 hours -30 mins | Int64 | -2     |
-        +-------------+-------+---------+----------+------+-------------------+-------+--------+
         ");
         let refusal = error(&session(), "SELECT -room FROM home").await;
         assert!(refusal.contains("Unary operator '-'"), "{refusal}");

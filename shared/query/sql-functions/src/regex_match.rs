@@ -82,12 +82,9 @@ mod tests {
         insta::assert_snapshot!(table(&session(), "
             SELECT DISTINCT room, influx_regex_match(room, '^K') AS k, influx_regex_not_match(room, 'n$') AS not_n
             FROM home ORDER BY room").await, @r"
-        +-------------+-------+-------+
         | room        | k     | not_n |
-        +-------------+-------+-------+
         | Kitchen     | true  | false |
         | Living Room | false | true  |
-        +-------------+-------+-------+
         ");
     }
 }

@@ -31,12 +31,9 @@ mod tests {
         let sql = "SELECT room, last_value(co ORDER BY time, home.time DESC) AS last, array_agg(DISTINCT co ORDER BY co, co) AS set \
                    FROM home WHERE co < 4 GROUP BY room ORDER BY room";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------------+------+-----------+
         | room        | last | set       |
-        +-------------+------+-----------+
         | Kitchen     | 3    | [0, 1, 3] |
         | Living Room | 1    | [0, 1]    |
-        +-------------+------+-----------+
         ");
     }
 }

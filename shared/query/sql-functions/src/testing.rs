@@ -176,9 +176,11 @@ pub(crate) async fn row_count(session: &SessionContext, sql: &str) -> usize {
     rows(session, sql).await.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// Returns the rows of a query, formatted as a table.
+/// Returns the header and the rows of a query, formatted as a table without rules.
 pub(crate) async fn table(session: &SessionContext, sql: &str) -> String {
-    pretty_format_batches(&rows(session, sql).await).unwrap().to_string()
+    let table = pretty_format_batches(&rows(session, sql).await).unwrap().to_string();
+    let lines: Vec<_> = table.lines().filter(|line| !line.starts_with('+')).collect();
+    lines.join("\n")
 }
 
 /// Returns the error of a query without DataFusion's context messages.

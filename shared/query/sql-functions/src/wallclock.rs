@@ -142,23 +142,17 @@ mod tests {
         insta::assert_snapshot!(table(&session(), "
             SELECT date_bin_wallclock(INTERVAL '1 day', tz(time, 'Europe/Paris')) AS t, count(*) AS n
             FROM home GROUP BY t ORDER BY t").await, @r"
-        +---------------------------+----+
         | t                         | n  |
-        +---------------------------+----+
         | 2024-01-01T00:00:00+01:00 | 26 |
-        +---------------------------+----+
         ");
         insta::assert_snapshot!(table(&session(), "
             SELECT date_bin_wallclock(INTERVAL '1 day', time) AS utc,
                    date_bin_wallclock('1 day', tz(time, 'Asia/Tokyo'), TIMESTAMP '1970-01-01T18:00:00') AS tokyo,
                    date_bin_wallclock(INTERVAL '12 hours', tz('2024-03-31T12:00:00', 'Europe/Paris')) AS literal
             FROM units ORDER BY time").await, @r"
-        +---------------------+---------------------------+---------------------------+
         | utc                 | tokyo                     | literal                   |
-        +---------------------+---------------------------+---------------------------+
         | 2024-01-01T00:00:00 | 2023-12-31T18:00:00+09:00 | 2024-03-31T12:00:00+02:00 |
         | 2024-01-01T00:00:00 | 2024-01-01T18:00:00+09:00 | 2024-03-31T12:00:00+02:00 |
-        +---------------------+---------------------------+---------------------------+
         ");
     }
 

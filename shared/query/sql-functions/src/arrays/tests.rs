@@ -38,15 +38,12 @@ async fn arrays_are_read_from_their_text() {
         SELECT n, array_values(book) AS v, array_shape(book) AS s, dim_length(book, 1) AS d, dim_length(book, 2) AS e,
                array_value(book, 1, 2) AS b, array_value(book, n - 1) AS a
         FROM books ORDER BY n").await, @r"
-    +---+-------------------+--------+---+---+-----+-----+
     | n | v                 | s      | d | e | b   | a   |
-    +---+-------------------+--------+---+---+-----+-----+
     | 1 | [1.0, 2.0, 3.5, ] | [2, 2] | 2 | 2 | 2.0 |     |
     | 2 | [4.0]             | [1]    | 1 |   |     | 4.0 |
     | 3 | []                | [0]    | 0 |   |     |     |
     | 4 |                   |        |   |   |     |     |
     | 5 |                   |        |   |   |     |     |
-    +---+-------------------+--------+---+---+-----+-----+
     ");
 }
 
@@ -55,19 +52,13 @@ async fn lists_of_values_work_with_functions_of_lists() {
     insta::assert_snapshot!(table(&books(), "
         SELECT array_max(array_values(book)) AS largest, array_length(array_values(book)) AS count
         FROM books WHERE n = 1").await, @r"
-    +---------+-------+
     | largest | count |
-    +---------+-------+
     | 3.5     | 4     |
-    +---------+-------+
     ");
     insta::assert_snapshot!(table(&books(), "
         SELECT sum(v) AS total FROM (SELECT unnest(array_values(book)) AS v FROM books)").await, @r"
-    +-------+
     | total |
-    +-------+
     | 10.5  |
-    +-------+
     ");
 }
 
@@ -75,11 +66,8 @@ async fn lists_of_values_work_with_functions_of_lists() {
 async fn decimals_as_text_are_cast() {
     insta::assert_snapshot!(table(&session(), "
         SELECT CAST('123.45' AS DECIMAL(10, 2)) * 2 AS d, arrow_typeof(CAST('-0.001' AS DECIMAL(76, 38))) AS t").await, @r"
-    +--------+--------------------+
     | d      | t                  |
-    +--------+--------------------+
     | 246.90 | Decimal256(76, 38) |
-    +--------+--------------------+
     ");
 }
 
@@ -88,22 +76,16 @@ async fn constants_and_dictionaries_are_arrays_too() {
     insta::assert_snapshot!(table(&session(), "
         SELECT array_values('[1,2]') AS v, array_value('[1,2]', 2) AS b, array_value('[1,2]', NULL) AS n,
                dim_length(NULL, 1) AS d, array_shape('[1') AS s").await, @r"
-    +------------+-----+---+---+---+
     | v          | b   | n | d | s |
-    +------------+-----+---+---+---+
     | [1.0, 2.0] | 2.0 |   |   |   |
-    +------------+-----+---+---+---+
     ");
     insta::assert_snapshot!(table(&books(), "
         SELECT array_value('[[5,6],[7,8]]', n, 2) AS v, array_value(arrow_cast(book, 'Dictionary(Int32, Utf8)'), 1) AS d
         FROM books WHERE n < 4 ORDER BY n").await, @r"
-    +-----+-----+
     | v   | d   |
-    +-----+-----+
     | 6.0 |     |
     | 8.0 | 4.0 |
     |     |     |
-    +-----+-----+
     ");
 }
 

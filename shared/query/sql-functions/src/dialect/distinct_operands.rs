@@ -239,11 +239,8 @@ mod tests {
         let sql = "SELECT true IS DISTINCT FROM true AND false AS a, false IS NOT DISTINCT FROM true OR true AS b, \
                    NOT 2 IS NOT DISTINCT FROM 2 AND true AS c";
         insta::assert_snapshot!(table(&session(), sql).await, @r"
-        +-------+------+-------+
         | a     | b    | c     |
-        +-------+------+-------+
         | false | true | false |
-        +-------+------+-------+
         ");
     }
 }

@@ -105,9 +105,7 @@ async fn each_group_of_several_partitions_is_a_series() {
         )
     };
     insta::assert_snapshot!(table(&session(), &of("lttb(time, temp, 4)")).await, @r"
-    +-------------+---------------------+------+
     | room        | time                | temp |
-    +-------------+---------------------+------+
     | Kitchen     | 2024-01-01T08:00:00 | 21.0 |
     | Kitchen     | 2024-01-01T09:00:00 | 23.0 |
     | Kitchen     | 2024-01-01T18:00:00 | 23.3 |
@@ -116,12 +114,9 @@ async fn each_group_of_several_partitions_is_a_series() {
     | Living Room | 2024-01-01T11:00:00 | 22.2 |
     | Living Room | 2024-01-01T18:00:00 | 22.8 |
     | Living Room | 2024-01-01T20:00:00 | 22.2 |
-    +-------------+---------------------+------+
     ");
     insta::assert_snapshot!(table(&session(), &of("m4(time, temp, 8)")).await, @r"
-    +-------------+---------------------+------+
     | room        | time                | temp |
-    +-------------+---------------------+------+
     | Kitchen     | 2024-01-01T08:00:00 | 21.0 |
     | Kitchen     | 2024-01-01T09:00:00 | 23.0 |
     | Kitchen     | 2024-01-01T13:00:00 | 22.8 |
@@ -134,7 +129,6 @@ async fn each_group_of_several_partitions_is_a_series() {
     | Living Room | 2024-01-01T14:00:00 | 22.3 |
     | Living Room | 2024-01-01T18:00:00 | 22.8 |
     | Living Room | 2024-01-01T20:00:00 | 22.2 |
-    +-------------+---------------------+------+
     ");
 }
 
@@ -144,13 +138,10 @@ async fn m4_divides_a_range_that_includes_its_ends() {
         SELECT p['time'] AS time, p['value'] AS temp FROM (
             SELECT unnest(m4(time, temp, 4, '2024-01-01T09:00:00Z', '2024-01-01T12:00:00Z')) AS p
             FROM home WHERE room = 'Kitchen') ORDER BY time").await, @r"
-    +---------------------+------+
     | time                | temp |
-    +---------------------+------+
     | 2024-01-01T09:00:00 | 23.0 |
     | 2024-01-01T11:00:00 | 22.4 |
     | 2024-01-01T12:00:00 | 22.5 |
-    +---------------------+------+
     ");
 }
 
@@ -182,11 +173,8 @@ async fn times_keep_their_zone_and_no_points_are_null() {
     insta::assert_snapshot!(table(&session(), "
         SELECT lttb(tz(time, 'Europe/Berlin'), temp, 2)[1]['time'] AS first,
                lttb(time, temp, 2) FILTER (WHERE co > 100) IS NULL AS none FROM home").await, @r"
-    +---------------------------+------+
     | first                     | none |
-    +---------------------------+------+
     | 2024-01-01T09:00:00+01:00 | true |
-    +---------------------------+------+
     ");
 }
 

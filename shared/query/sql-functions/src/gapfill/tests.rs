@@ -17,9 +17,7 @@ async fn every_group_has_every_bin() {
     insta::assert_snapshot!(table(&session(), &format!("
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, room, avg(temp) AS temp, count(*) AS n
         FROM home WHERE {RANGE} GROUP BY t, room ORDER BY room, t")).await, @r"
-    +---------------------+-------------+------+---+
     | t                   | room        | temp | n |
-    +---------------------+-------------+------+---+
     | 2024-01-01T08:00:00 | Kitchen     | 21.0 | 1 |
     | 2024-01-01T08:30:00 | Kitchen     |      | 0 |
     | 2024-01-01T09:00:00 | Kitchen     | 23.0 | 1 |
@@ -28,7 +26,6 @@ async fn every_group_has_every_bin() {
     | 2024-01-01T08:30:00 | Living Room |      | 0 |
     | 2024-01-01T09:00:00 | Living Room | 21.4 | 1 |
     | 2024-01-01T09:30:00 | Living Room |      | 0 |
-    +---------------------+-------------+------+---+
     ");
 }
 
@@ -37,14 +34,11 @@ async fn without_other_groups_there_is_one_series() {
     insta::assert_snapshot!(table(&session(), &format!("
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, max(temp) FROM home WHERE {RANGE} GROUP BY 1")).await,
         @r"
-    +---------------------+----------------+
     | t                   | max(home.temp) |
-    +---------------------+----------------+
     | 2024-01-01T08:00:00 | 21.1           |
     | 2024-01-01T08:30:00 |                |
     | 2024-01-01T09:00:00 | 23.0           |
     | 2024-01-01T09:30:00 |                |
-    +---------------------+----------------+
     ");
 }
 
@@ -54,9 +48,7 @@ async fn fills_carry_forward_and_interpolate() {
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, room, interpolate(avg(temp)) AS line,
                locf(avg(temp)) AS last, avg(temp) AS raw, locf(min(room)) AS text, interpolate(max(co)) AS int
         FROM home WHERE {RANGE} GROUP BY t, room ORDER BY room, t")).await, @r"
-    +---------------------+-------------+-------+------+------+-------------+-----+
     | t                   | room        | line  | last | raw  | text        | int |
-    +---------------------+-------------+-------+------+------+-------------+-----+
     | 2024-01-01T08:00:00 | Kitchen     | 21.0  | 21.0 | 21.0 | Kitchen     | 0   |
     | 2024-01-01T08:30:00 | Kitchen     | 22.0  | 21.0 |      | Kitchen     | 0   |
     | 2024-01-01T09:00:00 | Kitchen     | 23.0  | 23.0 | 23.0 | Kitchen     | 0   |
@@ -65,7 +57,6 @@ async fn fills_carry_forward_and_interpolate() {
     | 2024-01-01T08:30:00 | Living Room | 21.25 | 21.1 |      | Living Room | 0   |
     | 2024-01-01T09:00:00 | Living Room | 21.4  | 21.4 | 21.4 | Living Room | 0   |
     | 2024-01-01T09:30:00 | Living Room |       | 21.4 |      | Living Room |     |
-    +---------------------+-------------+-------+------+------+-------------+-----+
     ");
 }
 
@@ -77,14 +68,11 @@ async fn expressions_around_and_inside_fills_work() {
                locf(coalesce(avg(temp), 0)) AS both, coalesce(avg(temp), -1) AS other,
                coalesce(locf(max(co)), 7) + count(*) AS several
         FROM home WHERE {RANGE} GROUP BY t ORDER BY t")).await, @r"
-    +---------------------+--------+---------------------+-------+-------+---------+
     | t                   | around | inside              | both  | other | several |
-    +---------------------+--------+---------------------+-------+-------+---------+
     | 2024-01-01T08:00:00 | 21.1   | 0.10000000000000142 | 21.05 | 21.05 | 2       |
     | 2024-01-01T08:30:00 | 21.6   | 0.8500000000000014  | 21.05 | -1.0  | 0       |
     | 2024-01-01T09:00:00 | 22.2   | 1.6000000000000014  | 22.2  | 22.2  | 2       |
     | 2024-01-01T09:30:00 |        |                     | 22.2  | -1.0  | 0       |
-    +---------------------+--------+---------------------+-------+-------+---------+
     ");
 }
 
@@ -96,14 +84,11 @@ async fn selectors_are_filled_as_structs_and_by_field() {
                interpolate(selector_last(temp, time)['value']) AS v2, locf(selector_first(temp, time))['time'] AS lt,
                selector_first(temp, time)['value'] AS raw
         FROM home WHERE room = 'Kitchen' AND {RANGE} GROUP BY t ORDER BY t")).await, @r"
-    +---------------------+------------------------------------------+------+------+---------------------+------+
     | t                   | line                                     | v    | v2   | lt                  | raw  |
-    +---------------------+------------------------------------------+------+------+---------------------+------+
     | 2024-01-01T08:00:00 | {value: 21.0, time: 2024-01-01T08:00:00} | 21.0 | 21.0 | 2024-01-01T08:00:00 | 21.0 |
     | 2024-01-01T08:30:00 | {value: 22.0, time: 2024-01-01T08:30:00} | 22.0 | 22.0 | 2024-01-01T08:00:00 |      |
     | 2024-01-01T09:00:00 | {value: 23.0, time: 2024-01-01T09:00:00} | 23.0 | 23.0 | 2024-01-01T09:00:00 | 23.0 |
     | 2024-01-01T09:30:00 |                                          |      |      | 2024-01-01T09:00:00 |      |
-    +---------------------+------------------------------------------+------+------+---------------------+------+
     ");
 }
 
@@ -114,24 +99,18 @@ async fn having_filters_filled_rows() {
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, room, locf(avg(temp)) AS temp FROM home
         WHERE {RANGE} GROUP BY t, room HAVING interpolate(avg(temp)) > 21.2 AND room <> 'Attic' ORDER BY t, room")).await,
         @r"
-    +---------------------+-------------+------+
     | t                   | room        | temp |
-    +---------------------+-------------+------+
     | 2024-01-01T08:30:00 | Kitchen     | 21.0 |
     | 2024-01-01T08:30:00 | Living Room | 21.1 |
     | 2024-01-01T09:00:00 | Kitchen     | 23.0 |
     | 2024-01-01T09:00:00 | Living Room | 21.4 |
-    +---------------------+-------------+------+
     ");
     insta::assert_snapshot!(table(&session, &format!("
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, avg(temp) AS temp FROM home
         WHERE {RANGE} GROUP BY t HAVING count(*) > 0 ORDER BY t")).await, @r"
-    +---------------------+-------+
     | t                   | temp  |
-    +---------------------+-------+
     | 2024-01-01T08:00:00 | 21.05 |
     | 2024-01-01T09:00:00 | 22.2  |
-    +---------------------+-------+
     ");
 }
 
@@ -142,9 +121,7 @@ async fn window_functions_see_filled_rows() {
                sum(locf(max(temp))) OVER (PARTITION BY room ORDER BY date_bin_gapfill(INTERVAL '30 minutes', time)) AS s,
                row_number() OVER (PARTITION BY room ORDER BY date_bin_gapfill(INTERVAL '30 minutes', time)) AS n
         FROM home WHERE {RANGE} GROUP BY t, room ORDER BY room, t")).await, @r"
-    +---------------------+-------------+------+---+
     | t                   | room        | s    | n |
-    +---------------------+-------------+------+---+
     | 2024-01-01T08:00:00 | Kitchen     | 21.0 | 1 |
     | 2024-01-01T08:30:00 | Kitchen     | 42.0 | 2 |
     | 2024-01-01T09:00:00 | Kitchen     | 65.0 | 3 |
@@ -153,7 +130,6 @@ async fn window_functions_see_filled_rows() {
     | 2024-01-01T08:30:00 | Living Room | 42.2 | 2 |
     | 2024-01-01T09:00:00 | Living Room | 63.6 | 3 |
     | 2024-01-01T09:30:00 | Living Room | 85.0 | 4 |
-    +---------------------+-------------+------+---+
     ");
 }
 
@@ -163,23 +139,17 @@ async fn order_limit_and_distinct_apply_to_filled_rows() {
     insta::assert_snapshot!(table(&session, &format!("
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, interpolate(avg(temp)) FROM home
         WHERE {RANGE} GROUP BY t ORDER BY interpolate(avg(temp)) DESC NULLS LAST, t DESC LIMIT 3")).await, @r"
-    +---------------------+-----------------------------+
     | t                   | interpolate(avg(home.temp)) |
-    +---------------------+-----------------------------+
     | 2024-01-01T09:00:00 | 22.2                        |
     | 2024-01-01T08:30:00 | 21.625                      |
     | 2024-01-01T08:00:00 | 21.05                       |
-    +---------------------+-----------------------------+
     ");
     insta::assert_snapshot!(table(&session, &format!("
         SELECT DISTINCT locf(avg(temp)) AS temp FROM home WHERE {RANGE} AND room = 'Kitchen'
         GROUP BY date_bin_gapfill(INTERVAL '30 minutes', time) ORDER BY temp")).await, @r"
-    +------+
     | temp |
-    +------+
     | 21.0 |
     | 23.0 |
-    +------+
     ");
 }
 
@@ -192,26 +162,20 @@ async fn subqueries_joins_and_unions_contain_gap_filling() {
              l AS (SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, locf(avg(temp)) AS temp
                    FROM home WHERE {RANGE} AND room = 'Living Room' GROUP BY t)
         SELECT k.t, k.temp - l.temp AS difference FROM k JOIN l ON k.t = l.t ORDER BY k.t")).await, @r"
-    +---------------------+----------------------+
     | t                   | difference           |
-    +---------------------+----------------------+
     | 2024-01-01T08:00:00 | -0.10000000000000142 |
     | 2024-01-01T08:30:00 | -0.10000000000000142 |
     | 2024-01-01T09:00:00 | 1.6000000000000014   |
     | 2024-01-01T09:30:00 | 1.6000000000000014   |
-    +---------------------+----------------------+
     ");
     insta::assert_snapshot!(table(&session, &format!("
         SELECT room, count(*) AS bins, count(temp) AS filled FROM (
             SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, room, avg(temp) AS temp
             FROM home WHERE {RANGE} GROUP BY t, room)
         WHERE room = 'Kitchen' GROUP BY room UNION ALL SELECT 'units', count(*), 0 FROM units")).await, @r"
-    +---------+------+--------+
     | room    | bins | filled |
-    +---------+------+--------+
     | units   | 2    | 0      |
     | Kitchen | 4    | 2      |
-    +---------+------+--------+
     ");
 }
 
@@ -346,16 +310,13 @@ async fn lower_bound_before_all_times_starts_each_group_at_its_first_row() {
         WHERE time >= arrow_cast(-9223372036854775808, 'Timestamp(ns)') AND time < '2024-01-01T10:00:00Z'
           AND (room = 'Kitchen' OR time >= '2024-01-01T09:00:00Z')
         GROUP BY t, room ORDER BY room, t").await, @r"
-    +---------------------+-------------+---+
     | t                   | room        | n |
-    +---------------------+-------------+---+
     | 2024-01-01T08:00:00 | Kitchen     | 1 |
     | 2024-01-01T08:30:00 | Kitchen     | 0 |
     | 2024-01-01T09:00:00 | Kitchen     | 1 |
     | 2024-01-01T09:30:00 | Kitchen     | 0 |
     | 2024-01-01T09:00:00 | Living Room | 1 |
     | 2024-01-01T09:30:00 | Living Room | 0 |
-    +---------------------+-------------+---+
     ");
 }
 
@@ -365,70 +326,52 @@ async fn origin_months_and_zones_shape_the_bins() {
     insta::assert_snapshot!(table(&session, "
         SELECT date_bin_gapfill(INTERVAL '1 hour', time, TIMESTAMP '2024-01-01T00:10:00') AS t, avg(temp) FROM home
         WHERE time >= '2024-01-01T08:00:00Z' AND time < '2024-01-01T10:00:00Z' GROUP BY t ORDER BY t").await, @r"
-    +---------------------+----------------+
     | t                   | avg(home.temp) |
-    +---------------------+----------------+
     | 2024-01-01T07:10:00 | 21.05          |
     | 2024-01-01T08:10:00 | 22.2           |
     | 2024-01-01T09:10:00 |                |
-    +---------------------+----------------+
     ");
     insta::assert_snapshot!(table(&session, "
         SELECT date_bin_gapfill(INTERVAL '1 month', time) AS t, count(*) AS n FROM home
         WHERE time >= '2023-11-15' AND time < '2024-03-01' GROUP BY t ORDER BY t").await, @r"
-    +---------------------+----+
     | t                   | n  |
-    +---------------------+----+
     | 2023-11-01T00:00:00 | 0  |
     | 2023-12-01T00:00:00 | 0  |
     | 2024-01-01T00:00:00 | 26 |
     | 2024-02-01T00:00:00 | 0  |
-    +---------------------+----+
     ");
     insta::assert_snapshot!(table(&session, "
         SELECT date_bin_gapfill(INTERVAL '12 hours', tz(time, 'Europe/Paris')) AS instants, count(*) AS n FROM home
         WHERE time >= '2024-01-01' AND time < '2024-01-02' GROUP BY 1 ORDER BY 1").await, @r"
-    +---------------------------+----+
     | instants                  | n  |
-    +---------------------------+----+
     | 2024-01-01T01:00:00+01:00 | 8  |
     | 2024-01-01T13:00:00+01:00 | 18 |
-    +---------------------------+----+
     ");
     insta::assert_snapshot!(table(&session, "
         SELECT date_bin_wallclock_gapfill(INTERVAL '12 hours', tz(time, 'Europe/Paris')) AS wall, count(*) AS n,
                locf(max(temp)) AS last
         FROM home WHERE time >= '2024-01-01T06:00:00Z' AND time < '2024-01-02T06:00:00Z' GROUP BY 1 ORDER BY 1").await,
         @r"
-    +---------------------------+----+------+
     | wall                      | n  | last |
-    +---------------------------+----+------+
     | 2024-01-01T00:00:00+01:00 | 6  | 23.0 |
     | 2024-01-01T12:00:00+01:00 | 20 | 23.3 |
     | 2024-01-02T00:00:00+01:00 | 0  | 23.3 |
-    +---------------------------+----+------+
     ");
     insta::assert_snapshot!(table(&session, "
         SELECT tz(date_bin_gapfill(INTERVAL '1 hour', time), 'Asia/Tokyo') AS t, avg(temp) AS temp FROM home
         WHERE time >= '2024-01-01T07:00:00Z' AND time < '2024-01-01T09:00:00Z' GROUP BY t ORDER BY t").await, @r"
-    +---------------------------+-------+
     | t                         | temp  |
-    +---------------------------+-------+
     | 2024-01-01T16:00:00+09:00 |       |
     | 2024-01-01T17:00:00+09:00 | 21.05 |
-    +---------------------------+-------+
     ");
     insta::assert_snapshot!(table(&session, "
         SELECT date_bin_wallclock_gapfill(INTERVAL '1 day', t, TIMESTAMP '1970-01-01T06:00:00') AS day, count(*) AS n
         FROM (SELECT tz(time, 'America/New_York') AS t FROM home)
         WHERE t >= '2023-12-31T12:00:00-05:00' AND t < '2024-01-03' GROUP BY 1 ORDER BY 1").await, @r"
-    +---------------------------+----+
     | day                       | n  |
-    +---------------------------+----+
     | 2023-12-31T06:00:00-05:00 | 6  |
     | 2024-01-01T06:00:00-05:00 | 20 |
     | 2024-01-02T06:00:00-05:00 | 0  |
-    +---------------------------+----+
     ");
 }
 
@@ -538,14 +481,11 @@ async fn null_times_pass_through() {
         FROM home AS h LEFT JOIN (SELECT time FROM units WHERE time >= '2024-01-01T08:00:00Z'
                                   AND time < '2024-01-01T09:30:00Z') AS u ON h.time = u.time
         GROUP BY 1 ORDER BY 1").await, @r"
-    +---------------------+----+------+
     | t                   | n  | last |
-    +---------------------+----+------+
     | 2024-01-01T08:00:00 | 2  | 21.1 |
     | 2024-01-01T08:30:00 | 0  | 21.1 |
     | 2024-01-01T09:00:00 | 2  | 23.0 |
     |                     | 22 | 23.3 |
-    +---------------------+----+------+
     ");
 }
 
@@ -556,14 +496,11 @@ async fn bounds_can_be_arguments() {
         SELECT date_bin_gapfill(INTERVAL '30 minutes', time, TIMESTAMP '1970-01-01', TIMESTAMP '2024-01-01T08:10:00',
                                 TIMESTAMP '2024-01-01T09:59:59') AS t, max(co) AS co
         FROM {rows} WHERE time < '2024-01-01T09:20:00Z' GROUP BY t")).await, @r"
-    +---------------------+----+
     | t                   | co |
-    +---------------------+----+
     | 2024-01-01T08:00:00 |    |
     | 2024-01-01T08:30:00 |    |
     | 2024-01-01T09:00:00 | 0  |
     | 2024-01-01T09:30:00 |    |
-    +---------------------+----+
     ");
 }
 

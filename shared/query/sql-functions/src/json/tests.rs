@@ -43,11 +43,8 @@ async fn operators_and_functions_have_the_types_of_their_values() {
         let types = table(&session, &sql).await;
         insta::allow_duplicates! {
         insta::assert_snapshot!(types, @r"
-        +------+------+---------+-------+--------+
         | json | text | found   | int   | length |
-        +------+------+---------+-------+--------+
         | Utf8 | Utf8 | Boolean | Int64 | UInt64 |
-        +------+------+---------+-------+--------+
         ");
         }
         let sql = format!(
@@ -61,13 +58,10 @@ async fn operators_and_functions_have_the_types_of_their_values() {
         let values = table(&session, &sql).await;
         insta::allow_duplicates! {
         insta::assert_snapshot!(values, @r#"
-        +--------+-----------+--------+----------+-----------+-----------+-----+------------+------------------+
         | name   | name_text | status | has_none | json_null | null_text | ms  | tags       | keys             |
-        +--------+-----------+--------+----------+-----------+-----------+-----+------------+------------------+
         | "shop" | shop      | 200    | true     | null      |           | 1.5 | ["a", "b"] | [status, ok, ms] |
         |        |           |        | false    |           |           |     |            |                  |
         |        |           |        |          |           |           |     |            |                  |
-        +--------+-----------+--------+----------+-----------+-----------+-----+------------+------------------+
         "#);
         }
     }
@@ -78,11 +72,8 @@ async fn columns_are_called_as_in_the_statement() {
     let session = session(&[Some(SPAN)]);
     let sql = "SELECT field -> 'tags' -> 0, count(*) AS n FROM docs GROUP BY field -> 'tags' -> 0";
     insta::assert_snapshot!(table(&session, sql).await, @r#"
-    +----------------------+---+
     | field -> 'tags' -> 0 | n |
-    +----------------------+---+
     | "a"                  | 1 |
-    +----------------------+---+
     "#);
 }
 
@@ -101,9 +92,7 @@ async fn a_conversion_of_json_reads_a_value_of_the_type() {
             TRY_CAST(field -> 'v' AS BOOLEAN) AS bool, (field -> 'v')::text AS text
         FROM docs";
     insta::assert_snapshot!(table(&session, sql).await, @r#"
-    +-----+-------+-------+------+--------+
     | int | small | float | bool | text   |
-    +-----+-------+-------+------+--------+
     | 7   | 7     | 7.0   |      | 7      |
     |     |       | 1.5   |      | 1.5    |
     | 8   | 8     | 8.0   |      | "8"    |
@@ -111,7 +100,6 @@ async fn a_conversion_of_json_reads_a_value_of_the_type() {
     |     |       |       | true | true   |
     |     |       |       |      |        |
     |     |       |       |      |        |
-    +-----+-------+-------+------+--------+
     "#);
 }
 
@@ -122,13 +110,10 @@ async fn keys_and_documents_may_come_from_columns_and_be_null() {
             json_get_int('{"a":1}', 'a') AS constant, json_contains(NULL, field) AS found
         FROM docs"#;
     insta::assert_snapshot!(table(&session, sql).await, @r"
-    +-----+--------+---------+----------+-------+
     | key | no_key | no_text | constant | found |
-    +-----+--------+---------+----------+-------+
     |     |        |         | 1        |       |
     | 1   |        |         | 1        |       |
     |     |        |         | 1        |       |
-    +-----+--------+---------+----------+-------+
     ");
     let none = r#"SELECT json_get_int('{"a":1}', field) AS key FROM docs WHERE field = 'x'"#;
     assert_eq!(row_count(&session, none).await, 0);

@@ -11,14 +11,11 @@ async fn derivative_is_the_change_per_unit() {
                derivative(temp, arrow_cast(1000000000, 'Duration(Nanosecond)')) OVER (ORDER BY time) * 3600 AS duration,
                non_negative_derivative(temp, '1 hour') OVER (ORDER BY time) AS rising
         FROM home WHERE room = 'Kitchen' ORDER BY time LIMIT 4").await, @r"
-    +---------------------+---------------------+---------------------+---------------------+---------------------+--------+
     | time                | given               | ordered             | second              | duration            | rising |
-    +---------------------+---------------------+---------------------+---------------------+---------------------+--------+
     | 2024-01-01T08:00:00 |                     |                     |                     |                     |        |
     | 2024-01-01T09:00:00 | 2.0                 | 2.0                 | 2.0                 | 2.0                 | 2.0    |
     | 2024-01-01T10:00:00 | -0.3000000000000007 | -0.3000000000000007 | -0.3000000000000007 | -0.3000000000000007 |        |
     | 2024-01-01T11:00:00 | -0.3000000000000007 | -0.3000000000000007 | -0.3000000000000007 | -0.3000000000000007 |        |
-    +---------------------+---------------------+---------------------+---------------------+---------------------+--------+
     ");
 }
 
@@ -30,9 +27,7 @@ async fn difference_is_the_change_from_row_to_row() {
                non_negative_difference(temp) OVER w AS rising
         FROM home WHERE time < '2024-01-01T10:30:00Z' OR time > '2024-01-01T19:00:00Z'
         WINDOW w AS (PARTITION BY room ORDER BY time) ORDER BY room, time").await, @r"
-    +-------------+---------------------+---------------------+-----+------+---------------------+
     | room        | time                | float               | int | uint | rising              |
-    +-------------+---------------------+---------------------+-----+------+---------------------+
     | Kitchen     | 2024-01-01T08:00:00 |                     |     |      |                     |
     | Kitchen     | 2024-01-01T09:00:00 | 2.0                 | 0   | 0    | 2.0                 |
     | Kitchen     | 2024-01-01T10:00:00 | -0.3000000000000007 | 0   | 0    |                     |
@@ -41,7 +36,6 @@ async fn difference_is_the_change_from_row_to_row() {
     | Living Room | 2024-01-01T09:00:00 | 0.29999999999999716 | 0   | 0    | 0.29999999999999716 |
     | Living Room | 2024-01-01T10:00:00 | 0.40000000000000213 | 0   | 0    | 0.40000000000000213 |
     | Living Room | 2024-01-01T20:00:00 | 0.3999999999999986  | 17  | -17  | 0.3999999999999986  |
-    +-------------+---------------------+---------------------+-----+------+---------------------+
     ");
 }
 
@@ -52,16 +46,13 @@ async fn nulls_are_skipped_and_equal_times_have_no_derivative() {
         FROM (VALUES (1, 1.0, TIMESTAMP '2024-01-01T00:00:00'), (2, NULL, TIMESTAMP '2024-01-01T00:00:01'),
                      (3, 5.0, TIMESTAMP '2024-01-01T00:00:02'), (4, 6.0, TIMESTAMP '2024-01-01T00:00:02'),
                      (5, 4.0, NULL), (6, 5.0, TIMESTAMP '2024-01-01T00:00:03')) AS x(n, v, t) ORDER BY n").await, @r"
-    +-----+------+-------+
     | v   | d    | slope |
-    +-----+------+-------+
     | 1.0 |      |       |
     |     |      |       |
     | 5.0 | 4.0  | 2.0   |
     | 6.0 | 1.0  |       |
     | 4.0 | -2.0 |       |
     | 5.0 | 1.0  |       |
-    +-----+------+-------+
     ");
 }
 
@@ -71,12 +62,9 @@ async fn differences_too_large_for_an_integer_are_null() {
         SELECT difference(i) OVER (ORDER BY n) AS int, difference(u) OVER (ORDER BY n) AS uint
         FROM (VALUES (1, -9223372036854775808, arrow_cast(18446744073709551615, 'UInt64')),
                      (2, 9223372036854775807, arrow_cast(0, 'UInt64'))) AS x(n, i, u) ORDER BY n").await, @r"
-    +-----+------+
     | int | uint |
-    +-----+------+
     |     |      |
     |     |      |
-    +-----+------+
     ");
 }
 
@@ -86,14 +74,11 @@ async fn derivative_works_over_aggregates() {
         SELECT date_bin(INTERVAL '4 hours', time) AS t,
                derivative(avg(temp), INTERVAL '1 hour') OVER (ORDER BY date_bin(INTERVAL '4 hours', time)) AS d
         FROM home GROUP BY t ORDER BY t").await, @r"
-    +---------------------+----------------------+
     | t                   | d                    |
-    +---------------------+----------------------+
     | 2024-01-01T08:00:00 |                      |
     | 2024-01-01T12:00:00 | 0.13750000000000018  |
     | 2024-01-01T16:00:00 | 0.056250000000000355 |
     | 2024-01-01T20:00:00 | -0.06875000000000053 |
-    +---------------------+----------------------+
     ");
 }
 

@@ -170,9 +170,7 @@ async fn functions_are_listed() {
         SELECT DISTINCT routine_name AS name, function_type AS type FROM information_schema.routines
         WHERE routine_name LIKE '%gapfill' OR routine_name LIKE 'selector%' OR routine_name LIKE '%wallclock'
            OR routine_name IN ('tz', 'locf', 'interpolate', 'derivative', 'difference', 'lttb', 'm4') ORDER BY name").await, @r"
-    +----------------------------+-----------+
     | name                       | type      |
-    +----------------------------+-----------+
     | date_bin_gapfill           | SCALAR    |
     | date_bin_wallclock         | SCALAR    |
     | date_bin_wallclock_gapfill | SCALAR    |
@@ -187,7 +185,6 @@ async fn functions_are_listed() {
     | selector_max               | AGGREGATE |
     | selector_min               | AGGREGATE |
     | tz                         | SCALAR    |
-    +----------------------------+-----------+
     ");
 }
 

@@ -20,21 +20,15 @@ async fn selectors_return_the_row_of_their_value() {
         SELECT room, selector_first(temp, time)['value'] AS f, selector_first(temp, time)['time'] AS ft,
                selector_last(temp,time)['value'] AS l, selector_min(temp,time)['time'] AS mt,
                selector_max(temp,time)['value'] AS mv FROM home GROUP BY room ORDER BY room").await, @r"
-    +-------------+------+---------------------+------+---------------------+------+
     | room        | f    | ft                  | l    | mt                  | mv   |
-    +-------------+------+---------------------+------+---------------------+------+
     | Kitchen     | 21.0 | 2024-01-01T08:00:00 | 22.7 | 2024-01-01T08:00:00 | 23.3 |
     | Living Room | 21.1 | 2024-01-01T08:00:00 | 22.2 | 2024-01-01T08:00:00 | 22.8 |
-    +-------------+------+---------------------+------+---------------------+------+
     ");
     insta::assert_snapshot!(table(&session, "
         SELECT selector_first(temp, time) AS first, selector_last(temp, time) AS last,
                selector_min(temp, time) AS min, selector_max(temp, time) AS max FROM home").await, @r"
-    +------------------------------------------+------------------------------------------+------------------------------------------+------------------------------------------+
     | first                                    | last                                     | min                                      | max                                      |
-    +------------------------------------------+------------------------------------------+------------------------------------------+------------------------------------------+
     | {value: 21.0, time: 2024-01-01T08:00:00} | {value: 22.7, time: 2024-01-01T20:00:00} | {value: 21.0, time: 2024-01-01T08:00:00} | {value: 23.3, time: 2024-01-01T18:00:00} |
-    +------------------------------------------+------------------------------------------+------------------------------------------+------------------------------------------+
     ");
 }
 
@@ -45,11 +39,8 @@ async fn ties_are_broken_the_same_way_always() {
                selector_min(w, t)['time'] AS min, selector_max(w, t)['time'] AS max
         FROM (VALUES (2, 5, TIMESTAMP '2024-01-01'), (1, 5, TIMESTAMP '2024-01-01'), (4, 5, TIMESTAMP '2024-01-02'),
                      (3, 5, TIMESTAMP '2024-01-02')) AS x(v, w, t)").await, @r"
-    +-------+------+---------------------+---------------------+
     | first | last | min                 | max                 |
-    +-------+------+---------------------+---------------------+
     | 1     | 4    | 2024-01-01T00:00:00 | 2024-01-01T00:00:00 |
-    +-------+------+---------------------+---------------------+
     ");
 }
 
@@ -81,32 +72,20 @@ async fn values_of_any_type_are_selected() {
         );
     }
     insta::assert_snapshot!(table(&session, &select("room")).await, @r#"
-    +-----------------------------------------------------------------+---------+-------------+
     | type                                                            | f       | m           |
-    +-----------------------------------------------------------------+---------+-------------+
     | Struct("value": Dictionary(Int32, Utf8), "time": Timestamp(ns)) | Kitchen | Living Room |
-    +-----------------------------------------------------------------+---------+-------------+
     "#);
     insta::assert_snapshot!(table(&session, &select("temp > 22")).await, @r#"
-    +-------------------------------------------------+-------+------+
     | type                                            | f     | m    |
-    +-------------------------------------------------+-------+------+
     | Struct("value": Boolean, "time": Timestamp(ns)) | false | true |
-    +-------------------------------------------------+-------+------+
     "#);
     insta::assert_snapshot!(table(&session, &select("[co, 2]")).await, @r#"
-    +-----------------------------------------------------+--------+---------+
     | type                                                | f      | m       |
-    +-----------------------------------------------------+--------+---------+
     | Struct("value": List(Int64), "time": Timestamp(ns)) | [0, 2] | [26, 2] |
-    +-----------------------------------------------------+--------+---------+
     "#);
     insta::assert_snapshot!(table(&session, &select("arrow_cast(temp, 'Decimal128(10, 2)')")).await, @r#"
-    +-----------------------------------------------------------+-------+-------+
     | type                                                      | f     | m     |
-    +-----------------------------------------------------------+-------+-------+
     | Struct("value": Decimal128(10, 2), "time": Timestamp(ns)) | 21.00 | 23.30 |
-    +-----------------------------------------------------------+-------+-------+
     "#);
 }
 
@@ -116,20 +95,14 @@ async fn nulls_do_not_count_and_no_rows_give_null() {
         SELECT g, selector_first(v, t) AS first, selector_max(v, t) FILTER (WHERE v < 3) AS filtered
         FROM (VALUES ('a', NULL, TIMESTAMP '2024-01-01'), ('a', 2, TIMESTAMP '2024-01-02'), ('a', 3, NULL),
                      ('b', NULL, TIMESTAMP '2024-01-01')) AS x(g, v, t) GROUP BY g ORDER BY g").await, @r"
-    +---+---------------------------------------+---------------------------------------+
     | g | first                                 | filtered                              |
-    +---+---------------------------------------+---------------------------------------+
     | a | {value: 2, time: 2024-01-02T00:00:00} | {value: 2, time: 2024-01-02T00:00:00} |
     | b |                                       |                                       |
-    +---+---------------------------------------+---------------------------------------+
     ");
     insta::assert_snapshot!(table(&session(), "SELECT selector_last(temp, time) AS s FROM home WHERE room = 'x'").await,
         @r"
-    +---+
     | s |
-    +---+
     |   |
-    +---+
     ");
 }
 
@@ -138,14 +111,11 @@ async fn windows_run_selectors() {
     insta::assert_snapshot!(table(&session(), "
         SELECT time, selector_max(temp, time) OVER (ORDER BY time)['time'] AS max FROM home
         WHERE room = 'Kitchen' ORDER BY time LIMIT 4").await, @r"
-    +---------------------+---------------------+
     | time                | max                 |
-    +---------------------+---------------------+
     | 2024-01-01T08:00:00 | 2024-01-01T08:00:00 |
     | 2024-01-01T09:00:00 | 2024-01-01T09:00:00 |
     | 2024-01-01T10:00:00 | 2024-01-01T09:00:00 |
     | 2024-01-01T11:00:00 | 2024-01-01T09:00:00 |
-    +---------------------+---------------------+
     ");
 }
 
