@@ -445,17 +445,14 @@ mod tests {
             ("text/csv", Some("gzip".into()), Some("attachment".into()))
         );
         let answer = redirect(HttpSource::V2, &head, "https://store/results/1.csv");
-        insta::assert_json_snapshot!(answer, @r#"
-        {
-          "statusCode": 303,
-          "headers": {
-            "access-control-allow-origin": "*",
-            "cache-control": "no-store",
-            "location": "https://store/results/1.csv"
-          },
-          "isBase64Encoded": false,
-          "body": ""
-        }
-        "#);
+        let expected = json!({
+            "statusCode": 303,
+            "headers": {
+                "access-control-allow-origin": "*", "cache-control": "no-store",
+                "location": "https://store/results/1.csv",
+            },
+            "isBase64Encoded": false, "body": "",
+        });
+        assert_eq!(serde_json::to_value(answer).unwrap(), expected);
     }
 }

@@ -390,31 +390,15 @@ mod tests {
     fn the_format_is_json() {
         let mut job = queued();
         job.claim(ONE, settled(0, 0), at(1)).unwrap();
-        insta::assert_json_snapshot!(job, @r#"
-        {
-          "file": {
-            "database": 0,
-            "table": 0,
-            "database_name": "",
-            "table_name": "",
-            "filename": "",
-            "size_bytes": 0,
-            "rows": 0,
-            "min_time": 0,
-            "max_time": 0,
-            "is_of_influxdb": false
-          },
-          "status": "dispatched",
-          "created": 0,
-          "started": 1000000,
-          "updated": 1000000,
-          "stored_rows": 0,
-          "first_row": 0,
-          "attempts": 1,
-          "lost_attempts": 0,
-          "worker": "00000000000000000000000001",
-          "claimed_until": 61000000
-        }
-        "#);
+        let expected = serde_json::json!({
+            "file": {
+                "database": 0, "table": 0, "database_name": "", "table_name": "", "filename": "",
+                "size_bytes": 0, "rows": 0, "min_time": 0, "max_time": 0, "is_of_influxdb": false,
+            },
+            "status": "dispatched", "created": 0, "started": 1_000_000, "updated": 1_000_000,
+            "stored_rows": 0, "first_row": 0, "attempts": 1, "lost_attempts": 0,
+            "worker": "00000000000000000000000001", "claimed_until": 61_000_000,
+        });
+        assert_eq!(serde_json::to_value(job).unwrap(), expected);
     }
 }

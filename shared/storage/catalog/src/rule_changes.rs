@@ -186,33 +186,17 @@ mod tests {
     fn format() {
         let mut catalog = DatabaseCatalog::default();
         put(&mut catalog, "basics", 1).unwrap();
-        insta::assert_json_snapshot!(catalog, @r#"
-        {
-          "next_table": 1,
-          "tables": {},
-          "rules": {
-            "node": {
-              "basics": {
-                "interval_ms": 15000,
-                "rules": [
-                  {
-                    "expression": "up == 0",
-                    "labels": {
-                      "severity": "page"
-                    },
-                    "action": {
-                      "alert": {
-                        "name": "Down",
-                        "for_ms": 60000
-                      }
-                    }
-                  }
-                ]
-              }
-            }
-          }
-        }
-        "#);
+        let expected = serde_json::json!({
+            "next_table": 1, "tables": {},
+            "rules": {"node": {"basics": {
+                "interval_ms": 15_000,
+                "rules": [{
+                    "expression": "up == 0", "labels": {"severity": "page"},
+                    "action": {"alert": {"name": "Down", "for_ms": 60_000}},
+                }],
+            }}},
+        });
+        assert_eq!(serde_json::to_value(catalog).unwrap(), expected);
     }
 
     #[test]

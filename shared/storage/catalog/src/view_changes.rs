@@ -370,34 +370,16 @@ mod tests {
     fn format() {
         let mut catalog = DatabaseCatalog::default();
         add(&mut catalog, &new("hourly", "cpu", "cpu_1h")).unwrap();
-        insta::assert_json_snapshot!(catalog, @r#"
-        {
-          "next_table": 1,
-          "tables": {},
-          "views": {
-            "1": {
-              "id": 1,
-              "name": "hourly",
-              "created_in": 7,
-              "created": 1,
-              "language": "sql",
-              "query": "SELECT 1",
-              "source": "cpu",
-              "target": {
-                "table": "cpu_1h"
-              },
-              "windows": {
-                "length_ns": 60,
-                "origin_ns": 0
-              },
-              "tags": [
-                "host"
-              ]
-            }
-          },
-          "next_view": 2
-        }
-        "#);
+        let expected = serde_json::json!({
+            "next_table": 1, "tables": {},
+            "views": {"1": {
+                "id": 1, "name": "hourly", "created_in": 7, "created": 1, "language": "sql",
+                "query": "SELECT 1", "source": "cpu", "target": {"table": "cpu_1h"},
+                "windows": {"length_ns": 60, "origin_ns": 0}, "tags": ["host"],
+            }},
+            "next_view": 2,
+        });
+        assert_eq!(serde_json::to_value(catalog).unwrap(), expected);
     }
 
     #[test]

@@ -368,35 +368,22 @@ mod tests {
         let mut requests = RowDeleteRequests::default();
         requests.add(delete("room = 'a'", Some(7)), time(1));
         requests.add(delete("", None), time(2));
-        insta::assert_json_snapshot!(requests, @r#"
-        {
-          "last_sequence": 2,
-          "requests": [
-            {
-              "sequence": 1,
-              "database": 1,
-              "table": 2,
-              "database_name": "home",
-              "table_name": "rooms",
-              "min_time": -5,
-              "predicate": "room = 'a'",
-              "stamp": 7,
-              "created": 1000000
-            },
-            {
-              "sequence": 2,
-              "database": 1,
-              "table": 2,
-              "database_name": "home",
-              "table_name": "rooms",
-              "min_time": -5,
-              "predicate": "",
-              "created": 2000000,
-              "completed": 2000000
-            }
-          ]
-        }
-        "#);
+        let expected = serde_json::json!({
+            "last_sequence": 2,
+            "requests": [
+                {
+                    "sequence": 1, "database": 1, "table": 2, "database_name": "home",
+                    "table_name": "rooms", "min_time": -5, "predicate": "room = 'a'", "stamp": 7,
+                    "created": 1_000_000,
+                },
+                {
+                    "sequence": 2, "database": 1, "table": 2, "database_name": "home",
+                    "table_name": "rooms", "min_time": -5, "predicate": "", "created": 2_000_000,
+                    "completed": 2_000_000,
+                },
+            ],
+        });
+        assert_eq!(serde_json::to_value(requests).unwrap(), expected);
     }
 
     #[test]

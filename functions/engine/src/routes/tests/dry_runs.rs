@@ -51,30 +51,20 @@ async fn a_dry_run_reports_the_effects_of_a_plugin_on_writes() {
         "input_lp": "x,a=b v=1i 1704096000000000000\ny f=2.5 1\nx,a=c v=2i 1704096000000000001",
     });
     let answer = dry_run(&stage, "wal", body).await;
-    insta::assert_json_snapshot!(answer, @r#"
-    {
-      "database_writes": {
-        "home": [
-          "seen v=1i",
-          "seen v=\"x\""
+    let expected = serde_json::json!({
+        "database_writes": {"home": ["seen v=1i", "seen v=\"x\""], "new": ["t b=t 5"]},
+        "errors": [
+            "line protocol parse error on write to db home: line 2: invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::field::string in 'seen v=\"x\"'",
         ],
-        "new": [
-          "t b=t 5"
-        ]
-      },
-      "errors": [
-        "line protocol parse error on write to db home: line 2: invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::field::string in 'seen v=\"x\"'"
-      ],
-      "log_lines": [
-        "INFO: starting execution of wal plugin.",
-        "INFO: args {'k': 'v'}",
-        "INFO: saw x [{'a': 'b', 'v': 1, 'time': 1704096000000000000}, {'a': 'c', 'v': 2, 'time': 1704096000000000001}]",
-        "INFO: saw y [{'f': 2.5, 'time': 1}]",
-        "WARN: error: no answer to SELECT 1 executing query on home: SELECT 1",
-        "INFO: finished execution in …"
-      ]
-    }
-    "#);
+        "log_lines": [
+            "INFO: starting execution of wal plugin.", "INFO: args {'k': 'v'}",
+            "INFO: saw x [{'a': 'b', 'v': 1, 'time': 1704096000000000000}, {'a': 'c', 'v': 2, 'time': 1704096000000000001}]",
+            "INFO: saw y [{'f': 2.5, 'time': 1}]",
+            "WARN: error: no answer to SELECT 1 executing query on home: SELECT 1",
+            "INFO: finished execution in …",
+        ],
+    });
+    assert_eq!(answer, expected);
     let after = stage.catalog.database(database.unwrap(), Duration::ZERO).await.unwrap();
     assert_eq!(after.version, before.version);
 }
@@ -96,33 +86,25 @@ async fn a_failed_dry_run_reports_the_reason() {
         dry_run(&stage, "wal", body("raises.py", "x v=1i 1")).await,
         dry_run(&stage, "wal", body("raises.py", "x v=1i 1\nx v=oops")).await,
     ];
-    insta::assert_json_snapshot!(answers, @r#"
-    [
-      {
-        "database_writes": {},
-        "errors": [
-          "error executing plugin: the process_writes function is not present in the plugin. Should be defined as: process_writes(influxdb3_local, table_batches, args=None)"
-        ],
-        "log_lines": []
-      },
-      {
-        "database_writes": {},
-        "errors": [
-          "error executing plugin: ValueError: boom"
-        ],
-        "log_lines": [
-          "INFO: before"
-        ]
-      },
-      {
-        "database_writes": {},
-        "errors": [
-          "line protocol parse error: line 2: No fields were provided in 'x v=oops'"
-        ],
-        "log_lines": []
-      }
-    ]
-    "#);
+    let expected = serde_json::json!([
+        {
+            "database_writes": {},
+            "errors": [
+                "error executing plugin: the process_writes function is not present in the plugin. Should be defined as: process_writes(influxdb3_local, table_batches, args=None)",
+            ],
+            "log_lines": [],
+        },
+        {
+            "database_writes": {}, "errors": ["error executing plugin: ValueError: boom"],
+            "log_lines": ["INFO: before"],
+        },
+        {
+            "database_writes": {},
+            "errors": ["line protocol parse error: line 2: No fields were provided in 'x v=oops'"],
+            "log_lines": [],
+        },
+    ]);
+    assert_eq!(serde_json::to_value(answers).unwrap(), expected);
     let path = "/api/v3/plugin_test/wal";
     let missing = stage.json(Method::POST, path, body("none.py", "x v=1i 1")).await;
     let text = "Plugin error: reading plugin file: Plugin not found: <folder>/none.py";
@@ -150,46 +132,30 @@ async fn a_dry_run_of_a_schedule_uses_its_next_time() {
         dry_run(&stage, "schedule", body("home", "often")).await,
         dry_run(&stage, "schedule", body("home", "0 0 0 1 1 * 2000")).await,
     ];
-    insta::assert_json_snapshot!(answers, @r#"
-    [
-      {
-        "database_writes": {
-          "home": [
-            "counts n=1i 7"
-          ]
+    let expected = serde_json::json!([
+        {
+            "database_writes": {"home": ["counts n=1i 7"]}, "errors": [],
+            "log_lines": [
+                "INFO: starting execution with scheduled time …", "INFO: datetime 30 0",
+                "INFO: finished execution in …",
+            ],
+            "trigger_time": "…",
         },
-        "errors": [],
-        "log_lines": [
-          "INFO: starting execution with scheduled time …",
-          "INFO: datetime 30 0",
-          "INFO: finished execution in …"
-        ],
-        "trigger_time": "…"
-      },
-      {
-        "database_writes": {},
-        "errors": [
-          "couldn't find db"
-        ],
-        "log_lines": [],
-        "trigger_time": null
-      },
-      {
-        "database_writes": {},
-        "errors": [
-          "invalid cron syntax: couldn't parse cron expression: The 'Seconds' field does not support using names. 'often' specified."
-        ],
-        "log_lines": [],
-        "trigger_time": null
-      },
-      {
-        "database_writes": {},
-        "errors": [
-          "cron schedule never triggers: 0 0 0 1 1 * 2000"
-        ],
-        "log_lines": [],
-        "trigger_time": null
-      }
-    ]
-    "#);
+        {
+            "database_writes": {}, "errors": ["couldn't find db"], "log_lines": [],
+            "trigger_time": null,
+        },
+        {
+            "database_writes": {},
+            "errors": [
+                "invalid cron syntax: couldn't parse cron expression: The 'Seconds' field does not support using names. 'often' specified.",
+            ],
+            "log_lines": [], "trigger_time": null,
+        },
+        {
+            "database_writes": {}, "errors": ["cron schedule never triggers: 0 0 0 1 1 * 2000"],
+            "log_lines": [], "trigger_time": null,
+        },
+    ]);
+    assert_eq!(serde_json::to_value(answers).unwrap(), expected);
 }

@@ -135,51 +135,27 @@ fn format() {
     let id = root.add("db", created, &crate::CatalogLimits::default()).unwrap();
     assert!(root.set_has_triggers(id).unwrap());
     assert!(!root.set_has_triggers(id).unwrap());
-    insta::assert_json_snapshot!(root, @r#"
-    {
-      "cluster": "c0ffee",
-      "margins": {
-        "acknowledgement_limit_ms": 2000,
-        "flush_lag_ms": 8000
-      },
-      "next_database": 2,
-      "databases": {
-        "1": {
-          "name": "db",
-          "created": 1757510705000000,
-          "has_triggers": true
-        }
-      },
-      "plugins": {
-        "one.py": {
-          "code": "0101010101010101010101010101010101010101010101010101010101010101",
-          "is_package": false,
-          "files": [
-            {
-              "path": "one.py",
-              "bytes": 5
-            }
-          ],
-          "modified": 1757510705000000
-        },
-        "pack": {
-          "code": "0202020202020202020202020202020202020202020202020202020202020202",
-          "is_package": true,
-          "files": [
-            {
-              "path": "__init__.py",
-              "bytes": 5
+    let expected = serde_json::json!({
+        "cluster": "c0ffee", "margins": {"acknowledgement_limit_ms": 2000, "flush_lag_ms": 8000},
+        "next_database": 2,
+        "databases": {"1": {
+            "name": "db", "created": 1_757_510_705_000_000_i64, "has_triggers": true,
+        }},
+        "plugins": {
+            "one.py": {
+                "code": "0101010101010101010101010101010101010101010101010101010101010101",
+                "is_package": false, "files": [{"path": "one.py", "bytes": 5}],
+                "modified": 1_757_510_705_000_000_i64,
             },
-            {
-              "path": "sub/x.py",
-              "bytes": 0
-            }
-          ],
-          "modified": 1757510705000000
-        }
-      }
-    }
-    "#);
+            "pack": {
+                "code": "0202020202020202020202020202020202020202020202020202020202020202",
+                "is_package": true,
+                "files": [{"path": "__init__.py", "bytes": 5}, {"path": "sub/x.py", "bytes": 0}],
+                "modified": 1_757_510_705_000_000_i64,
+            },
+        },
+    });
+    assert_eq!(serde_json::to_value(&root).unwrap(), expected);
     let json = serde_json::to_string(&root).unwrap();
     let read: RootCatalog = serde_json::from_str(&json).unwrap();
     assert_eq!(read.plugins(), root.plugins());

@@ -482,60 +482,27 @@ async fn format() {
     for place in ["/roles/100/created", "/roles/100/updated"] {
         *json.pointer_mut(place).unwrap() = 1.into();
     }
-    insta::assert_json_snapshot!(json, @r#"
-    {
-      "next_role": 101,
-      "next_user": 2,
-      "roles": {
-        "100": {
-          "created": 1,
-          "name": "reader",
-          "permissions": {
-            "of": [
-              {
-                "database": {
-                  "actions": [
-                    "read"
-                  ],
-                  "databases": {
-                    "of": [
-                      1
-                    ]
-                  }
-                }
-              },
-              {
-                "user": {
-                  "actions": [
-                    "read"
-                  ]
-                }
-              },
-              "audit"
-            ]
-          },
-          "updated": 1
-        }
-      },
-      "users": {
-        "1": {
-          "created": 1,
-          "name": "ann",
-          "password": {
-            "hash": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
-            "lanes": 1,
-            "memory_kib": 8,
-            "passes": 1,
-            "salt": "AQ"
-          },
-          "roles": [
-            100
-          ],
-          "updated": 1
-        }
-      }
-    }
-    "#);
+    let expected = serde_json::json!({
+        "next_role": 101, "next_user": 2,
+        "roles": {"100": {
+            "created": 1, "name": "reader",
+            "permissions": {"of": [
+                {"database": {"actions": ["read"], "databases": {"of": [1]}}},
+                {"user": {"actions": ["read"]}},
+                "audit",
+            ]},
+            "updated": 1,
+        }},
+        "users": {"1": {
+            "created": 1, "name": "ann",
+            "password": {
+                "hash": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", "lanes": 1, "memory_kib": 8,
+                "passes": 1, "salt": "AQ",
+            },
+            "roles": [100], "updated": 1,
+        }},
+    });
+    assert_eq!(json, expected);
     begin(&catalog, ann).await.unwrap();
     let root = root(&catalog).await;
     let json = serde_json::to_string(&*root).unwrap();
