@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{CopyOptions, HardDelete, tests::CatalogFixture};
@@ -256,100 +257,30 @@ fn format() {
         };
         catalog.add_trigger(&full, now).unwrap();
     }
-    insta::assert_json_snapshot!(catalog, @r#"
-    {
-      "next_table": 1,
-      "tables": {},
-      "triggers": {
-        "1": {
-          "id": 1,
-          "name": "all",
-          "plugin": "p.py",
-          "specification": "all_tables_wal_write",
-          "run_async": false,
-          "error_behavior": "log",
-          "disabled": false,
-          "since": 1757510705000000
+    let full_json = |id: u32, name: &str, specification: Value| {
+        json!({
+            "id": id, "name": name, "plugin": "p.py",
+            "code": "abababababababababababababababababababababababababababababababab",
+            "specification": specification, "arguments": {"k": "v"}, "run_async": true,
+            "error_behavior": "disable", "disabled": true, "since": 1_757_510_705_000_000_i64,
+        })
+    };
+    let expected = json!({
+        "next_table": 1, "tables": {},
+        "triggers": {
+            "1": {
+                "id": 1, "name": "all", "plugin": "p.py", "specification": "all_tables_wal_write",
+                "run_async": false, "error_behavior": "log", "disabled": false,
+                "since": 1_757_510_705_000_000_i64,
+            },
+            "2": full_json(2, "table", json!({"single_table_wal_write": {"table_name": "cpu"}})),
+            "3": full_json(3, "cron", json!({"schedule": {"schedule": "TZ=Europe/Berlin 0 0 6 * * *"}})),
+            "4": full_json(4, "every", json!({"every": {"duration": {"secs": 1, "nanos": 500_000_000}}})),
+            "5": full_json(5, "request", json!({"request_path": {"path": "hook"}})),
         },
-        "2": {
-          "id": 2,
-          "name": "table",
-          "plugin": "p.py",
-          "code": "abababababababababababababababababababababababababababababababab",
-          "specification": {
-            "single_table_wal_write": {
-              "table_name": "cpu"
-            }
-          },
-          "arguments": {
-            "k": "v"
-          },
-          "run_async": true,
-          "error_behavior": "disable",
-          "disabled": true,
-          "since": 1757510705000000
-        },
-        "3": {
-          "id": 3,
-          "name": "cron",
-          "plugin": "p.py",
-          "code": "abababababababababababababababababababababababababababababababab",
-          "specification": {
-            "schedule": {
-              "schedule": "TZ=Europe/Berlin 0 0 6 * * *"
-            }
-          },
-          "arguments": {
-            "k": "v"
-          },
-          "run_async": true,
-          "error_behavior": "disable",
-          "disabled": true,
-          "since": 1757510705000000
-        },
-        "4": {
-          "id": 4,
-          "name": "every",
-          "plugin": "p.py",
-          "code": "abababababababababababababababababababababababababababababababab",
-          "specification": {
-            "every": {
-              "duration": {
-                "secs": 1,
-                "nanos": 500000000
-              }
-            }
-          },
-          "arguments": {
-            "k": "v"
-          },
-          "run_async": true,
-          "error_behavior": "disable",
-          "disabled": true,
-          "since": 1757510705000000
-        },
-        "5": {
-          "id": 5,
-          "name": "request",
-          "plugin": "p.py",
-          "code": "abababababababababababababababababababababababababababababababab",
-          "specification": {
-            "request_path": {
-              "path": "hook"
-            }
-          },
-          "arguments": {
-            "k": "v"
-          },
-          "run_async": true,
-          "error_behavior": "disable",
-          "disabled": true,
-          "since": 1757510705000000
-        }
-      },
-      "next_trigger": 6
-    }
-    "#);
+        "next_trigger": 6,
+    });
+    assert_eq!(serde_json::to_value(&catalog).unwrap(), expected);
     let json = serde_json::to_string(&catalog).unwrap();
     let read: DatabaseCatalog = serde_json::from_str(&json).unwrap();
     assert!(read.triggers().eq(catalog.triggers()));

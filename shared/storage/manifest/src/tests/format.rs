@@ -5,6 +5,7 @@ use std::sync::Arc;
 use neap_bucket::{RegisterValue, SegmentName, StoreTime};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{CacheId, DatabaseId, TableId};
+use serde_json::{Value, json};
 use ulid::Ulid;
 
 use super::{job, section, stamp};
@@ -75,6 +76,61 @@ fn damage() {
     );
     let json = serde_json::to_string(&manifest).unwrap();
     assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+}
+
+/// The JSON of the manifest in `version_one`.
+fn version_one_json() -> Value {
+    let mut dropped_section = json!({
+        "object": "00000000010000000000000002", "offset": 0, "in_bundle": true, "length": 32,
+        "footer_length": 8, "table": 3, "first_day": 1, "last_day": 1, "above": 10, "upto": 20,
+        "rows": 1, "min_time": 86_400_000_000_000_i64, "max_time": 86_400_000_000_000_i64,
+        "crc32c": 5, "footer_crc32c": 6, "cleaned": 30, "added": 1, "origin": 4,
+    });
+    let mut section = dropped_section.clone();
+    section["tags"] = json!({"host": {"min": "a", "has_null": true}});
+    section["series"] = "5e12".into();
+    dropped_section["dropped"] = 3.into();
+    let page = json!({
+        "object": "00000000010000000000000003", "offset": 238, "size_bytes": 1000, "table": 3,
+        "first_day": 0, "last_day": 1, "min_time": 5, "max_time": 86_400_000_000_001_i64,
+        "above": 1, "upto": 9, "clean_upto": 7, "first_added": 2, "head_bytes": 200,
+        "head_crc32c": 77, "sections": 9, "rows": 90,
+    });
+    let job = |kind: &str| {
+        json!({
+            "id": "00000000010000000000000001", "kind": kind, "inputs": 1, "outputs": 1, "rows": 1,
+            "bytes_in": 1, "bytes_out": 1, "duration_ms": 1, "finished": 1, "version": 4,
+        })
+    };
+    let mut merge = job("merge");
+    merge["table"] = 3.into();
+    json!({
+        "low_water_mark": 1000, "needs_catalog": 5, "sections": [section], "pages": [page],
+        "marks": [{"mark": 900, "version": 3, "last": 3}, {"mark": 1000, "version": 4}],
+        "deletes": [{
+            "stamp": 15, "delete": {"table": 3, "condition": {"time": {"min": 1, "max": 2}}},
+            "added": 2, "dropped": 4, "expiry": true,
+        }],
+        "condemned": [
+            {"what": {"section": dropped_section}, "version": 3, "committed": 9, "doomed": true},
+            {"what": {"page": page}, "version": 4, "first_version": 3},
+            {"what": {"object": {"parquet": "00000000010000000000000004"}}, "version": 4},
+            {"what": {"object": {"bundle": "00000000010000000000000006"}}, "version": 4},
+            {"what": {"object": {"page": "00000000010000000000000005"}}, "version": 4},
+        ],
+        "caches": [{
+            "cache": 3, "table": 3, "object": "00000000010000000000000007", "length": 500,
+            "rows": 12, "crc32c": 9, "complete_from": -7, "floor": -5,
+        }],
+        "expiries": [{"table": 3, "before": -5, "version": 3}],
+        "pins": [{"version": 3, "database": 8, "created": 10}],
+        "oldest_readable": 3,
+        "claims": [{
+            "job": "00000000010000000000000006", "table": 3, "first_day": 0, "last_day": 1,
+            "above": 1, "upto": 9, "expires": 11,
+        }],
+        "jobs": [job("flush"), merge, job("expire"), job("drop"), job("cache")],
+    })
 }
 
 #[test]
@@ -178,268 +234,7 @@ fn version_one() {
         manifest.record_job(job(kind), 4);
     }
     manifest.jobs[1].table = Some(TableId::new(3));
-    insta::assert_json_snapshot!(manifest, @r#"
-    {
-      "low_water_mark": 1000,
-      "needs_catalog": 5,
-      "sections": [
-        {
-          "object": "00000000010000000000000002",
-          "offset": 0,
-          "in_bundle": true,
-          "length": 32,
-          "footer_length": 8,
-          "table": 3,
-          "first_day": 1,
-          "last_day": 1,
-          "above": 10,
-          "upto": 20,
-          "rows": 1,
-          "min_time": 86400000000000,
-          "max_time": 86400000000000,
-          "tags": {
-            "host": {
-              "min": "a",
-              "has_null": true
-            }
-          },
-          "series": "5e12",
-          "crc32c": 5,
-          "footer_crc32c": 6,
-          "cleaned": 30,
-          "added": 1,
-          "origin": 4
-        }
-      ],
-      "pages": [
-        {
-          "object": "00000000010000000000000003",
-          "offset": 238,
-          "size_bytes": 1000,
-          "table": 3,
-          "first_day": 0,
-          "last_day": 1,
-          "min_time": 5,
-          "max_time": 86400000000001,
-          "above": 1,
-          "upto": 9,
-          "clean_upto": 7,
-          "first_added": 2,
-          "head_bytes": 200,
-          "head_crc32c": 77,
-          "sections": 9,
-          "rows": 90
-        }
-      ],
-      "marks": [
-        {
-          "mark": 900,
-          "version": 3,
-          "last": 3
-        },
-        {
-          "mark": 1000,
-          "version": 4
-        }
-      ],
-      "deletes": [
-        {
-          "stamp": 15,
-          "delete": {
-            "table": 3,
-            "condition": {
-              "time": {
-                "min": 1,
-                "max": 2
-              }
-            }
-          },
-          "added": 2,
-          "dropped": 4,
-          "expiry": true
-        }
-      ],
-      "condemned": [
-        {
-          "what": {
-            "section": {
-              "object": "00000000010000000000000002",
-              "offset": 0,
-              "in_bundle": true,
-              "length": 32,
-              "footer_length": 8,
-              "table": 3,
-              "first_day": 1,
-              "last_day": 1,
-              "above": 10,
-              "upto": 20,
-              "rows": 1,
-              "min_time": 86400000000000,
-              "max_time": 86400000000000,
-              "crc32c": 5,
-              "footer_crc32c": 6,
-              "cleaned": 30,
-              "added": 1,
-              "dropped": 3,
-              "origin": 4
-            }
-          },
-          "version": 3,
-          "committed": 9,
-          "doomed": true
-        },
-        {
-          "what": {
-            "page": {
-              "object": "00000000010000000000000003",
-              "offset": 238,
-              "size_bytes": 1000,
-              "table": 3,
-              "first_day": 0,
-              "last_day": 1,
-              "min_time": 5,
-              "max_time": 86400000000001,
-              "above": 1,
-              "upto": 9,
-              "clean_upto": 7,
-              "first_added": 2,
-              "head_bytes": 200,
-              "head_crc32c": 77,
-              "sections": 9,
-              "rows": 90
-            }
-          },
-          "version": 4,
-          "first_version": 3
-        },
-        {
-          "what": {
-            "object": {
-              "parquet": "00000000010000000000000004"
-            }
-          },
-          "version": 4
-        },
-        {
-          "what": {
-            "object": {
-              "bundle": "00000000010000000000000006"
-            }
-          },
-          "version": 4
-        },
-        {
-          "what": {
-            "object": {
-              "page": "00000000010000000000000005"
-            }
-          },
-          "version": 4
-        }
-      ],
-      "caches": [
-        {
-          "cache": 3,
-          "table": 3,
-          "object": "00000000010000000000000007",
-          "length": 500,
-          "rows": 12,
-          "crc32c": 9,
-          "complete_from": -7,
-          "floor": -5
-        }
-      ],
-      "expiries": [
-        {
-          "table": 3,
-          "before": -5,
-          "version": 3
-        }
-      ],
-      "pins": [
-        {
-          "version": 3,
-          "database": 8,
-          "created": 10
-        }
-      ],
-      "oldest_readable": 3,
-      "claims": [
-        {
-          "job": "00000000010000000000000006",
-          "table": 3,
-          "first_day": 0,
-          "last_day": 1,
-          "above": 1,
-          "upto": 9,
-          "expires": 11
-        }
-      ],
-      "jobs": [
-        {
-          "id": "00000000010000000000000001",
-          "kind": "flush",
-          "inputs": 1,
-          "outputs": 1,
-          "rows": 1,
-          "bytes_in": 1,
-          "bytes_out": 1,
-          "duration_ms": 1,
-          "finished": 1,
-          "version": 4
-        },
-        {
-          "id": "00000000010000000000000001",
-          "kind": "merge",
-          "table": 3,
-          "inputs": 1,
-          "outputs": 1,
-          "rows": 1,
-          "bytes_in": 1,
-          "bytes_out": 1,
-          "duration_ms": 1,
-          "finished": 1,
-          "version": 4
-        },
-        {
-          "id": "00000000010000000000000001",
-          "kind": "expire",
-          "inputs": 1,
-          "outputs": 1,
-          "rows": 1,
-          "bytes_in": 1,
-          "bytes_out": 1,
-          "duration_ms": 1,
-          "finished": 1,
-          "version": 4
-        },
-        {
-          "id": "00000000010000000000000001",
-          "kind": "drop",
-          "inputs": 1,
-          "outputs": 1,
-          "rows": 1,
-          "bytes_in": 1,
-          "bytes_out": 1,
-          "duration_ms": 1,
-          "finished": 1,
-          "version": 4
-        },
-        {
-          "id": "00000000010000000000000001",
-          "kind": "cache",
-          "inputs": 1,
-          "outputs": 1,
-          "rows": 1,
-          "bytes_in": 1,
-          "bytes_out": 1,
-          "duration_ms": 1,
-          "finished": 1,
-          "version": 4
-        }
-      ]
-    }
-    "#);
+    assert_eq!(serde_json::to_value(&manifest).unwrap(), version_one_json());
     let json = serde_json::to_string(&manifest).unwrap();
     assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
 }
