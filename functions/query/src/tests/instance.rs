@@ -382,3 +382,14 @@ impl QueryTestInstance {
         self.counting.counts() - before
     }
 }
+
+/// Asks each statement of a text and asserts that the answer is the line below it.
+pub(crate) async fn assert_answers(text: &str, ask: impl AsyncFn(&str) -> String) {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    for pair in lines.chunks(2) {
+        let [statement, expected] = pair else {
+            panic!("no answer is below {pair:?}");
+        };
+        assert_eq!(ask(statement).await.trim_end(), *expected, "{statement}");
+    }
+}

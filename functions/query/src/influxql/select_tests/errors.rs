@@ -1,39 +1,13 @@
 //! Errors of invalid statements.
 
 use super::instance;
+use crate::tests::instance::assert_answers;
 
 #[tokio::test]
 async fn wrong_statements_are_refused_with_reasons() {
     let instance = instance().await;
-    let statements = [
-        "SELECT mean(temp), hum FROM home",
-        "SELECT max(temp), min(temp), hum FROM home",
-        "SELECT nope(temp) FROM home",
-        "SELECT histogram(temp) FROM home",
-        "SELECT mean(note) FROM home",
-        "SELECT max(note) FROM home",
-        "SELECT percentile(temp) FROM home",
-        "SELECT percentile(temp, 101) FROM home",
-        "SELECT mean(temp + 1) FROM home",
-        "SELECT top(temp, 2), mean(temp) FROM home",
-        "SELECT distinct(temp), mean(temp) FROM home",
-        "SELECT temp FROM home GROUP BY time(1h)",
-        "SELECT derivative(temp) FROM home GROUP BY time(1h)",
-        "SELECT derivative(mean(temp)) FROM home",
-        "SELECT time FROM home",
-        "SELECT temp FROM home WHERE time > 'yesterday'",
-        "SELECT temp FROM home WHERE room =~ /(/",
-        "SELECT temp FROM home TZ('Mars/Base')",
-        "SELECT * + 1 FROM home",
-        "SELECT derivative(temp, 1h), temp FROM home",
-        "SELECT top(temp, 0) FROM home",
-    ];
-    let mut answers = String::new();
-    for statement in statements {
-        let answer = instance.refused(statement).await.replace('\n', " | ");
-        answers.push_str(&format!("{statement}\n    {answer}\n"));
-    }
-    insta::assert_snapshot!(answers, @r#"
+    let refused = async |statement: &str| instance.refused(statement).await.replace('\n', " | ");
+    let answers = r#"
     SELECT mean(temp), hum FROM home
         400 rewriting statement | caused by | gather information about select statement | caused by | Error during planning: mixing aggregate and non-aggregate columns is not supported
     SELECT max(temp), min(temp), hum FROM home
@@ -76,7 +50,8 @@ async fn wrong_statements_are_refused_with_reasons() {
         400 rewriting statement | caused by | gather information about select statement | caused by | Error during planning: mixing aggregate and non-aggregate columns is not supported
     SELECT top(temp, 0) FROM home
         400 rewriting statement | caused by | gather information about select statement | caused by | Error during planning: invalid argument for top: 0
-    "#);
+    "#;
+    assert_answers(answers, refused).await;
 }
 
 #[tokio::test]
@@ -96,17 +71,8 @@ async fn a_name_that_is_a_tag_and_a_field_is_not_implemented() {
 #[tokio::test]
 async fn arguments_and_dimensions_that_are_no_tags_are_rejected() {
     let instance = instance().await;
-    let mut answers = String::new();
-    for statement in [
-        "SELECT top(temp, co, 2) FROM home",
-        "SELECT bottom(temp, time, 2) FROM home",
-        "SELECT mean(temp) FROM home GROUP BY time",
-        "SELECT mean(temp) FROM home GROUP BY \"time\"",
-    ] {
-        let answer = instance.refused(statement).await;
-        answers.push_str(&format!("{statement}\n    {answer}\n"));
-    }
-    insta::assert_snapshot!(answers, @r#"
+    let refused = async |statement: &str| instance.refused(statement).await;
+    let answers = r#"
     SELECT top(temp, co, 2) FROM home
         400 Error during planning: invalid argument for top: co is not a tag
     SELECT bottom(temp, time, 2) FROM home
@@ -115,5 +81,6 @@ async fn arguments_and_dimensions_that_are_no_tags_are_rejected() {
         400 Error during planning: time is not a tag: GROUP BY takes time(interval)
     SELECT mean(temp) FROM home GROUP BY "time"
         400 Error during planning: time is not a tag: GROUP BY takes time(interval)
-    "#);
+    "#;
+    assert_answers(answers, refused).await;
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{QueryTestInstance, home};
+use crate::tests::instance::assert_answers;
 
 /// A measurement whose rows lack some tags and fields.
 const SPARSE: &str = "\
@@ -11,6 +12,12 @@ sparse,host=b,region=eu x=2 20
 sparse,region=us x=3,y=30i 30
 sparse,host=a y=40i,s=\"q\" 40
 sparse,host=b,region=us x=5,y=50i 50";
+
+impl QueryTestInstance {
+    async fn in_seconds(&self, q: &str) -> String {
+        self.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await
+    }
+}
 
 async fn sparse() -> QueryTestInstance {
     let one = home().await;
@@ -21,50 +28,7 @@ async fn sparse() -> QueryTestInstance {
 #[tokio::test]
 async fn errors_are_those_of_influxdb_1() {
     let one = home().await;
-    let mut answers = String::new();
-    for q in [
-        "SELECT count(temp + 1) FROM home",
-        "SELECT nope(temp) FROM home",
-        "SELECT mean(temp), co FROM home",
-        "SELECT max(temp), min(temp), co FROM home",
-        "SELECT temp + room FROM home",
-        "SELECT temp & 1.5 FROM home",
-        "SELECT percentile(temp, 'a') FROM home",
-        "SELECT top(temp, 0) FROM home",
-        "SELECT top(temp, 5) FROM home LIMIT 2",
-        "SELECT top(temp, 2), bottom(temp, 2) FROM home",
-        "SELECT distinct(temp), co FROM home",
-        "SELECT derivative(temp) FROM home GROUP BY time(1h)",
-        "SELECT derivative(mean(temp)) FROM home",
-        "SELECT derivative(temp, 3) FROM home",
-        "SELECT moving_average(temp, 1) FROM home",
-        "SELECT sample(temp, 0) FROM home",
-        "SELECT temp FROM home fill(none)",
-        "SELECT temp FROM home GROUP BY time(1h)",
-        "SELECT * + 1 FROM home",
-        "SELECT 1 FROM home",
-        "SELECT time FROM home",
-        "SELECT temp FROM home WHERE mean(temp) > 3",
-        "SELECT temp FROM home WHERE time != 5",
-        "SELECT temp FROM home WHERE time > 'yesterday'",
-        "SELECT temp FROM home WHERE time > '2023-02-30T00:00:00Z'",
-        "SELECT temp FROM home WHERE time > '2023-11-14 noon'",
-        "SELECT temp FROM home WHERE time > '1500-01-01'",
-        "SELECT temp FROM home WHERE time < '3000-01-01T00:00:00Z'",
-        "SELECT temp FROM home WHERE time > temp",
-        "SELECT temp FROM home WHERE time > true",
-        "SELECT temp FROM home WHERE temp > 1 OR time > ''",
-        "SELECT temp FROM home WHERE room =~ /(/",
-        "SELECT temp FROM home WHERE room =~ /a)/",
-        "SELECT /[a/ FROM home",
-        "SELECT v FROM (SELECT temp AS v FROM home ORDER BY time DESC)",
-        "SELECT temp FROM nope.home",
-        "SELECT temp FROM nope..home",
-        "SHOW GRANTS FOR someone",
-    ] {
-        answers.push_str(&format!("{q}\n    {}\n", one.ask(q).await));
-    }
-    insta::assert_snapshot!(answers, @r#"
+    let answers = r#"
     SELECT count(temp + 1) FROM home
         "error":"expected field argument in count()"
     SELECT nope(temp) FROM home
@@ -141,7 +105,8 @@ async fn errors_are_those_of_influxdb_1() {
         "error":"database not found: nope"
     SHOW GRANTS FOR someone
         "error":"user not found"
-    "#);
+    "#;
+    assert_answers(answers, async |q: &str| one.ask(q).await).await;
 }
 
 #[tokio::test]
@@ -174,20 +139,7 @@ async fn functions_of_series_go_backwards_with_descending_times() {
 #[tokio::test]
 async fn a_subquery_has_a_row_for_each_of_its_source() {
     let one = sparse().await;
-    let mut answers = String::new();
-    for q in [
-        "SELECT v FROM (SELECT x + y AS v FROM sparse)",
-        "SELECT host FROM (SELECT min(x), host FROM sparse GROUP BY region)",
-        "SELECT count(host) FROM (SELECT x, host FROM sparse)",
-        "SELECT distinct(host) FROM (SELECT x, host FROM sparse)",
-        "SELECT region, x FROM (SELECT x FROM sparse)",
-        "SELECT host, x FROM (SELECT x FROM sparse GROUP BY host)",
-        "SELECT nope FROM (SELECT x FROM sparse)",
-    ] {
-        let body = one.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await;
-        answers.push_str(&format!("{q}\n    {body}"));
-    }
-    insta::assert_snapshot!(answers, @r#"
+    let answers = r#"
     SELECT v FROM (SELECT x + y AS v FROM sparse)
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","v"],"values":[[10,11],[20,null],[30,33],[40,null],[50,55]]}]}]}
     SELECT host FROM (SELECT min(x), host FROM sparse GROUP BY region)
@@ -202,17 +154,18 @@ async fn a_subquery_has_a_row_for_each_of_its_source() {
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","host","x"],"values":[[10,"a",1],[20,"b",2],[30,"",3],[50,"b",5]]}]}]}
     SELECT nope FROM (SELECT x FROM sparse)
         {"results":[{"statement_id":0}]}
-    "#);
+    "#;
+    assert_answers(answers, async |q: &str| one.in_seconds(q).await).await;
 }
 
 #[tokio::test]
 async fn samples_of_several_fields_are_combined() {
     let one = sparse().await;
     let q = "SELECT sample(*, 10) FROM sparse";
-    let body = one.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await;
+    let body = one.in_seconds(q).await;
     insta::assert_snapshot!(body, @r#"{"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","sample_s","sample_x","sample_y"],"values":[[10,"p",1,10],[20,null,2,null],[30,null,3,30],[40,"q",null,40],[50,null,5,50]]}]}]}"#);
     let q = "SELECT sample(x, 2), sample(y, 1) FROM sparse";
-    let body = one.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await;
+    let body = one.in_seconds(q).await;
     let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
     let picked = |column: usize| rows.iter().filter(|row| !row[column].is_null()).count();
@@ -222,19 +175,7 @@ async fn samples_of_several_fields_are_combined() {
 #[tokio::test]
 async fn groups_and_wildcards_follow_influxdb_1() {
     let one = sparse().await;
-    let mut answers = String::new();
-    for q in [
-        "SELECT max(x), host FROM sparse WHERE time >= 10s AND time < 30s GROUP BY time(10s), host",
-        "SELECT max(v) FROM (SELECT x AS v, host FROM sparse) GROUP BY *",
-        "SELECT * FROM sparse WHERE host = 'b' GROUP BY /r/",
-        "SELECT count(s), count(x) FROM sparse WHERE host = 'b'",
-        "SELECT integral(x) FROM sparse WHERE time >= 10s AND time <= 20s",
-        "SHOW MEASUREMENT CARDINALITY WHERE host = 'z'",
-    ] {
-        let body = one.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await;
-        answers.push_str(&format!("{q}\n    {body}"));
-    }
-    insta::assert_snapshot!(answers, @r#"
+    let answers = r#"
     SELECT max(x), host FROM sparse WHERE time >= 10s AND time < 30s GROUP BY time(10s), host
         {"results":[{"statement_id":0,"series":[{"name":"sparse","tags":{"host":"a"},"columns":["time","max","host"],"values":[[10,1,"a"],[20,null,"a"]]},{"name":"sparse","tags":{"host":"b"},"columns":["time","max","host"],"values":[[10,null,"b"],[20,2,"b"]]}]}]}
     SELECT max(v) FROM (SELECT x AS v, host FROM sparse) GROUP BY *
@@ -247,24 +188,14 @@ async fn groups_and_wildcards_follow_influxdb_1() {
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","integral"],"values":[[0,15]]}]}]}
     SHOW MEASUREMENT CARDINALITY WHERE host = 'z'
         {"results":[{"statement_id":0}]}
-    "#);
+    "#;
+    assert_answers(answers, async |q: &str| one.in_seconds(q).await).await;
 }
 
 #[tokio::test]
 async fn fill_and_arithmetic_follow_influxdb_1() {
     let one = sparse().await;
-    let mut answers = String::new();
-    for q in [
-        "SELECT x % 0, y % 0, x / 0 FROM sparse",
-        "SELECT percentile(x, 101) FROM sparse",
-        "SELECT first(s) FROM sparse WHERE time >= 10s AND time < 30s GROUP BY time(10s) fill(3)",
-        "SELECT max(y), x FROM sparse WHERE time >= 30s AND time < 70s GROUP BY time(10s) fill(previous)",
-        "SELECT max(y), x FROM sparse WHERE time >= 30s AND time < 70s GROUP BY time(10s) fill(7)",
-    ] {
-        let body = one.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await;
-        answers.push_str(&format!("{q}\n    {body}"));
-    }
-    insta::assert_snapshot!(answers, @r#"
+    let answers = r#"
     SELECT x % 0, y % 0, x / 0 FROM sparse
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","x","y","x_1"],"values":[[10,null,0,0],[20,null,null,0],[30,null,0,0],[40,null,0,null],[50,null,0,0]]}]}]}
     SELECT percentile(x, 101) FROM sparse
@@ -275,7 +206,8 @@ async fn fill_and_arithmetic_follow_influxdb_1() {
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","max","x"],"values":[[30,30,3],[40,40,3],[50,50,5],[60,50,5]]}]}]}
     SELECT max(y), x FROM sparse WHERE time >= 30s AND time < 70s GROUP BY time(10s) fill(7)
         {"results":[{"statement_id":0,"series":[{"name":"sparse","columns":["time","max","x"],"values":[[30,30,3],[40,40,7],[50,50,5],[60,7,7]]}]}]}
-    "#);
+    "#;
+    assert_answers(answers, async |q: &str| one.in_seconds(q).await).await;
 }
 
 #[tokio::test]
