@@ -99,29 +99,15 @@ mod tests {
 
     #[test]
     fn passwords_are_redacted() {
-        for (text, shown) in [
-            (
-                "CREATE USER é WITH PASSWORD 'secret' WITH ALL PRIVILEGES",
-                "CREATE USER é WITH PASSWORD '[REDACTED]' WITH ALL PRIVILEGES",
-            ),
-            (
-                "create user a with password'it\\'s a ''secret''';set Password for \"b c\"='secret'",
-                "create user a with password'[REDACTED]';set Password for \"b c\"='[REDACTED]'",
-            ),
-            (
-                "CREATE USER a WITH PASSWORD 'password ''secret",
-                "CREATE USER a WITH PASSWORD '[REDACTED]'",
-            ),
-            (
-                "SET PASSWORD FOR \"o'neil\" = 'secret'",
-                "SET PASSWORD FOR \"o'neil\" = '[REDACTED]'",
-            ),
-            (
-                "SELECT password FROM t WHERE host = 'a'",
-                "SELECT password FROM t WHERE host = 'a'",
-            ),
-            ("SELECT password", "SELECT password"),
-        ] {
+        let pairs = r#"
+            CREATE USER é WITH PASSWORD 'secret' WITH ALL PRIVILEGES ==> CREATE USER é WITH PASSWORD '[REDACTED]' WITH ALL PRIVILEGES
+            create user a with password'it\'s a ''secret''';set Password for "b c"='secret' ==> create user a with password'[REDACTED]';set Password for "b c"='[REDACTED]'
+            CREATE USER a WITH PASSWORD 'password ''secret ==> CREATE USER a WITH PASSWORD '[REDACTED]'
+            SET PASSWORD FOR "o'neil" = 'secret' ==> SET PASSWORD FOR "o'neil" = '[REDACTED]'
+            SELECT password FROM t WHERE host = 'a' ==> SELECT password FROM t WHERE host = 'a'
+            SELECT password ==> SELECT password
+        "#;
+        for (text, shown) in neap_test_inputs::text_pairs(pairs) {
             assert_eq!(logged_text(text), shown);
         }
     }

@@ -202,39 +202,20 @@ mod tests {
 
     #[test]
     fn parameters_that_are_missing_unknown_or_malformed_are_errors() {
-        for (query, message) in [
-            ("", "missing query parameter 'db'"),
-            ("?table=t", "missing query parameter 'db'"),
-            ("?db=d&tags=a", "unknown query parameter 'tags'"),
-            (
-                "?db=d&format=xml",
-                "invalid value 'xml' of query parameter 'format'",
-            ),
-            (
-                "?db=d&time_zone=Mars",
-                "invalid value 'Mars' of query parameter 'time_zone'",
-            ),
-            (
-                "?db=d&accept_partial=1",
-                "invalid value '1' of query parameter 'accept_partial'",
-            ),
-            (
-                "?db=d&delimiter=ab",
-                "the delimiter is one ASCII character, and no quote or line break",
-            ),
-            (
-                "?db=d&column=celsius",
-                "a column and its type are expected, such as `celsius=float64`",
-            ),
-            (
-                "?db=d&column=celsius%3Dreal",
-                "the type of a column is float64, int64, uint64, bool or string",
-            ),
-            (
-                "?db=d&time_format=iso",
-                "invalid time format 'iso': use auto, rfc3339, s, ms, us, ns, or a strftime pattern such as '%Y-%m-%d %H:%M:%S'",
-            ),
-        ] {
+        let pairs = "
+            ?table=t ==> missing query parameter 'db'
+            ?db=d&tags=a ==> unknown query parameter 'tags'
+            ?db=d&format=xml ==> invalid value 'xml' of query parameter 'format'
+            ?db=d&time_zone=Mars ==> invalid value 'Mars' of query parameter 'time_zone'
+            ?db=d&accept_partial=1 ==> invalid value '1' of query parameter 'accept_partial'
+            ?db=d&delimiter=ab ==> the delimiter is one ASCII character, and no quote or line break
+            ?db=d&column=celsius ==> a column and its type are expected, such as `celsius=float64`
+            ?db=d&column=celsius%3Dreal ==> the type of a column is float64, int64, uint64, bool or string
+            ?db=d&time_format=iso ==> invalid time format 'iso': use auto, rfc3339, s, ms, us, ns, or a strftime pattern such as '%Y-%m-%d %H:%M:%S'
+        ";
+        for (query, message) in
+            neap_test_inputs::text_pairs(pairs).chain([("", "missing query parameter 'db'")])
+        {
             assert_eq!(parse(query, None).unwrap_err(), message, "{query}");
         }
     }

@@ -72,17 +72,12 @@ fn a_client_of_questdb_creates_and_fills_a_table() {
     let place = StoreFixture::memory();
     let server = NeapProcess::serve_with(&place, &["--default-database", "home"]);
     executed(&server, "CREATE DATABASE home", None);
-    for (query, answer) in [
-        (
-            "CREATE+TABLE+IF+NOT+EXISTS+trades+(time+TIMESTAMP,side+SYMBOL,price+DOUBLE)",
-            r#"{"ddl":"OK"}"#,
-        ),
-        (
-            "INSERT+INTO+trades+VALUES+(1.5,'buy',now())",
-            r#"{"dml":"OK"}"#,
-        ),
-        ("DELETE+FROM+trades+WHERE+side='sell'", r#"{"dml":"OK"}"#),
-    ] {
+    let pairs = r#"
+        CREATE+TABLE+IF+NOT+EXISTS+trades+(time+TIMESTAMP,side+SYMBOL,price+DOUBLE) ==> {"ddl":"OK"}
+        INSERT+INTO+trades+VALUES+(1.5,'buy',now()) ==> {"dml":"OK"}
+        DELETE+FROM+trades+WHERE+side='sell' ==> {"dml":"OK"}
+    "#;
+    for (query, answer) in neap_test_inputs::text_pairs(pairs) {
         let reply = server.get(&format!("/exec?query={query}"));
         assert_eq!(
             (reply.status, reply.text().as_str()),

@@ -1,4 +1,4 @@
-//! What tests and benchmarks share: optional inputs, the number of random cases, and generated data.
+//! What tests and benchmarks share: optional inputs, the number of random cases, generated data, and tables of texts.
 //!
 //! A test whose input is missing passes, and `scripts/test` lists such tests at the end. A simulation takes the number of its
 //! schedules from `NEAP_SIM_SEEDS`, and else from `NEAP_TEST_CASES`.
@@ -77,6 +77,20 @@ pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|error| panic!("{variable} is {text}: {error}")))
+}
+
+/// Returns the texts before and after ` ==> ` in each line of a table, without blank lines.
+///
+/// # Panics
+/// A line has no ` ==>`.
+#[expect(clippy::panic, reason = "the table is a part of a test")]
+pub fn text_pairs(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| {
+        let pair = line.split_once(" ==>");
+        let (before, after) = pair.unwrap_or_else(|| panic!("{line} has no ` ==>`"));
+        (before, after.trim_start())
+    })
 }
 
 /// Prints the version of the kernel's Landlock; -1 if it has none.

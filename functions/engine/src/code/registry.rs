@@ -246,17 +246,12 @@ mod tests {
 
     #[test]
     fn other_indexes_are_refused() {
-        for (text, part) in [
-            ("<html>", "expected value"),
-            (
-                r#"{"index_schema_version":"3.0","artifacts_url":"","plugins":[]}"#,
-                "\"3.0\"",
-            ),
-            (
-                r#"{"index_schema_version":"2.0","artifacts_url":"","plugins":[{"name":"../a","version":"1.0.0","hash":""}]}"#,
-                "is not the name of a plugin",
-            ),
-        ] {
+        let pairs = r#"
+            <html> ==> expected value
+            {"index_schema_version":"3.0","artifacts_url":"","plugins":[]} ==> "3.0"
+            {"index_schema_version":"2.0","artifacts_url":"","plugins":[{"name":"../a","version":"1.0.0","hash":""}]} ==> is not the name of a plugin
+        "#;
+        for (text, part) in neap_test_inputs::text_pairs(pairs) {
             let error = RegistryIndex::parse(text.as_bytes()).unwrap_err();
             assert!(error.contains(part), "{error}");
         }

@@ -306,25 +306,17 @@ mod tests {
     fn other_statements_are_left_to_others_and_other_changes_are_refused() {
         assert!(parse_alter_statement("SELECT 1").is_none());
         assert!(parse_alter_statement("").is_none());
-        for (sql, expected) in [
-            ("ALTER VIEW v RENAME TO w", "DATABASE or TABLE"),
-            (
-                "ALTER DATABASE a ADD COLUMN b tag",
-                "RENAME TO or DROP ALIAS",
-            ),
-            (
-                "ALTER TABLE a OWNER TO b",
-                "RENAME TO, RENAME COLUMN, ALTER COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
-            ),
-            ("ALTER TABLE a ALTER COLUMN b DROP NOT NULL", "TYPE"),
-            ("ALTER TABLE a RENAME COLUMN b", "TO"),
-            ("ALTER TABLE a ADD COLUMN b decimal", "tag, float64"),
-            (
-                "ALTER TABLE a RENAME TO b; ALTER TABLE b RENAME TO c",
-                "EOF",
-            ),
-            ("ALTER TABLE a RENAME TO b.c", "EOF"),
-        ] {
+        let pairs = "
+            ALTER VIEW v RENAME TO w ==> DATABASE or TABLE
+            ALTER DATABASE a ADD COLUMN b tag ==> RENAME TO or DROP ALIAS
+            ALTER TABLE a OWNER TO b ==> RENAME TO, RENAME COLUMN, ALTER COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN
+            ALTER TABLE a ALTER COLUMN b DROP NOT NULL ==> TYPE
+            ALTER TABLE a RENAME COLUMN b ==> TO
+            ALTER TABLE a ADD COLUMN b decimal ==> tag, float64
+            ALTER TABLE a RENAME TO b; ALTER TABLE b RENAME TO c ==> EOF
+            ALTER TABLE a RENAME TO b.c ==> EOF
+        ";
+        for (sql, expected) in neap_test_inputs::text_pairs(pairs) {
             let error = parse_alter_statement(sql).unwrap().unwrap_err().to_string();
             assert!(error.contains(expected), "{sql}: {error}");
         }

@@ -141,50 +141,24 @@ async fn a_failed_query_leaves_no_file() {
 #[tokio::test]
 async fn names_formats_and_options_are_checked_before_anything_runs() {
     let one = weather().await;
-    for (sql, expected) in [
-        (
-            "COPY weather TO '/tmp/x.csv'",
-            "COPY TO: the name '/tmp/x.csv' has the part ''",
-        ),
-        (
-            "COPY weather TO '../x.csv'",
-            "COPY TO: the name '../x.csv' has the part '..'",
-        ),
-        ("COPY weather TO ''", "COPY TO: the name is empty"),
-        ("COPY weather TO 's3://b/x.csv'", "has the part 's3:'"),
-        (
-            "COPY weather TO 'x'",
-            "COPY TO 'x': add STORED AS PARQUET, CSV, JSON or ARROW",
-        ),
-        (
-            "COPY weather TO 'x.csv' STORED AS AVRO",
-            "STORED AS AVRO is not supported",
-        ),
-        (
-            "COPY weather TO 'x.csv' OPTIONS ('color' 'red')",
-            "COPY has no option 'color'",
-        ),
-        (
-            "COPY weather TO 'x.csv' OPTIONS (overwrite 'yes')",
-            "is 'true' or 'false'",
-        ),
-        (
-            "COPY weather TO 'x.csv' PARTITIONED BY (city)",
-            "PARTITIONED BY (city) is not supported",
-        ),
-        ("COPY weather", "Missing TO clause"),
-        ("COPY (DELETE FROM weather) TO 'x.csv'", ""),
-        ("COPY nothing TO 'x.csv'", "nothing' not found"),
-        (
-            "EXPLAIN COPY weather TO 'x.csv'",
-            "EXPLAIN COPY is not supported",
-        ),
-        (
-            "COPY weather FROM 'x.csv'",
-            "COPY ... FROM is not supported",
-        ),
-        ("COPY weather TO 'x.csv'; SELECT 1", ""),
-    ] {
+    let pairs = "
+        COPY weather TO '/tmp/x.csv' ==> COPY TO: the name '/tmp/x.csv' has the part ''
+        COPY weather TO '../x.csv' ==> COPY TO: the name '../x.csv' has the part '..'
+        COPY weather TO '' ==> COPY TO: the name is empty
+        COPY weather TO 's3://b/x.csv' ==> has the part 's3:'
+        COPY weather TO 'x' ==> COPY TO 'x': add STORED AS PARQUET, CSV, JSON or ARROW
+        COPY weather TO 'x.csv' STORED AS AVRO ==> STORED AS AVRO is not supported
+        COPY weather TO 'x.csv' OPTIONS ('color' 'red') ==> COPY has no option 'color'
+        COPY weather TO 'x.csv' OPTIONS (overwrite 'yes') ==> is 'true' or 'false'
+        COPY weather TO 'x.csv' PARTITIONED BY (city) ==> PARTITIONED BY (city) is not supported
+        COPY weather ==> Missing TO clause
+        COPY (DELETE FROM weather) TO 'x.csv' ==>
+        COPY nothing TO 'x.csv' ==> nothing' not found
+        EXPLAIN COPY weather TO 'x.csv' ==> EXPLAIN COPY is not supported
+        COPY weather FROM 'x.csv' ==> COPY ... FROM is not supported
+        COPY weather TO 'x.csv'; SELECT 1 ==>
+    ";
+    for (sql, expected) in neap_test_inputs::text_pairs(pairs) {
         let (status, text) = refusal(&one, sql).await;
         assert!(matches!(status, 400 | 405), "{sql}: {status} {text}");
         assert!(text.contains(expected), "{sql}: {text}");

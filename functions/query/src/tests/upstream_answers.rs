@@ -126,17 +126,12 @@ async fn modifiers_of_groups_are_refused() {
 async fn set_operations_that_count_equal_rows_are_refused() {
     let one = QueryTestInstance::alone().await;
     fill(&one).await;
-    for (sql, operation) in [
-        ("SELECT k FROM o EXCEPT ALL SELECT k FROM i", "EXCEPT ALL"),
-        (
-            "SELECT k FROM o intersect all SELECT k FROM i",
-            "INTERSECT ALL",
-        ),
-        (
-            "SELECT count(*) FROM (SELECT 1 UNION ALL (SELECT k FROM o EXCEPT ALL SELECT 'b')) AS d",
-            "EXCEPT ALL",
-        ),
-    ] {
+    let pairs = "
+        SELECT k FROM o EXCEPT ALL SELECT k FROM i ==> EXCEPT ALL
+        SELECT k FROM o intersect all SELECT k FROM i ==> INTERSECT ALL
+        SELECT count(*) FROM (SELECT 1 UNION ALL (SELECT k FROM o EXCEPT ALL SELECT 'b')) AS d ==> EXCEPT ALL
+    ";
+    for (sql, operation) in neap_test_inputs::text_pairs(pairs) {
         let (status, text) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
         assert_eq!(status, 405, "{sql}: {text}");
         assert_contains!(text, &format!("{operation} is not supported"));

@@ -129,17 +129,11 @@ async fn a_creation_whose_answer_was_lost_goes_on() {
 #[tokio::test]
 async fn errors_name_the_missing_action() {
     let denied = error(403, "AccessDenied");
-    for (name, text) in [
-        (
-            "neap",
-            "bucket 'neap': the credentials do not allow s3:CreateBucket: add this action to their policy",
-        ),
-        (
-            "neap--use1-az4--x-s3",
-            "bucket 'neap--use1-az4--x-s3': the credentials do not allow s3express:CreateBucket: add this action to \
-             their policy",
-        ),
-    ] {
+    let pairs = "
+        neap ==> bucket 'neap': the credentials do not allow s3:CreateBucket: add this action to their policy
+        neap--use1-az4--x-s3 ==> bucket 'neap--use1-az4--x-s3': the credentials do not allow s3express:CreateBucket: add this action to their policy
+    ";
+    for (name, text) in neap_test_inputs::text_pairs(pairs) {
         let answers = [("HEAD", (404, String::new())), ("PUT", denied.clone())];
         let store = StubStore::new(Answers::from(answers));
         let failed = store.bucket(name, "us-east-1").create(&NewBucket::default()).await;

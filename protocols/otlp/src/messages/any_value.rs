@@ -173,31 +173,23 @@ mod tests {
 
     #[test]
     fn values_of_all_types_are_texts() {
-        for (json, text) in [
-            (r#"{"stringValue":"a \"b\""}"#, "a \"b\""),
-            (r#"{"boolValue":false}"#, "false"),
-            (
-                r#"{"intValue":"-9223372036854775808"}"#,
-                "-9223372036854775808",
-            ),
-            (r#"{"doubleValue":637.704}"#, "637.704"),
-            (r#"{"doubleValue":3}"#, "3"),
-            (r#"{"doubleValue":1e21}"#, "1e+21"),
-            (r#"{"doubleValue":1.5e-7}"#, "1.5e-7"),
-            (r#"{"doubleValue":"NaN"}"#, "NaN"),
-            (r#"{"bytesValue":"+/8="}"#, "+/8="),
-            (
-                r#"{"arrayValue":{"values":[{"intValue":1},{},{"stringValue":"x"}]}}"#,
-                r#"[1,null,"x"]"#,
-            ),
-            (r#"{"arrayValue":{}}"#, "[]"),
-            (
-                r#"{"kvlistValue":{"values":[{"key":"b","value":{"doubleValue":"Infinity"}},{"key":"a"}]}}"#,
-                r#"{"a":null,"b":"Infinity"}"#,
-            ),
-            ("{}", ""),
-            (r#"{"stringValue":null,"newKind":[1]}"#, ""),
-        ] {
+        let pairs = r#"
+            {"stringValue":"a \"b\""} ==> a "b"
+            {"boolValue":false} ==> false
+            {"intValue":"-9223372036854775808"} ==> -9223372036854775808
+            {"doubleValue":637.704} ==> 637.704
+            {"doubleValue":3} ==> 3
+            {"doubleValue":1e21} ==> 1e+21
+            {"doubleValue":1.5e-7} ==> 1.5e-7
+            {"doubleValue":"NaN"} ==> NaN
+            {"bytesValue":"+/8="} ==> +/8=
+            {"arrayValue":{"values":[{"intValue":1},{},{"stringValue":"x"}]}} ==> [1,null,"x"]
+            {"arrayValue":{}} ==> []
+            {"kvlistValue":{"values":[{"key":"b","value":{"doubleValue":"Infinity"}},{"key":"a"}]}} ==> {"a":null,"b":"Infinity"}
+            {} ==>
+            {"stringValue":null,"newKind":[1]} ==>
+        "#;
+        for (json, text) in neap_test_inputs::text_pairs(pairs) {
             assert_eq!(value(json).text(), text, "{json}");
         }
     }

@@ -129,21 +129,13 @@ mod tests {
             step_ms: 15_000,
         };
         assert_eq!(params.evaluation.range, expected);
-        for (query, error) in [
-            ("end=1&step=1", "invalid parameter \"start\": it is missing"),
-            (
-                "start=2&end=1&step=1",
-                "invalid parameter \"end\": end timestamp must not be before start time",
-            ),
-            (
-                "start=0&end=1&step=0",
-                "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
-            ),
-            (
-                "start=0&end=11001&step=1",
-                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-            ),
-        ] {
+        let pairs = r#"
+            end=1&step=1 ==> invalid parameter "start": it is missing
+            start=2&end=1&step=1 ==> invalid parameter "end": end timestamp must not be before start time
+            start=0&end=1&step=0 ==> invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer
+            start=0&end=11001&step=1 ==> exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)
+        "#;
+        for (query, error) in neap_test_inputs::text_pairs(pairs) {
             assert_eq!(range(query), Err(error.to_owned()), "{query}");
         }
         assert!(range("start=0&end=11000&step=1").is_ok());

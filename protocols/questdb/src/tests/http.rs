@@ -77,20 +77,15 @@ pub(crate) fn form(parts: &[(&str, &str)]) -> String {
 #[tokio::test]
 async fn statements_of_clients_and_tools_are_answered() {
     let fixture = HttpTestBed::new().await;
-    for (query, dataset) in [
-        ("SELECT 1 AS one", "[[1]]"),
-        ("SHOW TABLES", r#"[["trades"]]"#),
-        ("tables()", r#"[[1,"trades","time","DAY",true,true]]"#),
-        ("select count(*) from tables()", "[[1]]"),
-        (
-            "select side, price, n from 'trades' order by price desc;",
-            r#"[["sell",2.5,null],["buy",1.5,3]]"#,
-        ),
-        (
-            "trades",
-            r#"[[3,1.5,"buy","2023-11-14T22:13:20.000000000Z"],[null,2.5,"sell","2023-11-14T22:13:21.000000000Z"]]"#,
-        ),
-    ] {
+    let pairs = r#"
+        SELECT 1 AS one ==> [[1]]
+        SHOW TABLES ==> [["trades"]]
+        tables() ==> [[1,"trades","time","DAY",true,true]]
+        select count(*) from tables() ==> [[1]]
+        select side, price, n from 'trades' order by price desc; ==> [["sell",2.5,null],["buy",1.5,3]]
+        trades ==> [[3,1.5,"buy","2023-11-14T22:13:20.000000000Z"],[null,2.5,"sell","2023-11-14T22:13:21.000000000Z"]]
+    "#;
+    for (query, dataset) in neap_test_inputs::text_pairs(pairs) {
         let path = format!(
             "/exec?nm=true&query={}",
             query.replace(' ', "%20").replace('"', "%22")
@@ -111,21 +106,13 @@ async fn statements_of_clients_and_tools_are_answered() {
 #[tokio::test]
 async fn changes_are_answered_as_by_questdb() {
     let fixture = HttpTestBed::new().await;
-    for (query, answer) in [
-        (
-            "CREATE TABLE fees (time TIMESTAMP, side SYMBOL, fee DOUBLE)",
-            r#"{"ddl":"OK"}"#,
-        ),
-        (
-            "INSERT INTO fees (time, side, fee) VALUES ('2023-11-14T22:13:20Z', 'buy', 0.5)",
-            r#"{"dml":"OK"}"#,
-        ),
-        ("DROP TABLE fees;", r#"{"ddl":"OK"}"#),
-        (
-            "INSERT INTO trades (time, side, price) SELECT time, 'both', price FROM 'trades' WHERE side = 'buy'",
-            r#"{"dml":"OK"}"#,
-        ),
-    ] {
+    let pairs = r#"
+        CREATE TABLE fees (time TIMESTAMP, side SYMBOL, fee DOUBLE) ==> {"ddl":"OK"}
+        INSERT INTO fees (time, side, fee) VALUES ('2023-11-14T22:13:20Z', 'buy', 0.5) ==> {"dml":"OK"}
+        DROP TABLE fees; ==> {"ddl":"OK"}
+        INSERT INTO trades (time, side, price) SELECT time, 'both', price FROM 'trades' WHERE side = 'buy' ==> {"dml":"OK"}
+    "#;
+    for (query, answer) in neap_test_inputs::text_pairs(pairs) {
         let path = format!("/exec?query={}", query.replace(' ', "%20"));
         assert_eq!(
             fixture.get(&path).await,

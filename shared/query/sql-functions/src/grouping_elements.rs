@@ -168,20 +168,15 @@ mod tests {
 
     #[test]
     fn grouping_sets_are_those_of_the_elements() {
-        for (elements, expected) in [
-            ("ROLLUP (a, A)", "GROUPING SETS ((a, A), (a), ())"),
-            ("ROLLUP (a, t.a)", "GROUPING SETS ((a, t.a), (a), ())"),
-            ("ROLLUP (b, d)", "GROUPING SETS ((b, d), (b), ())"),
-            (
-                "ROLLUP ((a, b), c)",
-                "GROUPING SETS ((a, b, c), (a, b), ())",
-            ),
-            ("CUBE (a, a), b", "GROUPING SETS ((a, a), (a), (a), ()), b"),
-            (
-                "CUBE ((a, b), c)",
-                "GROUPING SETS ((a, b, c), (c), (a, b), ())",
-            ),
-        ] {
+        let pairs = "
+            ROLLUP (a, A) ==> GROUPING SETS ((a, A), (a), ())
+            ROLLUP (a, t.a) ==> GROUPING SETS ((a, t.a), (a), ())
+            ROLLUP (b, d) ==> GROUPING SETS ((b, d), (b), ())
+            ROLLUP ((a, b), c) ==> GROUPING SETS ((a, b, c), (a, b), ())
+            CUBE (a, a), b ==> GROUPING SETS ((a, a), (a), (a), ()), b
+            CUBE ((a, b), c) ==> GROUPING SETS ((a, b, c), (c), (a, b), ())
+        ";
+        for (elements, expected) in neap_test_inputs::text_pairs(pairs) {
             assert_eq!(groups(elements), expected);
         }
     }

@@ -117,20 +117,15 @@ mod tests {
         };
         assert_eq!(parse("/?db=a%20b&flag=true&other=1"), params("a b", true));
         assert_eq!(parse("/?db="), params("", false));
-        for (uri, error) in [
-            ("/", "serde error: missing field `db`"),
-            ("/?", "serde error: missing field `db`"),
-            ("/?flag=true", "serde error: missing field `db`"),
-            (
-                "/?db=a&flag=TRUE",
-                "serde error: provided string was not `true` or `false`",
-            ),
-            (
-                "/?db=a&flag=1",
-                "serde error: provided string was not `true` or `false`",
-            ),
-            ("/?db=a&db=b", "serde error: duplicate field `db`"),
-        ] {
+        let pairs = "
+            / ==> serde error: missing field `db`
+            /? ==> serde error: missing field `db`
+            /?flag=true ==> serde error: missing field `db`
+            /?db=a&flag=TRUE ==> serde error: provided string was not `true` or `false`
+            /?db=a&flag=1 ==> serde error: provided string was not `true` or `false`
+            /?db=a&db=b ==> serde error: duplicate field `db`
+        ";
+        for (uri, error) in neap_test_inputs::text_pairs(pairs) {
             assert_eq!(parse(uri), Err(error.to_owned()), "{uri}");
         }
     }

@@ -146,21 +146,16 @@ fn a_misbehaving_plugin_affects_only_itself() {
 #[test]
 fn code_that_cannot_be_loaded_says_why() {
     let stage = PluginServerFixture::on(StoreFixture::memory(), &LIMITS);
-    for (plugin, text) in [
-        ("no_python", "SyntaxError"),
-        ("raises_on_import", "ValueError: before anything"),
-        ("exits_on_import", "status"),
-        ("loops_on_import", "time"),
-        (
-            "imports_nothing",
-            "No module named 'no_such_module_anywhere'",
-        ),
-        (
-            "has_no_entry",
-            "the process_request function is not present in the plugin",
-        ),
-        ("takes_nothing", "TypeError"),
-    ] {
+    let pairs = "
+        no_python ==> SyntaxError
+        raises_on_import ==> ValueError: before anything
+        exits_on_import ==> status
+        loops_on_import ==> time
+        imports_nothing ==> No module named 'no_such_module_anywhere'
+        has_no_entry ==> the process_request function is not present in the plugin
+        takes_nothing ==> TypeError
+    ";
+    for (plugin, text) in neap_test_inputs::text_pairs(pairs) {
         let path = format!("misbehaving/{plugin}.py");
         TriggerDefinition::new(plugin, &path, &format!("request:{plugin}")).create(&stage);
         let reply = stage.ask(plugin);

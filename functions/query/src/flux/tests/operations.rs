@@ -328,44 +328,21 @@ async fn lists_of_names_are_those_of_the_series_in_the_range() {
             .join(" ")
     };
     let range = "start: 2024-01-01, stop: 2024-01-02";
-    for (call, expected) in [
-        ("schema.measurements(bucket: \"db\", RANGE)", "air home"),
-        ("v1.measurements(bucket: \"db\", start: 0)", "old"),
-        ("schema.measurements(bucket: \"db\")", ""),
-        (
-            "schema.fieldKeys(bucket: \"db\", RANGE)",
-            "clean co note temp",
-        ),
-        (
-            "schema.measurementFieldKeys(bucket: \"db\", measurement: \"home\", RANGE)",
-            "co temp",
-        ),
-        (
-            "schema.fieldKeys(bucket: \"db\", predicate: (r) => r.room == \"Living Room\", RANGE)",
-            "temp",
-        ),
-        (
-            "schema.tagKeys(bucket: \"db\", RANGE)",
-            "_field _measurement _start _stop floor room",
-        ),
-        (
-            "schema.measurementTagKeys(bucket: \"db\", measurement: \"home\", RANGE)",
-            "_field _measurement _start _stop room",
-        ),
-        (
-            "schema.tagValues(bucket: \"db\", tag: \"room\", RANGE)",
-            "Kitchen Living Room",
-        ),
-        (
-            "schema.tagValues(bucket: \"db\", tag: \"room\", predicate: (r) => r._field == \"co\", RANGE)",
-            "Kitchen",
-        ),
-        (
-            "schema.measurementTagValues(bucket: \"db\", measurement: \"air\", tag: \"floor\", RANGE)",
-            "1",
-        ),
-        ("v1.tagValues(bucket: \"db\", tag: \"nothing\", RANGE)", ""),
-    ] {
+    let pairs = r#"
+        schema.measurements(bucket: "db", RANGE) ==> air home
+        v1.measurements(bucket: "db", start: 0) ==> old
+        schema.measurements(bucket: "db") ==>
+        schema.fieldKeys(bucket: "db", RANGE) ==> clean co note temp
+        schema.measurementFieldKeys(bucket: "db", measurement: "home", RANGE) ==> co temp
+        schema.fieldKeys(bucket: "db", predicate: (r) => r.room == "Living Room", RANGE) ==> temp
+        schema.tagKeys(bucket: "db", RANGE) ==> _field _measurement _start _stop floor room
+        schema.measurementTagKeys(bucket: "db", measurement: "home", RANGE) ==> _field _measurement _start _stop room
+        schema.tagValues(bucket: "db", tag: "room", RANGE) ==> Kitchen Living Room
+        schema.tagValues(bucket: "db", tag: "room", predicate: (r) => r._field == "co", RANGE) ==> Kitchen
+        schema.measurementTagValues(bucket: "db", measurement: "air", tag: "floor", RANGE) ==> 1
+        v1.tagValues(bucket: "db", tag: "nothing", RANGE) ==>
+    "#;
+    for (call, expected) in neap_test_inputs::text_pairs(pairs) {
         assert_eq!(
             list(&call.replace("RANGE", range)).await,
             expected,
@@ -383,44 +360,18 @@ async fn operations_that_types_do_not_allow_are_refused_with_their_position() {
         ))
         .await
     };
-    for (calls, expected) in [
-        (
-            "mean()",
-            "error @2:4-2:10: unsupported input type for mean aggregate: bool",
-        ),
-        (
-            "max(column: \"x\")",
-            "error @2:4-2:20: max: column \"x\" does not exist",
-        ),
-        (
-            "group()",
-            "error @2:4-2:11: schema collision: cannot group bool and string types together (column \"_value\")",
-        ),
-        (
-            "filter(fn: (r) => r._time)",
-            "error @2:22-2:29: the function of filter() must return a bool",
-        ),
-        (
-            "limit(n: 1) |> map(fn: (r) => ({r with x: r._value * 2}))",
-            "error @2:46-2:58: unsupported binary expression bool * int",
-        ),
-        (
-            "limit(n: 1) |> range(start: 0)",
-            "error @2:19-2:34: range() is supported only before other functions than filter()",
-        ),
-        (
-            "count() |> aggregateWindow(every: 1h, fn: sum)",
-            "error @2:15-2:50: missing time column \"_time\"",
-        ),
-        (
-            "count() |> sum() |> pivot(rowKey: [\"_time\"], columnKey: [\"_field\"], valueColumn: \"_value\")",
-            "error @2:24-2:94: specified column does not exist in table: _time",
-        ),
-        (
-            "rename(columns: {_time: \"_value\"})",
-            "error @2:4-2:38: column \"_value\" already exists",
-        ),
-    ] {
+    let pairs = r#"
+        mean() ==> error @2:4-2:10: unsupported input type for mean aggregate: bool
+        max(column: "x") ==> error @2:4-2:20: max: column "x" does not exist
+        group() ==> error @2:4-2:11: schema collision: cannot group bool and string types together (column "_value")
+        filter(fn: (r) => r._time) ==> error @2:22-2:29: the function of filter() must return a bool
+        limit(n: 1) |> map(fn: (r) => ({r with x: r._value * 2})) ==> error @2:46-2:58: unsupported binary expression bool * int
+        limit(n: 1) |> range(start: 0) ==> error @2:19-2:34: range() is supported only before other functions than filter()
+        count() |> aggregateWindow(every: 1h, fn: sum) ==> error @2:15-2:50: missing time column "_time"
+        count() |> sum() |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value") ==> error @2:24-2:94: specified column does not exist in table: _time
+        rename(columns: {_time: "_value"}) ==> error @2:4-2:38: column "_value" already exists
+    "#;
+    for (calls, expected) in neap_test_inputs::text_pairs(pairs) {
         assert_eq!(error(calls).await, expected, "{calls}");
     }
 }

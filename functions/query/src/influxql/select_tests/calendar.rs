@@ -87,24 +87,13 @@ async fn weeks_begin_on_thursdays_of_the_zone_unless_they_are_shifted() {
 #[tokio::test]
 async fn months_are_no_durations() {
     let instance = instance().await;
-    for (statement, refusal) in [
-        (
-            "SELECT temp FROM home WHERE time > now() - 1mo",
-            "mo and y are units of GROUP BY time(...) only",
-        ),
-        (
-            "SELECT derivative(temp, 1y) FROM home",
-            "mo and y are units of GROUP BY time(...) only",
-        ),
-        (
-            "SELECT derivative(mean(temp)) FROM home GROUP BY time(1mo)",
-            "derivative of months and years needs a unit",
-        ),
-        (
-            "SELECT mean(temp) FROM home GROUP BY time(0mo)",
-            "invalid TIME call, expected a duration above zero",
-        ),
-    ] {
+    let pairs = "
+        SELECT temp FROM home WHERE time > now() - 1mo ==> mo and y are units of GROUP BY time(...) only
+        SELECT derivative(temp, 1y) FROM home ==> mo and y are units of GROUP BY time(...) only
+        SELECT derivative(mean(temp)) FROM home GROUP BY time(1mo) ==> derivative of months and years needs a unit
+        SELECT mean(temp) FROM home GROUP BY time(0mo) ==> invalid TIME call, expected a duration above zero
+    ";
+    for (statement, refusal) in neap_test_inputs::text_pairs(pairs) {
         let refused = instance.refused(statement).await;
         assert!(
             refused.starts_with("400 ") && refused.contains(refusal),

@@ -91,48 +91,19 @@ async fn series_that_are_too_short_have_no_forecast() {
 #[tokio::test]
 async fn wrong_forecasts_are_refused_with_reasons() {
     let instance = instance().await;
-    for (statement, refusal) in [
-        (
-            "SELECT holt_winters(temp, 2, 0) FROM home GROUP BY time(1h)",
-            "must use aggregate function with holt_winters",
-        ),
-        (
-            "SELECT holt_winters(mean(temp), 2, 0) FROM home",
-            "holt_winters aggregate requires a GROUP BY interval",
-        ),
-        (
-            "SELECT holt_winters(mean(temp), 0, 0) FROM home GROUP BY time(1h)",
-            "second arg to holt_winters must be greater than 0, got 0",
-        ),
-        (
-            "SELECT holt_winters(difference(mean(temp)), 2, 0) FROM home GROUP BY time(1h)",
-            "expected aggregate argument in holt_winters()",
-        ),
-        (
-            "SELECT difference(holt_winters(mean(temp), 2, 0)) FROM home GROUP BY time(1h)",
-            "expected aggregate argument in difference()",
-        ),
-        (
-            "SELECT holt_winters(first(note), 2, 0) FROM home GROUP BY time(1h)",
-            "holt_winters() does not support fields of type string",
-        ),
-        (
-            "SELECT holt_winters(mean(temp), 2, 0) FROM home GROUP BY time(1mo)",
-            "holt_winters takes windows of a fixed length, without months and years",
-        ),
-        (
-            "SELECT holt_winters(mean(temp), 2, 0) FROM home WHERE time >= '2023-11-14T08:00:00Z' GROUP BY time(1ms) FILL(none)",
-            "a forecast takes at most 20000 windows",
-        ),
-        (
-            "SELECT holt_winters(mean(temp), 5000001, 0) FROM home WHERE time >= '2023-11-14T08:00:00Z' GROUP BY time(1h)",
-            "forecasts have more than 5000000 points",
-        ),
-        (
-            "SELECT kaufmans_efficiency_ratio(temp, 0) FROM home",
-            "kaufmans_efficiency_ratio period must be greater than or equal to 1",
-        ),
-    ] {
+    let pairs = "
+        SELECT holt_winters(temp, 2, 0) FROM home GROUP BY time(1h) ==> must use aggregate function with holt_winters
+        SELECT holt_winters(mean(temp), 2, 0) FROM home ==> holt_winters aggregate requires a GROUP BY interval
+        SELECT holt_winters(mean(temp), 0, 0) FROM home GROUP BY time(1h) ==> second arg to holt_winters must be greater than 0, got 0
+        SELECT holt_winters(difference(mean(temp)), 2, 0) FROM home GROUP BY time(1h) ==> expected aggregate argument in holt_winters()
+        SELECT difference(holt_winters(mean(temp), 2, 0)) FROM home GROUP BY time(1h) ==> expected aggregate argument in difference()
+        SELECT holt_winters(first(note), 2, 0) FROM home GROUP BY time(1h) ==> holt_winters() does not support fields of type string
+        SELECT holt_winters(mean(temp), 2, 0) FROM home GROUP BY time(1mo) ==> holt_winters takes windows of a fixed length, without months and years
+        SELECT holt_winters(mean(temp), 2, 0) FROM home WHERE time >= '2023-11-14T08:00:00Z' GROUP BY time(1ms) FILL(none) ==> a forecast takes at most 20000 windows
+        SELECT holt_winters(mean(temp), 5000001, 0) FROM home WHERE time >= '2023-11-14T08:00:00Z' GROUP BY time(1h) ==> forecasts have more than 5000000 points
+        SELECT kaufmans_efficiency_ratio(temp, 0) FROM home ==> kaufmans_efficiency_ratio period must be greater than or equal to 1
+    ";
+    for (statement, refusal) in neap_test_inputs::text_pairs(pairs) {
         let refused = instance.refused(statement).await;
         assert!(refused.contains(refusal), "{statement}: {refused}");
     }

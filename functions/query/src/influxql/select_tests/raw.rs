@@ -226,19 +226,14 @@ async fn other_columns_can_not_take_the_name_of_the_time() {
 #[tokio::test]
 async fn a_limit_of_0_means_no_limit() {
     let instance = instance().await;
-    for (all, limited) in [
-        ("SELECT temp FROM home", "LIMIT 0"),
-        ("SELECT temp FROM home GROUP BY room", "LIMIT 0 SLIMIT 0"),
-        ("SELECT temp FROM home", "LIMIT 18446744073709551615"),
-        (
-            "SELECT temp FROM home",
-            "LIMIT 18446744073709551615 OFFSET 0",
-        ),
-        (
-            "SELECT temp FROM home GROUP BY room",
-            "LIMIT 18446744073709551615",
-        ),
-    ] {
+    let pairs = "
+        SELECT temp FROM home ==> LIMIT 0
+        SELECT temp FROM home GROUP BY room ==> LIMIT 0 SLIMIT 0
+        SELECT temp FROM home ==> LIMIT 18446744073709551615
+        SELECT temp FROM home ==> LIMIT 18446744073709551615 OFFSET 0
+        SELECT temp FROM home GROUP BY room ==> LIMIT 18446744073709551615
+    ";
+    for (all, limited) in neap_test_inputs::text_pairs(pairs) {
         let statement = format!("{all} {limited}");
         assert_eq!(
             instance.selected(&statement).await,

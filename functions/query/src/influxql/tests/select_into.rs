@@ -52,17 +52,12 @@ async fn tags_of_group_by_stay_tags_and_others_become_fields() {
 #[tokio::test]
 async fn tags_that_rank_rows_stay_tags() {
     let one = home().await;
-    for (q, written) in [
-        ("SELECT top(temp, room, 3), co INTO ranked FROM home", "3"),
-        (
-            "SELECT top(temp, room, 2) INTO grouped FROM home GROUP BY room",
-            "3",
-        ),
-        (
-            "SELECT room, bottom(temp, room, 3) INTO twice FROM home",
-            "3",
-        ),
-    ] {
+    let pairs = "
+        SELECT top(temp, room, 3), co INTO ranked FROM home ==> 3
+        SELECT top(temp, room, 2) INTO grouped FROM home GROUP BY room ==> 3
+        SELECT room, bottom(temp, room, 3) INTO twice FROM home ==> 3
+    ";
+    for (q, written) in neap_test_inputs::text_pairs(pairs) {
         assert_eq!(one.store(q).await, written, "{q}");
     }
     insta::assert_snapshot!(one.ask("SELECT * FROM ranked GROUP BY *").await, @r#""series":[{"name":"ranked","tags":{"room":""},"columns":["time","co","top"],"values":[["2024-01-01T08:00:00.000000001Z",null,20.5]]},{"name":"ranked","tags":{"room":"Kitchen"},"columns":["time","co","top"],"values":[["2024-01-01T09:00:00Z",1,23]]},{"name":"ranked","tags":{"room":"Living Room"},"columns":["time","co","top"],"values":[["2024-01-01T08:00:00Z",0,21.1]]}]"#);

@@ -307,38 +307,18 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
     let conflict = answer("409 Conflict", &refusal);
     let answers = [[done.as_str(); 9].as_slice(), &[conflict.as_str()]].concat();
     let (url, requests) = server(&answers);
-    for (line, printed) in [
-        ("rename database a b", r#"Database "a" renamed to "b""#),
-        ("rename table t u -d b", r#"Table "b"."t" renamed to "u""#),
-        (
-            "create column v -d b -t u --type float64",
-            r#"Column "b"."u"."v" created successfully"#,
-        ),
-        (
-            "rename column v w -d b -t u",
-            r#"Column "b"."u"."v" renamed to "w""#,
-        ),
-        (
-            "delete column_alias v -d b -t u",
-            r#"Alias "b"."u"."v" deleted successfully"#,
-        ),
-        (
-            "update column w -d b -t u --type float64",
-            r#"Column "b"."u"."w" updated successfully"#,
-        ),
-        (
-            "delete column w -y -d b -t u",
-            r#"Column "b"."u"."w" deleted successfully"#,
-        ),
-        (
-            "delete table_alias t -d b",
-            r#"Alias "b"."t" deleted successfully"#,
-        ),
-        (
-            "delete database_alias a",
-            r#"Alias "a" deleted successfully"#,
-        ),
-    ] {
+    let pairs = r#"
+        rename database a b ==> Database "a" renamed to "b"
+        rename table t u -d b ==> Table "b"."t" renamed to "u"
+        create column v -d b -t u --type float64 ==> Column "b"."u"."v" created successfully
+        rename column v w -d b -t u ==> Column "b"."u"."v" renamed to "w"
+        delete column_alias v -d b -t u ==> Alias "b"."u"."v" deleted successfully
+        update column w -d b -t u --type float64 ==> Column "b"."u"."w" updated successfully
+        delete column w -y -d b -t u ==> Column "b"."u"."w" deleted successfully
+        delete table_alias t -d b ==> Alias "b"."t" deleted successfully
+        delete database_alias a ==> Alias "a" deleted successfully
+    "#;
+    for (line, printed) in neap_test_inputs::text_pairs(pairs) {
         let (status, out, err) = run_line(line, &url, "");
         assert_eq!((status, err.as_str()), (0, ""), "{line}");
         assert_eq!(out.trim_end(), printed);

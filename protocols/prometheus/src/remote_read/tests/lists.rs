@@ -133,17 +133,12 @@ async fn descriptions_of_metrics_are_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_name_the_parameter() {
     let server = server().await;
-    for (path, error) in [
-        ("series", "no match[] parameter provided"),
-        (
-            "series?match[]=rate(up%5B5m%5D)",
-            "invalid parameter \"match[]\": it is no selector",
-        ),
-        (
-            "labels?start=soon",
-            "invalid parameter \"start\": \"soon\" is not a time: seconds since 1970, or RFC 3339",
-        ),
-    ] {
+    let pairs = r#"
+        series ==> no match[] parameter provided
+        series?match[]=rate(up%5B5m%5D) ==> invalid parameter "match[]": it is no selector
+        labels?start=soon ==> invalid parameter "start": "soon" is not a time: seconds since 1970, or RFC 3339
+    "#;
+    for (path, error) in neap_test_inputs::text_pairs(pairs) {
         let (status, body) = server.list(path).await;
         let expected = json!({ "status": "error", "errorType": "bad_data", "error": error });
         assert_eq!((status, body), (400, expected), "{path}");

@@ -91,26 +91,15 @@ async fn constants_and_dictionaries_are_arrays_too() {
 
 #[tokio::test]
 async fn wrong_arguments_are_errors() {
-    for (call, message) in [
-        (
-            "array_values(1)",
-            "the first argument of array_values must be an array as text, not Int64",
-        ),
-        ("array_values('[1]', 1)", "array_values takes one argument"),
-        ("array_shape()", "array_shape takes an array as text"),
-        (
-            "dim_length('[1]')",
-            "dim_length takes an array and the number of a dimension",
-        ),
-        (
-            "array_value('[1]')",
-            "array_value takes an array and an index for each dimension",
-        ),
-        (
-            "array_value('[1]', 1.5)",
-            "the arguments of array_value after the array must be integers, not Float64",
-        ),
-    ] {
+    let pairs = "
+        array_values(1) ==> the first argument of array_values must be an array as text, not Int64
+        array_values('[1]', 1) ==> array_values takes one argument
+        array_shape() ==> array_shape takes an array as text
+        dim_length('[1]') ==> dim_length takes an array and the number of a dimension
+        array_value('[1]') ==> array_value takes an array and an index for each dimension
+        array_value('[1]', 1.5) ==> the arguments of array_value after the array must be integers, not Float64
+    ";
+    for (call, message) in neap_test_inputs::text_pairs(pairs) {
         let got = error(&session(), &format!("SELECT {call}")).await;
         assert!(got.contains(message), "{call}: {got}");
     }

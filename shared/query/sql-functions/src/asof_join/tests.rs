@@ -214,37 +214,17 @@ async fn times_of_joined_tables_are_those_of_the_first_one() {
 #[tokio::test]
 async fn conditions_of_other_forms_are_refused() {
     let session = market();
-    for (join, reason) in [
-        (
-            "ASOF JOIN quotes AS q ON t.sym = q.sym OR t.time >= q.time",
-            "the conditions of an ASOF JOIN are",
-        ),
-        (
-            "ASOF JOIN quotes AS q ON t.time >= q.time AND t.time < q.time",
-            "one comparison of times",
-        ),
-        (
-            "ASOF JOIN quotes AS q ON t.sym = q.sym AND t.time >= t.time",
-            "the conditions of an ASOF JOIN are",
-        ),
-        (
-            "ASOF JOIN quotes AS q ON t.sym = 'a' AND t.time >= q.time",
-            "the conditions of an ASOF JOIN are",
-        ),
-        (
-            "ASOF JOIN quotes AS q MATCH_CONDITION (t.sym = q.sym)",
-            "MATCH_CONDITION compares the times",
-        ),
-        (
-            "ASOF INNER JOIN quotes AS q MATCH_CONDITION (t.time >= q.time)",
-            "all its conditions after ON",
-        ),
-        (
-            "ASOF JOIN quotes AS q USING (sym, time) TOLERANCE 1h",
-            "TOLERANCE follows the conditions",
-        ),
-        ("ASOF JOIN quotes AS q ON (symbol)", "symbol"),
-    ] {
+    let pairs = "
+        ASOF JOIN quotes AS q ON t.sym = q.sym OR t.time >= q.time ==> the conditions of an ASOF JOIN are
+        ASOF JOIN quotes AS q ON t.time >= q.time AND t.time < q.time ==> one comparison of times
+        ASOF JOIN quotes AS q ON t.sym = q.sym AND t.time >= t.time ==> the conditions of an ASOF JOIN are
+        ASOF JOIN quotes AS q ON t.sym = 'a' AND t.time >= q.time ==> the conditions of an ASOF JOIN are
+        ASOF JOIN quotes AS q MATCH_CONDITION (t.sym = q.sym) ==> MATCH_CONDITION compares the times
+        ASOF INNER JOIN quotes AS q MATCH_CONDITION (t.time >= q.time) ==> all its conditions after ON
+        ASOF JOIN quotes AS q USING (sym, time) TOLERANCE 1h ==> TOLERANCE follows the conditions
+        ASOF JOIN quotes AS q ON (symbol) ==> symbol
+    ";
+    for (join, reason) in neap_test_inputs::text_pairs(pairs) {
         let refusal = error(
             &session,
             &format!("SELECT price, bid FROM trades AS t {join}"),

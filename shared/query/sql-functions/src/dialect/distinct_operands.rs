@@ -159,31 +159,17 @@ mod tests {
 
     #[test]
     fn the_right_side_ends_before_weaker_operators() {
-        for (sql, expected) in [
-            ("a IS DISTINCT FROM b AND c", "a <> ( b ) AND c"),
-            ("a IS NOT DISTINCT FROM b + 1 OR c", "a == ( b + 1 ) OR c"),
-            ("a IS DISTINCT FROM b IS NULL", "a <> ( b ) IS NULL"),
-            (
-                "a IS DISTINCT FROM b = c AND d IS NOT DISTINCT FROM e OR f",
-                "a <> ( b = c ) AND d == ( e ) OR f",
-            ),
-            (
-                "a IS DISTINCT FROM b BETWEEN 1 AND 2 AND c",
-                "a <> ( b BETWEEN 1 AND 2 ) AND c",
-            ),
-            (
-                "SELECT a IS DISTINCT FROM b c FROM t WHERE d AND e",
-                "SELECT a <> ( b ) c FROM t WHERE d AND e",
-            ),
-            (
-                "a IS DISTINCT FROM (SELECT b FROM t WHERE c IS DISTINCT FROM 1 AND d) AND e",
-                "a <> ( ( SELECT b FROM t WHERE c <> ( 1 ) AND d ) ) AND e",
-            ),
-            (
-                "CASE WHEN a IS DISTINCT FROM b AND c THEN 1 END",
-                "CASE WHEN a <> ( b ) AND c THEN 1 END",
-            ),
-        ] {
+        let pairs = "
+            a IS DISTINCT FROM b AND c ==> a <> ( b ) AND c
+            a IS NOT DISTINCT FROM b + 1 OR c ==> a == ( b + 1 ) OR c
+            a IS DISTINCT FROM b IS NULL ==> a <> ( b ) IS NULL
+            a IS DISTINCT FROM b = c AND d IS NOT DISTINCT FROM e OR f ==> a <> ( b = c ) AND d == ( e ) OR f
+            a IS DISTINCT FROM b BETWEEN 1 AND 2 AND c ==> a <> ( b BETWEEN 1 AND 2 ) AND c
+            SELECT a IS DISTINCT FROM b c FROM t WHERE d AND e ==> SELECT a <> ( b ) c FROM t WHERE d AND e
+            a IS DISTINCT FROM (SELECT b FROM t WHERE c IS DISTINCT FROM 1 AND d) AND e ==> a <> ( ( SELECT b FROM t WHERE c <> ( 1 ) AND d ) ) AND e
+            CASE WHEN a IS DISTINCT FROM b AND c THEN 1 END ==> CASE WHEN a <> ( b ) AND c THEN 1 END
+        ";
+        for (sql, expected) in neap_test_inputs::text_pairs(pairs) {
             let found = written(sql)
                 .replace("IS UNKNOWN OPERATOR ( neap_is_distinct_from )", "<>")
                 .replace("IS UNKNOWN OPERATOR ( neap_is_not_distinct_from )", "==");

@@ -114,18 +114,13 @@ async fn bins_are_those_of_the_clock_of_a_zone() {
 #[tokio::test]
 async fn other_forms_are_refused() {
     let session = session();
-    for (clause, reason) in [
-        ("SAMPLE BY 1h FILL(NEXT)", "FILL has one of"),
-        ("SAMPLE BY 1h FILL(PREV, NULL)", "FILL has one of"),
-        (
-            "SAMPLE BY 1h ALIGN TO FIRST OBSERVATION",
-            "ALIGN TO CALENDAR",
-        ),
-        (
-            "SAMPLE BY 1h ALIGN TO CALENDAR WITH OFFSET '00:30'",
-            "ALIGN TO CALENDAR",
-        ),
-    ] {
+    let pairs = "
+        SAMPLE BY 1h FILL(NEXT) ==> FILL has one of
+        SAMPLE BY 1h FILL(PREV, NULL) ==> FILL has one of
+        SAMPLE BY 1h ALIGN TO FIRST OBSERVATION ==> ALIGN TO CALENDAR
+        SAMPLE BY 1h ALIGN TO CALENDAR WITH OFFSET '00:30' ==> ALIGN TO CALENDAR
+    ";
+    for (clause, reason) in neap_test_inputs::text_pairs(pairs) {
         let sql = format!("SELECT time, avg(temp) FROM home {clause}");
         let refusal = error(&session, &sql).await;
         assert!(refusal.contains(reason), "{refusal}");

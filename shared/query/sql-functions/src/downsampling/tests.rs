@@ -181,28 +181,20 @@ async fn times_keep_their_zone_and_no_points_are_null() {
 #[tokio::test]
 async fn other_arguments_are_refused() {
     let session = session();
-    for (call, reason) in [
-        ("lttb(time, temp, 1)", "which is at least 2"),
-        (
-            "m4(time, temp, 3)",
-            "at least 4, and optionally the first and the last time",
-        ),
-        ("m4(time, temp, -4)", "at least 4"),
-        ("m4(time, temp, NULL)", "at least 4"),
-        (
-            "m4(time, temp, 4, '2024-01-02T00:00:00Z', '2024-01-01T00:00:00Z')",
-            "in this order",
-        ),
-        ("m4(time, temp, 4, '2024-01-02T00:00:00Z')", "in this order"),
-        (
-            "lttb(time, temp, 4, '2024-01-01T00:00:00Z', '2024-01-02T00:00:00Z')",
-            "lttb takes a time",
-        ),
-        ("lttb(temp, time, 4)", "lttb takes a time"),
-        ("lttb(time, room, 4)", "lttb takes a time"),
-        ("lttb(time, temp)", "lttb takes a time"),
-        ("lttb(time, temp, co)", "must be constants"),
-    ] {
+    let pairs = "
+        lttb(time, temp, 1) ==> which is at least 2
+        m4(time, temp, 3) ==> at least 4, and optionally the first and the last time
+        m4(time, temp, -4) ==> at least 4
+        m4(time, temp, NULL) ==> at least 4
+        m4(time, temp, 4, '2024-01-02T00:00:00Z', '2024-01-01T00:00:00Z') ==> in this order
+        m4(time, temp, 4, '2024-01-02T00:00:00Z') ==> in this order
+        lttb(time, temp, 4, '2024-01-01T00:00:00Z', '2024-01-02T00:00:00Z') ==> lttb takes a time
+        lttb(temp, time, 4) ==> lttb takes a time
+        lttb(time, room, 4) ==> lttb takes a time
+        lttb(time, temp) ==> lttb takes a time
+        lttb(time, temp, co) ==> must be constants
+    ";
+    for (call, reason) in neap_test_inputs::text_pairs(pairs) {
         let refusal = error(&session, &format!("SELECT {call} FROM home")).await;
         assert!(refusal.contains(reason), "{call}: {refusal}");
     }

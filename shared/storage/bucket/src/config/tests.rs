@@ -26,57 +26,23 @@ fn the_flags_are_well_formed() {
 
 #[test]
 fn errors_name_the_flag() {
-    for (arguments, expected) in [
-        ("", "--data-dir is needed with --object-store file"),
-        (
-            "--object-store s3",
-            "--bucket is needed with --object-store s3",
-        ),
-        (
-            "--object-store google",
-            "--bucket is needed with --object-store google",
-        ),
-        (
-            "--object-store memory --tail-bucket b",
-            "--tail-bucket: --object-store memory has no buckets",
-        ),
-        (
-            "--object-store memory --former-tail-bucket b",
-            "--former-tail-bucket: --object-store memory has no buckets",
-        ),
-        (
-            "--bucket b --former-tail-bucket b",
-            "--former-tail-bucket: it is the bucket that new data go to",
-        ),
-        (
-            "--object-store memory --format-level 2",
-            "--format-level: this release knows level 1, not 2",
-        ),
-        (
-            "--object-store memory --key-prefix a//b",
-            "--key-prefix: use letters, digits, '-', '_' and '.', and '/' between parts",
-        ),
-        (
-            "--bucket b --aws-access-key k",
-            "--aws-access-key-id: --aws-secret-access-key is needed with it",
-        ),
-        (
-            "--bucket b --aws-endpoint http://127.0.0.1:9000",
-            "--aws-endpoint: 'http://127.0.0.1:9000' needs --aws-allow-http",
-        ),
-        (
-            "--bucket b --aws-endpoint localhost:9000",
-            "--aws-endpoint: 'localhost:9000' is not an HTTP URL",
-        ),
-        (
-            "--bucket b --aws-endpoint https://",
-            "--aws-endpoint: 'https://' is not a URL: empty string",
-        ),
-        (
-            "--bucket b --object-store-tls-ca /no/such/file",
-            "--object-store-tls-ca: '/no/such/file': No such file or directory (os error 2)",
-        ),
-    ] {
+    let pairs = "
+        --object-store s3 ==> --bucket is needed with --object-store s3
+        --object-store google ==> --bucket is needed with --object-store google
+        --object-store memory --tail-bucket b ==> --tail-bucket: --object-store memory has no buckets
+        --object-store memory --former-tail-bucket b ==> --former-tail-bucket: --object-store memory has no buckets
+        --bucket b --former-tail-bucket b ==> --former-tail-bucket: it is the bucket that new data go to
+        --object-store memory --format-level 2 ==> --format-level: this release knows level 1, not 2
+        --object-store memory --key-prefix a//b ==> --key-prefix: use letters, digits, '-', '_' and '.', and '/' between parts
+        --bucket b --aws-access-key k ==> --aws-access-key-id: --aws-secret-access-key is needed with it
+        --bucket b --aws-endpoint http://127.0.0.1:9000 ==> --aws-endpoint: 'http://127.0.0.1:9000' needs --aws-allow-http
+        --bucket b --aws-endpoint localhost:9000 ==> --aws-endpoint: 'localhost:9000' is not an HTTP URL
+        --bucket b --aws-endpoint https:// ==> --aws-endpoint: 'https://' is not a URL: empty string
+        --bucket b --object-store-tls-ca /no/such/file ==> --object-store-tls-ca: '/no/such/file': No such file or directory (os error 2)
+    ";
+    for (arguments, expected) in neap_test_inputs::text_pairs(pairs)
+        .chain([("", "--data-dir is needed with --object-store file")])
+    {
         assert_eq!(refusal(arguments), expected, "{arguments}");
     }
 }

@@ -171,16 +171,11 @@ async fn only_one_of_many_simultaneous_small_uploads_creates_an_object() {
 async fn a_directory_refuses_names_in_whose_way_something_is_before_any_bytes() {
     let target = Target::directory();
     target.upload(&bytes(10, 0), UploadMode::Create).await;
-    for (name, expected) in [
-        (
-            "exports/1/day=2026-11-01",
-            "'one/exports/1/day=2026-11-01' is a directory",
-        ),
-        (
-            "exports/1/day=2026-11-01/cpu.csv/a/b",
-            "'one/exports/1/day=2026-11-01/cpu.csv' is a file, not a directory",
-        ),
-    ] {
+    let pairs = "
+        exports/1/day=2026-11-01 ==> 'one/exports/1/day=2026-11-01' is a directory
+        exports/1/day=2026-11-01/cpu.csv/a/b ==> 'one/exports/1/day=2026-11-01/cpu.csv' is a file, not a directory
+    ";
+    for (name, expected) in neap_test_inputs::text_pairs(pairs) {
         let key = name.parse().unwrap();
         match target.uploads.begin(&key, csv(), UploadMode::Replace).await {
             Err(StoreError::Rejected { reason, .. }) => assert_eq!(reason, expected),

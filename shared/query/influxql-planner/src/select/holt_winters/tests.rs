@@ -179,32 +179,15 @@ async fn too_long_series_are_refused() {
 
 #[test]
 fn wrong_arguments_are_refused_with_the_texts_of_influxdb() {
-    for (arguments, refused) in [
-        (
-            "mean(x), 1",
-            "invalid number of arguments for holt_winters, expected 3, got 2",
-        ),
-        (
-            "mean(x), 'a', 1",
-            "expected integer argument as second arg in holt_winters",
-        ),
-        (
-            "mean(x), 0, 1",
-            "second arg to holt_winters must be greater than 0, got 0",
-        ),
-        (
-            "mean(x), 1, 1.5",
-            "expected integer argument as third arg in holt_winters",
-        ),
-        (
-            "mean(x), 1, -1",
-            "third arg to holt_winters cannot be negative, got -1",
-        ),
-        (
-            "mean(x), 1, 1001",
-            "third arg to holt_winters must be at most 1000, got 1001",
-        ),
-    ] {
+    let pairs = "
+        mean(x), 1 ==> invalid number of arguments for holt_winters, expected 3, got 2
+        mean(x), 'a', 1 ==> expected integer argument as second arg in holt_winters
+        mean(x), 0, 1 ==> second arg to holt_winters must be greater than 0, got 0
+        mean(x), 1, 1.5 ==> expected integer argument as third arg in holt_winters
+        mean(x), 1, -1 ==> third arg to holt_winters cannot be negative, got -1
+        mean(x), 1, 1001 ==> third arg to holt_winters must be at most 1000, got 1001
+    ";
+    for (arguments, refused) in neap_test_inputs::text_pairs(pairs) {
         let statement =
             parse(&format!("SELECT holt_winters({arguments}) FROM m")).unwrap().remove(0);
         let Statement::Select(select) = statement else {

@@ -204,52 +204,20 @@ fn periods_longer_than_the_series_have_no_result() {
 
 #[test]
 fn wrong_arguments_are_refused_with_the_texts_of_influxdb() {
-    for (text, refused) in [
-        (
-            "exponential_moving_average(x)",
-            "invalid number of arguments for exponential_moving_average, expected at least 2 but no more than 4, got 1",
-        ),
-        (
-            "kaufmans_efficiency_ratio(x, 1, 2, 'simple')",
-            "invalid number of arguments for kaufmans_efficiency_ratio, expected at least 2 but no more than 3, got 4",
-        ),
-        (
-            "exponential_moving_average(x, 1.5)",
-            "exponential_moving_average period must be an integer",
-        ),
-        (
-            "relative_strength_index(x, 0)",
-            "relative_strength_index period must be greater than or equal to 1",
-        ),
-        (
-            "exponential_moving_average(x, 2, 'a')",
-            "exponential_moving_average hold period must be an integer",
-        ),
-        (
-            "exponential_moving_average(x, 2, -2)",
-            "exponential_moving_average hold period must be greater than or equal to 0",
-        ),
-        (
-            "triple_exponential_derivative(x, 2, 0)",
-            "triple_exponential_derivative hold period must be greater than or equal to 1",
-        ),
-        (
-            "exponential_moving_average(x, 2, -1, 3)",
-            "exponential_moving_average warmup type must be a string",
-        ),
-        (
-            "exponential_moving_average(x, 2, -1, 'none')",
-            "exponential_moving_average warmup type must be one of: 'exponential' 'simple'",
-        ),
-        (
-            "chande_momentum_oscillator(x, 2, -1, 'cold')",
-            "chande_momentum_oscillator warmup type must be one of: 'none' 'exponential' 'simple'",
-        ),
-        (
-            "chande_momentum_oscillator(x, 1)",
-            "chande_momentum_oscillator period must be greater than 1 without a warmup",
-        ),
-    ] {
+    let pairs = "
+        exponential_moving_average(x) ==> invalid number of arguments for exponential_moving_average, expected at least 2 but no more than 4, got 1
+        kaufmans_efficiency_ratio(x, 1, 2, 'simple') ==> invalid number of arguments for kaufmans_efficiency_ratio, expected at least 2 but no more than 3, got 4
+        exponential_moving_average(x, 1.5) ==> exponential_moving_average period must be an integer
+        relative_strength_index(x, 0) ==> relative_strength_index period must be greater than or equal to 1
+        exponential_moving_average(x, 2, 'a') ==> exponential_moving_average hold period must be an integer
+        exponential_moving_average(x, 2, -2) ==> exponential_moving_average hold period must be greater than or equal to 0
+        triple_exponential_derivative(x, 2, 0) ==> triple_exponential_derivative hold period must be greater than or equal to 1
+        exponential_moving_average(x, 2, -1, 3) ==> exponential_moving_average warmup type must be a string
+        exponential_moving_average(x, 2, -1, 'none') ==> exponential_moving_average warmup type must be one of: 'exponential' 'simple'
+        chande_momentum_oscillator(x, 2, -1, 'cold') ==> chande_momentum_oscillator warmup type must be one of: 'none' 'exponential' 'simple'
+        chande_momentum_oscillator(x, 1) ==> chande_momentum_oscillator period must be greater than 1 without a warmup
+    ";
+    for (text, refused) in neap_test_inputs::text_pairs(pairs) {
         assert_eq!(refusal(text), format!("Error during planning: {refused}"));
     }
 }

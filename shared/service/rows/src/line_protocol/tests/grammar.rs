@@ -29,9 +29,26 @@ fn only_point(line: &str) -> points::Point {
 
 #[test]
 fn malformed_series_are_refused() {
-    for (line, message) in [
-        (",t=1 v=1", "Invalid measurement was provided"),
-        (",", "Invalid measurement was provided"),
+    let pairs = "
+        ,t=1 v=1 ==> Invalid measurement was provided
+        , ==> Invalid measurement was provided
+        m, ==> Expected tag key, got end of input
+        m,t=1, ==> Expected tag key, got end of input
+        m, v=1 ==> Expected tag key, got ` v=1`
+        m,=a v=1 5 ==> Expected tag key, got `=a v=1 5`
+        m,=abcdefghijk v=1 ==> Expected tag key, got `=abcdefghi...`
+        m,t= ==> Expected tag value, got end of input
+        m,t= v=1 5 ==> Expected tag value, got ` v=1 5`
+        m,t=,u=12345678 v=1 ==> Expected tag value, got `,u=1234567...`
+        m,t ==> Tag set malformed: could not find equals sign in `t`
+        m,, ==> Tag set malformed: could not find equals sign in `,`
+        m,t v=1 ==> Tag set malformed: could not find equals sign in `t v=1`
+        m,t=1,u=2,w v=1 ==> Tag set malformed: could not find equals sign in `t=1,u=2,w ...`
+        m,t=1,u=2,, v=1 ==> Tag set malformed: could not find equals sign in `t=1,u=2,, ...`
+        m,t,u=1 v=1 ==> Tag set malformed: could not find equals sign in `t,u=1 v=1`
+        m,t=1,u=2,t=3 v=1 ==> Must not contain duplicate tags, but 't' was repeated
+    ";
+    for (line, message) in neap_test_inputs::text_pairs(pairs).chain([
         ("\0 v=1", "Invalid measurement was provided"),
         ("m\\\0 v=1", "Invalid measurement was provided"),
         ("m", NEED_SPACE),
@@ -48,52 +65,10 @@ fn malformed_series_are_refused() {
             "m,t=a\tb v=1",
             "Expected at least one space character, got `\tb v=1`",
         ),
-        ("m,", "Expected tag key, got end of input"),
-        ("m,t=1,", "Expected tag key, got end of input"),
-        ("m, v=1", "Expected tag key, got ` v=1`"),
-        ("m,=a v=1 5", "Expected tag key, got `=a v=1 5`"),
-        (
-            "m,=abcdefghijk v=1",
-            "Expected tag key, got `=abcdefghi...`",
-        ),
         ("m,\tt=1 v=1", "Expected tag key, got `\tt=1 v=1`"),
-        ("m,t=", "Expected tag value, got end of input"),
-        ("m,t= v=1 5", "Expected tag value, got ` v=1 5`"),
-        (
-            "m,t=,u=12345678 v=1",
-            "Expected tag value, got `,u=1234567...`",
-        ),
-        (
-            "m,t",
-            "Tag set malformed: could not find equals sign in `t`",
-        ),
-        (
-            "m,,",
-            "Tag set malformed: could not find equals sign in `,`",
-        ),
-        (
-            "m,t v=1",
-            "Tag set malformed: could not find equals sign in `t v=1`",
-        ),
-        (
-            "m,t=1,u=2,w v=1",
-            "Tag set malformed: could not find equals sign in `t=1,u=2,w ...`",
-        ),
-        (
-            "m,t=1,u=2,, v=1",
-            "Tag set malformed: could not find equals sign in `t=1,u=2,, ...`",
-        ),
-        (
-            "m,t,u=1 v=1",
-            "Tag set malformed: could not find equals sign in `t,u=1 v=1`",
-        ),
         (
             "m,t\tx=1 v=1",
             "Tag set malformed: could not find equals sign in `t\tx=1 v=1`",
-        ),
-        (
-            "m,t=1,u=2,t=3 v=1",
-            "Must not contain duplicate tags, but 't' was repeated",
         ),
         ("m\\", BACKSLASH),
         ("m\\\\ v=1", BACKSLASH),
@@ -101,7 +76,7 @@ fn malformed_series_are_refused() {
         ("m,t=a\\\\,u=1 v=1", BACKSLASH),
         ("m v\\\\=1", BACKSLASH),
         ("m v=1,w\\\\=1", BACKSLASH),
-    ] {
+    ]) {
         assert_eq!(refusal(line), message, "{line}");
     }
 }
@@ -175,24 +150,13 @@ fn trailing_content_is_refused() {
 
 #[test]
 fn values_out_of_range_are_refused() {
-    for (line, message) in [
-        (
-            "m v=9223372036854775808i",
-            "Unable to parse integer value `9223372036854775808`",
-        ),
-        (
-            "m v=18446744073709551616u",
-            "Unable to parse unsigned integer value `18446744073709551616`",
-        ),
-        (
-            "m v=1,w=1e400",
-            "Unable to parse floating-point value `1e400`",
-        ),
-        (
-            "m v=1 99999999999999999999",
-            "Unable to parse timestamp value `99999999999999999999`",
-        ),
-    ] {
+    let pairs = "
+        m v=9223372036854775808i ==> Unable to parse integer value `9223372036854775808`
+        m v=18446744073709551616u ==> Unable to parse unsigned integer value `18446744073709551616`
+        m v=1,w=1e400 ==> Unable to parse floating-point value `1e400`
+        m v=1 99999999999999999999 ==> Unable to parse timestamp value `99999999999999999999`
+    ";
+    for (line, message) in neap_test_inputs::text_pairs(pairs) {
         assert_eq!(refusal(line), message, "{line}");
     }
     let long = "x".repeat((1 << 20) + 1);
@@ -207,21 +171,12 @@ fn values_out_of_range_are_refused() {
 
 #[test]
 fn syntax_is_checked_first_and_then_fields_from_left_to_right() {
-    for (line, message) in [
-        (
-            "m v=1,v=2 abc",
-            "Could not parse entire line. Found trailing content: ` abc`",
-        ),
-        (
-            "m,t=1 a=1,a=2,t=3",
-            "invalid line protocol - multiple instances of 'a' field found",
-        ),
-        (
-            "m,t=1 t=3,a=1,a=2",
-            "invalid column type for column 't', expected iox::column_type::tag, got \
-             iox::column_type::field::float",
-        ),
-    ] {
+    let pairs = "
+        m v=1,v=2 abc ==> Could not parse entire line. Found trailing content: ` abc`
+        m,t=1 a=1,a=2,t=3 ==> invalid line protocol - multiple instances of 'a' field found
+        m,t=1 t=3,a=1,a=2 ==> invalid column type for column 't', expected iox::column_type::tag, got iox::column_type::field::float
+    ";
+    for (line, message) in neap_test_inputs::text_pairs(pairs) {
         assert_eq!(refusal(line), message, "{line}");
     }
 }
