@@ -112,38 +112,20 @@ mod tests {
 
     #[test]
     fn values_of_rows_are_replaced() {
-        for (error, expected) in [
-            (
-                "Cannot cast string 'Alice O'Brien 🌱' to value of Int64 type",
-                "Cannot cast string '… …'… …' to value of Int64 type",
-            ),
-            (
-                "Overflow happened on: 9223372036854775807 + 10",
-                "Overflow happened on: … + 10",
-            ),
-            (
-                "Error parsing timestamp from \"2026-01-31 at home\": error parsing date",
-                "Error parsing timestamp from \"…-…-… at …\": error parsing date",
-            ),
-            ("the value 'secret", "the value '…"),
-            (
-                "the literal b'secret' of row x7",
-                "the literal b'…' of row …",
-            ),
-            (
-                "a 'b'\nregex parse error:\n    Alice(\n         ^\nerror: unclosed group",
-                "a 'b'\nregex parse error:\n    …(\n         ^\nerror: unclosed group",
-            ),
-            (
-                "Parser error: can't parse the string value Alice Cooper to decimal",
-                "Parser error: can't parse the string value … … to decimal",
-            ),
-            (
-                "Failed to parse secret as interval amount of 'b' in column x7, secret",
-                "Failed to parse … as interval amount of 'b' in column …, …",
-            ),
-            ("the server's memory is full", "the server's memory is full"),
-        ] {
+        let pairs = r#"
+            Cannot cast string 'Alice O'Brien 🌱' to value of Int64 type ==> Cannot cast string '… …'… …' to value of Int64 type
+            Overflow happened on: 9223372036854775807 + 10 ==> Overflow happened on: … + 10
+            Error parsing timestamp from "2026-01-31 at home": error parsing date ==> Error parsing timestamp from "…-…-… at …": error parsing date
+            the value 'secret ==> the value '…
+            the literal b'secret' of row x7 ==> the literal b'…' of row …
+            Parser error: can't parse the string value Alice Cooper to decimal ==> Parser error: can't parse the string value … … to decimal
+            Failed to parse secret as interval amount of 'b' in column x7, secret ==> Failed to parse … as interval amount of 'b' in column …, …
+            the server's memory is full ==> the server's memory is full
+        "#;
+        for (error, expected) in neap_test_inputs::text_pairs(pairs).chain([(
+            "a 'b'\nregex parse error:\n    Alice(\n         ^\nerror: unclosed group",
+            "a 'b'\nregex parse error:\n    …(\n         ^\nerror: unclosed group",
+        )]) {
             let known = WordSet::new(&[WORDS_OF_MESSAGES, "limit 10 b"]);
             assert_eq!(without_values(error, &known), expected, "{error}");
         }

@@ -167,29 +167,17 @@ mod tests {
 
     #[test]
     fn a_refusal_is_shown_without_the_json_around_its_message() {
-        for (body, message) in [
-            (
-                r#"{"error":"database not found: x"}"#,
-                "database not found: x",
-            ),
-            (r#"{"error": "no token"}"#, "no token"),
-            (
-                r#"{"error":"'t' is an alias of 'u'","code":"name is an alias"}"#,
-                "'t' is an alias of 'u'",
-            ),
-            (
-                r#"{"code":"invalid","message":"no \"org\""}"#,
-                r#"no "org""#,
-            ),
-            ("table not found", "table not found"),
-            ("", ""),
-            (r#"{"error":5}"#, r#"{"error":5}"#),
-            (r#"["error"]"#, r#"["error"]"#),
-            (
-                r#"{"error":"partial write","data":[{"line_number":1}]}"#,
-                r#"{"error":"partial write","data":[{"line_number":1}]}"#,
-            ),
-        ] {
+        let pairs = r#"
+            {"error":"database not found: x"} ==> database not found: x
+            {"error": "no token"} ==> no token
+            {"error":"'t' is an alias of 'u'","code":"name is an alias"} ==> 't' is an alias of 'u'
+            {"code":"invalid","message":"no \"org\""} ==> no "org"
+            table not found ==> table not found
+            {"error":5} ==> {"error":5}
+            ["error"] ==> ["error"]
+            {"error":"partial write","data":[{"line_number":1}]} ==> {"error":"partial write","data":[{"line_number":1}]}
+        "#;
+        for (body, message) in neap_test_inputs::text_pairs(pairs).chain([("", "")]) {
             assert_eq!(refusal_message(body), message);
         }
     }

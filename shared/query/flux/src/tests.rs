@@ -339,50 +339,37 @@ fn what_is_outside_of_the_subset_is_named_with_its_position_and_its_sql() {
 
 #[test]
 fn mistakes_are_named_with_their_position() {
-    #[rustfmt::skip]
-    let cases = [
-        ("from(bucket: \"b\"", "error @1:17-1:17: expected \",\", found the end of the query"),
-        ("from(bucket: \"b\") |>", "error @1:21-1:21: expected an expression, found the end of the query"),
-        ("from(bucket: \"b\") |> 1", "error @1:22-1:23: expected a call after |>"),
-        ("from(bucket: 1)", "error @1:14-1:15: the argument \"bucket\" of from() must be a string, not a int"),
-        ("from()", "error @1:1-1:7: from(): missing required argument \"bucket\""),
-        ("from(bucket: \"b\", bucket: \"c\")", "error @1:27-1:30: the argument \"bucket\" is given twice"),
-        (
-            "from(bucket: \"b\") |> range(start: -1h, x: 1)",
-            "error @1:43-1:44: the argument \"x\" of range() does not exist or is not supported",
-        ),
-        (
-            "from(bucket: \"b\") |> range(start: 1h, stop: -1h)",
-            "error @1:22-1:49: range(): cannot query an empty range",
-        ),
-        (
-            "from(bucket: \"b\") |> range(start: -1000y)",
-            "error @1:35-1:41: the time is out of range: times are in the years 1677 to 2262",
-        ),
-        ("x = 2300-01-01T00:00:00Z", "error @1:5-1:25: the time is invalid or out of range"),
-        ("x = 2024-13-01", "error @1:5-1:15: the time is invalid or out of range"),
-        ("x = 99999999999999999999", "error @1:5-1:25: the integer is out of range"),
-        ("x = 9999999999999d", "error @1:5-1:19: the duration is out of range"),
-        ("x = \"a", "error @1:5-1:7: unterminated string"),
-        ("x = \"\\q\"", "error @1:5-1:6: invalid escape sequence"),
-        ("x = /a", "error @1:5-1:6: unterminated regular expression"),
-        ("x = 1 ? 2", "error @1:7-1:8: unexpected character '?'"),
-        ("if = 1", "error @1:4-1:5: expected an expression, found \"=\""),
-        ("1 = 2", "error @1:1-1:2: expected a name before ="),
-        ("x = 1 + 2", "error @1:5-1:10: operators are supported in filter() and map() only"),
-        ("mean()", "error @1:1-1:7: mean(): missing required argument \"tables\""),
+    let cases = r#"
+        from(bucket: "b" ==> error @1:17-1:17: expected ",", found the end of the query
+        from(bucket: "b") |> ==> error @1:21-1:21: expected an expression, found the end of the query
+        from(bucket: "b") |> 1 ==> error @1:22-1:23: expected a call after |>
+        from(bucket: 1) ==> error @1:14-1:15: the argument "bucket" of from() must be a string, not a int
+        from() ==> error @1:1-1:7: from(): missing required argument "bucket"
+        from(bucket: "b", bucket: "c") ==> error @1:27-1:30: the argument "bucket" is given twice
+        from(bucket: "b") |> range(start: -1h, x: 1) ==> error @1:43-1:44: the argument "x" of range() does not exist or is not supported
+        from(bucket: "b") |> range(start: 1h, stop: -1h) ==> error @1:22-1:49: range(): cannot query an empty range
+        from(bucket: "b") |> range(start: -1000y) ==> error @1:35-1:41: the time is out of range: times are in the years 1677 to 2262
+        x = 2300-01-01T00:00:00Z ==> error @1:5-1:25: the time is invalid or out of range
+        x = 2024-13-01 ==> error @1:5-1:15: the time is invalid or out of range
+        x = 99999999999999999999 ==> error @1:5-1:25: the integer is out of range
+        x = 9999999999999d ==> error @1:5-1:19: the duration is out of range
+        x = "a ==> error @1:5-1:7: unterminated string
+        x = "\q" ==> error @1:5-1:6: invalid escape sequence
+        x = /a ==> error @1:5-1:6: unterminated regular expression
+        x = 1 ? 2 ==> error @1:7-1:8: unexpected character '?'
+        if = 1 ==> error @1:4-1:5: expected an expression, found "="
+        1 = 2 ==> error @1:1-1:2: expected a name before =
+        x = 1 + 2 ==> error @1:5-1:10: operators are supported in filter() and map() only
+        mean() ==> error @1:1-1:7: mean(): missing required argument "tables"
+        x = 1 ==> error: this Flux script returns no streaming data. Consider adding a "yield" or invoking streaming functions directly, without performing an assignment
+    "#;
+    for (text, error) in neap_test_inputs::text_pairs(cases).chain([
         ("x = {a: 1}\ny = x.b", "error @2:5-2:8: the record has no property \"b\""),
-        (
-            "x = 1",
-            "error: this Flux script returns no streaming data. Consider adding a \"yield\" or invoking streaming functions \
-             directly, without performing an assignment",
-        ),
         (
             "buckets()\nbuckets()",
             "error @2:1-2:10: tried to produce more than one result with the name \"_result\"; name each one by yield()",
         ),
-    ];
-    for (text, error) in cases {
+    ]) {
         assert_eq!(refused(text), error, "{text}");
     }
     let invalid =

@@ -372,26 +372,18 @@ groups:
 
     #[test]
     fn invalid_rules_are_refused() {
-        for (rule, expected) in [
-            ("{expr: up}", "one of 'record' or 'alert'"),
-            (
-                "{record: a, alert: b, expr: up}",
-                "one of 'record' or 'alert'",
-            ),
-            ("{record: a, expr: ''}", "'expr' must be set"),
-            ("{record: a, expr: up, for: 5m}", "in recording rule"),
-            ("{alert: a, expr: up, for: x}", "is not a duration"),
-            ("{alert: a, expr: up, for: 11y}", "is more than 10y"),
-            (
-                "{alert: a, expr: up, labels: {__name__: x}}",
-                "a label has a name",
-            ),
-            (
-                "{alert: a, expr: up, annotations: {x: '{{ range }}'}}",
-                "template",
-            ),
-            ("{alert: a, expr: up, wait: 5m}", "wait"),
-        ] {
+        let pairs = "
+            {expr: up} ==> one of 'record' or 'alert'
+            {record: a, alert: b, expr: up} ==> one of 'record' or 'alert'
+            {record: a, expr: ''} ==> 'expr' must be set
+            {record: a, expr: up, for: 5m} ==> in recording rule
+            {alert: a, expr: up, for: x} ==> is not a duration
+            {alert: a, expr: up, for: 11y} ==> is more than 10y
+            {alert: a, expr: up, labels: {__name__: x}} ==> a label has a name
+            {alert: a, expr: up, annotations: {x: '{{ range }}'}} ==> template
+            {alert: a, expr: up, wait: 5m} ==> wait
+        ";
+        for (rule, expected) in neap_test_inputs::text_pairs(pairs) {
             let error = error(rule);
             assert!(error.contains(expected), "{rule}: {error}");
         }

@@ -52,28 +52,14 @@ mod tests {
 
     #[test]
     fn what_has_no_operators_is_explained_in_words_of_sql() {
-        for (text, start) in [
-            (
-                "Physical plan does not support logical expression OuterReferenceColumn(Field { name: \"id\" })",
-                "this subquery with columns",
-            ),
-            (
-                "Physical plan does not support undecorrelated Subquery",
-                "this subquery with columns",
-            ),
-            (
-                "Physical plan does not support logical expression Exists(Exists { subquery: <subquery> })",
-                "EXISTS, IN, ANY or ALL",
-            ),
-            (
-                "Physical plan does not support logical expression Wildcard { qualifier: None }",
-                "the expression Wildcard is not",
-            ),
-            (
-                "Unsupported LIMIT expression: Some(Column(Column { name: \"n\" }))",
-                "LIMIT or OFFSET without",
-            ),
-        ] {
+        let pairs = r#"
+            Physical plan does not support logical expression OuterReferenceColumn(Field { name: "id" }) ==> this subquery with columns
+            Physical plan does not support undecorrelated Subquery ==> this subquery with columns
+            Physical plan does not support logical expression Exists(Exists { subquery: <subquery> }) ==> EXISTS, IN, ANY or ALL
+            Physical plan does not support logical expression Wildcard { qualifier: None } ==> the expression Wildcard is not
+            Unsupported LIMIT expression: Some(Column(Column { name: "n" })) ==> LIMIT or OFFSET without
+        "#;
+        for (text, start) in neap_test_inputs::text_pairs(pairs) {
             let error = not_impl_datafusion_err!("{text}").context("planning");
             let explained = explained(error);
             let DataFusionError::Plan(reason) = &explained else {

@@ -311,24 +311,17 @@ fn rows_of_the_client_are_stored() {
 
 #[test]
 fn unsupported_values_are_refused_with_a_reason() {
-    for (line, message) in [
-        (
-            "m,s=a 5",
-            "a row needs a column besides its symbols and its timestamp",
-        ),
-        ("m v=Infinity 5", "an infinite number can't be stored"),
-        ("m a=1,v=-Infinity 5", "an infinite number can't be stored"),
-        ("m,s=a\\\nb v=1 5", "a symbol can't contain a newline"),
-        ("m v=x 5", "No fields were provided"),
-        (
-            "m a=1,v=x 5",
-            "Could not parse entire line. Found trailing content: `v=x 5`",
-        ),
-        (
-            "m a=0.5x1i 5",
-            "Could not parse entire line. Found trailing content: `x1i 5`",
-        ),
-    ] {
+    let pairs = "
+        m,s=a 5 ==> a row needs a column besides its symbols and its timestamp
+        m v=Infinity 5 ==> an infinite number can't be stored
+        m a=1,v=-Infinity 5 ==> an infinite number can't be stored
+        m v=x 5 ==> No fields were provided
+        m a=1,v=x 5 ==> Could not parse entire line. Found trailing content: `v=x 5`
+        m a=0.5x1i 5 ==> Could not parse entire line. Found trailing content: `x1i 5`
+    ";
+    for (line, message) in neap_test_inputs::text_pairs(pairs)
+        .chain([("m,s=a\\\nb v=1 5", "a symbol can't contain a newline")])
+    {
         assert_eq!(refusal(line), message, "{line:?}");
     }
 }
