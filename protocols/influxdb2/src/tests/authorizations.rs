@@ -161,60 +161,17 @@ async fn each_permission_has_its_counterpart() {
 async fn permissions_without_a_counterpart_are_refused_with_the_reason() {
     let server = TestServer::new().await;
     server.create_databases(&["home"]).await;
-    let named = json!({ "action": "read", "resource": { "type": "buckets", "name": "home" } });
-    for (permissions, status, code, message) in [
-        (
-            json!([]),
-            400,
-            "invalid",
-            "authorization must include permissions",
-        ),
-        (
-            json!([permission("read", "orgs", None)]),
-            400,
-            "invalid",
-            "authorization must include permissions",
-        ),
-        (
-            json!([permission("read", "tasks", None)]),
-            400,
-            "invalid",
-            "Neap has no tasks, so a token can't have permissions for them",
-        ),
-        (
-            json!([permission("write", "orgs", None)]),
-            400,
-            "invalid",
-            "the organization can't be changed",
-        ),
-        (
-            json!([permission("read", "instance", None)]),
-            400,
-            "invalid",
-            "permissions for type instance are those of an administrator: read and write",
-        ),
-        (
-            json!([permission("read", "users", Some("7573000000000009"))]),
-            400,
-            "invalid",
-            "a permission for users is for all of them",
-        ),
-        (
-            json!([named]),
-            400,
-            "invalid",
-            "a permission names its bucket by id; without an id, it is for all buckets",
-        ),
-        (
-            json!([permission("read", "buckets", Some("6e656170000000ff"))]),
-            404,
-            "not found",
-            "bucket not found",
-        ),
-    ] {
-        let answer = server.send("POST", PATH, json!({ "permissions": permissions })).await;
-        assert_eq!(answer, (status, error(code, message)));
-    }
+    let requests = r#"
+        POST /api/v2/authorizations {"permissions":[]} ==> 400 invalid: authorization must include permissions
+        POST /api/v2/authorizations {"permissions":[{"action":"read","resource":{"type":"orgs","id":null,"orgID":"6e65617000000000"}}]} ==> 400 invalid: authorization must include permissions
+        POST /api/v2/authorizations {"permissions":[{"action":"read","resource":{"type":"tasks","id":null,"orgID":"6e65617000000000"}}]} ==> 400 invalid: Neap has no tasks, so a token can't have permissions for them
+        POST /api/v2/authorizations {"permissions":[{"action":"write","resource":{"type":"orgs","id":null,"orgID":"6e65617000000000"}}]} ==> 400 invalid: the organization can't be changed
+        POST /api/v2/authorizations {"permissions":[{"action":"read","resource":{"type":"instance","id":null,"orgID":"6e65617000000000"}}]} ==> 400 invalid: permissions for type instance are those of an administrator: read and write
+        POST /api/v2/authorizations {"permissions":[{"action":"read","resource":{"type":"users","id":"7573000000000009","orgID":"6e65617000000000"}}]} ==> 400 invalid: a permission for users is for all of them
+        POST /api/v2/authorizations {"permissions":[{"action":"read","resource":{"type":"buckets","name":"home"}}]} ==> 400 invalid: a permission names its bucket by id; without an id, it is for all buckets
+        POST /api/v2/authorizations {"permissions":[{"action":"read","resource":{"type":"buckets","id":"6e656170000000ff","orgID":"6e65617000000000"}}]} ==> 404 not found: bucket not found
+    "#;
+    server.assert_refusals(requests).await;
     let read = || json!([permission("read", "buckets", None)]);
     let inactive = json!({ "permissions": read(), "status": "inactive" });
     assert_eq!(server.send("POST", PATH, inactive).await.0, 400);

@@ -90,96 +90,20 @@ async fn a_renamed_bucket_is_found_by_both_names() {
 async fn buckets_that_neap_cannot_have_are_refused_with_the_reason() {
     let server = TestServer::new().await;
     server.create_databases(&["home"]).await;
-    let rules = |seconds: &[i64]| {
-        let rules = seconds.iter().map(|seconds| json!({ "everySeconds": seconds }));
-        json!({ "name": "x", "retentionRules": rules.collect::<Vec<_>>() })
-    };
-    for (method, path, body, status, code, message) in [
-        (
-            "POST",
-            BUCKETS,
-            json!({ "name": "home" }),
-            422,
-            "conflict",
-            "bucket with name home already exists",
-        ),
-        (
-            "POST",
-            BUCKETS,
-            json!({ "name": "_x" }),
-            400,
-            "invalid",
-            "db name did not start with a number or letter",
-        ),
-        (
-            "POST",
-            BUCKETS,
-            rules(&[-1]),
-            422,
-            "unprocessable entity",
-            "expiration seconds cannot be negative",
-        ),
-        (
-            "POST",
-            BUCKETS,
-            rules(&[1, 2]),
-            422,
-            "unprocessable entity",
-            "buckets cannot have more than one retention rule at this time",
-        ),
-        (
-            "POST",
-            BUCKETS,
-            json!({ "name": "x", "schemaType": "explicit" }),
-            400,
-            "invalid",
-            "a bucket has an implicit schema: create its tables with /api/v3/configure/table",
-        ),
-        (
-            "POST",
-            BUCKETS,
-            Value::Null,
-            400,
-            "invalid",
-            "invalid json structure: EOF while parsing a value at line 1 column 0",
-        ),
-        (
-            "PATCH",
-            HOME,
-            json!({ "description": "x" }),
-            400,
-            "invalid",
-            "a bucket has no description",
-        ),
-        (
-            "GET",
-            "/api/v2/buckets/1",
-            Value::Null,
-            400,
-            "invalid",
-            "id must have a length of 16 bytes",
-        ),
-        (
-            "GET",
-            "/api/v2/buckets/000000000000000g",
-            Value::Null,
-            400,
-            "invalid",
-            "invalid ID",
-        ),
-        (
-            "GET",
-            "/api/v2/buckets?limit=101",
-            Value::Null,
-            400,
-            "invalid",
-            "limit must be between 1 and 100",
-        ),
-        ("PUT", BUCKETS, Value::Null, 404, "not found", "Not found"),
-    ] {
-        let answer = server.send(method, path, body).await;
-        assert_eq!(answer, (status, error(code, message)), "{method} {path}");
-    }
+    let requests = r#"
+        POST /api/v2/buckets {"name":"home"} ==> 422 conflict: bucket with name home already exists
+        POST /api/v2/buckets {"name":"_x"} ==> 400 invalid: db name did not start with a number or letter
+        POST /api/v2/buckets {"name":"x","retentionRules":[{"everySeconds":-1}]} ==> 422 unprocessable entity: expiration seconds cannot be negative
+        POST /api/v2/buckets {"name":"x","retentionRules":[{"everySeconds":1},{"everySeconds":2}]} ==> 422 unprocessable entity: buckets cannot have more than one retention rule at this time
+        POST /api/v2/buckets {"name":"x","schemaType":"explicit"} ==> 400 invalid: a bucket has an implicit schema: create its tables with /api/v3/configure/table
+        POST /api/v2/buckets ==> 400 invalid: invalid json structure: EOF while parsing a value at line 1 column 0
+        PATCH /api/v2/buckets/6e65617000000001 {"description":"x"} ==> 400 invalid: a bucket has no description
+        GET /api/v2/buckets/1 ==> 400 invalid: id must have a length of 16 bytes
+        GET /api/v2/buckets/000000000000000g ==> 400 invalid: invalid ID
+        GET /api/v2/buckets?limit=101 ==> 400 invalid: limit must be between 1 and 100
+        PUT /api/v2/buckets ==> 404 not found: Not found
+    "#;
+    server.assert_refusals(requests).await;
     let (_, list) = server.get(BUCKETS).await;
     assert_eq!(names(&list), ["home"]);
 }

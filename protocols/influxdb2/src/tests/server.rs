@@ -136,6 +136,19 @@ impl TestServer {
         self.send_as(&self.operator, method, path, body).await
     }
 
+    /// Sends the request of each line, `METHOD PATH BODY ==> STATUS CODE: MESSAGE`, and asserts its answer.
+    pub(super) async fn assert_refusals(&self, requests: &str) {
+        for (request, refusal) in neap_test_inputs::text_pairs(requests) {
+            let parts: Vec<&str> = request.splitn(3, ' ').collect();
+            let body = parts.get(2).map_or(Value::Null, |body| serde_json::from_str(body).unwrap());
+            let (status, reason) = refusal.split_once(' ').unwrap();
+            let (code, message) = reason.split_once(": ").unwrap();
+            let expected = (status.parse::<u16>().unwrap(), error(code, message));
+            let answer = self.send(parts[0], parts[1], body).await;
+            assert_eq!(answer, expected, "{request}");
+        }
+    }
+
     /// Returns the operator token.
     pub(super) fn operator(&self) -> &str {
         &self.operator
