@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::test_bed::{WriteInstance, WriteTestBed, send};
+use super::test_bed::{WriteInstance, WriteTestBed, assert_answers, send};
 
 const LAST: &str = "/api/v3/configure/last_cache";
 const DISTINCT: &str = "/api/v3/configure/distinct_cache";
@@ -85,98 +85,25 @@ async fn invalid_cache_requests_are_refused_like_influxdb() {
     let rooms = r#"{"db":"home","table":"home","name":"rooms","columns":["room"]}"#;
     assert_eq!(send(&instance, "POST", LAST, latest).await.status, 201);
     assert_eq!(send(&instance, "POST", DISTINCT, rooms).await.status, 201);
-    let exists = "attempted to create a resource that already exists";
-    let no_table = "Table nope not in DB schema for home";
-    for (path, body, status, expected) in [
-        (LAST, latest, 409, exists),
-        (DISTINCT, rooms, 409, exists),
-        (
-            LAST,
-            r#"{"db":"home","table":"home","key_columns":["nope"]}"#,
-            400,
-            "invalid configuration provided: invalid key column provided: nope",
-        ),
-        (
-            LAST,
-            r#"{"db":"home","table":"home","key_columns":["temp"]}"#,
-            400,
-            "only uint64, int64, bool, tag, and string columns are supported in the last cache",
-        ),
-        (
-            LAST,
-            r#"{"db":"home","table":"home","value_columns":["nope"]}"#,
-            400,
-            "invalid configuration provided: invalid value column provided: nope",
-        ),
-        (
-            LAST,
-            r#"{"db": "home", "table": "home", "name": "cz", "count": 0}"#,
-            400,
-            "serde json error: last cache size must be greater than 0 at line 1 column 57",
-        ),
-        (
-            LAST,
-            r#"{"db":"home","table":"home","count":1001}"#,
-            400,
-            "invalid configuration provided: last cache size must be from 1 to 1000",
-        ),
-        (LAST, r#"{"db":"home","table":"nope"}"#, 404, no_table),
-        (
-            LAST,
-            r#"{"db":"nope","table":"home"}"#,
-            404,
-            "Database not found nope",
-        ),
-        (
-            LAST,
-            r#"{"db": "home"}"#,
-            400,
-            "serde json error: missing field `table` at line 1 column 14",
-        ),
-        (
-            LAST,
-            "",
-            415,
-            "unacceptable content-type, expected: application/json",
-        ),
-        (
-            DISTINCT,
-            r#"{"db":"home","table":"home","columns":[]}"#,
-            400,
-            "invalid configuration provided: no columns provided when creating distinct cache",
-        ),
-        (
-            DISTINCT,
-            r#"{"db":"home","table":"home","columns":["nope"]}"#,
-            400,
-            "invalid configuration provided: invalid column provided: nope",
-        ),
-        (
-            DISTINCT,
-            r#"{"db":"home","table":"home","columns":["temp"]}"#,
-            400,
-            "only tag and string columns are supported in the distinct cache",
-        ),
-        (
-            DISTINCT,
-            r#"{"db": "home", "table": "home"}"#,
-            400,
-            "serde json error: missing field `columns` at line 1 column 31",
-        ),
-        (
-            DISTINCT,
-            r#"{"db":"home","table":"nope","columns":["room"]}"#,
-            404,
-            no_table,
-        ),
-    ] {
-        let reply = send(&instance, "POST", path, body).await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (status, expected),
-            "{path} {body}"
-        );
-    }
+    let requests = r#"
+        POST /api/v3/configure/last_cache {"db":"home","table":"home","name":"latest"} ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/distinct_cache {"db":"home","table":"home","name":"rooms","columns":["room"]} ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/last_cache {"db":"home","table":"home","key_columns":["nope"]} ==> 400 invalid configuration provided: invalid key column provided: nope
+        POST /api/v3/configure/last_cache {"db":"home","table":"home","key_columns":["temp"]} ==> 400 only uint64, int64, bool, tag, and string columns are supported in the last cache
+        POST /api/v3/configure/last_cache {"db":"home","table":"home","value_columns":["nope"]} ==> 400 invalid configuration provided: invalid value column provided: nope
+        POST /api/v3/configure/last_cache {"db": "home", "table": "home", "name": "cz", "count": 0} ==> 400 serde json error: last cache size must be greater than 0 at line 1 column 57
+        POST /api/v3/configure/last_cache {"db":"home","table":"home","count":1001} ==> 400 invalid configuration provided: last cache size must be from 1 to 1000
+        POST /api/v3/configure/last_cache {"db":"home","table":"nope"} ==> 404 Table nope not in DB schema for home
+        POST /api/v3/configure/last_cache {"db":"nope","table":"home"} ==> 404 Database not found nope
+        POST /api/v3/configure/last_cache {"db": "home"} ==> 400 serde json error: missing field `table` at line 1 column 14
+        POST /api/v3/configure/last_cache ==> 415 unacceptable content-type, expected: application/json
+        POST /api/v3/configure/distinct_cache {"db":"home","table":"home","columns":[]} ==> 400 invalid configuration provided: no columns provided when creating distinct cache
+        POST /api/v3/configure/distinct_cache {"db":"home","table":"home","columns":["nope"]} ==> 400 invalid configuration provided: invalid column provided: nope
+        POST /api/v3/configure/distinct_cache {"db":"home","table":"home","columns":["temp"]} ==> 400 only tag and string columns are supported in the distinct cache
+        POST /api/v3/configure/distinct_cache {"db": "home", "table": "home"} ==> 400 serde json error: missing field `columns` at line 1 column 31
+        POST /api/v3/configure/distinct_cache {"db":"home","table":"nope","columns":["room"]} ==> 404 Table nope not in DB schema for home
+    "#;
+    assert_answers(&instance, requests).await;
     let none = r#"{"db":"home","table":"home","columns":["room"],"max_cardinality":0}"#;
     let reply = send(&instance, "POST", DISTINCT, none).await;
     assert_eq!(reply.status, 400);

@@ -7,7 +7,7 @@ use http::Request;
 use neap_bucket::StorageClass;
 use neap_catalog::ColdStorage;
 
-use super::test_bed::{WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed, assert_answers};
 
 const COLD_STORAGE: &str = "/api/v3/configure/cold_storage";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -67,43 +67,15 @@ async fn the_class_of_old_rows_is_set_and_cleared_for_a_database_and_a_table() {
 #[tokio::test(start_paused = true)]
 async fn refusals_say_what_is_wrong() {
     let instance = instance_on_s3().await;
-    for (body, status, expected) in [
-        (
-            r#"{"db":"d","after":"90d","class":"DEEP_ARCHIVE"}"#,
-            400,
-            "cold storage: objects of the class 'DEEP_ARCHIVE' must be restored for hours before they can be read, and \
-             queries read at once",
-        ),
-        (
-            r#"{"db":"d","after":"90d","class":"FROZEN"}"#,
-            400,
-            "cold storage: 'FROZEN' is not a storage class for cold data",
-        ),
-        (
-            r#"{"db":"d","after":"90d","class":"Cool"}"#,
-            400,
-            "cold storage: the store of this cluster has no storage class Cool, but STANDARD_IA, ONEZONE_IA, \
-             INTELLIGENT_TIERING, GLACIER_IR",
-        ),
-        (
-            r#"{"db":"d","after":"0s","class":"GLACIER_IR"}"#,
-            400,
-            "cold storage: rows must be older than zero to be cold",
-        ),
-        (
-            r#"{"db":"nope","after":"90d","class":"GLACIER_IR"}"#,
-            404,
-            "Database not found nope",
-        ),
-        (
-            r#"{"db":"d","table":"nope","after":"90d","class":"GLACIER_IR"}"#,
-            404,
-            "Table nope not in DB schema for d",
-        ),
-    ] {
-        let answer = send(&instance, "POST", "", body).await;
-        assert_eq!(answer, (status, expected.to_owned()), "{body}");
-    }
+    let requests = r#"
+        POST /api/v3/configure/cold_storage {"db":"d","after":"90d","class":"DEEP_ARCHIVE"} ==> 400 cold storage: objects of the class 'DEEP_ARCHIVE' must be restored for hours before they can be read, and queries read at once
+        POST /api/v3/configure/cold_storage {"db":"d","after":"90d","class":"FROZEN"} ==> 400 cold storage: 'FROZEN' is not a storage class for cold data
+        POST /api/v3/configure/cold_storage {"db":"d","after":"90d","class":"Cool"} ==> 400 cold storage: the store of this cluster has no storage class Cool, but STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, GLACIER_IR
+        POST /api/v3/configure/cold_storage {"db":"d","after":"0s","class":"GLACIER_IR"} ==> 400 cold storage: rows must be older than zero to be cold
+        POST /api/v3/configure/cold_storage {"db":"nope","after":"90d","class":"GLACIER_IR"} ==> 404 Database not found nope
+        POST /api/v3/configure/cold_storage {"db":"d","table":"nope","after":"90d","class":"GLACIER_IR"} ==> 404 Table nope not in DB schema for d
+    "#;
+    assert_answers(&instance, requests).await;
     assert_eq!(cold_storage(&instance).await, [None, None]);
 }
 

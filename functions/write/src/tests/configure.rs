@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use neap_bucket::StoreTime;
 
-use super::test_bed::{WriteInstance, WriteTestBed, send};
+use super::test_bed::{WriteInstance, WriteTestBed, assert_answers, send};
 
 const DATABASE: &str = "/api/v3/configure/database";
 const RETENTION: &str = "/api/v3/configure/database/retention_period";
@@ -21,68 +21,33 @@ async fn prepared() -> (WriteTestBed, WriteInstance) {
 #[tokio::test(start_paused = true)]
 async fn answers_match_influxdb() {
     let (_stage, instance) = prepared().await;
-    let exists = "attempted to create a resource that already exists";
-    let not_found = "the requested resource was not found: nope";
-    let fields = r#"[{"name":"f","type":"float64"},{"name":"i","type":"int64"},{"name":"u","type":"uint64"},{"name":"s","type":"utf8"},{"name":"o","type":"bool"}]"#;
-    let made = format!(r#"{{"db":"home","table":"made","tags":["b","a"],"fields":{fields}}}"#);
-    #[rustfmt::skip]
-    let cases: Vec<(&str, String, &str, u16, &str)> = vec![
-        ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
-        ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 409, exists),
-        (
-            "POST",
-            DATABASE.into(),
-            r#"{"db":"_x"}"#,
-            400,
-            r#"{"error":"db name did not start with a number or letter"}"#,
-        ),
-        ("POST", DATABASE.into(), r#"{"db":"kept","retention_period":"30d"}"#, 200, ""),
-        ("PUT", DATABASE.into(), r#"{"db":"fresh","retention_period":"7d"}"#, 200, ""),
-        ("PUT", DATABASE.into(), r#"{"db":"nope","retention_period":"7d"}"#, 404, not_found),
-        ("POST", format!("{RETENTION}?db=home&duration=3650d"), "", 204, ""),
-        (
-            "POST",
-            format!("{RETENTION}?db=home&duration=0s"),
-            "",
-            400,
-            "the retention period must be longer than zero",
-        ),
-        ("DELETE", format!("{RETENTION}?db=home"), "", 204, ""),
-        ("DELETE", format!("{DATABASE}?db=fresh"), "", 200, ""),
-        ("DELETE", format!("{DATABASE}?db=fresh"), "", 404, "the requested resource was not found: fresh"),
-        ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
-        ("DELETE", format!("{DATABASE}?db=kept&hard_delete_at=now"), "", 200, ""),
-        ("POST", TABLE.into(), &made, 200, ""),
-        ("POST", TABLE.into(), r#"{"db":"home","table":"made","tags":["a"],"fields":[]}"#, 409, exists),
-        ("POST", TABLE.into(), r#"{"db":"home","table":"nofields","tags":["a"],"fields":[]}"#, 200, ""),
-        ("POST", TABLE.into(), r#"{"db":"viatable","table":"t","tags":["a"],"fields":[]}"#, 200, ""),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"a\u0000b","tags":["a"],"fields":[]}"#,
-            400,
-            r"the name of the table 'a\0b' contains a NUL character",
-        ),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"nul","tags":["a\u0000b"],"fields":[]}"#,
-            400,
-            r"the name of the column 'a\0b' contains a NUL character",
-        ),
-        ("DELETE", format!("{TABLE}?db=home&table=made"), "", 200, ""),
-        ("DELETE", format!("{TABLE}?db=home&table=made"), "", 404, "Table made not in DB schema for home"),
-    ];
-    for (method, path, body, status, answer) in cases {
-        let reply = send(&instance, method, &path, body).await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (status, answer),
-            "{method} {path} {body}"
-        );
+    let requests = r#"
+        POST /api/v3/configure/database {"db":"fresh"} ==> 200
+        POST /api/v3/configure/database {"db":"fresh"} ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/database {"db":"_x"} ==> 400 {"error":"db name did not start with a number or letter"}
+        POST /api/v3/configure/database {"db":"kept","retention_period":"30d"} ==> 200
+        PUT /api/v3/configure/database {"db":"fresh","retention_period":"7d"} ==> 200
+        PUT /api/v3/configure/database {"db":"nope","retention_period":"7d"} ==> 404 the requested resource was not found: nope
+        POST /api/v3/configure/database/retention_period?db=home&duration=3650d ==> 204
+        POST /api/v3/configure/database/retention_period?db=home&duration=0s ==> 400 the retention period must be longer than zero
+        DELETE /api/v3/configure/database/retention_period?db=home ==> 204
+        DELETE /api/v3/configure/database?db=fresh ==> 200
+        DELETE /api/v3/configure/database?db=fresh ==> 404 the requested resource was not found: fresh
+        POST /api/v3/configure/database {"db":"fresh"} ==> 200
+        DELETE /api/v3/configure/database?db=kept&hard_delete_at=now ==> 200
+        POST /api/v3/configure/table {"db":"home","table":"made","tags":["b","a"],"fields":[{"name":"f","type":"float64"},{"name":"i","type":"int64"},{"name":"u","type":"uint64"},{"name":"s","type":"utf8"},{"name":"o","type":"bool"}]} ==> 200
+        POST /api/v3/configure/table {"db":"home","table":"made","tags":["a"],"fields":[]} ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/table {"db":"home","table":"nofields","tags":["a"],"fields":[]} ==> 200
+        POST /api/v3/configure/table {"db":"viatable","table":"t","tags":["a"],"fields":[]} ==> 200
+        POST /api/v3/configure/table {"db":"home","table":"a\u0000b","tags":["a"],"fields":[]} ==> 400 the name of the table 'a\0b' contains a NUL character
+        POST /api/v3/configure/table {"db":"home","table":"nul","tags":["a\u0000b"],"fields":[]} ==> 400 the name of the column 'a\0b' contains a NUL character
+        DELETE /api/v3/configure/table?db=home&table=made ==> 200
+        DELETE /api/v3/configure/table?db=home&table=made ==> 404 Table made not in DB schema for home
+    "#;
+    for reply in assert_answers(&instance, requests).await {
         assert_eq!(reply.headers.get("content-type"), None);
         let origin = reply.headers.contains_key("access-control-allow-origin");
-        assert_eq!(origin, status < 300);
+        assert_eq!(origin, reply.status < 300);
     }
     let tables = instance.tables("home").await;
     assert_eq!(tables, ["home room,temp", "nofields a"]);

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::test_bed::{WriteInstance, WriteTestBed};
+use super::test_bed::{WriteInstance, WriteTestBed, assert_answers};
 
 const PATH: &str = "/api/v3/enterprise/configure/file_index";
 
@@ -44,31 +44,13 @@ async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
 async fn an_index_of_missing_databases_tables_or_columns_is_refused() {
     let instance = WriteTestBed::new().instance();
     instance.write("d", "cpu,host=a usage=1 1").await;
-    for (body, status, message) in [
-        (
-            json!({"db": "e", "columns": ["host"]}),
-            404,
-            "Database not found e",
-        ),
-        (
-            json!({"db": "d", "table": "mem", "columns": ["host"]}),
-            404,
-            "Table mem not in DB schema for d",
-        ),
-        (
-            json!({"db": "d", "table": "cpu", "columns": ["rack"]}),
-            400,
-            "invalid configuration provided: invalid column provided: rack",
-        ),
-        (
-            json!({"db": "d", "columns": []}),
-            400,
-            "invalid configuration provided: no columns provided when creating file index",
-        ),
-    ] {
-        let answer = send(&instance, "POST", PATH, body).await;
-        assert_eq!(answer, (status, message.to_owned()));
-    }
+    let requests = r#"
+        POST /api/v3/enterprise/configure/file_index {"db":"e","columns":["host"]} ==> 404 Database not found e
+        POST /api/v3/enterprise/configure/file_index {"db":"d","table":"mem","columns":["host"]} ==> 404 Table mem not in DB schema for d
+        POST /api/v3/enterprise/configure/file_index {"db":"d","table":"cpu","columns":["rack"]} ==> 400 invalid configuration provided: invalid column provided: rack
+        POST /api/v3/enterprise/configure/file_index {"db":"d","columns":[]} ==> 400 invalid configuration provided: no columns provided when creating file index
+    "#;
+    assert_answers(&instance, requests).await;
     let missing = send(&instance, "POST", PATH, json!({"db": "d"})).await;
     assert_eq!(missing.0, 400);
     assert!(

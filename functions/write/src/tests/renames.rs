@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_bucket::MAX_CATALOG_AGE;
 
-use super::test_bed::{WriteInstance, WriteTestBed, send};
+use super::test_bed::{WriteInstance, WriteTestBed, assert_answers, send};
 
 const DATABASE: &str = "/api/v3/configure/database";
 const TABLE: &str = "/api/v3/configure/table";
@@ -145,49 +145,22 @@ async fn refusals_name_the_reason() {
     written(&instance, "other", "a v=1 1").await;
     rename_database(&instance, "home", "house").await;
     rename_table(&instance, "house", "a", "c").await;
-    let exists = "attempted to create a resource that already exists";
-    let database_alias = r#"{"code":"name is an alias","error":"'home' is an alias of 'house': use this name, or delete the alias first"}"#;
-    let table_alias = r#"{"code":"name is an alias","error":"'a' is an alias of 'c': use this name, or delete the alias first"}"#;
-    #[rustfmt::skip]
-    let cases = [
-        ("POST", format!("{DATABASE}/rename?db=house&name=other"), 409, exists),
-        ("POST", format!("{DATABASE}/rename?db=other&name=home"), 409, database_alias),
-        ("DELETE", format!("{DATABASE}?db=home"), 409, database_alias),
-        (
-            "POST",
-            format!("{DATABASE}/rename?db=house&name=a/b"),
-            400,
-            "'a/b' can't be a new name: a retention policy has the name of its database",
-        ),
-        ("DELETE", format!("{DATABASE}/alias?alias=house"), 404, "the requested resource was not found: house"),
-        ("POST", format!("{TABLE}/rename?db=house&table=b&name=c"), 409, exists),
-        ("POST", format!("{TABLE}/rename?db=house&table=b&name=a"), 409, table_alias),
-        ("DELETE", format!("{TABLE}?db=house&table=a"), 409, table_alias),
-        (
-            "POST",
-            format!("{TABLE}/rename?db=house&table=nope&name=x"),
-            404,
-            "Table nope not in DB schema for house",
-        ),
-        ("POST", format!("{TABLE}/rename?db=nope&table=a&name=x"), 404, "Database not found nope"),
-        ("POST", format!("{TABLE}/rename?db=house&table=b"), 400, "serde error: missing field `name`"),
-    ];
-    for (method, path, status, message) in cases {
-        let reply = send(&instance, method, &path, "").await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (status, message),
-            "{path}"
-        );
-    }
-    let created = send(&instance, "POST", DATABASE, r#"{"db":"home"}"#).await;
-    assert_eq!(
-        (created.status, created.body.as_str()),
-        (409, database_alias)
-    );
-    let body = r#"{"db":"house","table":"a","tags":[],"fields":[]}"#;
-    let created = send(&instance, "POST", TABLE, body).await;
-    assert_eq!((created.status, created.body.as_str()), (409, table_alias));
+    let requests = r#"
+        POST /api/v3/configure/database/rename?db=house&name=other ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/database/rename?db=other&name=home ==> 409 {"code":"name is an alias","error":"'home' is an alias of 'house': use this name, or delete the alias first"}
+        DELETE /api/v3/configure/database?db=home ==> 409 {"code":"name is an alias","error":"'home' is an alias of 'house': use this name, or delete the alias first"}
+        POST /api/v3/configure/database/rename?db=house&name=a/b ==> 400 'a/b' can't be a new name: a retention policy has the name of its database
+        DELETE /api/v3/configure/database/alias?alias=house ==> 404 the requested resource was not found: house
+        POST /api/v3/configure/table/rename?db=house&table=b&name=c ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/table/rename?db=house&table=b&name=a ==> 409 {"code":"name is an alias","error":"'a' is an alias of 'c': use this name, or delete the alias first"}
+        DELETE /api/v3/configure/table?db=house&table=a ==> 409 {"code":"name is an alias","error":"'a' is an alias of 'c': use this name, or delete the alias first"}
+        POST /api/v3/configure/table/rename?db=house&table=nope&name=x ==> 404 Table nope not in DB schema for house
+        POST /api/v3/configure/table/rename?db=nope&table=a&name=x ==> 404 Database not found nope
+        POST /api/v3/configure/table/rename?db=house&table=b ==> 400 serde error: missing field `name`
+        POST /api/v3/configure/database {"db":"home"} ==> 409 {"code":"name is an alias","error":"'home' is an alias of 'house': use this name, or delete the alias first"}
+        POST /api/v3/configure/table {"db":"house","table":"a","tags":[],"fields":[]} ==> 409 {"code":"name is an alias","error":"'a' is an alias of 'c': use this name, or delete the alias first"}
+    "#;
+    assert_answers(&instance, requests).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,34 +184,11 @@ async fn columns_are_added_with_their_types() {
     }
     assert_eq!(instance.tables("home").await, ["t v,host,f,i,u,s,b"]);
     written(&instance, "home", "t,host=a f=1,i=1i,u=1u,s=\"x\",b=true 2").await;
-    for (column, column_type, status, message) in [
-        (
-            "v",
-            "float64",
-            409,
-            "attempted to create a resource that already exists",
-        ),
-        (
-            "v",
-            "int64",
-            400,
-            "invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::integer",
-        ),
-        (
-            "x",
-            "decimal",
-            400,
-            "'decimal' is not one of tag, utf8, int64, uint64, float64, bool",
-        ),
-        ("", "tag", 400, "column name cannot be empty"),
-    ] {
-        let body =
-            format!(r#"{{"db":"home","table":"t","column":"{column}","type":"{column_type}"}}"#);
-        let reply = send(&instance, "POST", &path, &body).await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (status, message),
-            "{column}"
-        );
-    }
+    let requests = r#"
+        POST /api/v3/configure/table/column {"db":"home","table":"t","column":"v","type":"float64"} ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/table/column {"db":"home","table":"t","column":"v","type":"int64"} ==> 400 invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::integer
+        POST /api/v3/configure/table/column {"db":"home","table":"t","column":"x","type":"decimal"} ==> 400 'decimal' is not one of tag, utf8, int64, uint64, float64, bool
+        POST /api/v3/configure/table/column {"db":"home","table":"t","column":"","type":"tag"} ==> 400 column name cannot be empty
+    "#;
+    assert_answers(&instance, requests).await;
 }

@@ -229,6 +229,21 @@ pub(super) async fn send(
     instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
+/// Sends the request of each line, `METHOD PATH BODY ==> STATUS ANSWER`, asserts its answer, and returns the replies.
+pub(super) async fn assert_answers(instance: &WriteInstance, requests: &str) -> Vec<HttpReply> {
+    let mut replies = Vec::new();
+    for (request, answer) in neap_test_inputs::text_pairs(requests) {
+        let parts: Vec<&str> = request.splitn(3, ' ').collect();
+        let sent_body = parts.get(2).copied().unwrap_or_default();
+        let reply = send(instance, parts[0], parts[1], sent_body).await;
+        let (status, body) = answer.split_once(' ').unwrap_or((answer, ""));
+        let expected = (status.parse::<u16>().unwrap(), body);
+        assert_eq!((reply.status, reply.body.as_str()), expected, "{request}");
+        replies.push(reply);
+    }
+    replies
+}
+
 impl WriteInstance {
     pub(super) async fn send(&self, request: Request<Body>) -> HttpReply {
         let response = self.routes.clone().oneshot(request).await.unwrap();
