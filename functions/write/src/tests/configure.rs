@@ -260,74 +260,40 @@ async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
 #[tokio::test(start_paused = true)]
 async fn dropped_items_can_be_undeleted_by_either_name_until_hard_delete() {
     let (stage, instance) = prepared().await;
-    let undelete = |kind: &str, query: &str| format!("/api/v3/configure/{kind}/undelete?{query}");
-    let post = async |path: String| {
-        let reply = send(&instance, "POST", &path, "").await;
-        (reply.status, reply.body)
-    };
-    let text = |status: u16, text: &str| (status, text.to_owned());
-    send(
-        &instance,
-        "DELETE",
-        &format!("{TABLE}?db=home&table=home"),
-        "",
-    )
-    .await;
-    assert_eq!(
-        post(undelete("table", "db=home&table=home")).await,
-        text(200, r#"{"name":"home"}"#)
-    );
+    let of_table = r#"
+        DELETE /api/v3/configure/table?db=home&table=home ==> 200
+        POST /api/v3/configure/table/undelete?db=home&table=home ==> 200 {"name":"home"}
+    "#;
+    assert_answers(&instance, of_table).await;
     assert_eq!(instance.tables("home").await, ["home room,temp"]);
-    assert_eq!(
-        post(undelete("table", "db=home&table=home")).await,
-        text(404, "Table home not in DB schema for home")
-    );
-    assert_eq!(
-        post(undelete("table", "db=nope&table=home")).await,
-        text(404, "Database not found nope")
-    );
-
-    let minute = "hard_delete_at=2023-11-14T22:14:20Z";
-    send(
-        &instance,
-        "DELETE",
-        &format!("{DATABASE}?db=home&{minute}"),
-        "",
-    )
-    .await;
+    let of_existing = "
+        POST /api/v3/configure/table/undelete?db=home&table=home ==> 404 Table home not in DB schema for home
+        POST /api/v3/configure/table/undelete?db=nope&table=home ==> 404 Database not found nope
+        DELETE /api/v3/configure/database?db=home&hard_delete_at=2023-11-14T22:14:20Z ==> 200
+    ";
+    assert_answers(&instance, of_existing).await;
     instance.write("home", "home,room=a temp=1 1").await;
-    let renamed = "home-20231114T221320";
-    assert_eq!(
-        post(undelete("database", &format!("db={renamed}"))).await,
-        text(409, "attempted to create a resource that already exists")
-    );
-    assert_eq!(
-        post(undelete("database", &format!("db={renamed}&name=_x"))).await,
-        text(
-            400,
-            r#"{"error":"db name did not start with a number or letter"}"#
-        )
-    );
-    assert_eq!(
-        post(undelete("database", "db=home&name=back")).await,
-        text(200, r#"{"name":"back"}"#)
-    );
+    let of_database = r#"
+        POST /api/v3/configure/database/undelete?db=home-20231114T221320 ==> 409 attempted to create a resource that already exists
+        POST /api/v3/configure/database/undelete?db=home-20231114T221320&name=_x ==> 400 {"error":"db name did not start with a number or letter"}
+        POST /api/v3/configure/database/undelete?db=home&name=back ==> 200 {"name":"back"}
+    "#;
+    assert_answers(&instance, of_database).await;
     assert_eq!(instance.tables("back").await, ["home room,temp"]);
-    assert_eq!(
-        post(undelete("database", "db=back")).await,
-        text(404, "the requested resource was not found: back")
-    );
-    send(
-        &instance,
-        "DELETE",
-        &format!("{DATABASE}?db=back&{minute}"),
-        "",
-    )
-    .await;
+    let of_restored = "
+        POST /api/v3/configure/database/undelete?db=back ==> 404 the requested resource was not found: back
+        DELETE /api/v3/configure/database?db=back&hard_delete_at=2023-11-14T22:14:20Z ==> 200
+    ";
+    assert_answers(&instance, of_restored).await;
     stage.sleep(Duration::from_secs(61)).await;
-    let (status, body) = post(undelete("database", "db=back")).await;
-    assert_eq!(status, 409);
-    assert!(body.ends_with("it can't be undeleted"), "{body}");
+    let path = "/api/v3/configure/database/undelete?db=back";
+    let late = send(&instance, "POST", path, "").await;
+    assert_eq!(late.status, 409);
+    assert!(
+        late.body.ends_with("it can't be undeleted"),
+        "{}",
+        late.body
+    );
 }
 
 #[tokio::test(start_paused = true)]
