@@ -33,6 +33,7 @@ use datafusion::{
     },
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
+        common::spawn_buffered,
         display::ProjectSchemaDisplay,
         execution_plan::{Boundedness, EmissionType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
@@ -43,6 +44,9 @@ use merge::{DedupMerge, execute_all, max_inputs};
 use merged_rows::OutputColumns;
 
 pub(crate) use memory::{MergeMemory, concurrent_merges};
+
+/// The number of batches that a task of a merge computes before they are needed.
+const BATCHES_AHEAD: usize = 1;
 
 /// Merges inputs that are sorted by the key of a point, and deduplicates the versions of each point.
 #[derive(Clone, Debug)]
@@ -55,6 +59,8 @@ pub struct DedupExec {
     input_schema: SchemaRef,
     output: OutputColumns,
     memory: MergeMemory,
+    /// Whether the inputs and the output are computed by tasks of their own.
+    has_tasks: bool,
     /// Whether rules of the optimizer see no inputs.
     hides_inputs: bool,
     properties: Arc<PlanProperties>,
@@ -97,10 +103,20 @@ impl DedupExec {
                 in_inputs: output,
             },
             memory,
+            has_tasks: false,
             hides_inputs: false,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// Computes each input and the output in a task of its own, so that several processors execute a plan without other partitions. A
+    /// runtime of one thread has no such tasks, and neither have merges in passes.
+    pub(crate) fn in_tasks(self) -> Self {
+        Self {
+            has_tasks: true,
+            ..self
+        }
     }
 
     /// Hides the inputs of all merges of a plan from rules, or shows them again.
@@ -196,13 +212,17 @@ impl ExecutionPlan for DedupExec {
         if self.hides_inputs {
             return Ok(self);
         }
-        Ok(Arc::new(Self::try_new(
+        let merge = Self::try_new(
             children,
             self.order.clone(),
             Arc::clone(&self.keys),
             Arc::clone(&self.output.in_inputs),
             self.memory.clone(),
-        )?))
+        )?;
+        Ok(Arc::new(Self {
+            has_tasks: self.has_tasks,
+            ..merge
+        }))
     }
 
     fn execute(
@@ -226,7 +246,13 @@ impl ExecutionPlan for DedupExec {
                 .collect();
             return Ok(passes::deduplicate_in_passes(fold, groups));
         }
-        Ok(fold.merge_to_output(execute_all(&self.inputs, &context)?))
+        let inputs = execute_all(&self.inputs, &context)?;
+        if !self.has_tasks {
+            return Ok(fold.merge_to_output(inputs));
+        }
+        let in_task = |rows| spawn_buffered(rows, BATCHES_AHEAD);
+        let tasks = inputs.into_iter().map(in_task).collect();
+        Ok(in_task(fold.merge_to_output(tasks)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -13,7 +13,7 @@
 //!       StreamingTableExec  ... to the tail, sorted; the other way round if earlier rows are kept
 //! ```
 //!
-//! With [`SeriesOrder`], the plan is one merge of all sources.
+//! With [`SeriesOrder`], the plan is one merge of all sources, which are read by tasks of their own.
 
 mod merges;
 mod tails;
@@ -130,9 +130,10 @@ impl ScanPlanner<'_> {
         sources: &[ScanSource],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let times: Vec<TimeInterval> = sources.iter().map(|source| source.time).collect();
-        let mut regions = match self.session.config().get_extension::<SeriesOrder>() {
-            Some(_) => TimeRegions::merged(&times),
-            None => TimeRegions::from_sources(&times),
+        let mut regions = if self.has_series_order() {
+            TimeRegions::merged(&times)
+        } else {
+            TimeRegions::from_sources(&times)
         };
         if self.on_duplicate == OnDuplicate::Keep {
             // A merge prefers the values of its later inputs.
@@ -149,6 +150,11 @@ impl ScanPlanner<'_> {
         } else {
             UnionExec::try_new(inputs)
         }
+    }
+
+    /// Whether all rows are output in the order of series and times.
+    fn has_series_order(&self) -> bool {
+        self.session.config().get_extension::<SeriesOrder>().is_some()
     }
 
     /// Plans scans of the times that only one source covers.

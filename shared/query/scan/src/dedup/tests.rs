@@ -99,6 +99,23 @@ fn merged_columns(
     batch_size: usize,
     max_bytes: u64,
 ) -> Vec<RecordBatch> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let plan = merge_of(sources, output, batch_size, max_bytes);
+    let rows = plan.execute(0, context(batch_size)).unwrap();
+    runtime.block_on(rows.try_collect()).unwrap()
+}
+
+fn context(batch_size: usize) -> Arc<TaskContext> {
+    let config = SessionConfig::new().with_batch_size(batch_size);
+    SessionContext::new_with_config(config).task_ctx()
+}
+
+fn merge_of(
+    sources: &[RecordBatch],
+    output: &[usize],
+    batch_size: usize,
+    max_bytes: u64,
+) -> DedupExec {
     let memory = MergeMemory {
         input_bytes: sources.iter().map(|rows| rows.num_rows() as u64).collect(),
         max_bytes,
@@ -114,11 +131,12 @@ fn merged_columns(
         })
         .collect();
     let keys = Arc::from([2, 3]);
-    let plan = DedupExec::try_new(inputs, order(), keys, output.into(), memory).unwrap();
-    let config = SessionConfig::new().with_batch_size(batch_size);
-    let context = SessionContext::new_with_config(config).task_ctx();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(plan.execute(0, context).unwrap().try_collect()).unwrap()
+    DedupExec::try_new(inputs, order(), keys, output.into(), memory).unwrap()
+}
+
+/// A runtime on which merges may have tasks.
+fn with_threads() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
 }
 
 fn source() -> impl Strategy<Value = PointMap> {
@@ -198,6 +216,38 @@ proptest! {
         prop_assert!(batches.iter().all(|batch| (1..=batch_size).contains(&batch.num_rows())));
         prop_assert_eq!(points(&batches), newest(&sources));
     }
+
+    #[test]
+    fn tasks_output_the_same_batches(
+        sources in proptest::collection::vec(long_source(), 1..5),
+        batch_size in prop_oneof![Just(16usize), Just(5 * ROWS_PER_INPUT), Just(100 * ROWS_PER_INPUT)],
+        max_bytes in prop_oneof![0..40u64, Just(u64::MAX)],
+    ) {
+        let sources: Vec<RecordBatch> = sources.iter().map(batch).collect();
+        let plan = merge_of(&sources, &[0, 1, 2, 3], batch_size, max_bytes).in_tasks();
+        let found = with_threads().block_on(async {
+            let rows = plan.execute(0, context(batch_size)).unwrap();
+            rows.try_collect::<Vec<RecordBatch>>().await.unwrap()
+        });
+        prop_assert_eq!(found, merged(&sources, batch_size, max_bytes));
+    }
+}
+
+#[test]
+fn a_merge_in_tasks_has_one_for_each_input_and_one_for_its_output() {
+    let points: PointMap = (0..1_000).map(|time| ((Some(0), time), [Some(time), None])).collect();
+    let sources = [batch(&points), batch(&points)];
+    let batch_size = 2 * ROWS_PER_INPUT;
+    let plan = Arc::new(merge_of(&sources, &[0], batch_size, u64::MAX).in_tasks());
+    // Rules replace the inputs.
+    let inputs = plan.children().into_iter().cloned().collect();
+    let rebuilt = plan.with_new_children(inputs).unwrap();
+    let runtime = with_threads();
+    runtime.block_on(async {
+        // The tasks wait, because nothing reads the output.
+        let _rows = rebuilt.execute(0, context(batch_size)).unwrap();
+        assert_eq!(runtime.metrics().num_alive_tasks(), 3);
+    });
 }
 
 #[test]

@@ -100,7 +100,12 @@ impl ScanPlanner<'_> {
         }
         let output = positions(self.schema, wide, projection)?;
         let merge = DedupExec::try_new(inputs, order, keys, output.into(), memory)?;
-        Ok(Arc::new(merge))
+        // No other partition of the scan keeps a second processor busy.
+        Ok(Arc::new(if self.has_series_order() {
+            merge.in_tasks()
+        } else {
+            merge
+        }))
     }
 
     /// Plans a scan of the rows of a section in an overlap, in the order `order` of the columns `wide`.
