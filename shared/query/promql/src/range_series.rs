@@ -1,5 +1,7 @@
 //! Functions over ranges, series by series.
 
+use std::iter;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -112,26 +114,18 @@ impl PartialSeries {
         Ok(samples)
     }
 
-    /// Adds the results of the steps whose range ends before a time.
-    async fn evaluate_until(
-        &mut self,
-        call: &RangeCall<'_>,
-        time: i64,
-        work: &mut WorkCounter,
-    ) -> Result<(), PromqlError> {
-        while self.values.len() < call.times.steps.count
-            && call.times.time(self.values.len()) < time
-        {
-            work.count(self.evaluate(call)?).await;
-        }
-        Ok(())
+    /// Returns the range of the next step; `None` if all steps have a result.
+    fn next_range(&self, call: &RangeCall<'_>) -> Option<(i64, i64)> {
+        let step = self.values.len();
+        (step < call.times.steps.count).then(|| call.range(step))
     }
 
-    fn push(&mut self, call: &RangeCall<'_>, time: i64, value: SampleValue) {
-        let step = self.values.len();
-        let is_in_range = step < call.times.steps.count && time > call.range(step).0;
-        if is_in_range && !value.is_stale() {
-            self.window.push(time, value);
+    /// Adds the samples of the next step, whose range begins after a time.
+    fn push(&mut self, start_ms: i64, samples: impl Iterator<Item = (i64, SampleValue)>) {
+        for (time, value) in samples {
+            if time > start_ms && !value.is_stale() {
+                self.window.push(time, value);
+            }
         }
     }
 }
@@ -178,16 +172,23 @@ impl<'a> RangeSeries<'a> {
         let Some(series) = &mut self.series else {
             return Ok(());
         };
-        for (time, value) in chunk.samples {
-            series.evaluate_until(&self.call, time, &mut self.work).await?;
-            series.push(&self.call, time, value);
+        let mut samples = chunk.samples.into_iter().peekable();
+        while let Some((start_ms, end_ms)) = series.next_range(&self.call) {
+            let of_step = iter::from_fn(|| samples.next_if(|(time, _)| *time <= end_ms));
+            series.push(start_ms, of_step);
+            if samples.peek().is_none() {
+                break;
+            }
+            self.work.count(series.evaluate(&self.call)?).await;
         }
         self.reserve_window()
     }
 
     /// Returns the results of a series; `None` if there are none.
     async fn finish(&mut self, mut series: PartialSeries) -> Result<Option<Series>, PromqlError> {
-        series.evaluate_until(&self.call, i64::MAX, &mut self.work).await?;
+        while series.next_range(&self.call).is_some() {
+            self.work.count(series.evaluate(&self.call)?).await;
+        }
         let complete = Series {
             labels: series.labels,
             values: series.values,

@@ -80,17 +80,19 @@ fn codes(column: &ArrayRef) -> ArrayRef {
 
 /// Returns the times of a column in milliseconds.
 fn milliseconds(column: &dyn Array) -> PlanResult<Vec<i64>> {
-    let (factor, divisor) = match column.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => (1_000, 1),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => (1, 1),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => (1, 1_000),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => (1, 1_000_000),
+    let unit = match column.data_type() {
+        DataType::Timestamp(unit, _) => *unit,
         other => return Err(internal_datafusion_err!("the time of samples is {other}")),
     };
     let integers = cast(column, &DataType::Int64)?;
-    let times = integers.as_primitive::<Int64Type>().values().iter();
-    let in_milliseconds = times.map(|time: &i64| time.saturating_mul(factor).div_euclid(divisor));
-    Ok(in_milliseconds.collect())
+    let times = integers.as_primitive::<Int64Type>().values().iter().copied();
+    // A division by a constant takes a fraction of the time of one by a variable.
+    Ok(match unit {
+        TimeUnit::Second => times.map(|time: i64| time.saturating_mul(1_000)).collect(),
+        TimeUnit::Millisecond => times.collect(),
+        TimeUnit::Microsecond => times.map(|time: i64| time.div_euclid(1_000)).collect(),
+        TimeUnit::Nanosecond => times.map(|time: i64| time.div_euclid(1_000_000)).collect(),
+    })
 }
 
 /// A text column, and the function that decodes its values.
@@ -342,5 +344,36 @@ impl ChunkStream for SampleStream<'_> {
                 samples,
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+        TimestampSecondArray,
+    };
+
+    use super::*;
+
+    #[test]
+    fn times_of_any_unit_are_rounded_down_to_milliseconds() {
+        let columns: [(ArrayRef, i64); 7] = [
+            (Arc::new(TimestampSecondArray::from(vec![-2])), -2_000),
+            (
+                Arc::new(TimestampSecondArray::from(vec![i64::MAX])),
+                i64::MAX,
+            ),
+            (Arc::new(TimestampMillisecondArray::from(vec![-2])), -2),
+            (Arc::new(TimestampMicrosecondArray::from(vec![1_999])), 1),
+            (Arc::new(TimestampMicrosecondArray::from(vec![-1])), -1),
+            (Arc::new(TimestampNanosecondArray::from(vec![1_999_999])), 1),
+            (Arc::new(TimestampNanosecondArray::from(vec![-1])), -1),
+        ];
+        for (column, expected) in columns {
+            let unit = column.data_type();
+            assert_eq!(milliseconds(&column).unwrap(), [expected], "{unit}");
+        }
+        assert!(milliseconds(&Float64Array::from(vec![1.0])).is_err());
     }
 }

@@ -155,6 +155,21 @@ async fn ranges_exclude_their_start() {
 }
 
 #[tokio::test]
+async fn ranges_may_leave_out_samples_or_share_them() {
+    let source = requests();
+    let counts =
+        |range: &str| format!("count_over_time(requests_total{{job='api',instance='a'}}[{range}])");
+    assert_eq!(
+        query(&source, &counts("20s"), between(0, 150, 50)).await,
+        [r#"{instance="a", job="api"} 2@50 2@100"#]
+    );
+    assert_eq!(
+        query(&source, &counts("15s"), between(116, 128, 4)).await,
+        [r#"{instance="a", job="api"} 1@116 2@120 2@124 1@128"#]
+    );
+}
+
+#[tokio::test]
 async fn a_series_has_all_its_samples_if_its_first_batch_is_before_the_range() {
     let series = |job: &str| {
         let samples = (1..=4).map(|step| (step * 10, f64::from(step)));

@@ -71,7 +71,8 @@ pub(super) fn extrapolated(
     if let [(first_ms, first), .., (last_ms, last)] = input.floats {
         let mut change = last - first;
         if is_counter {
-            for ((_, before), (_, after)) in input.floats.iter().zip(input.floats.iter().skip(1)) {
+            let next = input.floats.get(1..).unwrap_or_default();
+            for ((_, before), (_, after)) in input.floats.iter().zip(next) {
                 if after < before {
                     change += before;
                 }
