@@ -32,10 +32,7 @@ fn main() -> io::Result<()> {
         let compressed = out.join(format!("{index}.gz"));
         fs::write(&compressed, gzip(&fs::read(page.join(file))?)?)?;
         let bytes = format!("include_bytes!({:?})", compressed.display().to_string());
-        list.push_str(&format!(
-            "PageFile {{ path: {:?}, gzip: {bytes} }},\n",
-            path_of(file)
-        ));
+        list.push_str(&format!("PageFile {{ path: {:?}, gzip: {bytes} }},\n", path_of(file)));
     }
     list.push(']');
     fs::write(out.join("files.rs"), list)

@@ -57,10 +57,7 @@ pub(crate) fn file(
 pub(crate) fn text(text: &'static str) -> Response {
     let mut response = Body::from(text).into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(content_type("x.txt")),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type("x.txt")));
     add_page_headers(headers, Caching::Revalidated);
     response
 }

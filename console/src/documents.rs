@@ -78,10 +78,7 @@ impl DocumentBody {
     fn whole(id: Ulid, document: &Document) -> Result<Self, ApiError> {
         let content = serde_json::from_str(&document.content)
             .map_err(|error| ApiError::json(Kind::Corrupt, error.to_string()))?;
-        Ok(Self {
-            content: Some(content),
-            ..Self::head(id, document)
-        })
+        Ok(Self { content: Some(content), ..Self::head(id, document) })
     }
 }
 
@@ -135,17 +132,10 @@ async fn create(
     (State(catalog), caller, request): CatalogCall,
 ) -> Result<(StatusCode, Json<DocumentBody>), ApiError> {
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Write).await?;
-    let CreateBody {
-        kind,
-        name,
-        content,
-    } = body(&catalog, request).await?;
+    let CreateBody { kind, name, content } = body(&catalog, request).await?;
     let new = new_document(name, &content, &caller);
     let (id, document) = store.create(kind, new).await.map_err(api_error)?;
-    Ok((
-        StatusCode::CREATED,
-        Json(DocumentBody::whole(id, &document)?),
-    ))
+    Ok((StatusCode::CREATED, Json(DocumentBody::whole(id, &document)?)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -161,11 +151,7 @@ async fn replace(
 ) -> Result<Json<DocumentBody>, ApiError> {
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Write).await?;
     let id = parse_id(&id)?;
-    let ReplaceBody {
-        name,
-        content,
-        version,
-    } = body(&catalog, request).await?;
+    let ReplaceBody { name, content, version } = body(&catalog, request).await?;
     let new = new_document(name, &content, &caller);
     let document = store.replace(id, version, new).await.map_err(api_error)?;
     Ok(Json(DocumentBody::whole(id, &document)?))
@@ -221,11 +207,8 @@ fn new_document(name: String, content: &Value, caller: &Caller) -> NewDocument {
 fn parse_id(text: &str) -> Result<Ulid, ApiError> {
     let id = Ulid::from_string(text).ok();
     // Ids have one form, so that each document has one path.
-    id.filter(|id| id.to_string() == text).ok_or_else(|| {
-        api_error(DocumentError::NotFound {
-            id: text.to_owned(),
-        })
-    })
+    id.filter(|id| id.to_string() == text)
+        .ok_or_else(|| api_error(DocumentError::NotFound { id: text.to_owned() }))
 }
 
 fn api_error(error: DocumentError) -> ApiError {

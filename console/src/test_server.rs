@@ -88,11 +88,9 @@ impl TestServer {
         };
         let page = match page {
             TestPage::Embedded => embedded_page_routes(),
-            TestPage::Bucket { is_on } => bucket_page_routes(PageBucket {
-                bucket,
-                links: None,
-                is_on,
-            }),
+            TestPage::Bucket { is_on } => {
+                bucket_page_routes(PageBucket { bucket, links: None, is_on })
+            }
         };
         let routes = page
             .merge(session_routes(server))

@@ -35,10 +35,7 @@ pub(crate) enum RequestBodies {
 
 impl RequestBodies {
     pub(crate) fn repeated(bodies: Vec<Bytes>) -> Self {
-        Self::Repeated {
-            bodies,
-            next: AtomicUsize::default(),
-        }
+        Self::Repeated { bodies, next: AtomicUsize::default() }
     }
 
     fn next(&self) -> Option<Bytes> {

@@ -82,10 +82,7 @@ async fn refused_and_unanswered_requests_are_failures() {
     let unanswered = report(&address, 1).await;
     assert!(unanswered.failed() > 0);
     let outcomes = unanswered.to_json()["outcomes"].clone();
-    assert_eq!(
-        outcomes,
-        serde_json::json!({ "unanswered": unanswered.failed() })
-    );
+    assert_eq!(outcomes, serde_json::json!({ "unanswered": unanswered.failed() }));
 }
 
 /// Answers the first request with 503, and the others with 204. Returns the number of lines of the others.
@@ -123,20 +120,10 @@ async fn all_rows_are_sent_once_and_again_only_if_they_were_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/path", listener.local_addr().unwrap());
     let server = tokio::spawn(refuse_once(listener));
-    let arguments = [
-        "load",
-        &url,
-        "--connections=1",
-        "--seconds=600",
-        "--rows=25000",
-        "--hosts=5",
-    ];
+    let arguments = ["load", &url, "--connections=1", "--seconds=600", "--rows=25000", "--hosts=5"];
     let report = run(Arguments::parse_from(arguments)).await.unwrap();
     assert_eq!(server.await.unwrap(), 25_000);
-    assert_eq!(
-        report.to_json()["outcomes"],
-        serde_json::json!({ "204": 3, "503": 1 })
-    );
+    assert_eq!(report.to_json()["outcomes"], serde_json::json!({ "204": 3, "503": 1 }));
 }
 
 #[tokio::test]

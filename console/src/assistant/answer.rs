@@ -33,10 +33,7 @@ impl AssistantAnswer {
             numbered.filter(|(_, line)| is_fence(line)).map(|(at, _)| at).collect();
         let (blocks, _) = fences.as_chunks::<2>();
         let Some(&[start, end]) = blocks.last().filter(|_| task != AssistantTask::Explain) else {
-            return Self {
-                text: content.to_owned(),
-                statement: None,
-            };
+            return Self { text: content.to_owned(), statement: None };
         };
         let part = |from: usize, to: usize| {
             let of_part = lines.iter().skip(from).take(to.saturating_sub(from));
@@ -73,15 +70,9 @@ mod tests {
         let content = "The name is wrong.\n```sql\nSELECT a\n```\nBetter:\n```sql\nSELECT b\nFROM t\n```\nDone.";
         let answer = AssistantAnswer::new(content, AssistantTask::Fix);
         assert_eq!(answer.statement.as_deref(), Some("SELECT b\nFROM t"));
-        assert_eq!(
-            answer.text,
-            "The name is wrong.\n```sql\nSELECT a\n```\nBetter:\n\nDone."
-        );
+        assert_eq!(answer.text, "The name is wrong.\n```sql\nSELECT a\n```\nBetter:\n\nDone.");
         let explained = AssistantAnswer::new(content, AssistantTask::Explain);
-        assert_eq!(
-            (explained.text.as_str(), explained.statement),
-            (content, None)
-        );
+        assert_eq!((explained.text.as_str(), explained.statement), (content, None));
     }
 
     #[test]

@@ -141,10 +141,7 @@ mod tests {
         ] {
             let known = known();
             let kept = without_values(error, &known);
-            assert!(
-                !kept.contains("Column: …") && !kept.contains("char …"),
-                "{kept}"
-            );
+            assert!(!kept.contains("Column: …") && !kept.contains("char …"), "{kept}");
             assert!(kept.contains("soil") == error.contains("soil"), "{kept}");
         }
     }

@@ -44,13 +44,7 @@ pub(super) struct ChatPrompt {
 impl ChatPrompt {
     /// Returns the texts for a question about a database.
     pub(super) fn new(question: &AssistantQuestion, catalog: &DatabaseCatalog) -> Self {
-        let AssistantQuestion {
-            task,
-            language,
-            statement,
-            error,
-            request,
-        } = question;
+        let AssistantQuestion { task, language, statement, error, request } = question;
         let written = WordSet::new(&[statement, request, error]);
         let schema = schema_text(catalog, &written);
         let known = WordSet::new(&[statement, request, &schema, WORDS_OF_MESSAGES]);

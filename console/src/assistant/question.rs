@@ -69,14 +69,8 @@ mod tests {
                 r#"{"task":"fix","language":"influxql","statement":"SELECT","error":" "}"#,
                 Some("error"),
             ),
-            (
-                r#"{"task":"write","language":"promql","statement":"up"}"#,
-                Some("request"),
-            ),
-            (
-                r#"{"task":"write","language":"promql","request":"all"}"#,
-                None,
-            ),
+            (r#"{"task":"write","language":"promql","statement":"up"}"#, Some("request")),
+            (r#"{"task":"write","language":"promql","request":"all"}"#, None),
         ] {
             let question: AssistantQuestion = serde_json::from_str(body).unwrap();
             assert_eq!(question.missing_field(), missing, "{body}");
@@ -85,10 +79,7 @@ mod tests {
             r#"{"task":"run","language":"sql"}"#,
             r#"{"task":"explain","language":"sql","rows":[]}"#,
         ] {
-            assert!(
-                serde_json::from_str::<AssistantQuestion>(refused).is_err(),
-                "{refused}"
-            );
+            assert!(serde_json::from_str::<AssistantQuestion>(refused).is_err(), "{refused}");
         }
     }
 }

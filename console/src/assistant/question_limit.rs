@@ -13,10 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const MAX_CALLERS: usize = 4_096;
 
 /// Questions of a caller.
-const CALLER: RateLimit = RateLimit {
-    number: 20,
-    interval: Duration::from_secs(6),
-};
+const CALLER: RateLimit = RateLimit { number: 20, interval: Duration::from_secs(6) };
 
 /// Maximum number of questions that wait for the model at once. Each takes less than 1 MiB.
 const MAX_WAITING: usize = 8;

@@ -31,10 +31,7 @@ pub(super) fn schema_text(catalog: &DatabaseCatalog, words: &WordSet) -> String 
         listed += 1;
     }
     if listed < tables.len() {
-        text.push_str(&format!(
-            "({} more tables are not listed)\n",
-            tables.len() - listed
-        ));
+        text.push_str(&format!("({} more tables are not listed)\n", tables.len() - listed));
     }
     text
 }

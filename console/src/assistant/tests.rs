@@ -60,10 +60,7 @@ async fn start(status: u16, body: String) -> (Arc<TestModel>, TestServer) {
     let server = TestServer::with_assistant(assistant.unwrap()).await;
     let catalog = &server.catalog;
     let garden = catalog.database_by_name("garden", catalog.max_age()).await.unwrap().unwrap();
-    let (tags, fields) = (
-        ["bed".to_owned()],
-        [("moisture".to_owned(), ColumnType::Float)],
-    );
+    let (tags, fields) = (["bed".to_owned()], [("moisture".to_owned(), ColumnType::Float)]);
     catalog.create_table(garden, "soil", &tags, &fields).await.unwrap();
     (model, server)
 }
@@ -97,10 +94,7 @@ async fn the_model_gets_names_types_and_the_statement_and_its_answer_is_taken_ap
         panic!("{} requests", requests.len());
     };
     assert_eq!(key.as_deref(), Some("Bearer sk-secret"));
-    assert_eq!(
-        (&body["model"], &body["stream"]),
-        (&json!("small"), &json!(false))
-    );
+    assert_eq!((&body["model"], &body["stream"]), (&json!("small"), &json!(false)));
     let prompt = body["messages"][1]["content"].as_str().unwrap();
     insta::assert_snapshot!(prompt, @r#"
     Tables and columns with their types:
@@ -139,22 +133,10 @@ async fn incomplete_and_long_questions_are_refused() {
     let (model, server) = start(200, completion("Yes.")).await;
     let long = "x".repeat(MAX_BODY_BYTES);
     for (body, status) in [
-        (
-            json!({"task": "fix", "language": "sql", "statement": "SELECT"}),
-            400,
-        ),
-        (
-            json!({"task": "run", "language": "sql", "statement": "SELECT"}),
-            400,
-        ),
-        (
-            json!({"task": "explain", "language": "flux", "statement": "x"}),
-            400,
-        ),
-        (
-            json!({"task": "explain", "language": "sql", "statement": long}),
-            413,
-        ),
+        (json!({"task": "fix", "language": "sql", "statement": "SELECT"}), 400),
+        (json!({"task": "run", "language": "sql", "statement": "SELECT"}), 400),
+        (json!({"task": "explain", "language": "flux", "statement": "x"}), 400),
+        (json!({"task": "explain", "language": "sql", "statement": long}), 413),
     ] {
         let answer = ask(&server, GARDEN, &server.admin, &body).await;
         assert_eq!(answer.status, status);
@@ -166,17 +148,9 @@ async fn incomplete_and_long_questions_are_refused() {
 async fn failures_of_the_model_are_answers_without_secrets() {
     let quoting = r#"{"error":"Incorrect API key provided: sk-secret"}"#;
     for (status, body, reason) in [
-        (
-            401,
-            quoting.to_owned(),
-            "the model answers 401 Unauthorized",
-        ),
+        (401, quoting.to_owned(), "the model answers 401 Unauthorized"),
         // Redirects are not followed.
-        (
-            307,
-            String::new(),
-            "the model answers 307 Temporary Redirect",
-        ),
+        (307, String::new(), "the model answers 307 Temporary Redirect"),
         (
             200,
             "sk-secret".to_owned(),
@@ -190,10 +164,7 @@ async fn failures_of_the_model_are_answers_without_secrets() {
     ] {
         let (model, server) = start(status, body).await;
         let answer = ask(&server, GARDEN, &server.admin, &fix()).await;
-        assert_eq!(
-            (answer.status, answer.json()),
-            (503, json!({"error": reason}))
-        );
+        assert_eq!((answer.status, answer.json()), (503, json!({"error": reason})));
         assert_eq!(model.requests.lock().unwrap().len(), 1);
     }
 }

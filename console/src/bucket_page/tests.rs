@@ -21,17 +21,11 @@ async fn server(is_on: bool) -> TestServer {
 async fn the_page_is_read_from_the_bucket() {
     let server = server(true).await;
     let page = server.get("/", "").await;
-    assert_eq!(
-        (page.status, page.body.as_slice()),
-        (200, b"<p>page".as_slice())
-    );
+    assert_eq!((page.status, page.body.as_slice()), (200, b"<p>page".as_slice()));
     assert_eq!(page.header("cache-control"), Some("no-cache"));
     assert!(page.header("content-security-policy").is_some());
     let script = server.get("/console/assets/a-1.js", "").await;
-    assert_eq!(
-        script.header("content-type"),
-        Some("text/javascript; charset=utf-8")
-    );
+    assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
     assert_eq!(script.body, b"let a = 1");
     let gzip = [("accept-encoding", "gzip")];
     let gzip = server.send(Method::GET, "/", "", &gzip, Body::empty()).await;
@@ -60,10 +54,7 @@ fn the_origin_of_a_link_has_no_path_and_no_signature() {
             "https://b.s3.eu-central-1.amazonaws.com/results/1.arrow?X-Amz-Signature=1",
             Some("https://b.s3.eu-central-1.amazonaws.com"),
         ),
-        (
-            "http://127.0.0.1:9000/bucket/x",
-            Some("http://127.0.0.1:9000"),
-        ),
+        ("http://127.0.0.1:9000/bucket/x", Some("http://127.0.0.1:9000")),
         ("/path", None),
     ] {
         assert_eq!(origin(url).as_deref(), expected, "{url}");
@@ -75,8 +66,5 @@ fn results_at_another_origin_are_allowed_by_the_policy() {
     let mut headers = HeaderMap::new();
     allow_results_at(&mut headers, "https://b.s3.amazonaws.com");
     let policy = headers["content-security-policy"].to_str().unwrap();
-    assert!(
-        policy.contains("; connect-src 'self' https://b.s3.amazonaws.com; "),
-        "{policy}"
-    );
+    assert!(policy.contains("; connect-src 'self' https://b.s3.amazonaws.com; "), "{policy}");
 }

@@ -17,12 +17,7 @@ fn document(name: &str, content: Value) -> Value {
 async fn created(server: &TestServer, token: &str, name: &str, content: Value) -> Value {
     let body = document(name, content);
     let answer = server.send_json(Method::POST, GARDEN, token, &body).await;
-    assert_eq!(
-        answer.status,
-        201,
-        "{}",
-        String::from_utf8_lossy(&answer.body)
-    );
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
     answer.json()
 }
 
@@ -148,32 +143,17 @@ async fn malformed_and_large_documents_are_refused() {
         (document(&"n".repeat(257), json!(1)), 400),
         // The text of the content has quotes in addition.
         (document("a", large), 413),
-        (
-            document("a", json!("x".repeat(8 * MAX_DOCUMENT_BYTES))),
-            413,
-        ),
+        (document("a", json!("x".repeat(8 * MAX_DOCUMENT_BYTES))), 413),
     ] {
         let answer = server.send_json(Method::POST, GARDEN, admin, &body).await;
-        assert_eq!(
-            answer.status,
-            status,
-            "{}",
-            String::from_utf8_lossy(&answer.body)
-        );
+        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(&answer.body));
     }
     let largest = json!("x".repeat(MAX_DOCUMENT_BYTES - 2));
     created(&server, admin, "largest", largest).await;
     let as_text = server.send(Method::POST, GARDEN, admin, &[], "{}").await;
-    assert_eq!(
-        as_text.status, 415,
-        "another site may send text without a preflight"
-    );
+    assert_eq!(as_text.status, 415, "another site may send text without a preflight");
     for version in ["", "x", "-1"] {
-        assert_eq!(
-            deleted(&server, admin, id, version).await.status,
-            400,
-            "{version}"
-        );
+        assert_eq!(deleted(&server, admin, id, version).await.status, 400, "{version}");
     }
     let lower = id.to_lowercase();
     for id in ["x", "..", lower.as_str(), "00000000000000000000000000"] {

@@ -55,11 +55,7 @@ fn embedded_files_are_those_that_were_built() {
             PAGE => built.join("index.html"),
             path => built.join(path.trim_start_matches('/')),
         };
-        assert!(
-            decompressed(file.gzip) == fs::read(&place).unwrap(),
-            "{}",
-            file.path
-        );
+        assert!(decompressed(file.gzip) == fs::read(&place).unwrap(), "{}", file.path);
     }
 }
 
@@ -72,10 +68,7 @@ async fn the_page_needs_no_token_and_has_its_headers() {
     let text = String::from_utf8(page.body.clone()).unwrap();
     match find(PAGE) {
         Some(file) => {
-            assert_eq!(
-                page.header("content-type"),
-                Some("text/html; charset=utf-8")
-            );
+            assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
             assert_eq!(text.as_bytes(), decompressed(file.gzip));
             let gzip = [("accept-encoding", "gzip, br")];
             let gzip = server.send(Method::GET, "/", "", &gzip, Body::empty()).await;
@@ -83,10 +76,7 @@ async fn the_page_needs_no_token_and_has_its_headers() {
             assert_eq!(gzip.body, file.gzip);
         }
         None => {
-            assert_eq!(
-                page.header("content-type"),
-                Some("text/plain; charset=utf-8")
-            );
+            assert_eq!(page.header("content-type"), Some("text/plain; charset=utf-8"));
             assert!(text.contains("npm run build"), "{text}");
         }
     }
@@ -105,10 +95,7 @@ async fn files_need_no_token_and_are_kept_by_browsers() {
         assert_eq!(answer.status, 200, "{}", file.path);
         assert_page_headers(&answer, "public, max-age=31536000, immutable");
         assert!(answer.body == decompressed(file.gzip), "{}", file.path);
-        assert_ne!(
-            answer.header("content-type"),
-            Some("application/octet-stream")
-        );
+        assert_ne!(answer.header("content-type"), Some("application/octet-stream"));
     }
 }
 
@@ -131,12 +118,7 @@ async fn unknown_paths_read_no_files() {
         assert_eq!(answer.body, b"Not found", "{path}");
     }
     // Other paths need a token, as they always did.
-    for path in [
-        "/index.html",
-        "/console",
-        "/console/",
-        "/console/index.html",
-    ] {
+    for path in ["/index.html", "/console", "/console/", "/console/index.html"] {
         assert_eq!(server.get(path, "").await.status, 401, "{path}");
         assert_eq!(server.get(path, &server.admin).await.status, 404, "{path}");
     }

@@ -19,10 +19,7 @@ async fn an_administrator_may_do_everything() {
     for database in databases {
         let actions = database["actions"].as_array().unwrap();
         let all = everything.as_array().unwrap();
-        assert!(
-            actions.iter().all(|action| all.contains(action)),
-            "{database}"
-        );
+        assert!(actions.iter().all(|action| all.contains(action)), "{database}");
         assert!(actions.contains(&json!("read")), "{database}");
     }
     assert_eq!(body["admin"], true);
@@ -32,17 +29,9 @@ async fn an_administrator_may_do_everything() {
     assert_eq!(body["token_name"], "_admin");
     assert_eq!(body["is_user"], false);
     assert_eq!(body["can_audit"], true);
+    assert_eq!(body["user_actions"], json!(["read", "create", "update", "delete"]));
     assert_eq!(
-        body["user_actions"],
-        json!(["read", "create", "update", "delete"])
-    );
-    assert_eq!(
-        [
-            &body["version"],
-            &body["revision"],
-            &body["mode"],
-            &body["node_id"]
-        ],
+        [&body["version"], &body["revision"], &body["mode"], &body["node_id"]],
         ["1.2.3", "0123abc", "all", "one"]
     );
 }

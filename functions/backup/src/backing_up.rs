@@ -71,20 +71,12 @@ impl BackupParts {
         let databases: Vec<_> = sources
             .into_iter()
             .zip(copies)
-            .map(|((name, source), copy)| DatabaseInBackup {
-                name,
-                source,
-                copy: copy.copy,
-            })
+            .map(|((name, source), copy)| DatabaseInBackup { name, source, copy: copy.copy })
             .collect();
         let stamp = self.copy_databases(&databases, None, OF_BACKUP).await?;
         let copies: Vec<_> = databases.iter().map(|one| one.copy).collect();
         let totals = self.totals(&copies).await?;
-        Ok(CopiedDatabases {
-            stamp,
-            databases,
-            totals,
-        })
+        Ok(CopiedDatabases { stamp, databases, totals })
     }
 
     /// Returns the databases of a backup, by name and id.
@@ -97,9 +89,9 @@ impl BackupParts {
         });
         let sources: Vec<_> = live.map(|(id, entry)| (entry.name.clone(), id)).collect();
         match (sources.is_empty(), wanted) {
-            (true, Some(name)) => Err(BackupError::NotFound(format!(
-                "there is no database {name:?}"
-            ))),
+            (true, Some(name)) => {
+                Err(BackupError::NotFound(format!("there is no database {name:?}")))
+            }
             _ => Ok(sources),
         }
     }

@@ -28,10 +28,7 @@ impl ChainStore {
         let put_by: BTreeMap<_, _> =
             objects.map(|(key, object)| (key.clone(), object.put_by)).collect();
         let stores = put_by.values().map(|id| (*id, place.store_of(*id)));
-        let store = Self {
-            stores: stores.collect(),
-            put_by,
-        };
+        let store = Self { stores: stores.collect(), put_by };
         Bucket::new(Arc::new(store), place.world().clone())
     }
 }
@@ -50,10 +47,7 @@ impl Store for ChainStore {
         let store = self.put_by.get(key).and_then(|id| self.stores.get(id));
         match store {
             Some(store) => store.get(key, options).await,
-            None => Ok(StoreResponse {
-                value: Get::Missing,
-                date: None,
-            }),
+            None => Ok(StoreResponse { value: Get::Missing, date: None }),
         }
     }
 

@@ -280,10 +280,7 @@ impl ClusterCopier<'_> {
         let verified = objects.contents.verify(key, &object.bytes);
         let damage = verified.err().map(|finding| finding.message);
         if may_replace && damage.is_some() {
-            return Ok(ObjectOutcome {
-                copied: None,
-                damage,
-            });
+            return Ok(ObjectOutcome { copied: None, damage });
         }
         let (bytes, mode) = if damage.is_some() {
             (objects.with_other_size(key, object.bytes), PutMode::Create)

@@ -108,10 +108,7 @@ impl BackupParts {
         let tails: Vec<_> = pinned.iter().map(|one| self.copy_tail(one, stamp, memory)).collect();
         let tails = stream::iter(tails).buffer_unordered(DATABASES_AT_ONCE);
         tails.try_collect::<()>().await?;
-        let options = CopyOptions {
-            as_of: Some(stamp.time()),
-            ..options
-        };
+        let options = CopyOptions { as_of: Some(stamp.time()), ..options };
         let is_present = moment.is_none();
         let copies: Vec<_> =
             pinned.iter().map(|one| self.finish_copy(one, options, is_present)).collect();
@@ -134,12 +131,7 @@ impl BackupParts {
         let has_tail = version == manifest.version;
         let pin = self.manifests.pin(database.source, manifest, version, database.copy);
         pin.await?;
-        Ok(PinnedDatabase {
-            database,
-            view,
-            has_tail,
-            read,
-        })
+        Ok(PinnedDatabase { database, view, has_tail, read })
     }
 
     /// Returns a stamp above all stamps that are acknowledged by now.

@@ -151,10 +151,7 @@ impl BackupEngine {
         let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
         let begin = self.store.change(|register, now| {
             let name = request.name.clone().unwrap_or_else(|| default_name("backup", now));
-            let lease = Lease {
-                holder,
-                renewed: now,
-            };
+            let lease = Lease { holder, renewed: now };
             register.begin_backup(id, name, request, false, lease)
         });
         begin.await
@@ -267,10 +264,7 @@ impl BackupEngine {
                 database: request.database.clone(),
                 to: request.to.clone(),
                 keep_retention: request.keep_retention,
-                job: Job::new(Lease {
-                    holder,
-                    renewed: now,
-                }),
+                job: Job::new(Lease { holder, renewed: now }),
                 copies: Vec::new(),
             };
             register.begin_restore(restore.clone())?;

@@ -95,20 +95,14 @@ pub enum BackupError {
 
 impl BackupError {
     pub(crate) fn damaged(key: &Key, reason: impl Into<String>) -> Self {
-        Self::Damaged {
-            key: key.to_string(),
-            reason: reason.into(),
-        }
+        Self::Damaged { key: key.to_string(), reason: reason.into() }
     }
 
     pub(crate) fn incomplete(damaged: &BTreeSet<String>) -> Self {
         let names = damaged.iter().take(SHOWN_OBJECTS).cloned();
         let more = (damaged.len() > SHOWN_OBJECTS).then(|| "…".to_owned());
         let names: Vec<_> = names.chain(more).collect();
-        Self::Incomplete {
-            count: damaged.len(),
-            names: names.join(", "),
-        }
+        Self::Incomplete { count: damaged.len(), names: names.join(", ") }
     }
 }
 

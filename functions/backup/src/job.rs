@@ -55,10 +55,7 @@ pub(crate) struct JobLease {
 impl JobLease {
     /// Returns the lease as renewed at this time.
     fn at(&self, now: StoreTime) -> Lease {
-        Lease {
-            holder: self.holder,
-            renewed: now,
-        }
+        Lease { holder: self.holder, renewed: now }
     }
 
     /// Commits a change of the register, which receives the renewed lease.

@@ -53,11 +53,7 @@ pub struct BackupKeeper {
 impl BackupKeeper {
     /// Creates a keeper. Without a schedule, backups are made by requests only.
     pub fn new(engine: Arc<BackupEngine>, schedule: Option<BackupSchedule>) -> Self {
-        Self {
-            engine,
-            schedule,
-            started: OnceLock::new(),
-        }
+        Self { engine, schedule, started: OnceLock::new() }
     }
 
     /// Runs until the future is dropped.
@@ -222,10 +218,7 @@ impl BackupKeeper {
     async fn take_over(&self, id: JobId) -> Result<Option<DueJob>, BackupError> {
         let holder = self.engine.draw_holder();
         let take_over = self.engine.store.change(|register, now| {
-            let lease = Lease {
-                holder,
-                renewed: now,
-            };
+            let lease = Lease { holder, renewed: now };
             if !register.take_over(id, lease) {
                 return Ok(None);
             }
@@ -324,10 +317,7 @@ impl BackupKeeper {
                 ..BackupRequest::default()
             };
             let name = default_name("scheduled", now);
-            let lease = Lease {
-                holder,
-                renewed: now,
-            };
+            let lease = Lease { holder, renewed: now };
             let backup = register.begin_backup(id, name, &request, true, lease);
             backup.map(Some)
         });

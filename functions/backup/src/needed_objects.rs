@@ -24,10 +24,7 @@ pub(crate) struct NeededObjects {
 impl NeededObjects {
     /// Returns those of a manifest that references no object.
     pub(crate) fn none() -> Self {
-        Self {
-            is_complete: true,
-            ..Self::default()
-        }
+        Self { is_complete: true, ..Self::default() }
     }
 
     /// Returns those of a manifest, including objects that only earlier versions read. Reads its pages.
@@ -46,11 +43,7 @@ impl NeededObjects {
         for parts in [&readable, manifest] {
             match ReferencedContents::read(pages, database, parts).await {
                 Ok(contents) => {
-                    return Ok(Self {
-                        contents,
-                        set_aside,
-                        is_complete,
-                    });
+                    return Ok(Self { contents, set_aside, is_complete });
                 }
                 // The source has dropped it by now, and the objects that it lists. A later run has a newer manifest.
                 Err(ManifestError::PageGone { .. }) => {}
@@ -64,11 +57,7 @@ impl NeededObjects {
         } else {
             ReferencedContents::from_register(database, manifest)
         };
-        Ok(Self {
-            contents,
-            set_aside,
-            is_complete,
-        })
+        Ok(Self { contents, set_aside, is_complete })
     }
 
     /// Returns whether the copy may need an object.

@@ -38,10 +38,8 @@ impl BackupPlace {
         world: &World,
     ) -> Result<Self, BackupError> {
         let opened = places.open(place);
-        let store = opened.map_err(|reason| BackupError::Place {
-            place: place.to_owned(),
-            reason,
-        })?;
+        let store =
+            opened.map_err(|reason| BackupError::Place { place: place.to_owned(), reason })?;
         Ok(Self::new(store, world))
     }
 

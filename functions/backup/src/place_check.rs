@@ -59,11 +59,7 @@ pub async fn check_place(
         report.backups += 1;
         match PlaceManifest::read(&place, id).await {
             Ok(manifest) => {
-                let check = BackupCheck {
-                    place: &place,
-                    name: &name,
-                    manifest: &manifest,
-                };
+                let check = BackupCheck { place: &place, name: &name, manifest: &manifest };
                 check.run(full, &mut checked, &mut report).await?;
             }
             Err(error) => {
@@ -210,10 +206,8 @@ impl BackupCheck<'_> {
             let keys = needed.into_iter().map(|key| key.to_string());
             let lacking = keys.filter(|key| !self.manifest.objects.contains_key(key));
             findings.extend(lacking.map(|key| {
-                let message = format!(
-                    "database {:?} needs it, and the backup lacks it",
-                    database.name
-                );
+                let message =
+                    format!("database {:?} needs it, and the backup lacks it", database.name);
                 self.finding(&key, message)
             }));
         }

@@ -27,11 +27,7 @@ pub(crate) struct StoredObject {
 impl StoredObject {
     /// Describes an object that a backup puts.
     pub(crate) fn new(bytes: &Bytes, put_by: Ulid) -> Self {
-        Self {
-            bytes: bytes.len() as u64,
-            sha256: sha256(bytes),
-            put_by,
-        }
+        Self { bytes: bytes.len() as u64, sha256: sha256(bytes), put_by }
     }
 
     /// Checks that bytes are those that were put.
@@ -118,11 +114,7 @@ pub(crate) async fn read_progress(
             continue;
         };
         if let Get::Found(object) = place.bucket.get(&key, GetOptions::default()).await?.value {
-            objects.extend(decode::<PutObjects>(
-                &key,
-                formats::BACKUP_PROGRESS,
-                &object.bytes,
-            )?);
+            objects.extend(decode::<PutObjects>(&key, formats::BACKUP_PROGRESS, &object.bytes)?);
         }
     }
     Ok(objects)

@@ -97,24 +97,13 @@ impl BackupParts {
     ) -> Result<RestorePlan, BackupError> {
         let at_place = match (&restore.source, backup) {
             (RestoreSource::AtPlace { place, backup }, _) => Some((place, *backup)),
-            (
-                _,
-                Some(Backup {
-                    id,
-                    place: Some(place),
-                    ..
-                }),
-            ) => Some((place, *id)),
+            (_, Some(Backup { id, place: Some(place), .. })) => Some((place, *id)),
             _ => None,
         };
         let (contents, of_backup, is_own) = match (&restore.source, at_place) {
             (RestoreSource::Moment(moment), _) => {
                 let databases = self.live_databases(restore, *moment).await?;
-                (
-                    RestoredContents::Moment(databases),
-                    Some(String::new()),
-                    true,
-                )
+                (RestoredContents::Moment(databases), Some(String::new()), true)
             }
             (_, Some((place, id))) => {
                 let place = self.open_place(place)?;
@@ -178,14 +167,9 @@ impl BackupParts {
             .policies_of(&name)
             .filter(|(_, entry)| existed(entry))
             .map(|(id, entry)| (id, entry.name.clone()));
-        let databases =
-            std::iter::once((database, name.clone())).chain(policies).map(|(id, name)| {
-                DatabaseInBackup {
-                    name,
-                    source: id,
-                    copy: id,
-                }
-            });
+        let databases = std::iter::once((database, name.clone()))
+            .chain(policies)
+            .map(|(id, name)| DatabaseInBackup { name, source: id, copy: id });
         Ok(databases.collect())
     }
 
@@ -244,10 +228,7 @@ impl BackupParts {
                 .databases
                 .iter()
                 .zip(copies)
-                .map(|(one, copy)| DatabaseInBackup {
-                    copy: *copy,
-                    ..one.clone()
-                })
+                .map(|(one, copy)| DatabaseInBackup { copy: *copy, ..one.clone() })
                 .collect();
             let options = options_of_restore(restore);
             self.copy_databases(&databases, Some(*moment), options).await?;
@@ -259,12 +240,7 @@ impl BackupParts {
             .map(|(held, copy)| async move {
                 match &plan.contents {
                     RestoredContents::Objects(manifest, place) => {
-                        let from = PlaceObjects {
-                            place,
-                            manifest,
-                            memory,
-                            copied,
-                        };
+                        let from = PlaceObjects { place, manifest, memory, copied };
                         self.copy_objects(&from, held, *copy, options_of_restore(restore)).await
                     }
                     RestoredContents::Copies(_) | RestoredContents::Moment(_) => {

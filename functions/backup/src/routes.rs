@@ -46,10 +46,7 @@ type ItemCall = ResourceCall<Arc<BackupEngine>, String>;
 /// Returns the routes of backups and restores.
 pub fn backup_routes(engine: Arc<BackupEngine>) -> Router {
     Router::new()
-        .route(
-            BACKUPS,
-            get(list_backups).post(create_backup).delete(cancel_backup),
-        )
+        .route(BACKUPS, get(list_backups).post(create_backup).delete(cancel_backup))
         .route(BACKUP, get(read_backup).delete(delete_backup))
         .route(RESTORES, get(list_restores).post(create_restore))
         .route(RESTORE, get(read_restore).delete(cancel_restore))
@@ -63,9 +60,7 @@ pub fn backup_refusals() -> Router {
         ApiError::json(Kind::Unavailable, text.to_owned())
     }
     let paths = [BACKUPS, BACKUP, RESTORES, RESTORE];
-    paths.iter().fold(Router::new(), |router, path| {
-        router.route(path, any(refuse))
-    })
+    paths.iter().fold(Router::new(), |router, path| router.route(path, any(refuse)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,10 +102,7 @@ async fn create_backup(
         place: body.to,
     };
     let started = engine.start_backup(&request).await.map_err(api_error)?;
-    let answer = BackupStarted {
-        backup_name: started.name,
-        status: "in_progress",
-    };
+    let answer = BackupStarted { backup_name: started.name, status: "in_progress" };
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
@@ -184,9 +176,7 @@ async fn list_backups(
         .backups()
         .iter()
         .map(|backup| BackupBody::new(backup, parent(backup), now));
-    Ok(Json(BackupList {
-        backups: backups.collect(),
-    }))
+    Ok(Json(BackupList { backups: backups.collect() }))
 }
 
 async fn read_backup(
@@ -239,10 +229,7 @@ async fn delete_backup(
     caller.require_admin()?;
     let DeleteParams { incremental } = parse_query(request.uri())?;
     let deleted = engine.delete_backup(&name, incremental).await.map_err(api_error)?;
-    Ok(Json(BackupDeleted {
-        backup_name: deleted.name,
-        kind: deleted.kind,
-    }))
+    Ok(Json(BackupDeleted { backup_name: deleted.name, kind: deleted.kind }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -359,9 +346,7 @@ async fn list_restores(
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
     let restores = register.restores().map(|restore| RestoreBody::new(restore, now));
-    Ok(Json(RestoreList {
-        restores: restores.collect(),
-    }))
+    Ok(Json(RestoreList { restores: restores.collect() }))
 }
 
 async fn read_restore(

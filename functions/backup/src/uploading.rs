@@ -158,11 +158,8 @@ impl BackupParts {
             Some(error) => ended.job.complete_partly(error),
             None => ended.job.complete(now),
         }
-        let manifest = PlaceManifest {
-            cluster: cluster.to_owned(),
-            backup: ended.clone(),
-            objects,
-        };
+        let manifest =
+            PlaceManifest { cluster: cluster.to_owned(), backup: ended.clone(), objects };
         manifest.put(&place).await?;
         let add = at_place.change(|register, _| register.add_at_place(ended.clone(), cluster));
         add.await?;

@@ -43,11 +43,7 @@ fn candidates(kind: &str) -> &'static [Option<Encoding>] {
             Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
             Some(Encoding::DELTA_BYTE_ARRAY),
         ],
-        "float" => &[
-            None,
-            Some(Encoding::PLAIN),
-            Some(Encoding::BYTE_STREAM_SPLIT),
-        ],
+        "float" => &[None, Some(Encoding::PLAIN), Some(Encoding::BYTE_STREAM_SPLIT)],
         "boolean" => &[Some(Encoding::PLAIN), Some(Encoding::RLE)],
         _ => &[
             None,

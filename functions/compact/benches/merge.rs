@@ -102,13 +102,7 @@ impl BenchBucket {
         catalog.create_table(database, "cpu", &tags, &fields).await.unwrap();
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        Self {
-            bucket,
-            catalog,
-            manifests,
-            database,
-            _directory: directory,
-        }
+        Self { bucket, catalog, manifests, database, _directory: directory }
     }
 
     /// Puts sorted rows as the only section of a flush.
@@ -199,28 +193,16 @@ async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
     }
     let manifest = place.manifests.read(place.database, None).await.unwrap();
     let job = MergeJob::new(manifest.value.sections.clone(), MergeReason::Settled).unwrap();
-    let merger = Merger::new(
-        place.bucket.clone(),
-        Arc::clone(&place.catalog),
-        place.manifests.clone(),
-    );
+    let merger =
+        Merger::new(place.bucket.clone(), Arc::clone(&place.catalog), place.manifests.clone());
     let before = USED.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let start = Instant::now();
-    let limits = JobLimits {
-        max_memory_bytes: 2 << 30,
-        ..JobLimits::default()
-    };
+    let limits = JobLimits { max_memory_bytes: 2 << 30, ..JobLimits::default() };
     let outcome = merger.run(place.database, &job.reference(), None, &limits).await.unwrap();
     let took = start.elapsed();
     let most = PEAK.load(Ordering::Relaxed) - before;
-    let MergeOutcome::Done {
-        rows,
-        bytes_in,
-        bytes_out,
-        ..
-    } = outcome
-    else {
+    let MergeOutcome::Done { rows, bytes_in, bytes_out, .. } = outcome else {
         panic!("{outcome:?}");
     };
     let per_row = |bytes: u64| bytes as f64 / rows as f64;
@@ -262,11 +244,7 @@ fn main() {
     );
     println!("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     let minute = 60_000_000_000;
-    for values in [
-        FieldValues::Integers,
-        FieldValues::WholeFloats,
-        FieldValues::Floats,
-    ] {
+    for values in [FieldValues::Integers, FieldValues::WholeFloats, FieldValues::Floats] {
         runtime.block_on(run(hosts, minute, values, true));
     }
     for interval in [minute, minute / 10] {

@@ -28,10 +28,7 @@ pub(crate) async fn publish_tail(
         return;
     };
     let known = manifest.value.tail.map_or(0, |known| known.segments);
-    let (before, now) = (
-        limits.pressure_of(known),
-        limits.pressure_of(state.segments),
-    );
+    let (before, now) = (limits.pressure_of(known), limits.pressure_of(state.segments));
     if before == now {
         return;
     }

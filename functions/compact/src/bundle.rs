@@ -68,11 +68,7 @@ pub(crate) fn bundle(
     for section in &mut sections {
         section.in_bundle = in_bundle;
     }
-    Ok(Bundle {
-        bytes: bundle,
-        sections,
-        interval,
-    })
+    Ok(Bundle { bytes: bundle, sections, interval })
 }
 
 /// Returns the row deletes of segments, with their stamps.

@@ -35,14 +35,7 @@ pub struct CompactParts {
 impl CompactParts {
     /// Builds the function. Without a dispatcher, it runs its merges itself.
     pub fn assemble(self, dispatcher: Option<Arc<dyn EventDispatcher>>) -> Compactor {
-        let Self {
-            bucket,
-            rules,
-            merge,
-            collect,
-            settings,
-            ..
-        } = self;
+        let Self { bucket, rules, merge, collect, settings, .. } = self;
         // Plan only merges that fit into memory.
         let max_inputs = merge.max_inputs.min(max_inputs_within(settings.merge_memory_bytes));
         let fitting = max_input_bytes(settings.merge_memory_bytes, max_inputs);
@@ -66,18 +59,11 @@ impl CompactParts {
             self.flush,
         );
         let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
-        let maintainer = Maintainer::new(
-            bucket.clone(),
-            Arc::clone(&catalog),
-            manifests.clone(),
-            merger,
-            merge,
-        )
-        .with_damaged_objects(flusher.damaged_objects());
+        let maintainer =
+            Maintainer::new(bucket.clone(), Arc::clone(&catalog), manifests.clone(), merger, merge)
+                .with_damaged_objects(flusher.damaged_objects());
         let backfill = CacheBackfill::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
         let collector = GarbageCollector::new(bucket.clone(), catalog, manifests, collect);
-        Compactor::new(
-            bucket, flusher, maintainer, backfill, collector, dispatcher, settings,
-        )
+        Compactor::new(bucket, flusher, maintainer, backfill, collector, dispatcher, settings)
     }
 }

@@ -84,11 +84,8 @@ mod tests {
     #[test]
     fn debt_counts_until_a_plan_finds_it_merged() {
         let debts = DatabaseDebts::default();
-        let debt = |merges| CompactionDebt {
-            merges,
-            sections: merges * 8,
-            bytes: merges as u64 * 100,
-        };
+        let debt =
+            |merges| CompactionDebt { merges, sections: merges * 8, bytes: merges as u64 * 100 };
         let (one, other) = (DatabaseId::new(1), DatabaseId::new(2));
         debts.note(one, PlanScope::All, debt(3));
         debts.note(other, PlanScope::Recent, debt(1));

@@ -47,11 +47,7 @@ pub fn split_by_days(times: impl Iterator<Item = i64>) -> Vec<DayRange> {
     let range = |(range, mut rows): (i32, Vec<u32>)| {
         rows.sort_unstable();
         let first_day = range << bits;
-        DayRange {
-            first_day,
-            last_day: first_day + ((1 << bits) - 1),
-            rows,
-        }
+        DayRange { first_day, last_day: first_day + ((1 << bits) - 1), rows }
     };
     ranges.into_iter().map(range).collect()
 }
@@ -100,15 +96,7 @@ mod tests {
     #[test]
     fn many_thin_days_share_sections() {
         let found = ranges((0..1000).map(|day| day * DAY));
-        assert_eq!(
-            found,
-            [
-                (0, 255, 256),
-                (256, 511, 256),
-                (512, 767, 256),
-                (768, 1023, 232)
-            ]
-        );
+        assert_eq!(found, [(0, 255, 256), (256, 511, 256), (512, 767, 256), (768, 1023, 232)]);
     }
 
     #[test]

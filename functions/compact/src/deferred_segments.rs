@@ -54,12 +54,7 @@ impl DeferredSegments {
             deferrals.retain(|_, it| world.elapsed(&it.noted) < it.time);
         }
         if deferrals.len() < MAX_DATABASES {
-            let deferral = Deferral {
-                reason,
-                upto,
-                noted,
-                time,
-            };
+            let deferral = Deferral { reason, upto, noted, time };
             deferrals.insert(database, deferral);
         }
     }

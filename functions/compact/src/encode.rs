@@ -233,10 +233,7 @@ impl SectionWriter {
     #[must_use]
     pub fn with_row_group_bytes(self, bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        Self {
-            row_group_bytes: bytes.min(ROW_GROUP_BYTES),
-            ..self
-        }
+        Self { row_group_bytes: bytes.min(ROW_GROUP_BYTES), ..self }
     }
 
     /// The columns of the rows.
@@ -326,11 +323,7 @@ fn sorting_columns(tags: &[String], schema: &Schema) -> Vec<SortingColumn> {
     let names = tags.iter().map(String::as_str).chain([TIME_COLUMN]);
     names
         .filter_map(|name| i32::try_from(schema.index_of(name).ok()?).ok())
-        .map(|column_idx| SortingColumn {
-            column_idx,
-            descending: false,
-            nulls_first: true,
-        })
+        .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true })
         .collect()
 }
 

@@ -152,10 +152,7 @@ async fn referenced_code(
 
 /// Returns whether code was not put again since it was listed.
 async fn is_still_old(bucket: &Bucket, hash: CodeHash) -> Result<bool, CompactError> {
-    let options = GetOptions {
-        range: Some(0..1),
-        if_none_match: None,
-    };
+    let options = GetOptions { range: Some(0..1), if_none_match: None };
     let got = bucket.get(&Key::PluginCode(hash), options).await?;
     let Get::Found(object) = got.value else {
         return Ok(false);

@@ -53,11 +53,7 @@ pub struct FlushTriggers {
 
 impl Default for FlushTriggers {
     fn default() -> Self {
-        Self {
-            bytes: 8 << 20,
-            segments: 300,
-            age: Duration::from_secs(600),
-        }
+        Self { bytes: 8 << 20, segments: 300, age: Duration::from_secs(600) }
     }
 }
 

@@ -135,10 +135,7 @@ impl Flusher {
 
     /// Returns the same flusher with other limits.
     pub(crate) fn with_limits(&self, limits: FlushLimits) -> Self {
-        Self {
-            limits,
-            ..self.clone()
-        }
+        Self { limits, ..self.clone() }
     }
 
     /// Returns the damaged objects that flushes have found, shared by all clones of this flusher.
@@ -249,15 +246,9 @@ impl Flusher {
         let catalog = catalog.value.as_ref();
         let plan = plan.within(limits.table_bytes, catalog, &segments);
         let (plan, bundle) = fitting_bundle(catalog, &segments, object, plan, &kept)?;
-        let Bundle {
-            bytes: bundle,
-            sections,
-            interval,
-        } = bundle;
-        let (rows, bytes) = (
-            sections.iter().map(|section| section.rows).sum(),
-            bundle.len() as u64,
-        );
+        let Bundle { bytes: bundle, sections, interval } = bundle;
+        let (rows, bytes) =
+            (sections.iter().map(|section| section.rows).sum(), bundle.len() as u64);
         let done = FlushResult::Done {
             segments: plan.names.len(),
             rows,
@@ -301,22 +292,18 @@ impl Flusher {
             tail: listing.state_above(plan.cut),
             damage: plan.passed(damage),
         };
-        Ok(
-            match self.manifests.commit_flush(database, manifest, commit).await? {
-                FlushOutcome::Committed(current) => {
-                    if is_first {
-                        self.record_manifest(database).await;
-                    }
-                    self.damaged.record_manifest(database, &current.value);
-                    self.tail.evict(database, plan.names.iter().copied());
-                    done
+        Ok(match self.manifests.commit_flush(database, manifest, commit).await? {
+            FlushOutcome::Committed(current) => {
+                if is_first {
+                    self.record_manifest(database).await;
                 }
-                FlushOutcome::GivenUp(reason) => FlushResult::Skipped(reason.into()),
-                FlushOutcome::Unknown { reason } => {
-                    FlushResult::Skipped(FlushSkipped::Unknown(reason))
-                }
-            },
-        )
+                self.damaged.record_manifest(database, &current.value);
+                self.tail.evict(database, plan.names.iter().copied());
+                done
+            }
+            FlushOutcome::GivenUp(reason) => FlushResult::Skipped(reason.into()),
+            FlushOutcome::Unknown { reason } => FlushResult::Skipped(FlushSkipped::Unknown(reason)),
+        })
     }
 
     /// Returns whether a manifest that was absent has been committed since.
@@ -425,12 +412,7 @@ impl Flusher {
             Some(last) if more => last.stamp,
             Some(_) => cut,
         };
-        Ok(FlushPlan {
-            mark,
-            cut,
-            names,
-            more,
-        })
+        Ok(FlushPlan { mark, cut, names, more })
     }
 
     async fn catalog_of(

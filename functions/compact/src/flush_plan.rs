@@ -93,10 +93,7 @@ mod tests {
     use super::*;
 
     fn plan(stamps: &[u64]) -> FlushPlan {
-        let name = |stamp: &u64| SegmentName {
-            stamp: Stamp::from_u64(*stamp),
-            nonce: 0,
-        };
+        let name = |stamp: &u64| SegmentName { stamp: Stamp::from_u64(*stamp), nonce: 0 };
         FlushPlan {
             mark: Stamp::ZERO,
             cut: Stamp::from_u64(1_000),
@@ -108,10 +105,7 @@ mod tests {
     #[test]
     fn a_part_of_a_plan_cuts_at_its_last_segment_and_never_between_equal_stamps() {
         let part = plan(&[1, 2, 2, 3]).truncated(2).unwrap();
-        assert_eq!(
-            (part.names.len(), part.cut.as_u64(), part.more),
-            (3, 2, true)
-        );
+        assert_eq!((part.names.len(), part.cut.as_u64(), part.more), (3, 2, true));
         let part = plan(&[1, 2, 2, 3]).truncated(0).unwrap();
         assert_eq!((part.names.len(), part.cut.as_u64()), (1, 1));
     }

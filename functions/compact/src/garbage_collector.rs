@@ -61,10 +61,7 @@ impl GarbageCollector {
             bucket,
             catalog,
             manifests,
-            settings: GarbageCollectorSettings {
-                orphan_age,
-                ..settings
-            },
+            settings: GarbageCollectorSettings { orphan_age, ..settings },
             last_look_at_code: LastCodeScan::default(),
         }
     }
@@ -138,10 +135,7 @@ impl GarbageCollector {
     }
 
     async fn delete_objects(&self, keys: Vec<String>) -> Result<CollectionReport, CompactError> {
-        let mut collected = CollectionReport {
-            objects: keys.len(),
-            ..CollectionReport::default()
-        };
+        let mut collected = CollectionReport { objects: keys.len(), ..CollectionReport::default() };
         self.delete(keys, &mut collected).await?;
         Ok(collected)
     }
@@ -164,10 +158,7 @@ impl GarbageCollector {
     }
 
     async fn delete_of_engine(&self, keys: Vec<String>) -> Result<CollectionReport, CompactError> {
-        let mut collected = CollectionReport {
-            engine: keys.len(),
-            ..CollectionReport::default()
-        };
+        let mut collected = CollectionReport { engine: keys.len(), ..CollectionReport::default() };
         self.delete(keys, &mut collected).await?;
         Ok(collected)
     }

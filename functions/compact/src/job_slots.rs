@@ -17,10 +17,7 @@ impl JobSlots {
     /// Creates `total` slots, at least one.
     pub(crate) fn new(total: usize) -> Self {
         let total = u32::try_from(total.max(1)).unwrap_or(u32::MAX >> 4);
-        Self {
-            free: Arc::new(Semaphore::new(total as usize)),
-            total,
-        }
+        Self { free: Arc::new(Semaphore::new(total as usize)), total }
     }
 
     /// Maximum number of parallel jobs.
@@ -57,10 +54,7 @@ mod tests {
         let needed = [0, 1, 2 << 20, (2 << 20) + 1, 8 << 20, 32 << 20, u64::MAX]
             .map(|bytes| slots.needed(bytes, 32 << 20));
         assert_eq!(needed, [1, 1, 1, 2, 4, 16, 16]);
-        assert_eq!(
-            [1, 4, 16].map(|slots_of_job| slots.part(32, slots_of_job)),
-            [2, 8, 32]
-        );
+        assert_eq!([1, 4, 16].map(|slots_of_job| slots.part(32, slots_of_job)), [2, 8, 32]);
     }
 
     #[tokio::test]

@@ -38,12 +38,7 @@ impl<'a> ListingPages<'a> {
 
     /// Returns a page that is already known, without a request.
     pub(crate) fn known(bucket: &'a Bucket, prefix: &'a str, page: ListingPage) -> Self {
-        Self {
-            bucket,
-            prefix,
-            known: Some(page),
-            listing: None,
-        }
+        Self { bucket, prefix, known: Some(page), listing: None }
     }
 
     /// Returns the next page, or `None` after the last one.
@@ -55,10 +50,7 @@ impl<'a> ListingPages<'a> {
             return Ok(None);
         };
         let page = in_time(self.bucket, Operation::List, self.prefix, listing.next()).await?;
-        Ok(page.map(|page| ListingPage {
-            entries: page.value,
-            date: page.date,
-        }))
+        Ok(page.map(|page| ListingPage { entries: page.value, date: page.date }))
     }
 }
 

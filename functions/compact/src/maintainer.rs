@@ -51,10 +51,7 @@ pub struct PlanLimits {
 impl PlanLimits {
     /// Allows `jobs` merges, of any size that the policy allows.
     pub const fn with_max_jobs(jobs: usize) -> Self {
-        Self {
-            jobs,
-            job_bytes: u64::MAX,
-        }
+        Self { jobs, job_bytes: u64::MAX }
     }
 }
 
@@ -102,10 +99,7 @@ impl Maintainer {
     /// Prepares sections of published tables for readers: they become objects of their own, without deleted rows.
     #[must_use]
     pub(crate) fn with_published_tables(self, settings: Arc<PublishSettings>) -> Self {
-        Self {
-            publish: Some(settings),
-            ..self
-        }
+        Self { publish: Some(settings), ..self }
     }
 
     /// Returns a publisher for the databases of the bucket.
@@ -225,10 +219,7 @@ impl Maintainer {
         };
         let policy = self.policy_of(plan_scope, limits);
         let published = self.published_tables(database, &catalog, plan_scope).await?;
-        let times = PlanTimes {
-            now,
-            removal: removal_time.as_ref().ok().copied(),
-        };
+        let times = PlanTimes { now, removal: removal_time.as_ref().ok().copied() };
         let state = PlanContext::new(
             &manifest.value,
             catalog,
@@ -344,11 +335,7 @@ impl Maintainer {
         let expires = now.plus(CLAIM_LIFETIME);
         let orders: Vec<ClaimedMerge> = jobs
             .iter()
-            .map(|job| ClaimedMerge {
-                database,
-                job: self.bucket.draw_ulid(),
-                merge: job.clone(),
-            })
+            .map(|job| ClaimedMerge { database, job: self.bucket.draw_ulid(), merge: job.clone() })
             .collect();
         let claims: Vec<Claim> = orders
             .iter()

@@ -110,11 +110,8 @@ mod tests {
     }
 
     fn batches(orders: Vec<ClaimedMerge>, bytes: u64) -> Vec<usize> {
-        let mut plan = MaintenancePlan {
-            orders,
-            small_bytes: 1 << 20,
-            ..MaintenancePlan::default()
-        };
+        let mut plan =
+            MaintenancePlan { orders, small_bytes: 1 << 20, ..MaintenancePlan::default() };
         plan.batches(bytes).iter().map(Vec::len).collect()
     }
 

@@ -63,10 +63,7 @@ impl ParallelFlusher {
             table_bytes: self.slots.part(limits.table_bytes, slots),
             ..limits
         };
-        ReservedFlush {
-            flusher: self.flusher.with_limits(limits),
-            _permit: permit,
-        }
+        ReservedFlush { flusher: self.flusher.with_limits(limits), _permit: permit }
     }
 }
 

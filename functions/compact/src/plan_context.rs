@@ -133,10 +133,9 @@ impl PlanContext {
     /// does not.
     fn cold_rows_of(&self, table: TableId, now: StoreTime) -> Option<ColdRows> {
         let cold = self.catalog.cold_storage_of(table)?;
-        self.classes.contains(&cold.class()).then(|| ColdRows {
-            before: cold.cutoff(now),
-            class: cold.class(),
-        })
+        self.classes
+            .contains(&cold.class())
+            .then(|| ColdRows { before: cold.cutoff(now), class: cold.class() })
     }
 
     /// Plans the work on the sections of a table.

@@ -59,11 +59,7 @@ impl CompactionReport {
     /// Combines two reports. Tails are those of the report that listed them.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {
-        let TailTotals {
-            segments,
-            bytes,
-            oldest,
-        } = other.tails;
+        let TailTotals { segments, bytes, oldest } = other.tails;
         self.tails.segments += segments;
         self.tails.bytes = self.tails.bytes.saturating_add(bytes);
         self.tails.oldest = self.tails.oldest.max(oldest);
@@ -144,12 +140,7 @@ impl CompactionReport {
             }
         };
         match outcome {
-            MergeOutcome::Done {
-                rows,
-                bytes_in,
-                bytes_out,
-                ..
-            } => {
+            MergeOutcome::Done { rows, bytes_in, bytes_out, .. } => {
                 tracing::info!(%database, rows, bytes_in, bytes_out, "merged");
                 self.merges += 1;
             }

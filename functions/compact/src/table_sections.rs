@@ -45,12 +45,7 @@ impl<'a> TableRows<'a> {
     /// The rows of a table in segments, from the oldest to the newest, which take `bytes` bytes of memory with all
     /// columns.
     pub(crate) fn new(table: &'a Table, segments: &'a [Arc<Segment>], bytes: u64) -> Self {
-        Self {
-            table,
-            segments,
-            bytes,
-            fields_bytes: FIELDS_BYTES,
-        }
+        Self { table, segments, bytes, fields_bytes: FIELDS_BYTES }
     }
 
     /// Encodes the deduplicated rows, without deleted ones, and adds them to the contents of the caches of the table.
@@ -226,9 +221,8 @@ impl<'a> PartEncoder<'a> {
 fn encode_error(table: &Table, error: EncodeError) -> CompactError {
     match error {
         EncodeError::Points(error) => CompactError::Points(error),
-        EncodeError::Parquet(source) => CompactError::Encode {
-            table: table.name().to_owned(),
-            source,
-        },
+        EncodeError::Parquet(source) => {
+            CompactError::Encode { table: table.name().to_owned(), source }
+        }
     }
 }

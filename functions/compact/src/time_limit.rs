@@ -18,11 +18,7 @@ pub(crate) struct TimeLimit<'a> {
 impl<'a> TimeLimit<'a> {
     /// Starts the limit now.
     pub(crate) fn new(bucket: &'a Bucket, limit: Option<Duration>) -> Self {
-        Self {
-            bucket,
-            started_at: bucket.world().clock_reading(),
-            limit,
-        }
+        Self { bucket, started_at: bucket.world().clock_reading(), limit }
     }
 
     /// Returns the remaining time, or `None` without a limit.

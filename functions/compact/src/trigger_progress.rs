@@ -77,10 +77,7 @@ impl TriggerProgress {
                 checkpoint: TriggerCheckpoint::clone(&checkpoint.value),
             });
         }
-        Ok(Self {
-            triggers,
-            is_dropped,
-        })
+        Ok(Self { triggers, is_dropped })
     }
 
     /// Decides about a settled segment that was listed at `date`.

@@ -73,16 +73,10 @@ impl RunContext for NoopRunContext {
 
 fn run(path: &Path, call: PluginInput) -> PluginRun {
     PluginRun {
-        trigger: TriggerKey::Trigger {
-            database: DatabaseId::new(1),
-            trigger: TriggerId::new(1),
-        },
+        trigger: TriggerKey::Trigger { database: DatabaseId::new(1), trigger: TriggerId::new(1) },
         database_name: "bench".into(),
         trigger_name: "bench".into(),
-        code: PluginOnDisk {
-            path: path.to_owned(),
-            version: "1".into(),
-        },
+        code: PluginOnDisk { path: path.to_owned(), version: "1".into() },
         arguments: None,
         call,
         is_async: false,
@@ -136,10 +130,7 @@ async fn main() {
         },
     );
     let first = times(&workers, &request, 1).await;
-    println!(
-        "first request, with the search for the interpreter: {:?}",
-        first[0]
-    );
+    println!("first request, with the search for the interpreter: {:?}", first[0]);
     workers.forget(&request.trigger);
     let first = times(&workers, &request, 1).await;
     println!("first request of a process: {:?}", first[0]);

@@ -22,10 +22,7 @@ pub(crate) struct ActiveTrigger {
 
 impl ActiveTrigger {
     pub(crate) fn key(&self) -> TriggerRef {
-        TriggerRef {
-            database: self.database,
-            trigger: self.trigger.id,
-        }
+        TriggerRef { database: self.database, trigger: self.trigger.id }
     }
 
     /// Returns the label values of the trigger's metrics.
@@ -57,10 +54,7 @@ impl ActiveTriggers {
     /// Creates an empty list. With `folder_only`, triggers of uploaded plugins and of plugins of the repository are left
     /// to other instances.
     pub(crate) fn new(folder_only: bool) -> Self {
-        Self {
-            folder_only,
-            ..Self::default()
-        }
+        Self { folder_only, ..Self::default() }
     }
 
     /// Returns the triggers as last read.
@@ -199,9 +193,6 @@ mod tests {
         let of_new_process = ActiveTriggers::default();
         of_new_process.refresh(&process(), Duration::ZERO).await.unwrap();
         let all = of_new_process.all();
-        assert_eq!(
-            all.keys().map(|key| key.database).collect::<Vec<_>>(),
-            [other]
-        );
+        assert_eq!(all.keys().map(|key| key.database).collect::<Vec<_>>(), [other]);
     }
 }

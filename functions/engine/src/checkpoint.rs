@@ -46,10 +46,7 @@ pub(crate) struct TriggerRef {
 impl TriggerRef {
     /// Returns the range of the keys of all triggers of a database.
     pub(crate) fn of_database(database: DatabaseId) -> RangeInclusive<Self> {
-        let key = |trigger| Self {
-            database,
-            trigger: TriggerId::new(trigger),
-        };
+        let key = |trigger| Self { database, trigger: TriggerId::new(trigger) };
         key(0)..=key(u32::MAX)
     }
 }
@@ -108,10 +105,7 @@ impl FeedState {
             queued: BTreeSet::new(),
             running: BTreeSet::new(),
             turned_away: None,
-            fetched: SegmentName {
-                stamp: Stamp::ZERO,
-                nonce: 0,
-            },
+            fetched: SegmentName { stamp: Stamp::ZERO, nonce: 0 },
         }
     }
 
@@ -317,10 +311,7 @@ impl TriggerFeed {
     /// Returns the number of segments that wait or run, and the stamp of the oldest.
     pub(crate) fn pending(&self) -> (usize, Option<Stamp>) {
         let state = self.state();
-        (
-            state.queued.len() + state.running.len(),
-            state.first_unseen(),
-        )
+        (state.queued.len() + state.running.len(), state.first_unseen())
     }
 
     /// Returns whether the checkpoint was read.
@@ -441,10 +432,7 @@ fn lease_after(
         (LeaseAction::Release, _) if is_mine => None,
         (LeaseAction::Hold(duration), Some(now)) => {
             let is_free = lease.is_none_or(|lease| lease.until <= now);
-            let own = TriggerLease {
-                holder,
-                until: now.plus(duration),
-            };
+            let own = TriggerLease { holder, until: now.plus(duration) };
             if is_mine || is_free { Some(own) } else { lease }
         }
         _ => lease,

@@ -6,12 +6,8 @@
 use std::{env, ffi::OsString};
 
 /// Variables that name certificates of authorities.
-pub(crate) const CERTIFICATE_VARIABLES: [&str; 4] = [
-    "CURL_CA_BUNDLE",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-];
+pub(crate) const CERTIFICATE_VARIABLES: [&str; 4] =
+    ["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"];
 
 /// Variables that programs need to find programs, libraries, folders, and the language of the machine.
 const SYSTEM_VARIABLES: [&str; 9] = [

@@ -110,18 +110,12 @@ pub(crate) struct TimeBudget {
 impl TimeBudget {
     /// Creates a budget without a limit.
     pub(crate) fn unlimited(bucket: &Bucket) -> Self {
-        Self {
-            started_at: bucket.world().clock_reading(),
-            limit: None,
-        }
+        Self { started_at: bucket.world().clock_reading(), limit: None }
     }
 
     /// Creates a budget of `limit` from now.
     pub(crate) fn limited(bucket: &Bucket, limit: Duration) -> Self {
-        Self {
-            limit: Some(limit),
-            ..Self::unlimited(bucket)
-        }
+        Self { limit: Some(limit), ..Self::unlimited(bucket) }
     }
 
     /// Returns the remaining time; `None` if there is no limit.
@@ -282,10 +276,9 @@ impl Engine {
         if let Some(closed) = self.closing().remove(&known.key()) {
             closed.cancel();
         }
-        self.runner.plugins.forget(&TriggerKey::Trigger {
-            database: known.database,
-            trigger: known.trigger.id,
-        });
+        self.runner
+            .plugins
+            .forget(&TriggerKey::Trigger { database: known.database, trigger: known.trigger.id });
     }
 
     fn open(&self, known: &ActiveTrigger) {

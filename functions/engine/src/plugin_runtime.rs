@@ -119,10 +119,7 @@ impl PluginCall {
     /// Combines the call with the code to run.
     fn of_code(self, code: PluginOnDisk) -> PluginRun {
         PluginRun {
-            trigger: TriggerKey::Trigger {
-                database: self.database,
-                trigger: self.trigger.id,
-            },
+            trigger: TriggerKey::Trigger { database: self.database, trigger: self.trigger.id },
             database_name: self.database_name,
             trigger_name: Arc::from(self.trigger.name.as_str()),
             code,

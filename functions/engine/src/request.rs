@@ -49,10 +49,7 @@ impl RequestDispatcher for Engine {
         trigger: RequestTrigger,
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError> {
-        let key = TriggerRef {
-            database: trigger.database,
-            trigger: trigger.trigger.id,
-        };
+        let key = TriggerRef { database: trigger.database, trigger: trigger.trigger.id };
         // The trigger may have been disabled while the body of the request arrived.
         let stop = self.closed(key).ok_or(RunError::Stopping)?.child_token();
         let job = TriggerRun {

@@ -86,20 +86,13 @@ impl TriggerRunner {
         let (depth, database) = (job.depth, Arc::clone(&of.database_name));
         let started_at = self.log.clock_reading();
         self.log_start(&of, &job.call);
-        let context = Arc::new(PluginContext {
-            runner: self.clone(),
-            of: of.clone(),
-            depth,
-        });
+        let context = Arc::new(PluginContext { runner: self.clone(), of: of.clone(), depth });
         let call = PluginCall {
             database: job.database,
             database_name: Arc::clone(&of.database_name),
             trigger: job.trigger,
             call: job.call,
-            limits: RunLimits {
-                wall_time: job.time,
-                ..RunLimits::default()
-            },
+            limits: RunLimits { wall_time: job.time, ..RunLimits::default() },
             stop: job.stop,
             abandoned: job.abandoned,
             context,
@@ -120,10 +113,7 @@ impl TriggerRunner {
             Ok(finished) => finished,
             Err(failure) => {
                 self.log_failure(&of, &failure);
-                return TriggerRunOutcome {
-                    result: Err(failure),
-                    is_unwritten: false,
-                };
+                return TriggerRunOutcome { result: Err(failure), is_unwritten: false };
             }
         };
         let is_unwritten = !self.write_queued(&of, finished.queued, depth).await;
@@ -132,10 +122,7 @@ impl TriggerRunner {
         }
         let text = format!("finished execution in {}", humantime::format_duration(took));
         self.log.add(&of, LogLevel::Info, text);
-        TriggerRunOutcome {
-            result: Ok(finished.response),
-            is_unwritten,
-        }
+        TriggerRunOutcome { result: Ok(finished.response), is_unwritten }
     }
 
     fn log_start(&self, of: &LogSource, call: &PluginInput) {
@@ -154,10 +141,8 @@ impl TriggerRunner {
 
     fn log_failure(&self, of: &LogSource, failure: &PluginCallError) {
         let mut text = failure.to_string();
-        if let PluginCallError::Failed(RunError::Plugin {
-            traceback: Some(traceback),
-            ..
-        }) = failure
+        if let PluginCallError::Failed(RunError::Plugin { traceback: Some(traceback), .. }) =
+            failure
         {
             text.push('\n');
             text.push_str(traceback);

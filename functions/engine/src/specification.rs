@@ -34,10 +34,8 @@ const FORMS: &str = "expect one of the following forms: 'table:<TABLE_NAME>', 'a
 /// The text has none of the forms, or its table, path or schedule is missing or invalid.
 pub fn parse_specification(text: &str) -> Result<TriggerSpecification, SpecificationError> {
     let text = text.trim();
-    let refused = |reason: &str| SpecificationError {
-        text: text.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let refused =
+        |reason: &str| SpecificationError { text: text.to_owned(), reason: reason.to_owned() };
     if text == "all_tables" {
         return Ok(TriggerSpecification::AllTablesWalWrite);
     }
@@ -45,9 +43,7 @@ pub fn parse_specification(text: &str) -> Result<TriggerSpecification, Specifica
     let rest = rest.trim();
     match kind {
         "table" if rest.is_empty() => Err(refused("table name is empty")),
-        "table" => Ok(TriggerSpecification::SingleTableWalWrite {
-            table_name: rest.to_owned(),
-        }),
+        "table" => Ok(TriggerSpecification::SingleTableWalWrite { table_name: rest.to_owned() }),
         "cron" => {
             Timetable::cron(rest).map_err(|reason| refused(&reason))?;
             let schedule = rest.to_owned();
@@ -59,9 +55,7 @@ pub fn parse_specification(text: &str) -> Result<TriggerSpecification, Specifica
         }
         "request" => match rest.trim_start_matches('/') {
             "" => Err(refused("path is empty")),
-            path => Ok(TriggerSpecification::RequestPath {
-                path: path.to_owned(),
-            }),
+            path => Ok(TriggerSpecification::RequestPath { path: path.to_owned() }),
         },
         _ => Err(refused(FORMS)),
     }
@@ -136,10 +130,7 @@ mod tests {
     #[test]
     fn every_form_is_parsed() {
         let understood = |text: &str| parse_specification(text).unwrap();
-        assert_eq!(
-            understood("all_tables"),
-            TriggerSpecification::AllTablesWalWrite
-        );
+        assert_eq!(understood("all_tables"), TriggerSpecification::AllTablesWalWrite);
         let table_name = "my table".to_owned();
         assert_eq!(
             understood("table: my table "),
@@ -153,25 +144,15 @@ mod tests {
         ] {
             let text = format!("cron:{schedule}");
             let schedule = schedule.to_owned();
-            assert_eq!(
-                understood(&text),
-                TriggerSpecification::Schedule { schedule }
-            );
+            assert_eq!(understood(&text), TriggerSpecification::Schedule { schedule });
         }
-        for (text, millis) in [
-            ("every:90s", 90_000),
-            ("every: 1h 30m", 5_400_000),
-            ("every:100ms", 100),
-        ] {
+        for (text, millis) in
+            [("every:90s", 90_000), ("every: 1h 30m", 5_400_000), ("every:100ms", 100)]
+        {
             let duration = Duration::from_millis(millis);
             assert_eq!(understood(text), TriggerSpecification::Every { duration });
         }
-        assert_eq!(
-            understood("every:1year"),
-            TriggerSpecification::Every {
-                duration: MAX_PERIOD
-            }
-        );
+        assert_eq!(understood("every:1year"), TriggerSpecification::Every { duration: MAX_PERIOD });
         for text in ["request:a/b", "request: /a/b"] {
             let path = "a/b".to_owned();
             assert_eq!(understood(text), TriggerSpecification::RequestPath { path });
@@ -217,18 +198,11 @@ mod tests {
 
     #[test]
     fn kinds_round_trip_through_their_names() {
-        for kind in [
-            TriggerKind::Wal,
-            TriggerKind::Schedule,
-            TriggerKind::Request,
-        ] {
+        for kind in [TriggerKind::Wal, TriggerKind::Schedule, TriggerKind::Request] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert!("writes".parse::<TriggerKind>().is_err());
         let every = parse_specification("every:1s").unwrap();
-        assert_eq!(
-            TriggerKind::from_specification(&every),
-            TriggerKind::Schedule
-        );
+        assert_eq!(TriggerKind::from_specification(&every), TriggerKind::Schedule);
     }
 }

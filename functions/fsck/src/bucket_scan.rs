@@ -46,10 +46,7 @@ impl BucketScan {
             }
         })
         .await?;
-        list(bucket, Key::TAIL_PREFIX, |entry| {
-            sweep.add_key(&entry, known)
-        })
-        .await?;
+        list(bucket, Key::TAIL_PREFIX, |entry| sweep.add_key(&entry, known)).await?;
         Ok(sweep)
     }
 
@@ -60,10 +57,8 @@ impl BucketScan {
             return;
         };
         let policy = key.policy();
-        let is_purged_with_database = matches!(
-            policy.purge,
-            PurgePolicy::WithDatabase | PurgePolicy::DatabaseRegister
-        );
+        let is_purged_with_database =
+            matches!(policy.purge, PurgePolicy::WithDatabase | PurgePolicy::DatabaseRegister);
         let database = key.database().filter(|_| is_purged_with_database);
         if let Some(database) = database.filter(|id| !known.contains(id)) {
             let found = self.databases.entry(database).or_default();

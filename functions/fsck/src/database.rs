@@ -195,16 +195,8 @@ impl DatabaseTarget<'_> {
                 self.find_orphans(own, &named, now, &mut checked);
             }
             if self.full {
-                self.read(
-                    &manifest,
-                    &catalog,
-                    named,
-                    &inventories,
-                    &tail,
-                    &mut checked,
-                    progress,
-                )
-                .await?;
+                self.read(&manifest, &catalog, named, &inventories, &tail, &mut checked, progress)
+                    .await?;
             } else {
                 self.read_tail(&manifest, &catalog, &tail, &mut checked, &|_| {}).await?;
             }
@@ -377,11 +369,7 @@ impl DatabaseTarget<'_> {
         let done = AtomicU64::new(0);
         let read = |bytes: u64| {
             let done_bytes = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            progress(FsckProgress {
-                database: self.name,
-                done_bytes,
-                total_bytes,
-            });
+            progress(FsckProgress { database: self.name, done_bytes, total_bytes });
         };
         read(0);
         for found in sections::read_all(bucket, self.id, wanted, &read).await? {

@@ -111,18 +111,12 @@ impl Finding {
 
     /// Sets the object.
     pub(crate) fn at(self, key: impl fmt::Display) -> Self {
-        Self {
-            key: Some(key.to_string()),
-            ..self
-        }
+        Self { key: Some(key.to_string()), ..self }
     }
 
     /// Sets the table.
     pub(crate) fn of_table(self, table: impl Into<String>) -> Self {
-        Self {
-            table: Some(table.into()),
-            ..self
-        }
+        Self { table: Some(table.into()), ..self }
     }
 }
 

@@ -69,10 +69,9 @@ impl LostObject {
         let tables: Vec<_> = self.tables.iter().map(ToString::to_string).collect();
         match (self.is_claim, tables.is_empty()) {
             (true, true) => "all of its rows, which its damaged header does not list".to_owned(),
-            (true, false) => format!(
-                "all of its rows, according to its damaged header {}",
-                tables.join(", ")
-            ),
+            (true, false) => {
+                format!("all of its rows, according to its damaged header {}", tables.join(", "))
+            }
             (false, _) => tables.join(", "),
         }
     }
@@ -86,10 +85,6 @@ impl fmt::Display for LostObject {
             "damaged"
         };
         let (object, database) = (&self.object, &self.database);
-        write!(
-            f,
-            "{state} {object} ({database:?}): lost are {}",
-            self.rows()
-        )
+        write!(f, "{state} {object} ({database:?}): lost are {}", self.rows())
     }
 }

@@ -81,10 +81,7 @@ impl DatabaseTarget<'_> {
             ..ManifestContents::default()
         };
         for section in &manifest.sections {
-            named.add_live(SectionWithFooter {
-                section: Arc::clone(section),
-                footer: None,
-            });
+            named.add_live(SectionWithFooter { section: Arc::clone(section), footer: None });
         }
         for page in &manifest.pages {
             named.objects.insert(ObjectName::Page(page.object));
@@ -140,10 +137,7 @@ impl DatabaseTarget<'_> {
         &self,
         page: &PageRef,
     ) -> Result<Result<Vec<SectionWithFooter>, Finding>, FsckError> {
-        let only = Manifest {
-            pages: vec![page.clone()],
-            ..Manifest::default()
-        };
+        let only = Manifest { pages: vec![page.clone()], ..Manifest::default() };
         let lost = format!("{} sections with {} rows", page.sections, page.rows);
         let found = self.fsck.manifests.all_sections(self.id, &only).await;
         Ok(match found {

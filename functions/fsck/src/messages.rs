@@ -11,12 +11,7 @@ pub(crate) fn format_finding(error: &FormatError) -> Finding {
         FormatError::Magic { key, kind } => {
             Finding::error(FindingKind::Damaged, format!("it is not a {kind}")).at(key)
         }
-        FormatError::Newer {
-            key,
-            kind,
-            found,
-            known,
-        } => {
+        FormatError::Newer { key, kind, found, known } => {
             let message = format!(
                 "it has format version {found}, and this release reads {kind} up to version {known}"
             );

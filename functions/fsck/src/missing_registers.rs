@@ -100,10 +100,7 @@ impl DatabaseTarget<'_> {
         }
         if is_absent(read.documents) && is_recorded(RecordedRegister::Documents) {
             let key = Key::Documents(self.id);
-            missing.add(
-                &key,
-                "it is missing, and with it the saved queries and dashboards",
-            );
+            missing.add(&key, "it is missing, and with it the saved queries and dashboards");
             missing.expendable.push(key);
         }
         let has_views = read.catalog.is_some_and(|it| it.value.views().next().is_some());

@@ -96,10 +96,7 @@ struct DamagedObject {
 
 impl From<DamageRecord> for DamagedObject {
     fn from(record: DamageRecord) -> Self {
-        Self {
-            section: None,
-            record,
-        }
+        Self { section: None, record }
     }
 }
 

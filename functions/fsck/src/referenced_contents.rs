@@ -42,10 +42,7 @@ impl ReferencedContents {
     ) -> Result<Self, ManifestError> {
         let sections = manifests.sections_by_object(database, manifest).await?;
         let register = Self::from_register(database, manifest);
-        Ok(Self {
-            sections,
-            ..register
-        })
+        Ok(Self { sections, ..register })
     }
 
     /// Returns the keys of the objects, with the bytes of them that the manifest references.

@@ -62,18 +62,10 @@ pub(crate) fn missing_data<'a>(
         entry.size_bytes = listed.map(|listed| listed.size_bytes);
     }
     let finding = |((key, table), lacking): ((Key, TableId), MissingData)| {
-        let MissingData {
-            sections,
-            rows,
-            needed_bytes,
-            size_bytes,
-        } = lacking;
+        let MissingData { sections, rows, needed_bytes, size_bytes } = lacking;
         let lost = format!("{sections} sections with {rows} rows");
         let (kind, message) = match size_bytes {
-            None => (
-                FindingKind::Missing,
-                format!("it is missing, and with it {lost}"),
-            ),
+            None => (FindingKind::Missing, format!("it is missing, and with it {lost}")),
             Some(size_bytes) => (
                 FindingKind::Truncated,
                 format!(
@@ -138,14 +130,7 @@ pub(crate) fn section_contradictions(
 
 /// Returns an inline section of the manifest that precedes one with an earlier end of its interval.
 pub(crate) fn out_of_order(manifest: &Manifest) -> Option<&Section> {
-    let place = |section: &Section| {
-        (
-            section.upto,
-            section.above,
-            section.table,
-            section.first_day,
-        )
-    };
+    let place = |section: &Section| (section.upto, section.above, section.table, section.first_day);
     let pairs = manifest.sections.windows(2);
     pairs
         .filter_map(|pair| Some((pair.first()?, pair.last()?)))

@@ -45,10 +45,7 @@ impl RepairPlan {
         let Some(mut base) = self.base else {
             return Ok(done);
         };
-        let corrections = Corrections {
-            sections: self.sections,
-            pages: self.pages,
-        };
+        let corrections = Corrections { sections: self.sections, pages: self.pages };
         if !corrections.is_empty() {
             let corrected = manifests.correct(database, base, &corrections).await?;
             base = corrected.current;
@@ -59,10 +56,7 @@ impl RepairPlan {
         }
         if !self.deletes.is_empty() {
             base = manifests.reinstate_deletes(database, base, &self.deletes).await?;
-            done.push(format!(
-                "{name:?}: {} row deletes are applied again",
-                self.deletes.len()
-            ));
+            done.push(format!("{name:?}: {} row deletes are applied again", self.deletes.len()));
         }
         if !self.caches.is_empty() {
             let caches = self.caches.len();
@@ -101,9 +95,7 @@ pub(crate) async fn accept_losses(
     let mut done = Vec::new();
     for key in registers {
         catalog.forget_register(key).await?;
-        done.push(format!(
-            "the lost register {key} is created again when it is needed"
-        ));
+        done.push(format!("the lost register {key} is created again when it is needed"));
     }
     Ok(done)
 }

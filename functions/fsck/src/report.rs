@@ -71,11 +71,7 @@ pub struct FsckReport {
 impl FsckReport {
     /// Creates an empty report.
     pub fn new(full: bool) -> Self {
-        Self {
-            full,
-            clean: true,
-            ..Self::default()
-        }
+        Self { full, clean: true, ..Self::default() }
     }
 
     /// Adds a finding.
@@ -137,11 +133,7 @@ impl fmt::Display for FsckReport {
             "checked {how}: {databases} databases, {tables} tables, {sections} sections with {rows} rows, \
              {pages} pages, {segments} new segments; {objects} objects, {bytes} bytes"
         )?;
-        write!(
-            f,
-            "{} errors, {} warnings, {} notes",
-            self.errors, self.warnings, self.notes
-        )
+        write!(f, "{} errors, {} warnings, {} notes", self.errors, self.warnings, self.notes)
     }
 }
 

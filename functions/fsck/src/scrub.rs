@@ -139,10 +139,7 @@ impl Scrubber {
         let inline: Vec<_> = manifest
             .sections
             .iter()
-            .map(|section| SectionWithFooter {
-                section: Arc::clone(section),
-                footer: None,
-            })
+            .map(|section| SectionWithFooter { section: Arc::clone(section), footer: None })
             .collect();
         self.scrub_sections(database.id, &inline, period, totals).await?;
         for page in &manifest.pages {

@@ -116,18 +116,14 @@ fn add_series(series: &mut SeriesDigest, rows: &RecordBatch) {
 
 /// Returns the columns that the catalog lacks or has with another type.
 fn unknown_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<SectionDefect> {
-    let flaw = |message: String| SectionDefect {
-        kind: FindingKind::UnknownColumn,
-        message,
-    };
+    let flaw = |message: String| SectionDefect { kind: FindingKind::UnknownColumn, message };
     let fields = schema.fields().iter();
     fields
         .filter_map(|field| match table.column(field.name()) {
             None if table.is_dropped_name(field.name()) => None,
-            None => Some(flaw(format!(
-                "it has a column '{}' that the catalog lacks",
-                field.name()
-            ))),
+            None => {
+                Some(flaw(format!("it has a column '{}' that the catalog lacks", field.name())))
+            }
             Some(column) if !column.stores(field.data_type()) => Some(flaw(format!(
                 "its column '{}' is {}, and {} in the catalog",
                 field.name(),

@@ -76,10 +76,7 @@ async fn read_one(
         let message = format!("its section at byte {}: {message}", section.offset);
         Finding::error(kind, message).at(&key).of_table(&name)
     };
-    let only = |finding: Finding| SectionCheckResult {
-        findings: vec![finding],
-        corrected: None,
-    };
+    let only = |finding: Finding| SectionCheckResult { findings: vec![finding], corrected: None };
     let Some(bytes) = fetch(bucket, &key, Some(section.range())).await? else {
         return Ok(only(finding(FindingKind::Missing, "it is missing")));
     };
@@ -95,10 +92,7 @@ async fn read_one(
         Ok(content) => content,
         Err(reason) => {
             findings.push(finding(FindingKind::Damaged, &reason));
-            return Ok(SectionCheckResult {
-                findings,
-                corrected: None,
-            });
+            return Ok(SectionCheckResult { findings, corrected: None });
         }
     };
     let flaws = content.flaws.iter();
@@ -112,10 +106,7 @@ async fn read_one(
             ..finding(found.kind, &found.message)
         }));
     }
-    Ok(SectionCheckResult {
-        findings,
-        corrected,
-    })
+    Ok(SectionCheckResult { findings, corrected })
 }
 
 /// Decodes rows on a blocking thread. Bytes that make the decoder panic are damaged.

@@ -40,9 +40,8 @@ pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<Sec
     }
     for (tag, range) in &content.tags {
         if !covers(section.tags.get(tag), range) {
-            findings.push(wrong(format!(
-                "values of the tag '{tag}' are outside the recorded range"
-            )));
+            findings
+                .push(wrong(format!("values of the tag '{tag}' are outside the recorded range")));
             correct.tags.insert(tag.clone(), range.clone());
         }
     }
@@ -61,10 +60,7 @@ pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<Sec
         }
         correct.footer_crc32c = content.footer_crc32c;
     }
-    (!findings.is_empty()).then_some(SectionCorrection {
-        findings,
-        section: correct,
-    })
+    (!findings.is_empty()).then_some(SectionCorrection { findings, section: correct })
 }
 
 /// Returns whether the recorded range of a tag covers its values. A tag without a recorded range must have no values.
@@ -176,26 +172,11 @@ mod tests {
     fn narrow_bounds_are_errors_and_wide_bounds_are_not() {
         assert_eq!(worst(|_| {}), None);
         assert_eq!(worst(|content| content.rows = 4), Some(Severity::Error));
-        assert_eq!(
-            worst(|content| content.times = Some((9, 20))),
-            Some(Severity::Error)
-        );
-        assert_eq!(
-            worst(|content| content.times = Some((11, 19))),
-            Some(Severity::Warning)
-        );
-        assert_eq!(
-            worst(|content| content.footer_bytes = 11),
-            Some(Severity::Error)
-        );
-        assert_eq!(
-            worst(|content| content.footer_crc32c = 8),
-            Some(Severity::Error)
-        );
-        assert_eq!(
-            worst(|content| content.series = None),
-            Some(Severity::Error)
-        );
+        assert_eq!(worst(|content| content.times = Some((9, 20))), Some(Severity::Error));
+        assert_eq!(worst(|content| content.times = Some((11, 19))), Some(Severity::Warning));
+        assert_eq!(worst(|content| content.footer_bytes = 11), Some(Severity::Error));
+        assert_eq!(worst(|content| content.footer_crc32c = 8), Some(Severity::Error));
+        assert_eq!(worst(|content| content.series = None), Some(Severity::Error));
         let with = |tag: &str, range: TagRange| {
             let tag = tag.to_owned();
             worst(|content| {
@@ -210,19 +191,13 @@ mod tests {
 
     #[test]
     fn an_unknown_digest_is_no_wrong_one() {
-        let unknown = Section {
-            series: None,
-            ..section()
-        };
+        let unknown = Section { series: None, ..section() };
         assert!(compare(&unknown, &content()).is_none());
     }
 
     #[test]
     fn a_reference_with_narrower_bounds_is_not_wide_enough() {
-        let sections = [SectionWithFooter {
-            section: section().into(),
-            footer: None,
-        }];
+        let sections = [SectionWithFooter { section: section().into(), footer: None }];
         let said = PageRef {
             object: Ulid::from_parts(1, 2),
             offset: 0,
@@ -244,10 +219,7 @@ mod tests {
         };
         assert_eq!(recompute_reference(&said, &sections), Some(said.clone()));
         assert_eq!(recompute_reference(&said, &[]), None);
-        let wide = PageRef {
-            max_time: 30,
-            ..said.clone()
-        };
+        let wide = PageRef { max_time: 30, ..said.clone() };
         assert!(is_wide_enough(&wide, &said));
         assert!(!is_wide_enough(&said, &wide));
     }

@@ -43,10 +43,7 @@ pub(crate) async fn list(
         };
         page.value.into_iter().for_each(&mut each);
     }
-    Err(FsckError::ListingTooLong {
-        prefix: prefix.to_owned(),
-        pages: MAX_PAGES,
-    })
+    Err(FsckError::ListingTooLong { prefix: prefix.to_owned(), pages: MAX_PAGES })
 }
 
 /// Lists the data objects of a database. Unknown keys are handled by the scan of the bucket.
@@ -77,10 +74,7 @@ pub(crate) async fn fetch(
     key: &Key,
     range: Option<Range<u64>>,
 ) -> Result<Option<Bytes>, FsckError> {
-    let options = GetOptions {
-        range,
-        if_none_match: None,
-    };
+    let options = GetOptions { range, if_none_match: None };
     let get = bucket.get(key, options);
     let got = bucket.in_time(REQUEST_TIMEOUT, Operation::Get, key, get).await?;
     Ok(match got.value {

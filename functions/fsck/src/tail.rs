@@ -203,10 +203,7 @@ fn of_segment(segment: &Segment, (catalog, version): (&DatabaseCatalog, u64)) ->
         let Some(table) = catalog.table_by_id(rows.table) else {
             found(
                 FindingKind::UnknownTable,
-                format!(
-                    "it has rows of table {}, which the catalog lacks",
-                    rows.table
-                ),
+                format!("it has rows of table {}, which the catalog lacks", rows.table),
             );
             continue;
         };
@@ -234,10 +231,8 @@ fn of_segment(segment: &Segment, (catalog, version): (&DatabaseCatalog, u64)) ->
     }
     for delete in segment.deletes() {
         if catalog.table_by_id(delete.table).is_none() {
-            let message = format!(
-                "it deletes rows of table {}, which the catalog lacks",
-                delete.table
-            );
+            let message =
+                format!("it deletes rows of table {}, which the catalog lacks", delete.table);
             findings.push(Finding::error(FindingKind::UnknownTable, message).at(&key));
         }
     }

@@ -234,10 +234,7 @@ impl FsckFixture {
         let stage = Self::in_memory().await;
         for day in 0..20 {
             stage
-                .write(
-                    CPU,
-                    &[("a", None, day * DAY, 1.0), ("b", None, day * DAY + 5, 2.0)],
-                )
+                .write(CPU, &[("a", None, day * DAY, 1.0), ("b", None, day * DAY + 5, 2.0)])
                 .await;
             stage.flush().await;
         }
@@ -329,20 +326,11 @@ impl FsckFixture {
 
     async fn full(&self) -> FsckReport {
         let full = true;
-        self.check_with(&FsckOptions {
-            full,
-            ..FsckOptions::default()
-        })
-        .await
+        self.check_with(&FsckOptions { full, ..FsckOptions::default() }).await
     }
 
     async fn repair(&self, full: bool) -> FsckReport {
-        self.check_with(&FsckOptions {
-            full,
-            repair: true,
-            database: None,
-        })
-        .await
+        self.check_with(&FsckOptions { full, repair: true, database: None }).await
     }
 }
 

@@ -96,11 +96,7 @@ impl QueryEngine {
                     None => Err(CatalogError::NotFound { name: alias }),
                 }
             }
-            TableChange::AddColumn {
-                name,
-                column_type,
-                if_not_exists,
-            } => {
+            TableChange::AddColumn { name, column_type, if_not_exists } => {
                 let permission = caller.table_permission(database);
                 let added =
                     catalog.add_column(database, permission, table, &name, column_type).await;

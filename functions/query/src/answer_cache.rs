@@ -287,24 +287,24 @@ impl AnswerRecorder {
     where
         E: Send,
     {
-        stream::unfold(
-            (Box::pin(parts), Some(self)),
-            async |(mut parts, mut recorder)| match parts.next().await {
-                Some(Ok(part)) => {
-                    if let Some(recorder) = &mut recorder {
-                        recorder.push(&part);
-                    }
-                    Some((Ok(part), (parts, recorder)))
+        stream::unfold((Box::pin(parts), Some(self)), async |(mut parts, mut recorder)| match parts
+            .next()
+            .await
+        {
+            Some(Ok(part)) => {
+                if let Some(recorder) = &mut recorder {
+                    recorder.push(&part);
                 }
-                Some(Err(error)) => Some((Err(error), (parts, None))),
-                None => {
-                    if let Some(recorder) = recorder {
-                        recorder.finish();
-                    }
-                    None
+                Some((Ok(part), (parts, recorder)))
+            }
+            Some(Err(error)) => Some((Err(error), (parts, None))),
+            None => {
+                if let Some(recorder) = recorder {
+                    recorder.finish();
                 }
-            },
-        )
+                None
+            }
+        })
     }
 
     fn discard(&mut self) {
@@ -347,10 +347,7 @@ mod tests {
             key: AnswerKey {
                 database: snapshot.database,
                 language: StatementLanguage::Sql,
-                encoding: AnswerEncoding::Table {
-                    format: Format::Json,
-                    has_empty_columns: false,
-                },
+                encoding: AnswerEncoding::Table { format: Format::Json, has_empty_columns: false },
                 rollups: RollupUse::default(),
                 text: format!("SELECT {number}"),
                 parameters: Parameters::default(),

@@ -46,10 +46,7 @@ mod tests {
     #[test]
     fn a_time_is_the_end_of_its_microsecond() {
         let time = StoreTime::from_micros(1_700_000_000_000_001);
-        for text in [
-            "2023-11-14T22:13:20.000001Z",
-            "2023-11-14T23:13:20.000001999+01:00",
-        ] {
+        for text in ["2023-11-14T22:13:20.000001Z", "2023-11-14T23:13:20.000001999+01:00"] {
             assert_eq!(of(text), Ok(Some(Stamp::end_of(time))));
         }
     }

@@ -32,13 +32,7 @@ impl QueryEngine {
     ) -> Result<usize, QueryError> {
         let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
         let context = self
-            .context(
-                database,
-                options,
-                &request,
-                StaleTail::Fail,
-                Cancellation::default(),
-            )
+            .context(database, options, &request, StaleTail::Fail, Cancellation::default())
             .await?;
         self.executor().run(refresh_all(context, warm)).await
     }

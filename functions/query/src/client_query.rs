@@ -153,18 +153,12 @@ impl QueryEngine {
     ) -> Result<StatementDescription, QueryError> {
         let planner = Arc::new(SchemaPlanner::new(planner));
         // A kept answer has no columns.
-        let request = QueryRequest {
-            encoding: None,
-            ..request
-        };
+        let request = QueryRequest { encoding: None, ..request };
         let rows = self.run(database, request, Arc::clone(&planner) as _).await?;
         let columns = Arc::clone(&rows.schema);
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;
-        Ok(StatementDescription {
-            columns,
-            placeholders: planner.placeholders(),
-        })
+        Ok(StatementDescription { columns, placeholders: planner.placeholders() })
     }
 }
 

@@ -41,9 +41,7 @@ async fn read_limit(
     caller.require_audit()?;
     let limit = engine.concurrency_limit();
     let max_concurrent_queries = (limit < QueryPermits::MAX).then_some(limit);
-    Ok(Json(ConcurrencyLimit {
-        max_concurrent_queries,
-    }))
+    Ok(Json(ConcurrencyLimit { max_concurrent_queries }))
 }
 
 #[derive(Debug, Deserialize)]

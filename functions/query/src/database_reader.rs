@@ -53,10 +53,7 @@ impl DatabaseReader {
             caller: Caller::from_head(head)?,
             origin: origin::current(),
             database: database.to_owned(),
-            options: QueryRequest {
-                ends: Some(ends),
-                ..options
-            },
+            options: QueryRequest { ends: Some(ends), ..options },
         })
     }
 
@@ -83,11 +80,7 @@ impl DatabaseReader {
     /// # Errors
     /// See [`QueryEngine::query_as`].
     pub async fn query(&self, text: String) -> Result<Rows, ClientQueryError> {
-        self.execute(QueryRequest {
-            text,
-            ..self.options.clone()
-        })
-        .await
+        self.execute(QueryRequest { text, ..self.options.clone() }).await
     }
 
     /// Executes a statement in SQL that sorts the rows of a table by its series key and the time.
@@ -95,12 +88,8 @@ impl DatabaseReader {
     /// # Errors
     /// See [`QueryEngine::query_as`].
     pub async fn query_in_series_order(&self, text: String) -> Result<Rows, ClientQueryError> {
-        self.execute(QueryRequest {
-            text,
-            in_series_order: true,
-            ..self.options.clone()
-        })
-        .await
+        self.execute(QueryRequest { text, in_series_order: true, ..self.options.clone() })
+            .await
     }
 
     async fn execute(&self, request: QueryRequest) -> Result<Rows, ClientQueryError> {

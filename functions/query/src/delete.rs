@@ -46,10 +46,7 @@ pub(crate) fn row_delete(
     if let Err(error) = condition.check_limits() {
         return plan_err!("{error}");
     }
-    Ok(RowDelete {
-        table: table.id(),
-        condition,
-    })
+    Ok(RowDelete { table: table.id(), condition })
 }
 
 fn deletable<'a>(snapshot: &'a Snapshot, name: &ResolvedTableReference) -> Result<&'a Arc<Table>> {
@@ -65,10 +62,9 @@ fn check_columns(table: &Table, predicate: &Expr) -> Result<()> {
     let is_key = |name: &str| name == TIME_COLUMN || table.is_tag(name);
     let columns = predicate.column_refs();
     match columns.iter().find(|column| !is_key(&column.name)) {
-        Some(field) => plan_err!(
-            "DELETE can't filter by the field '{}', only by time and tags",
-            field.name
-        ),
+        Some(field) => {
+            plan_err!("DELETE can't filter by the field '{}', only by time and tags", field.name)
+        }
         None => Ok(()),
     }
 }
@@ -143,12 +139,7 @@ fn comparison_condition(predicate: &Expr) -> Option<Condition> {
             (Expr::Literal(value, _), right) => key_condition(&key(right)?, op.swap()?, value),
             _ => None,
         },
-        Expr::Between(Between {
-            expr,
-            negated: false,
-            low,
-            high,
-        }) => {
+        Expr::Between(Between { expr, negated: false, low, high }) => {
             let (Expr::Literal(low, _), Expr::Literal(high, _)) = (low.as_ref(), high.as_ref())
             else {
                 return None;
@@ -157,11 +148,7 @@ fn comparison_condition(predicate: &Expr) -> Option<Condition> {
             let from = key_condition(&key, Operator::GtEq, low)?;
             Some(from.and(key_condition(&key, Operator::LtEq, high)?))
         }
-        Expr::InList(InList {
-            expr,
-            list,
-            negated: false,
-        }) => {
+        Expr::InList(InList { expr, list, negated: false }) => {
             let key = key(expr)?;
             list.iter().try_fold(Condition::NOTHING, |any, value| {
                 let Expr::Literal(value, _) = value else {
@@ -172,10 +159,7 @@ fn comparison_condition(predicate: &Expr) -> Option<Condition> {
         }
         Expr::IsNull(expr) => match key(expr)? {
             KeyColumn::Time => Some(Condition::NOTHING),
-            KeyColumn::Tag(name) => Some(Condition::Tag {
-                name: name.to_owned(),
-                value: None,
-            }),
+            KeyColumn::Tag(name) => Some(Condition::Tag { name: name.to_owned(), value: None }),
         },
         _ => None,
     }
@@ -218,10 +202,9 @@ fn key_condition(
         KeyColumn::Tag(name) => match (operator, value.try_as_str()??) {
             // A row without the tag has no value for it, and no row has an empty value.
             (Operator::Eq, "") => Some(Condition::NOTHING),
-            (Operator::Eq, value) => Some(Condition::Tag {
-                name: (*name).to_owned(),
-                value: Some(value.to_owned()),
-            }),
+            (Operator::Eq, value) => {
+                Some(Condition::Tag { name: (*name).to_owned(), value: Some(value.to_owned()) })
+            }
             _ => None,
         },
     }
@@ -229,10 +212,7 @@ fn key_condition(
 
 /// Whether the operator yields true or false for NULL operands, rather than NULL.
 fn compares_nulls(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::IsDistinctFrom | Operator::IsNotDistinctFrom
-    )
+    matches!(operator, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
 }
 
 fn times(operator: Operator, time: i64) -> Option<Condition> {

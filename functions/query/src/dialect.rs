@@ -74,10 +74,7 @@ mod tests {
             ("SELECT a ->> 'b' FROM t", Dialect::PostgreSQL),
             ("SELECT a->'b' FROM t", Dialect::PostgreSQL),
             ("SELECT 1 FROM t WHERE a ? 'b'", Dialect::PostgreSQL),
-            (
-                "SELECT a FROM t WHERE b = $1 AND c = '->?'",
-                Dialect::Generic,
-            ),
+            ("SELECT a FROM t WHERE b = $1 AND c = '->?'", Dialect::Generic),
             ("SELECT a -- ->> ?\n FROM t WHERE b <- 1", Dialect::Generic),
         ] {
             assert_eq!(tokenize(sql).unwrap().0, expected, "{sql}");

@@ -88,10 +88,7 @@ impl QueryEngine {
                 settings.timeout,
             )),
         };
-        let log = Arc::new(QueryLog::new(
-            bucket.world().clone(),
-            settings.query_log_size,
-        ));
+        let log = Arc::new(QueryLog::new(bucket.world().clone(), settings.query_log_size));
         let system = SystemSources {
             catalog: Arc::clone(&catalog),
             queries: Arc::clone(&log) as _,
@@ -100,12 +97,8 @@ impl QueryEngine {
             store_requests: OnceLock::new(),
             shows_token_hashes: settings.with_authentication,
         };
-        let sessions = Sessions::new(
-            &session_settings,
-            runtime,
-            Arc::new(tables),
-            Arc::new(system),
-        );
+        let sessions =
+            Sessions::new(&session_settings, runtime, Arc::new(tables), Arc::new(system));
         Ok(Self {
             catalog,
             snapshots,
@@ -133,29 +126,20 @@ impl QueryEngine {
     /// Adds a deleter, which lets the engine execute `DELETE` statements.
     #[must_use]
     pub fn with_deleter(self, deleter: Arc<dyn RowDeleter>) -> Self {
-        Self {
-            deleter: Some(deleter),
-            ..self
-        }
+        Self { deleter: Some(deleter), ..self }
     }
 
     /// Adds a writer of rows, which lets the engine execute `SELECT ... INTO` statements of InfluxQL.
     #[must_use]
     pub fn with_row_writer(self, row_writer: Arc<dyn RowWriter>) -> Self {
-        Self {
-            row_writer: Some(row_writer),
-            ..self
-        }
+        Self { row_writer: Some(row_writer), ..self }
     }
 
     /// Lets clients create materialized views and rules. The engine must have a deleter and a writer of rows, and the process
     /// calls [`refresh_views`](Self::refresh_views) and [`evaluate_rules`](Self::evaluate_rules).
     #[must_use]
     pub fn with_views(self) -> Self {
-        Self {
-            keeps_views: true,
-            ..self
-        }
+        Self { keeps_views: true, ..self }
     }
 
     /// Adds the client that sends notifications about alerts, if there are targets.
@@ -167,10 +151,7 @@ impl QueryEngine {
     /// Adds uploads to the store, which lets the engine execute `COPY` statements.
     #[must_use]
     pub fn with_exports(self, exports: ObjectUploads) -> Self {
-        Self {
-            exports: Some(exports),
-            ..self
-        }
+        Self { exports: Some(exports), ..self }
     }
 
     /// Adds a distributor, which lets the engine run queries on workers.

@@ -90,9 +90,9 @@ fn readable_state(error: &SnapshotError) -> String {
         time.to_rfc3339_opts(SecondsFormat::Micros, true)
     };
     match error {
-        SnapshotError::VersionGone(VersionGone {
-            oldest: Some(oldest),
-        }) => format!("; the oldest readable state is that of {}", time(oldest)),
+        SnapshotError::VersionGone(VersionGone { oldest: Some(oldest) }) => {
+            format!("; the oldest readable state is that of {}", time(oldest))
+        }
         SnapshotError::TailTooLong { mark, .. } | SnapshotError::TailTooLarge { mark, .. }
             if *mark > Stamp::ZERO =>
         {
@@ -267,42 +267,18 @@ mod tests {
         let types = internal_datafusion_err!("no common type").context("type_coercion");
         let column = unqualified_field_not_found("nope", &DFSchema::empty());
         for (error, kind) in [
-            (
-                QueryError::Execution(exec_datafusion_err!("no value")),
-                Invalid,
-            ),
-            (
-                QueryError::Execution(plan_datafusion_err!("unknown encoding")),
-                Invalid,
-            ),
-            (
-                QueryError::Execution(not_impl_datafusion_err!("months")),
-                NotImplemented,
-            ),
+            (QueryError::Execution(exec_datafusion_err!("no value")), Invalid),
+            (QueryError::Execution(plan_datafusion_err!("unknown encoding")), Invalid),
+            (QueryError::Execution(not_impl_datafusion_err!("months")), NotImplemented),
             (QueryError::Execution(unsupported.into()), Invalid),
-            (
-                QueryError::Execution(internal_datafusion_err!("no partition")),
-                Internal,
-            ),
-            (
-                QueryError::Execution(DataFusionError::External("disk".into())),
-                Internal,
-            ),
+            (QueryError::Execution(internal_datafusion_err!("no partition")), Internal),
+            (QueryError::Execution(DataFusionError::External("disk".into())), Internal),
             (QueryError::Planning(types), Invalid),
             (QueryError::Planning(pattern), Invalid),
             (QueryError::Planning(column), Invalid),
-            (
-                QueryError::Planning(internal_datafusion_err!("no plan")),
-                Internal,
-            ),
-            (
-                QueryError::Format(ArrowError::CastError("a time".to_owned()).into()),
-                Invalid,
-            ),
-            (
-                QueryError::Format(ArrowError::MemoryError("moved".to_owned()).into()),
-                Internal,
-            ),
+            (QueryError::Planning(internal_datafusion_err!("no plan")), Internal),
+            (QueryError::Format(ArrowError::CastError("a time".to_owned()).into()), Invalid),
+            (QueryError::Format(ArrowError::MemoryError("moved".to_owned()).into()), Internal),
         ] {
             assert_eq!(error.kind(), kind, "{error}");
         }
@@ -310,10 +286,9 @@ mod tests {
 
     #[test]
     fn a_column_with_more_text_than_arrow_can_address_is_an_error_of_the_statement() {
-        for error in [
-            ArrowError::OffsetOverflowError(1 << 31),
-            ArrowError::DictionaryKeyOverflowError,
-        ] {
+        for error in
+            [ArrowError::OffsetOverflowError(1 << 31), ArrowError::DictionaryKeyOverflowError]
+        {
             let error = QueryError::Execution(error.into());
             assert_eq!(error.kind(), QueryErrorKind::Invalid, "{error}");
         }

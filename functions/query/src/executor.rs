@@ -89,11 +89,7 @@ impl Executor {
     }
 
     fn new(own: Option<Runtime>, io_runtime: IoRuntime) -> Self {
-        Self(Arc::new(ExecutorInner {
-            own,
-            io_runtime,
-            given_up: Arc::default(),
-        }))
+        Self(Arc::new(ExecutorInner { own, io_runtime, given_up: Arc::default() }))
     }
 
     /// The number of cancelled queries that still hold their permits.

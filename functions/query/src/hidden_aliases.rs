@@ -39,10 +39,7 @@ pub(crate) fn names_aliases(context: &QueryContext, tokens: &[Token]) -> bool {
 pub(crate) fn hide_aliases(context: &QueryContext, statement: &mut SqlStatement) {
     match statement {
         SqlStatement::Statement(statement) => {
-            let mut hider = AliasHider {
-                context,
-                subqueries: BTreeSet::new(),
-            };
+            let mut hider = AliasHider { context, subqueries: BTreeSet::new() };
             let ControlFlow::Continue(()) = statement.visit(&mut hider);
         }
         SqlStatement::Explain(explain) => hide_aliases(context, &mut explain.statement),
@@ -106,9 +103,9 @@ impl AliasHider<'_> {
                     let shown = alias.as_ref().map_or(table, |alias| of_ident(&alias.name));
                     hidden.entry(shown).or_default().extend(aliases);
                 }
-                TableFactor::NestedJoin {
-                    table_with_joins, ..
-                } => self.add_hidden(table_with_joins, hidden),
+                TableFactor::NestedJoin { table_with_joins, .. } => {
+                    self.add_hidden(table_with_joins, hidden)
+                }
                 _ => {}
             }
         }

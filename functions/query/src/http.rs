@@ -58,28 +58,15 @@ async fn query_by_url(
     request: Request,
 ) -> Result<Response, ApiError> {
     if request.uri().query().is_none() {
-        return Err(ApiError::text(
-            Kind::Invalid,
-            "missing query parameters 'db' and 'q'",
-        ));
+        return Err(ApiError::text(Kind::Invalid, "missing query parameters 'db' and 'q'"));
     }
-    let QueryUrlParams {
-        db,
-        q,
-        format,
-        params,
-    } = parse_query(request.uri())?;
+    let QueryUrlParams { db, q, format, params } = parse_query(request.uri())?;
     let params = params
         .map(|params| serde_json::from_str(&params))
         .transpose()
         .map_err(|error| bad_json(&error))?
         .unwrap_or_default();
-    let query = QueryBody {
-        db,
-        q,
-        format,
-        params,
-    };
+    let query = QueryBody { db, q, format, params };
     let (head, _) = request.into_parts();
     answer(&engine, &head, query, ChangePolicy::Refused).await
 }
@@ -152,11 +139,7 @@ struct DatabaseListParams {
 async fn list_databases(
     (State(engine), caller, request): EngineCall,
 ) -> Result<Response, ApiError> {
-    let DatabaseListParams {
-        format,
-        show_deleted,
-        show_settings,
-    } = parse_query(request.uri())?;
+    let DatabaseListParams { format, show_deleted, show_settings } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
     let sees = |database| caller.can_see(database);
     let databases = engine.databases(show_deleted, show_settings, sees).await?;

@@ -53,10 +53,7 @@ impl Parameters {
         let values = batch.columns().iter().zip(schema.fields()).zip(placeholders).map(
             |((column, field), placeholder)| {
                 let value = ScalarValue::try_from_array(column, 0).map_err(|error| {
-                    ParameterError::Type {
-                        name: field.name().clone(),
-                        reason: error.to_string(),
-                    }
+                    ParameterError::Type { name: field.name().clone(), reason: error.to_string() }
                 })?;
                 let name = if is_named {
                     given(field.name())
@@ -150,14 +147,8 @@ mod tests {
             ("e", ScalarValue::Float64(Some(1.5))),
             ("f", ScalarValue::Utf8(Some("x".to_owned()))),
         ];
-        assert_eq!(
-            values,
-            expected.map(|(name, value)| (name.to_owned(), value)).into()
-        );
-        assert_eq!(
-            serde_json::from_str::<Parameters>("null").unwrap(),
-            Parameters::default()
-        );
+        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value)).into());
+        assert_eq!(serde_json::from_str::<Parameters>("null").unwrap(), Parameters::default());
     }
 
     #[test]

@@ -126,18 +126,12 @@ pub(crate) struct PlannedInfluxql {
 impl From<InfluxqlPlan> for PlannedInfluxql {
     fn from(plan: InfluxqlPlan) -> Self {
         match plan {
-            InfluxqlPlan::Query {
-                state,
-                plan,
-                series,
-            } => Self {
-                planned: PlannedStatement::Query(*state, plan),
-                series,
-            },
-            InfluxqlPlan::Rows(ShowRows { rows, series }) => Self {
-                planned: PlannedStatement::Rows(rows),
-                series,
-            },
+            InfluxqlPlan::Query { state, plan, series } => {
+                Self { planned: PlannedStatement::Query(*state, plan), series }
+            }
+            InfluxqlPlan::Rows(ShowRows { rows, series }) => {
+                Self { planned: PlannedStatement::Rows(rows), series }
+            }
         }
     }
 }
@@ -195,10 +189,7 @@ impl PlanCache {
         let texts = lifted.texts();
         let shape = match self.find(context, &key, &texts) {
             Known::Plan(plan, _) => {
-                return Ok(PlannedStatement::Optimized(
-                    context.optimized_session(),
-                    *plan,
-                ));
+                return Ok(PlannedStatement::Optimized(context.optimized_session(), *plan));
             }
             Known::Shape(shape) => shape,
         };

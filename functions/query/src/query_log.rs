@@ -123,11 +123,7 @@ impl QueryLog {
             world: self.world.clone(),
             totals: self.totals.clone(),
             started_at: now,
-            steps: Mutex::new(TrackerState {
-                started_at: now,
-                measured: None,
-                has_ended: false,
-            }),
+            steps: Mutex::new(TrackerState { started_at: now, measured: None, has_ended: false }),
         }))
     }
 

@@ -66,10 +66,7 @@ impl QueryPermits {
     /// Waits for a permit; `None` if there will be none.
     pub(crate) async fn acquire(&self) -> Option<HeldPermit> {
         let permit = Arc::clone(&self.0.semaphore).acquire_owned().await.ok()?;
-        Some(HeldPermit {
-            permit: Some(permit),
-            permits: Arc::clone(&self.0),
-        })
+        Some(HeldPermit { permit: Some(permit), permits: Arc::clone(&self.0) })
     }
 }
 

@@ -187,20 +187,14 @@ impl QueryTask {
                 let plan = self.with_views(context, &state, plan).await?;
                 let memory = MemoryConsumer::new("COPY").register(&state.runtime_env().memory_pool);
                 let rows = self.execute(state, QueryPlan::Logical(&plan), attempt).await?;
-                let copy = StartedCopy {
-                    schema: Arc::clone(&rows.schema),
-                    target,
-                    memory,
-                };
+                let copy = StartedCopy { schema: Arc::clone(&rows.schema), target, memory };
                 Ok(QueryExecution::Copy(copy, rows))
             }
             PlannedStatement::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
             PlannedStatement::Delete(..) if request.as_of.is_some() => Err(QueryError::DeleteAsOf),
             PlannedStatement::Delete(state, statement) => {
                 let delete = delete::row_delete(&state, &context.snapshot, &statement);
-                Ok(QueryExecution::Delete(
-                    delete.map_err(QueryError::Planning)?,
-                ))
+                Ok(QueryExecution::Delete(delete.map_err(QueryError::Planning)?))
             }
         }
     }

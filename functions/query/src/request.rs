@@ -47,10 +47,7 @@ pub struct QueryRequest {
 impl QueryRequest {
     /// Creates a request of one statement.
     pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            ..Self::default()
-        }
+        Self { text: text.into(), ..Self::default() }
     }
 }
 
@@ -111,10 +108,7 @@ impl QueryDatabases {
 
 impl From<DatabaseId> for QueryDatabases {
     fn from(first: DatabaseId) -> Self {
-        Self {
-            first,
-            named: Vec::new(),
-        }
+        Self { first, named: Vec::new() }
     }
 }
 

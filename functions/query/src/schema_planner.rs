@@ -38,10 +38,7 @@ pub(crate) struct SchemaPlanner {
 
 impl SchemaPlanner {
     pub(crate) fn new(planner: Arc<dyn Planner>) -> Self {
-        Self {
-            planner,
-            placeholders: Mutex::default(),
-        }
+        Self { planner, placeholders: Mutex::default() }
     }
 
     fn set_placeholders(&self, plan: &LogicalPlan) -> Result<()> {

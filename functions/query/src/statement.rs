@@ -241,10 +241,7 @@ fn is_subquery(expr: &Expr) -> bool {
 async fn logical_plan(state: &SessionState, statement: SqlStatement) -> Result<LogicalPlan> {
     let plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Statement(statement) = &plan
-        && !matches!(
-            statement,
-            Statement::SetVariable(_) | Statement::ResetVariable(_)
-        )
+        && !matches!(statement, Statement::SetVariable(_) | Statement::ResetVariable(_))
     {
         return not_impl_err!("Unsupported SQL statement: {}", statement.name());
     }

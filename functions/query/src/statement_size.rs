@@ -198,13 +198,7 @@ impl SizeMeter {
 fn check_set_operations(body: &SetExpr) -> Result<()> {
     let mut open = vec![body];
     while let Some(part) = open.pop() {
-        let SetExpr::SetOperation {
-            op,
-            set_quantifier,
-            left,
-            right,
-        } = part
-        else {
+        let SetExpr::SetOperation { op, set_quantifier, left, right } = part else {
             continue;
         };
         if *set_quantifier == SetQuantifier::All && *op != SetOperator::Union {
@@ -232,10 +226,8 @@ impl Visitor for SizeMeter {
             let name = normalized(&definition.alias.name);
             self.definitions.insert(NonNull::from(&*definition.query), name);
         }
-        self.open.push(OpenPart::Query {
-            size: PartSize::default(),
-            names: BTreeMap::new(),
-        });
+        self.open
+            .push(OpenPart::Query { size: PartSize::default(), names: BTreeMap::new() });
         to_flow(check_set_operations(&query.body))
     }
 
@@ -305,11 +297,7 @@ impl Visitor for SizeMeter {
             _ => None,
         };
         let named = name.and_then(|name| self.named(&normalized(name)));
-        let table = PartSize {
-            expressions: 1,
-            tables: 1,
-            joined_tables: 1,
-        };
+        let table = PartSize { expressions: 1, tables: 1, joined_tables: 1 };
         self.in_text += 1;
         self.close(named.map_or(table, |named| PartSize {
             expressions: named.expressions.saturating_add(1),
@@ -394,10 +382,7 @@ mod tests {
     fn an_expression_is_refused_where_it_is_defined() {
         let unused = chain(30, "SELECT * FROM $ a, $ b").replace("FROM c29", "FROM t");
         assert!(refusal(&unused).is_some());
-        let nested = format!(
-            "EXPLAIN SELECT * FROM ({})",
-            chain(30, "SELECT * FROM $ a, $ b")
-        );
+        let nested = format!("EXPLAIN SELECT * FROM ({})", chain(30, "SELECT * FROM $ a, $ b"));
         assert!(refusal(&nested).is_some());
         let copied = format!("COPY ({}) TO 'x.csv'", chain(30, "SELECT * FROM $ a, $ b"));
         assert!(refusal(&copied).is_some());
@@ -426,10 +411,7 @@ mod tests {
         let columns = (0..24).map(|number| format!("v + {number}")).collect::<Vec<_>>().join(", ");
         for (grouping, sets) in [
             (format!("CUBE ({columns})"), "16777216"),
-            (
-                format!("ROLLUP ({columns}), ROLLUP ({columns}), ROLLUP ({columns})"),
-                "15625",
-            ),
+            (format!("ROLLUP ({columns}), ROLLUP ({columns}), ROLLUP ({columns})"), "15625"),
             (format!("CUBE ({})", vec!["v"; 70].join(", ")), "too many"),
         ] {
             let sql = format!("SELECT count(*) FROM t GROUP BY {grouping}");
@@ -448,19 +430,13 @@ mod tests {
             refusal(&format!("WITH wide AS (SELECT {wide} FROM t) {references}")).unwrap();
         assert_contains!(refusal, "expressions to those of the statement");
         let list = vec!["1"; 100_000].join(", ");
-        assert_eq!(
-            added_expressions(&format!("SELECT * FROM t WHERE v IN ({list})")).unwrap(),
-            0
-        );
+        assert_eq!(added_expressions(&format!("SELECT * FROM t WHERE v IN ({list})")).unwrap(), 0);
     }
 
     #[test]
     fn a_name_is_that_of_the_innermost_query() {
         let inner = "SELECT * FROM (WITH c0 AS (SELECT * FROM u) SELECT * FROM c0)";
-        assert_eq!(
-            refusal(&format!("WITH c0 AS (SELECT * FROM t) {inner}")),
-            None
-        );
+        assert_eq!(refusal(&format!("WITH c0 AS (SELECT * FROM t) {inner}")), None);
         assert_eq!(refusal("this is no SQL with errors"), None);
     }
 }

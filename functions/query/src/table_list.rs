@@ -146,9 +146,9 @@ async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTa
     let describing = QueryEngine::SCHEMAS.into_iter().filter(|schema| *schema != SCHEMA);
     for schema in describing {
         let provider: Option<Arc<dyn SchemaProvider>> = match schema {
-            INFORMATION_SCHEMA => Some(Arc::new(InformationSchemaProvider::new(Arc::clone(
-                &catalogs,
-            )))),
+            INFORMATION_SCHEMA => {
+                Some(Arc::new(InformationSchemaProvider::new(Arc::clone(&catalogs))))
+            }
             _ => catalog.schema(schema),
         };
         let Some(provider) = provider else { continue };

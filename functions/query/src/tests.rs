@@ -87,14 +87,7 @@ async fn rows_are_the_same_from_the_tail_and_from_sections() {
          Rome,it,,,20.5,2023-11-14T22:13:20,3\n\
          Rome,it,\"sun, and more\",,21.5,2023-11-14T22:14:20,\n"
     );
-    assert!(matches!(
-        one.flush().await,
-        FlushResult::Done {
-            rows: 3,
-            sections: 1,
-            ..
-        }
-    ));
+    assert!(matches!(one.flush().await, FlushResult::Done { rows: 3, sections: 1, .. }));
     assert_eq!(one.sql(sql).await, from_tail);
     one.write("weather,city=Rome,country=it wind=9i 1700000060000000000").await;
     assert_eq!(
@@ -109,15 +102,9 @@ async fn a_field_filter_never_uncovers_an_older_version() {
     let one = QueryTestInstance::with_rows("t,k=a v=1 1700000000000000000").await;
     one.flush().await;
     one.write("t,k=a v=2 1700000000000000000").await;
-    assert_eq!(
-        one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await,
-        "n\n0\n"
-    );
+    assert_eq!(one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await, "n\n0\n");
     one.flush().await;
-    assert_eq!(
-        one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await,
-        "n\n0\n"
-    );
+    assert_eq!(one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await, "n\n0\n");
     assert_eq!(one.sql("SELECT v FROM t WHERE v = 2").await, "v\n2.0\n");
 }
 
@@ -134,10 +121,7 @@ async fn a_second_instance_answers_from_the_bucket_alone() {
     let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     let reader = QueryTestInstance::new(store, clock).await;
     writer.write(WEATHER).await;
-    assert_eq!(
-        reader.sql("SELECT count(*) AS n FROM weather").await,
-        "n\n3\n"
-    );
+    assert_eq!(reader.sql("SELECT count(*) AS n FROM weather").await, "n\n3\n");
     writer.write("weather,city=Rome,new=tag extra=1u 1700000120000000000").await;
     assert_eq!(
         reader.sql("SELECT new, extra FROM weather WHERE new IS NOT NULL").await,
@@ -174,13 +158,7 @@ async fn requests_are_those_of_the_budget() {
     assert_eq!((again.hits, again.misses), (read.misses, read.misses));
     let queries = cold.engine.query_stats();
     assert_eq!((queries.succeeded, queries.rows), (2, 2));
-    assert_eq!(
-        (
-            warm.requests(Operation::List),
-            warm.requests(Operation::Get)
-        ),
-        (1, 2)
-    );
+    assert_eq!((warm.requests(Operation::List), warm.requests(Operation::Get)), (1, 2));
 
     writer.write("weather,city=Bern,country=ch temp=9 1700000000000000000").await;
     writer.write("weather,city=Bern,country=ch temp=8 1700000060000000000").await;
@@ -201,13 +179,7 @@ async fn an_allowed_staleness_costs_no_request() {
             .unwrap();
     assert_eq!(one.send(request).await, (200, r#"[{"n":3}]"#.to_owned()));
     let counts = one.counting.counts() - before;
-    assert_eq!(
-        (
-            counts.requests(Operation::List),
-            counts.requests(Operation::Get)
-        ),
-        (0, 0)
-    );
+    assert_eq!((counts.requests(Operation::List), counts.requests(Operation::Get)), (0, 0));
 }
 
 #[tokio::test]
@@ -219,14 +191,8 @@ async fn only_sections_that_can_match_are_read() {
         one.flush().await;
     }
     let data = |counts: OperationCounts| counts.of(Operation::Get, KeyClass::Data).requests;
-    assert_eq!(
-        data(one.requests("SELECT v FROM t WHERE host = 'z'").await),
-        0
-    );
-    assert_eq!(
-        data(one.requests("SELECT v FROM t WHERE host = 'b'").await),
-        2
-    );
+    assert_eq!(data(one.requests("SELECT v FROM t WHERE host = 'z'").await), 0);
+    assert_eq!(data(one.requests("SELECT v FROM t WHERE host = 'b'").await), 2);
     let recent = "SELECT v FROM t WHERE time >= '2023-11-16T00:00:00Z' AND host != 'b'";
     assert_eq!(data(one.requests(recent).await), 2);
 }
@@ -254,10 +220,7 @@ async fn statements_that_would_change_something_are_refused() {
         ("CREATE TABLE x (a INT)", 400),
         ("COPY weather TO '/tmp/x.csv'", 400),
         ("SET datafusion.execution.batch_size = 1", 400),
-        (
-            "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
-            400,
-        ),
+        ("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", 400),
         ("SELECT * FROM nope", 400),
         ("SELEC 1", 400),
         ("", 400),
@@ -283,10 +246,7 @@ async fn a_statement_that_would_overflow_the_stack_is_refused() {
     assert_eq!(one.sql(&sql(20)).await, "");
     let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql(5_000)})).await;
     assert_eq!(status, 400);
-    assert_eq!(
-        body,
-        "Error during planning: the statement has 9999 operators, more than 5000"
-    );
+    assert_eq!(body, "Error during planning: the statement has 9999 operators, more than 5000");
 }
 
 #[tokio::test]
@@ -317,10 +277,7 @@ async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
     let lines: Vec<String> = (0..300).map(|at| format!("m v={at}i {at}")).collect();
     one.write(&lines.join("\n")).await;
     let get = |sql: &str| {
-        let uri = format!(
-            "/api/v3/query_sql?db=db&format=csv&q={}",
-            sql.replace(' ', "%20")
-        );
+        let uri = format!("/api/v3/query_sql?db=db&format=csv&q={}", sql.replace(' ', "%20"));
         one.router.clone().oneshot(Request::get(uri).body(Body::empty()).unwrap())
     };
     let unread = get("SELECT a.v FROM m a CROSS JOIN m b").await.unwrap();
@@ -334,10 +291,7 @@ async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
     assert!(!waiting.is_finished());
     one.pass(Duration::from_secs(3));
     assert_eq!(waiting.await.unwrap().unwrap().status().as_u16(), 200);
-    assert!(
-        unread.into_body().collect().await.is_err(),
-        "the answer is cut off, not ended"
-    );
+    assert!(unread.into_body().collect().await.is_err(), "the answer is cut off, not ended");
 }
 
 #[tokio::test]
@@ -348,10 +302,7 @@ async fn placeholders_take_typed_values() {
         "q": "SELECT city FROM weather WHERE temp > $t AND time >= $from ORDER BY city",
         "params": {"t": 3, "from": "2023-11-14T22:14:00Z"},
     });
-    assert_eq!(
-        one.post(body).await,
-        (200, "{\"city\":\"Rome\"}\n".to_owned())
-    );
+    assert_eq!(one.post(body).await, (200, "{\"city\":\"Rome\"}\n".to_owned()));
     let body = serde_json::json!({"db": "db", "q": "SELECT $x AS x"});
     assert_eq!(one.post(body).await.0, 400);
 }
@@ -364,10 +315,7 @@ async fn now_is_the_time_at_which_the_query_came() {
     one.pass(Duration::from_secs(4));
     let recent = "SELECT v FROM m WHERE time > now() - INTERVAL '5 seconds' AND time <= now()";
     assert_eq!(one.sql(recent).await, "v\n2\n");
-    assert_eq!(
-        one.sql("SELECT now() AS t").await,
-        "t\n2023-11-14T22:13:24.001\n"
-    );
+    assert_eq!(one.sql("SELECT now() AS t").await, "t\n2023-11-14T22:13:24.001\n");
 }
 
 #[tokio::test]

@@ -70,11 +70,7 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_the_same_after_they_were_rows() {
-        let pieces = [
-            Bytes::from_static(b"a"),
-            Bytes::new(),
-            Bytes::from_static(b"bc"),
-        ];
+        let pieces = [Bytes::from_static(b"a"), Bytes::new(), Bytes::from_static(b"bc")];
         let batches = TextPieces::new(pieces.clone().into_iter()).into_batches();
         let sent: Vec<Bytes> = pieces_of(batches).try_collect().await.unwrap();
         assert_eq!(sent, pieces);

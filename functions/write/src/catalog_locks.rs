@@ -23,11 +23,7 @@ pub(crate) struct CatalogLocks {
 
 impl CatalogLocks {
     pub(crate) fn new(longest_wait: Duration, world: World) -> Self {
-        Self {
-            locks: Default::default(),
-            longest_wait,
-            world,
-        }
+        Self { locks: Default::default(), longest_wait, world }
     }
 
     /// Acquires the lock for the catalog of a database.

@@ -81,11 +81,7 @@ impl WriteService {
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| resolve_selection(catalog, selection);
         let database = DatabaseSelector::Name(database, options.only);
-        let context = DeleteContext {
-            arrived,
-            after: options.after,
-            progress: None,
-        };
+        let context = DeleteContext { arrived, after: options.after, progress: None };
         self.delete_in_rounds(database, context, find).await
     }
 
@@ -192,11 +188,7 @@ impl RowDeleter for WriteService {
     ) -> Result<Stamp, DeleteRowsError> {
         let find = |catalog: &DatabaseCatalog| check_deletes(catalog, &deletes);
         let database = DatabaseSelector::Id(database);
-        let context = DeleteContext {
-            arrived,
-            after,
-            progress: None,
-        };
+        let context = DeleteContext { arrived, after, progress: None };
         let deleted = self.delete_in_rounds(database, context, find);
         let stamp = deleted.await?.stamp;
         let nothing = WriteFailure::Tail(WriteError::Empty);
@@ -215,15 +207,8 @@ impl From<DeleteFailure> for DeleteRowsError {
             Kind::Corrupt | Kind::Internal => DeleteRowsErrorKind::Internal,
             _ => DeleteRowsErrorKind::Invalid,
         };
-        let passes = matches!(
-            kind,
-            DeleteRowsErrorKind::Unavailable | DeleteRowsErrorKind::Unknown
-        );
-        Self {
-            message,
-            kind,
-            retry_after: passes.then_some(wait),
-            stamp,
-        }
+        let passes =
+            matches!(kind, DeleteRowsErrorKind::Unavailable | DeleteRowsErrorKind::Unknown);
+        Self { message, kind, retry_after: passes.then_some(wait), stamp }
     }
 }

@@ -124,11 +124,7 @@ pub struct MissingTags {
 impl MissingTags {
     /// Returns the message for a caller who does not send headers.
     pub fn reason(&self) -> String {
-        let Self {
-            table,
-            duplicates,
-            candidates,
-        } = self;
+        let Self { table, duplicates, candidates } = self;
         let named: Vec<_> = candidates
             .iter()
             .take(MAX_NAMED_COLUMNS)
@@ -212,12 +208,7 @@ pub(crate) fn check(
 pub(crate) fn log(limit: &WarningLimit, now: Duration, database: &str, duplicates: DuplicateRows) {
     if limit.permits(now) {
         let DuplicateRows { rows, duplicates } = duplicates;
-        tracing::warn!(
-            database,
-            rows,
-            duplicates,
-            "rows without tags have the same time"
-        );
+        tracing::warn!(database, rows, duplicates, "rows without tags have the same time");
     }
 }
 
@@ -278,11 +269,7 @@ mod tests {
 
     fn checked(setting: DuplicateCheck, lines: &str) -> Result<Option<DuplicateRows>, String> {
         let catalog = DatabaseCatalog::default();
-        let parsed = parse(
-            lines.as_bytes(),
-            &CatalogView(&catalog),
-            &Options::default(),
-        );
+        let parsed = parse(lines.as_bytes(), &CatalogView(&catalog), &Options::default());
         check(setting, &parsed.unwrap(), &catalog).map_err(|error| error.to_string())
     }
 
@@ -315,15 +302,9 @@ mod tests {
     fn rows_with_equal_times_and_tags_are_counted_on_request() {
         let lines = "m,host=a v=1 1\nm,host=b v=1 1\nm,host=a,room=x v=1 1\nm v=1 1\nm,host=a v=2 2\n\
                      n v=1 1\nm,host=a w=1 1\nm v=2 1\nm,host=b v=2 1\nn v=2 1\nm,host=b v=3 1\n";
-        let counted = DuplicateRows {
-            rows: 11,
-            duplicates: 5,
-        };
+        let counted = DuplicateRows { rows: 11, duplicates: 5 };
         assert_eq!(checked(DuplicateCheck::Count, lines), Ok(Some(counted)));
-        let counted = DuplicateRows {
-            rows: 3,
-            duplicates: 0,
-        };
+        let counted = DuplicateRows { rows: 3, duplicates: 0 };
         let lines = "m,host=a v=1 2\nm,host=b v=1 1\nm,host=b v=1 2\n";
         assert_eq!(checked(DuplicateCheck::Count, lines), Ok(Some(counted)));
     }
@@ -333,20 +314,14 @@ mod tests {
         let descending: String = (0..50).rev().map(|row| format!("m v=1 {row}\n")).collect();
         assert_eq!(checked(DuplicateCheck::On, &descending), Ok(None));
         let refused = checked(DuplicateCheck::On, &descending.repeat(2)).unwrap_err();
-        assert!(
-            refused.contains("50 of 100 rows") && !refused.contains("texts"),
-            "{refused}"
-        );
+        assert!(refused.contains("50 of 100 rows") && !refused.contains("texts"), "{refused}");
     }
 
     #[test]
     fn the_log_has_one_warning_in_ten_seconds() {
         let limit = WarningLimit::default();
         let permits = |second| limit.permits(Duration::from_secs(second));
-        assert_eq!(
-            [0, 9, 10, 11, 30].map(permits),
-            [true, false, true, false, true]
-        );
+        assert_eq!([0, 9, 10, 11, 30].map(permits), [true, false, true, false, true]);
     }
 
     #[test]

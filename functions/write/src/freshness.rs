@@ -56,11 +56,8 @@ pub(crate) async fn revalidate(
 ) -> Result<FreshCatalog, CatalogError> {
     let head = marks.head(database, max_age).map_err(CatalogError::from);
     let world = catalogs.bucket().world();
-    let (root, read_catalog, read_head) = futures::try_join!(
-        catalogs.root(max_age),
-        catalogs.database(database, max_age),
-        head
-    )?;
+    let (root, read_catalog, read_head) =
+        futures::try_join!(catalogs.root(max_age), catalogs.database(database, max_age), head)?;
     // Absent registers may have been created since they were read.
     let manifest = if read_head.version == 0
         && read_catalog.value.registers.contains(RecordedRegister::Manifest)

@@ -38,10 +38,7 @@ impl WriteService {
             .await
             .map_err(CatalogError::from)?
             .value;
-        Ok(SettledImport {
-            mark: head.low_water_mark,
-            rows: head.imported_rows(job),
-        })
+        Ok(SettledImport { mark: head.low_water_mark, rows: head.imported_rows(job) })
     }
 
     /// Writes a segment without rows of an import job or site, so that the next flush raises the low-water mark above the present
@@ -71,11 +68,7 @@ impl WriteService {
             after: None,
             order: WriteOrder::default(),
             depth: 0,
-            progress: Some(ImportProgress {
-                job,
-                rows: 0,
-                is_permanent: false,
-            }),
+            progress: Some(ImportProgress { job, rows: 0, is_permanent: false }),
         };
         self.writer.write(database, request).await?;
         Ok(())

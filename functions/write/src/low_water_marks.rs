@@ -39,11 +39,7 @@ pub(crate) struct LowWaterMarks {
 
 impl LowWaterMarks {
     pub(crate) fn new(bucket: Bucket, recent_put_ids: usize) -> Self {
-        Self {
-            bucket,
-            recent_put_ids,
-            slots: Mutex::default(),
-        }
+        Self { bucket, recent_put_ids, slots: Mutex::default() }
     }
 
     /// Returns the manifest head of a database, revalidated at most `max_age` ago. With zero, it is revalidated by a

@@ -17,11 +17,7 @@ impl WriteMetrics {
         const DB: &[&str] = &["db"];
         collect_writer(metrics, writer);
         Self {
-            lines: metrics.counter(
-                "influxdb3_write_lines_total",
-                "Lines that were accepted.",
-                DB,
-            ),
+            lines: metrics.counter("influxdb3_write_lines_total", "Lines that were accepted.", DB),
             rejected: metrics.counter(
                 "influxdb3_write_lines_rejected_total",
                 "Lines that were refused.",
@@ -56,9 +52,7 @@ impl WriteMetrics {
 
 fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
     let shown = metrics.read_from(writer.clone());
-    shown.counter("neap_tail_puts_total", "Segment puts started.", |writer| {
-        writer.stats().puts
-    });
+    shown.counter("neap_tail_puts_total", "Segment puts started.", |writer| writer.stats().puts);
     shown.counter(
         "neap_tail_burst_batches_total",
         "Group commits put before the flush interval ended, by the burst.",
@@ -74,11 +68,9 @@ fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
         "Requests that were not acknowledged after they joined a group commit.",
         |writer| writer.stats().refused,
     );
-    shown.counter(
-        "neap_tail_unknown_total",
-        "Segment puts with an unknown outcome.",
-        |writer| writer.stats().unknown,
-    );
+    shown.counter("neap_tail_unknown_total", "Segment puts with an unknown outcome.", |writer| {
+        writer.stats().unknown
+    });
     shown.gauge(
         "neap_tail_in_flight_bytes",
         "Bytes of encoded rows queued or in flight.",

@@ -52,10 +52,7 @@ fn options(database: DatabaseId, after: Option<Stamp>) -> WriteOptions {
 }
 
 fn stored(accepted: AcceptedWrite) -> StoredRows {
-    StoredRows {
-        rows: accepted.rows,
-        stamp: accepted.stamp,
-    }
+    StoredRows { rows: accepted.rows, stamp: accepted.stamp }
 }
 
 impl From<WriteFailure> for RowWriteError {

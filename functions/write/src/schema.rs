@@ -42,11 +42,7 @@ impl TableColumns {
             Some(known) => known.expected_stored_name(field.name()),
             None => field.name().clone(),
         });
-        Self {
-            stored_names: names.collect(),
-            table,
-            schema,
-        }
+        Self { stored_names: names.collect(), table, schema }
     }
 
     /// Returns whether a catalog has the columns, with the same types and stored names.

@@ -117,10 +117,7 @@ fn resolve(
             .with_tag_names(&|name| table.stored_name(name).to_owned());
         condition.check_limits()?;
         if condition.time_bounds().is_some() {
-            deletes.push(RowDelete {
-                table: table.id(),
-                condition,
-            });
+            deletes.push(RowDelete { table: table.id(), condition });
         }
     }
     Ok(deletes)

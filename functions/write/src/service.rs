@@ -96,10 +96,7 @@ pub struct WriteOptions {
 impl WriteOptions {
     /// Returns the options of lines with timestamps in this unit.
     pub fn with_precision(precision: Precision) -> Self {
-        Self {
-            precision,
-            ..Self::default()
-        }
+        Self { precision, ..Self::default() }
     }
 }
 
@@ -374,13 +371,7 @@ impl WriteService {
         source: &dyn RowSource,
         options: WriteOptions,
     ) -> Result<AcceptedWrite, WriteFailure> {
-        let request = PendingWrite {
-            database,
-            source,
-            options,
-            arrived,
-            default_time_ns,
-        };
+        let request = PendingWrite { database, source, options, arrived, default_time_ns };
         let outcome = self.write_in_rounds(&request, reservation).await;
         self.record_metrics(&request, &outcome);
         let duplicates = match &outcome {
@@ -564,11 +555,7 @@ fn answer(
 ) -> Result<AcceptedWrite, WriteFailure> {
     let rows = parsed.rows;
     if parsed.errors.is_empty() {
-        Ok(AcceptedWrite {
-            rows,
-            stamp,
-            duplicates,
-        })
+        Ok(AcceptedWrite { rows, stamp, duplicates })
     } else {
         Err(partial(parsed, stamp, duplicates))
     }

@@ -138,10 +138,7 @@ impl WriteService {
             count: fresh_catalog.catalog.value.tables().count(),
             limit: limits.tables_per_database.unwrap_or(usize::MAX),
         };
-        let mut all = TableLimit {
-            limit: limits.tables.unwrap_or(usize::MAX),
-            ..own
-        };
+        let mut all = TableLimit { limit: limits.tables.unwrap_or(usize::MAX), ..own };
         if limits.tables.is_some() {
             for (other, _) in fresh_catalog.root.value.live_databases() {
                 if other != database {

@@ -107,10 +107,7 @@ impl DatabaseAccess for PluginDatabase {
             let _place = &place;
             batch.map_err(query_error)
         });
-        Ok(QueryRows {
-            schema: rows.schema,
-            batches: Box::pin(batches),
-        })
+        Ok(QueryRows { schema: rows.schema, batches: Box::pin(batches) })
     }
 
     async fn write(

@@ -79,11 +79,8 @@ impl ProcessingEngine {
         let plugin_folder = settings.code.plugin_folder.clone();
         let code = Arc::new(PluginCodeStore::new(settings.code, Arc::clone(&catalog)));
         let packages = Arc::new(PythonEnvironment::new(settings.packages, world.clone()));
-        let workers = WorkerSettings {
-            python: packages.python(),
-            plugin_folder,
-            ..settings.workers
-        };
+        let workers =
+            WorkerSettings { python: packages.python(), plugin_folder, ..settings.workers };
         let workers = Arc::new(WorkerPool::new(workers, world));
         queries.set_plugin_logs(Arc::clone(&logs));
         queries.set_plugin_files(Arc::new(PluginFileLister {
@@ -97,10 +94,7 @@ impl ProcessingEngine {
             rules: parts.rules,
             tail: parts.tail,
             database: Arc::clone(&database) as _,
-            plugins: Arc::new(PythonPluginRuntime::new(
-                Arc::clone(&code),
-                Arc::clone(&workers),
-            )),
+            plugins: Arc::new(PythonPluginRuntime::new(Arc::clone(&code), Arc::clone(&workers))),
             logs,
             settings: settings.engine,
             metrics: parts.metrics,

@@ -104,13 +104,7 @@ mod tests {
         for inside in ["s3://live/a", "s3://live/a/", "s3://live/a/b"] {
             assert!(is_within(inside), "{inside}");
         }
-        for outside in [
-            "s3://live",
-            "s3://live/b",
-            "s3://live/ab",
-            "s3://other/a",
-            "gs://live/a",
-        ] {
+        for outside in ["s3://live", "s3://live/b", "s3://live/ab", "s3://other/a", "gs://live/a"] {
             assert!(!is_within(outside), "{outside}");
         }
     }
@@ -126,14 +120,7 @@ mod tests {
             parse(path.to_str().unwrap(), &StoreConfig::default()).unwrap()
         };
         let data = config("data");
-        for inside in [
-            "data",
-            "data/",
-            "data/new/copy",
-            "link/copy",
-            "data/db/..",
-            "link",
-        ] {
+        for inside in ["data", "data/", "data/new/copy", "link/copy", "data/db/..", "link"] {
             assert!(is_within(&config(inside), &data), "{inside}");
         }
         for outside in ["", "data2", "data-copy", "data/../copy"] {

@@ -109,10 +109,7 @@ impl Stores {
     /// Sets whether the store's clock is right even if it differs from this machine's clock.
     #[must_use]
     pub fn trusting_store_clock(self, trusted: bool) -> Self {
-        Self {
-            bucket: self.bucket.trusting_store_clock(trusted),
-            ..self
-        }
+        Self { bucket: self.bucket.trusting_store_clock(trusted), ..self }
     }
 
     /// Opens the same store over separate connections, for background work that must not slow down requests. An
@@ -177,10 +174,7 @@ impl Stores {
         if report.passed() {
             Ok(())
         } else {
-            Err(StoresError::Unsupported {
-                place: self.place.clone(),
-                report,
-            })
+            Err(StoresError::Unsupported { place: self.place.clone(), report })
         }
     }
 
@@ -191,10 +185,7 @@ impl Stores {
 
     /// Returns the stores with their counts, and when they were opened.
     pub fn counted_requests(&self) -> StoreRequests {
-        StoreRequests {
-            stores: self.counters.clone(),
-            since: self.opened,
-        }
+        StoreRequests { stores: self.counters.clone(), since: self.opened }
     }
 }
 
@@ -283,10 +274,7 @@ mod tests {
             ..StoreConfig::default()
         };
         let stores = Stores::open(&config, &World::system()).unwrap();
-        assert_eq!(
-            stores.place,
-            format!("directory {}", folder.path().display())
-        );
+        assert_eq!(stores.place, format!("directory {}", folder.path().display()));
         stores.probe_if_unused().await.unwrap();
         let requests: u64 = stores.requests().counts().iter().map(|count| count.2.requests).sum();
         assert!((3..40).contains(&requests), "{requests}");

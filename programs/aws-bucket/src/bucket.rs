@@ -122,12 +122,7 @@ impl S3Bucket {
             let code = error.code().unwrap_or_default().to_owned();
             match (answer.status().as_u16(), code.as_str()) {
                 (403, "" | "AccessDenied") => BucketError::Denied { bucket, action },
-                (status, _) => BucketError::Refused {
-                    bucket,
-                    action,
-                    status,
-                    code,
-                },
+                (status, _) => BucketError::Refused { bucket, action, status, code },
             }
         })
     }

@@ -26,11 +26,7 @@ impl S3Bucket {
     /// # Errors
     /// The store does not answer.
     pub async fn findings(&self, key_prefix: &str, world: &World) -> Findings {
-        let rules = read!(
-            self,
-            get_bucket_lifecycle_configuration,
-            "GetLifecycleConfiguration"
-        );
+        let rules = read!(self, get_bucket_lifecycle_configuration, "GetLifecycleConfiguration");
         if self.is_directory() {
             return Ok([lifecycle(&rules, key_prefix), encryption(self).await?].concat());
         }
@@ -78,11 +74,7 @@ async fn versioning(bucket: &S3Bucket, rules: &LifecycleSetting, key_prefix: &st
 }
 
 async fn object_lock(bucket: &S3Bucket) -> Findings {
-    let setting = read!(
-        bucket,
-        get_object_lock_configuration,
-        "GetBucketObjectLockConfiguration"
-    );
+    let setting = read!(bucket, get_object_lock_configuration, "GetBucketObjectLockConfiguration");
     Ok(setting.check("object lock", |check, answer| {
         let rule = answer.and_then(|answer| answer.object_lock_configuration()?.rule());
         if let Some(retention) = rule.and_then(|rule| rule.default_retention()) {
@@ -200,11 +192,7 @@ async fn public_policy(bucket: &S3Bucket) -> Findings {
 }
 
 async fn public_access(bucket: &S3Bucket) -> Findings {
-    let setting = read!(
-        bucket,
-        get_public_access_block,
-        "GetBucketPublicAccessBlock"
-    );
+    let setting = read!(bucket, get_public_access_block, "GetBucketPublicAccessBlock");
     Ok(setting.check("public access", |check, answer| {
         let block = answer.and_then(|answer| answer.public_access_block_configuration());
         let blocked = block.map(|it| {
@@ -245,11 +233,7 @@ async fn encryption(bucket: &S3Bucket) -> Findings {
 }
 
 async fn replication(bucket: &S3Bucket, key_prefix: &str) -> Findings {
-    let setting = read!(
-        bucket,
-        get_bucket_replication,
-        "GetReplicationConfiguration"
-    );
+    let setting = read!(bucket, get_bucket_replication, "GetReplicationConfiguration");
     Ok(setting.check("replication", |check, answer| {
         let known = answer.and_then(|answer| answer.replication_configuration());
         let copies = known.map_or(&[][..], |it| it.rules()).iter().any(|rule| {
@@ -266,11 +250,7 @@ async fn replication(bucket: &S3Bucket, key_prefix: &str) -> Findings {
 }
 
 async fn notifications(bucket: &S3Bucket, key_prefix: &str) -> Findings {
-    let setting = read!(
-        bucket,
-        get_bucket_notification_configuration,
-        "GetBucketNotification"
-    );
+    let setting = read!(bucket, get_bucket_notification_configuration, "GetBucketNotification");
     Ok(setting.check("notifications", |check, answer| {
         let Some(answer) = answer else { return };
         let queues = answer.queue_configurations().iter();

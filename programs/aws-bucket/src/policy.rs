@@ -13,12 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The permissions that Neap needs for objects.
-const OBJECT_ACTIONS: [&str; 4] = [
-    "s3:AbortMultipartUpload",
-    "s3:DeleteObject",
-    "s3:GetObject",
-    "s3:PutObject",
-];
+const OBJECT_ACTIONS: [&str; 4] =
+    ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
 
 /// The permission that Neap needs for the bucket.
 const LIST_ACTION: &str = "s3:ListBucket";
@@ -203,10 +199,7 @@ mod tests {
     #[test]
     fn conditions_of_a_denial_are_shown() {
         let [found] = policy(ENCRYPTED).denied("").try_into().unwrap();
-        assert_eq!(
-            found.statement.as_deref(),
-            Some("DenyObjectsThatAreNotSSEKMS")
-        );
+        assert_eq!(found.statement.as_deref(), Some("DenyObjectsThatAreNotSSEKMS"));
         assert_eq!(found.actions, ["s3:PutObject"]);
         let condition = "Null s3:x-amz-server-side-encryption-aws-kms-key-id = true";
         assert_eq!(found.conditions, [condition]);
@@ -214,43 +207,22 @@ mod tests {
 
     #[test]
     fn statements_about_other_keys_and_actions_deny_nothing() {
-        let all = [
-            "s3:AbortMultipartUpload",
-            "s3:DeleteObject",
-            "s3:GetObject",
-            "s3:PutObject",
-        ];
+        let all = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
         for (statement, key_prefix, expected) in [
-            (
-                r#""Action": "s3:*", "Resource": "arn:aws:s3:::b/*""#,
-                "",
-                &all[..],
-            ),
+            (r#""Action": "s3:*", "Resource": "arn:aws:s3:::b/*""#, "", &all[..]),
             (
                 r#""Action": "*", "Resource": "*""#,
                 "",
                 &[&all[..], &["s3:ListBucket"]].concat(),
             ),
-            (
-                r#""Action": "s3:L*", "Resource": ["arn:aws:s3:::b"]"#,
-                "",
-                &["s3:ListBucket"],
-            ),
+            (r#""Action": "s3:L*", "Resource": ["arn:aws:s3:::b"]"#, "", &["s3:ListBucket"]),
             (
                 r#""Action": ["s3:PUTOBJECT", "s3:GetObjectVersion"], "Resource": "arn:aws:s3:::b/x/data/*""#,
                 "x/",
                 &["s3:PutObject"],
             ),
-            (
-                r#""Action": "s3:*", "Resource": "arn:aws:s3:::b/x/*""#,
-                "y/",
-                &[],
-            ),
-            (
-                r#""Action": "s3:*", "Resource": "arn:aws:s3:::b/results/*""#,
-                "",
-                &[],
-            ),
+            (r#""Action": "s3:*", "Resource": "arn:aws:s3:::b/x/*""#, "y/", &[]),
+            (r#""Action": "s3:*", "Resource": "arn:aws:s3:::b/results/*""#, "", &[]),
             (
                 r#""NotAction": ["s3:Get*", "s3:List*", "s3:Put*"], "Resource": "arn:aws:s3:::b/*""#,
                 "",
@@ -261,11 +233,7 @@ mod tests {
                 "",
                 &["s3:GetObject"],
             ),
-            (
-                r#""Action": "s3:DeleteBucket", "Resource": "arn:aws:s3:::b""#,
-                "",
-                &[],
-            ),
+            (r#""Action": "s3:DeleteBucket", "Resource": "arn:aws:s3:::b""#, "", &[]),
         ] {
             assert_eq!(denied(statement, key_prefix), expected, "{statement}");
         }

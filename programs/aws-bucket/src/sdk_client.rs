@@ -65,13 +65,7 @@ impl ProvideCredentials for StoreCredentials {
         future::ProvideCredentials::new(async move {
             let found = self.0.get_credential().await.map_err(CredentialsError::provider_error)?;
             let token = found.token.clone();
-            Ok(Credentials::new(
-                &found.key_id,
-                &found.secret_key,
-                token,
-                None,
-                "neap",
-            ))
+            Ok(Credentials::new(&found.key_id, &found.secret_key, token, None, "neap"))
         })
     }
 }

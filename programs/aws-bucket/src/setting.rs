@@ -67,11 +67,8 @@ pub(crate) struct SettingCheck {
 
 impl SettingCheck {
     pub(crate) fn add(&mut self, level: FindingLevel, text: impl Into<String>) {
-        self.found.push(SettingFinding {
-            level,
-            setting: self.setting,
-            text: text.into(),
-        });
+        self.found
+            .push(SettingFinding { level, setting: self.setting, text: text.into() });
     }
 
     pub(crate) fn warn(&mut self, text: impl Into<String>) {
@@ -85,11 +82,7 @@ impl<T> Setting<T> {
             Ok(value) => Ok(Self::Known(value)),
             Err(
                 BucketError::Denied { action, .. }
-                | BucketError::Refused {
-                    action,
-                    status: 403,
-                    ..
-                },
+                | BucketError::Refused { action, status: 403, .. },
             ) => Ok(Self::Denied(action)),
             Err(BucketError::Refused { code, .. }) if is_absence(&code) => Ok(Self::Absent),
             Err(BucketError::Refused { .. }) => Ok(Self::Unsupported),
@@ -104,16 +97,13 @@ impl<T> Setting<T> {
         setting: &'static str,
         find: impl FnOnce(&mut SettingCheck, Option<&'a T>),
     ) -> Vec<SettingFinding> {
-        let mut check = SettingCheck {
-            setting,
-            found: Vec::new(),
-        };
+        let mut check = SettingCheck { setting, found: Vec::new() };
         match self {
             Self::Known(value) => find(&mut check, Some(value)),
             Self::Absent => find(&mut check, None),
-            Self::Denied(action) => check.warn(format!(
-                "can't be read: allow {action}, or check it by hand"
-            )),
+            Self::Denied(action) => {
+                check.warn(format!("can't be read: allow {action}, or check it by hand"))
+            }
             Self::Unsupported => return Vec::new(),
         }
         if check.found.is_empty() {

@@ -81,10 +81,7 @@ impl AwsCredentialSource for AwsCredentialChain {
             secret_key: found.secret_access_key().to_owned(),
             token: found.session_token().map(str::to_owned),
         };
-        Ok(AwsLease {
-            credential: credential.into(),
-            ends_micros,
-        })
+        Ok(AwsLease { credential: credential.into(), ends_micros })
     }
 }
 
@@ -111,10 +108,7 @@ fn failure(error: &CredentialsError, profile: &str) -> object_store::Error {
         CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
             unusable(reason)
         }
-        _ => object_store::Error::Generic {
-            store: "AWS credentials",
-            source: reason.into(),
-        },
+        _ => object_store::Error::Generic { store: "AWS credentials", source: reason.into() },
     }
 }
 
@@ -164,10 +158,7 @@ mod tests {
 
     async fn lease(of: Result<Credentials, &'static str>) -> Result<AwsLease, object_store::Error> {
         let provider = SharedCredentialsProvider::new(StubProvider(of));
-        let chain = AwsCredentialChain {
-            region: None,
-            provider: Mutex::new(Some(provider)),
-        };
+        let chain = AwsCredentialChain { region: None, provider: Mutex::new(Some(provider)) };
         let leased = chain.lease().await;
         assert_eq!(chain.provider.lock().await.is_some(), leased.is_ok());
         leased
@@ -188,15 +179,9 @@ mod tests {
     #[tokio::test]
     async fn missing_credentials_are_distinguished_from_a_failing_source() {
         let none = lease(Err("none")).await.unwrap_err();
-        assert!(
-            matches!(none, object_store::Error::Unauthenticated { .. }),
-            "{none:?}"
-        );
+        assert!(matches!(none, object_store::Error::Unauthenticated { .. }), "{none:?}");
         let failed = lease(Err("busy")).await.unwrap_err();
-        assert!(
-            matches!(failed, object_store::Error::Generic { .. }),
-            "{failed:?}"
-        );
+        assert!(matches!(failed, object_store::Error::Generic { .. }), "{failed:?}");
     }
 
     #[test]
@@ -211,9 +196,6 @@ mod tests {
         let expected = "the credential provider was not enabled: two; sources (profile 'prod' of /etc/aws and ~/.aws/credentials)";
         assert!(error.contains(expected), "{error}");
         let usual = profile_source(|_| None);
-        assert_eq!(
-            usual,
-            "profile 'default' of ~/.aws/config and ~/.aws/credentials"
-        );
+        assert_eq!(usual, "profile 'default' of ~/.aws/config and ~/.aws/credentials");
     }
 }

@@ -111,10 +111,7 @@ impl WorkerDirectory {
             catalog: parts.catalog,
             world: parts.world,
         };
-        Self {
-            inner: Arc::new(inner),
-            io_runtime: parts.io_runtime,
-        }
+        Self { inner: Arc::new(inner), io_runtime: parts.io_runtime }
     }
 
     /// Returns the numbers of workers in the last list.
@@ -195,10 +192,9 @@ impl DirectoryInner {
                 self.record_failure(&worker.url);
                 return;
             }
-            let version = self.world.timeout(
-                CONNECT_TIMEOUT + VERSION_TIMEOUT,
-                self.ask_version(&worker.url),
-            );
+            let version = self
+                .world
+                .timeout(CONNECT_TIMEOUT + VERSION_TIMEOUT, self.ask_version(&worker.url));
             let reason = match version.await {
                 Some(Ok(version)) => {
                     if version != self.version {

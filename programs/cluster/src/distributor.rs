@@ -57,8 +57,6 @@ impl PlanDistributor for ClusterDistributor {
 
     fn worker_failure(&self, error: &DataFusionError) -> Option<WorkerFailure> {
         let worker = self.planner.worker_failure(error)?;
-        Some(WorkerFailure {
-            worker: Some(worker),
-        })
+        Some(WorkerFailure { worker: Some(worker) })
     }
 }

@@ -17,11 +17,7 @@ pub(crate) struct EventInterval {
 
 impl EventInterval {
     pub(crate) fn new(world: World, interval: Duration) -> Self {
-        Self {
-            world,
-            interval,
-            last: Mutex::default(),
-        }
+        Self { world, interval, last: Mutex::default() }
     }
 
     /// Returns whether the event may happen now. If so, it counts as happened.

@@ -58,10 +58,7 @@ impl KnownWorkers {
     }
 
     pub(crate) fn set_version(&mut self, worker: &RecordedWorker, version: String) {
-        let health = WorkerHealth {
-            version: Some(version),
-            paused_until: None,
-        };
+        let health = WorkerHealth { version: Some(version), paused_until: None };
         self.health.insert(worker.url.clone(), (worker.instance, health));
     }
 
@@ -71,10 +68,7 @@ impl KnownWorkers {
         let Some(instance) = listed.map(|worker| worker.instance) else {
             return;
         };
-        let health = WorkerHealth {
-            version: None,
-            paused_until: Some(until),
-        };
+        let health = WorkerHealth { version: None, paused_until: Some(until) };
         self.health.insert(url.clone(), (instance, health));
     }
 
@@ -186,10 +180,7 @@ mod tests {
             node(6, "twin", Some("http://e:1"), 3),
             node(7, "twin", Some("http://f:1"), 3),
         ]);
-        assert_eq!(
-            names(&workers),
-            ["new", "twin http://e:1/", "twin http://f:1/"]
-        );
+        assert_eq!(names(&workers), ["new", "twin http://e:1/", "twin http://f:1/"]);
     }
 
     #[test]

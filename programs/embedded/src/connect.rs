@@ -68,10 +68,7 @@ impl ConnectOptions {
     pub fn from_environment() -> Result<Self, Error> {
         let store = StoreConfig::from_environment()
             .map_err(|error| Error::Environment(error.to_string()))?;
-        Ok(Self {
-            store,
-            ..Self::default()
-        })
+        Ok(Self { store, ..Self::default() })
     }
 
     /// Opens the store at a location: a directory, `file://PATH`, or `s3://`, `gs://` or `az://` with a bucket and an
@@ -115,11 +112,7 @@ impl ConnectOptions {
             .with_row_writer(Arc::clone(&writes) as _)
             .with_exports(stores.uploads.clone());
         queries.set_store_requests(stores.counted_requests());
-        Ok(Connection::new(
-            Arc::new(queries),
-            writes,
-            self.database.clone(),
-        ))
+        Ok(Connection::new(Arc::new(queries), writes, self.database.clone()))
     }
 
     /// Returns the settings of the store at a location.

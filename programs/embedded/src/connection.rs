@@ -29,20 +29,13 @@ impl Connection {
         writes: Arc<WriteService>,
         database: String,
     ) -> Self {
-        Self {
-            queries,
-            writes,
-            database,
-        }
+        Self { queries, writes, database }
     }
 
     /// Returns another database of the same store.
     #[must_use]
     pub fn with_database(&self, database: &str) -> Self {
-        Self {
-            database: database.to_owned(),
-            ..self.clone()
-        }
+        Self { database: database.to_owned(), ..self.clone() }
     }
 
     /// Answers one SQL statement: a query, or a `DELETE`, `ALTER` or `COPY` statement.
@@ -83,10 +76,7 @@ impl Connection {
     /// store is unknown.
     pub async fn write_lines(&self, lines: impl Into<Bytes>) -> Result<AcceptedWrite, Error> {
         let lines: Bytes = lines.into();
-        let options = WriteOptions {
-            accept_partial: false,
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions { accept_partial: false, ..WriteOptions::default() };
         let written = async {
             let reservation = self.writes.reserve(lines.len()).await?;
             let body = LineProtocolBody(&lines);

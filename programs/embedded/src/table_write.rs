@@ -81,10 +81,8 @@ pub(crate) async fn write_table(
 ) -> Result<WrittenRows, Error> {
     let mut parts = PartWriter::new(writes, database, write);
     for batch in batches {
-        let batch = batch.map_err(|error| Error::Batches {
-            stored_rows: parts.written.rows,
-            error,
-        })?;
+        let batch =
+            batch.map_err(|error| Error::Batches { stored_rows: parts.written.rows, error })?;
         for piece in pieces(&batch) {
             parts.add(piece).await?;
         }
@@ -170,10 +168,8 @@ impl<'a> PartWriter<'a> {
             mapping: self.mapping.clone(),
             batches: std::mem::take(&mut self.part),
         };
-        let rows = ColumnarRows::from_parts(vec![part]).map_err(|error| Error::Columns {
-            stored_rows: self.written.rows,
-            error,
-        })?;
+        let rows = ColumnarRows::from_parts(vec![part])
+            .map_err(|error| Error::Columns { stored_rows: self.written.rows, error })?;
         let reservation = self
             .writes
             .reserve(rows.size_bytes())
@@ -195,9 +191,6 @@ impl<'a> PartWriter<'a> {
     }
 
     fn failed(&self, failure: WriteFailure) -> Error {
-        Error::Rows {
-            stored_rows: self.written.rows,
-            failure: Box::new(failure),
-        }
+        Error::Rows { stored_rows: self.written.rows, failure: Box::new(failure) }
     }
 }

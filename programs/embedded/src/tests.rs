@@ -50,14 +50,8 @@ fn beds(rows: usize, first_ns: i64) -> RecordBatch {
     let moistures = (0..rows).map(|row| i64::try_from(row).unwrap());
     let columns: [(&str, ArrayRef); 3] = [
         ("bed", Arc::new(StringArray::from_iter_values(names))),
-        (
-            "moisture",
-            Arc::new(Int64Array::from_iter_values(moistures)),
-        ),
-        (
-            "time",
-            Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-        ),
+        ("moisture", Arc::new(Int64Array::from_iter_values(moistures))),
+        ("time", Arc::new(TimestampNanosecondArray::from_iter_values(times))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
 }
@@ -115,10 +109,7 @@ async fn rows_can_be_deleted() {
     let delete = "DELETE FROM soil WHERE bed = 'herbs' AND time < '1971-01-01T00:00:00Z'";
     let deleted = one.connection.sql(delete).await.unwrap();
     assert!(deleted.deleted_at.is_some());
-    assert_eq!(
-        number(&one.connection, "SELECT count(*) FROM soil").await,
-        5
-    );
+    assert_eq!(number(&one.connection, "SELECT count(*) FROM soil").await, 5);
 }
 
 #[tokio::test]
@@ -127,16 +118,10 @@ async fn databases_of_a_store_are_separate() {
     write_beds(&one.connection).await;
     let other = one.connection.with_database("other");
     let missing = other.sql("SELECT count(*) FROM soil").await.unwrap_err();
-    assert_eq!(
-        missing.to_string(),
-        "query error: database not found: other"
-    );
+    assert_eq!(missing.to_string(), "query error: database not found: other");
     other.write_lines("soil moisture=1i 1").await.unwrap();
     assert_eq!(number(&other, "SELECT count(*) FROM soil").await, 1);
-    assert_eq!(
-        number(&one.connection, "SELECT count(*) FROM soil").await,
-        10
-    );
+    assert_eq!(number(&one.connection, "SELECT count(*) FROM soil").await, 10);
 }
 
 #[tokio::test]
@@ -160,17 +145,12 @@ async fn large_batches_are_stored_in_parts() {
     let rows = 1_200_000;
     let times = (0..rows).collect::<Vec<i64>>();
     let on: ArrayRef = Arc::new(BooleanArray::from(vec![true; times.len()]));
-    let columns: [(&str, ArrayRef); 2] = [
-        ("time", Arc::new(TimestampNanosecondArray::from(times))),
-        ("on", on),
-    ];
+    let columns: [(&str, ArrayRef); 2] =
+        [("time", Arc::new(TimestampNanosecondArray::from(times))), ("on", on)];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let written = one.connection.write(&TableWrite::new("pump"), [Ok(batch)]).await.unwrap();
     assert_eq!(written.rows, 1_200_000);
-    assert_eq!(
-        number(&one.connection, "SELECT count(*) FROM pump").await,
-        rows
-    );
+    assert_eq!(number(&one.connection, "SELECT count(*) FROM pump").await, rows);
 }
 
 #[tokio::test]
@@ -179,10 +159,7 @@ async fn a_refused_row_is_named_and_nothing_of_its_part_is_stored() {
     write_beds(&one.connection).await;
     let columns: [(&str, ArrayRef); 2] = [
         ("moisture", Arc::new(Float64Array::from(vec![1.0, 1.5]))),
-        (
-            "time",
-            Arc::new(TimestampNanosecondArray::from(vec![70, 71])),
-        ),
+        ("time", Arc::new(TimestampNanosecondArray::from(vec![70, 71]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let no_tags = TableWrite::new("soil");
@@ -194,20 +171,14 @@ async fn a_refused_row_is_named_and_nothing_of_its_part_is_stored() {
         refused.unwrap_err().to_string().starts_with("line 2 is refused: "),
         "the line is named"
     );
-    assert_eq!(
-        number(&one.connection, "SELECT count(*) FROM soil").await,
-        10
-    );
+    assert_eq!(number(&one.connection, "SELECT count(*) FROM soil").await, 10);
 }
 
 #[tokio::test]
 async fn the_rows_before_a_failure_are_counted() {
     let one = DirectoryFixture::new().await;
     let large = beds(400_000, 1);
-    let broken = Err(ArrowError::IoError(
-        "the file ends".to_owned(),
-        std::io::Error::other("end"),
-    ));
+    let broken = Err(ArrowError::IoError("the file ends".to_owned(), std::io::Error::other("end")));
     let failed = one.connection.write(&soil(), [Ok(large), broken]).await.unwrap_err();
     let Error::Batches { stored_rows, .. } = &failed else {
         panic!("{failed}");
@@ -229,15 +200,9 @@ async fn a_table_without_tags_is_not_created_for_rows_that_replace_each_other() 
          has no tags; name the columns that are tags (columns with texts: 'bed')"
     );
     let rows = vec![Ok(beds(10, 1)), Ok(beds(10, 1))];
-    let allowed = TableWrite {
-        allow_duplicates: true,
-        ..untagged
-    };
+    let allowed = TableWrite { allow_duplicates: true, ..untagged };
     assert_eq!(one.connection.write(&allowed, rows).await.unwrap().rows, 20);
-    assert_eq!(
-        number(&one.connection, "SELECT count(*) FROM soil").await,
-        10
-    );
+    assert_eq!(number(&one.connection, "SELECT count(*) FROM soil").await, 10);
 }
 
 #[test]
@@ -253,10 +218,7 @@ fn a_store_that_does_not_answer_is_a_temporary_failure_of_each_call() {
         (Error::Catalog(CatalogError::NoStoreTime), true),
         (Error::Catalog(CatalogError::Revoked), false),
         (Error::Query(ApiError::from(no_answer()).into()), true),
-        (
-            Error::Query(ApiError::text(Kind::Invalid, "no").into()),
-            false,
-        ),
+        (Error::Query(ApiError::text(Kind::Invalid, "no").into()), false),
     ] {
         assert_eq!(error.is_temporary(), expected, "{error}");
     }

@@ -152,9 +152,7 @@ impl CompactFunction {
     /// Returns the components of backups. The first call reads from the store.
     async fn backups(&self) -> Result<&FunctionBackups, EventFailure> {
         let made = self.backups.get_or_try_init(|| {
-            let CompactFunctionOptions {
-                common, backups, ..
-            } = &self.options;
+            let CompactFunctionOptions { common, backups, .. } = &self.options;
             FunctionBackups::new(&self.opened, self.flush_limits(), backups, &common.store)
         });
         made.await
@@ -172,16 +170,11 @@ impl CompactFunction {
     }
 
     async fn assemble(&self) -> Result<Compactor, EventFailure> {
-        let FunctionStore {
-            bucket, margins, ..
-        } = &self.opened;
-        let rules =
-            Catalog::new(bucket.clone(), *margins, None).rules().await.map_err(|error| {
-                EventFailure {
-                    kind: "Catalog",
-                    message: error.to_string(),
-                }
-            })?;
+        let FunctionStore { bucket, margins, .. } = &self.opened;
+        let rules = Catalog::new(bucket.clone(), *margins, None)
+            .rules()
+            .await
+            .map_err(|error| EventFailure { kind: "Catalog", message: error.to_string() })?;
         let compaction = &self.options.compaction;
         let memory = self.options.common.memory_bytes() as u64;
         let merge_memory = memory / 10 * 6;
@@ -221,10 +214,7 @@ impl CompactFunction {
                 for message in messages {
                     let done = match message.order {
                         Ok(order) => self.run_task(order, ends).await,
-                        Err(reason) => Err(EventFailure {
-                            kind: "Event",
-                            message: reason,
-                        }),
+                        Err(reason) => Err(EventFailure { kind: "Event", message: reason }),
                     };
                     if let Err(error) = done {
                         tracing::warn!(message = message.id, %error, "a message failed");
@@ -263,15 +253,10 @@ impl CompactFunction {
     /// Runs one task. No new work starts after `limit`.
     async fn work(&self, event: &CompactorEvent, limit: Duration) -> Result<Value, EventFailure> {
         let compactor = self.compactor().await?;
-        let (handled, backups) = join(
-            compactor.handle(event, Some(limit)),
-            self.look_after_backups(event),
-        )
-        .await;
-        let report = handled.map_err(|error| EventFailure {
-            kind: "Compaction",
-            message: error.to_string(),
-        })?;
+        let (handled, backups) =
+            join(compactor.handle(event, Some(limit)), self.look_after_backups(event)).await;
+        let report = handled
+            .map_err(|error| EventFailure { kind: "Compaction", message: error.to_string() })?;
         log_report(event, &report, compactor);
         match (event, report.failures.first()) {
             // Committed work is kept. The invocation must fail, because Lambda's metrics count only failed invocations.
@@ -303,10 +288,7 @@ impl CompactFunction {
 }
 
 fn out_of_time(reason: &str) -> EventFailure {
-    EventFailure {
-        kind: "OutOfTime",
-        message: reason.to_owned(),
-    }
+    EventFailure { kind: "OutOfTime", message: reason.to_owned() }
 }
 
 /// Logs the report with the fields from which metrics are derived.
@@ -376,9 +358,7 @@ impl Function for CompactFunction {
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
         let event = CompactEvent::parse(event.get())?;
         let said = self.run(event, left).await?;
-        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
-            said,
-        )))
+        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(said)))
     }
 }
 
@@ -393,18 +373,10 @@ impl Program for CompactProgram {
         function: "compact",
         endpoints: &[],
         events: &[
-            EventSource::Schedule {
-                input: ScheduleInput { event: "scheduled" },
-            },
-            EventSource::Schedule {
-                input: ScheduleInput { event: "collect" },
-            },
-            EventSource::Schedule {
-                input: ScheduleInput { event: "backup" },
-            },
-            EventSource::Sqs {
-                carries: "flush and merge orders",
-            },
+            EventSource::Schedule { input: ScheduleInput { event: "scheduled" } },
+            EventSource::Schedule { input: ScheduleInput { event: "collect" } },
+            EventSource::Schedule { input: ScheduleInput { event: "backup" } },
+            EventSource::Sqs { carries: "flush and merge orders" },
         ],
         store: COMPACT_ACCESS,
         calls: &["sqs:SendMessage", "s3express:CreateSession"],

@@ -160,10 +160,11 @@ impl EngineFunction {
     }
 
     async fn engine(&self) -> Result<&Arc<Engine>, EventFailure> {
-        let processing = self.parts.processing().await.map_err(|error| EventFailure {
-            kind: "Catalog",
-            message: error.to_string(),
-        })?;
+        let processing = self
+            .parts
+            .processing()
+            .await
+            .map_err(|error| EventFailure { kind: "Catalog", message: error.to_string() })?;
         Ok(processing.engine())
     }
 
@@ -250,10 +251,7 @@ impl EngineFunction {
                 let delivered = engine.handle_segments(segments, left()).await;
                 match delivered.iter().find_map(|one| one.result.as_ref().err()) {
                     None => Ok(json!({ "delivered": delivered.len() })),
-                    Some(reason) => Err(EventFailure {
-                        kind: "Delivery",
-                        message: reason.clone(),
-                    }),
+                    Some(reason) => Err(EventFailure { kind: "Delivery", message: reason.clone() }),
                 }
             }
             EngineEvent::Messages(messages) => {
@@ -316,10 +314,7 @@ fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, EventFailure> {
         );
     }
     if let Some(failure) = reports.iter().find_map(|(_, report)| report.failures.first()) {
-        return Err(EventFailure {
-            kind: "Delivery",
-            message: failure.clone(),
-        });
+        return Err(EventFailure { kind: "Delivery", message: failure.clone() });
     }
     let done = reports.iter().map(|(work, report)| {
         let said = json!({ "done": report.done, "unfinished": report.unfinished });
@@ -339,9 +334,7 @@ impl Function for EngineFunction {
             EngineEvent::Request => self.request(event, left).await,
             work => {
                 let said = self.run(work, left).await?;
-                Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
-                    said,
-                )))
+                Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(said)))
             }
         }
     }
@@ -373,12 +366,8 @@ impl Program for EngineProgram {
         endpoints: &[EndpointFunction::Every, EndpointFunction::Engine],
         events: &[
             EventSource::Http,
-            EventSource::Schedule {
-                input: ScheduleInput { event: "schedule" },
-            },
-            EventSource::Sqs {
-                carries: "s3 notifications",
-            },
+            EventSource::Schedule { input: ScheduleInput { event: "schedule" } },
+            EventSource::Sqs { carries: "s3 notifications" },
             EventSource::S3,
         ],
         store: ENGINE_ACCESS,

@@ -60,9 +60,6 @@ mod tests {
         }
         assert!(filter("info,neap_http=warn").is_ok());
         assert!(filter("neap_http=loud").is_err());
-        assert_eq!(
-            filter("warn").unwrap().default_level(),
-            Some(LevelFilter::WARN)
-        );
+        assert_eq!(filter("warn").unwrap().default_level(), Some(LevelFilter::WARN));
     }
 }

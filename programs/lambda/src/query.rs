@@ -144,10 +144,7 @@ impl QueryRouteProvider {
         tail: TailReader,
     ) -> Result<QueryComponents, ApiError> {
         let Some(invoker) = &self.invoker else {
-            return Ok(QueryComponents {
-                engine: Arc::new(engine),
-                tasks: None,
-            });
+            return Ok(QueryComponents { engine: Arc::new(engine), tasks: None });
         };
         let opened = &self.service.opened;
         let environment = engine.scan_environment(tail);
@@ -190,10 +187,7 @@ impl RouteProvider for QueryRouteProvider {
             .merge(neap_iceberg::router(Arc::clone(engine), store))
             .merge(neap_jaeger::router(Arc::clone(engine), database.clone()))
             .merge(refused_routes())
-            .merge(neap_prometheus::remote_read::router(
-                Arc::clone(engine),
-                database,
-            )))
+            .merge(neap_prometheus::remote_read::router(Arc::clone(engine), database)))
     }
 
     fn complete(&self, routes: Router) -> Router {
@@ -215,10 +209,7 @@ struct QueryFunction {
 impl QueryFunction {
     async fn components(&self) -> Result<&QueryComponents, EventFailure> {
         let components = self.provider.components().await;
-        components.map_err(|error| EventFailure {
-            kind: "Catalog",
-            message: error.to_string(),
-        })
+        components.map_err(|error| EventFailure { kind: "Catalog", message: error.to_string() })
     }
 
     async fn task(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {
@@ -227,13 +218,10 @@ impl QueryFunction {
             Some(tasks) => tasks.run(event.get(), left).await,
             None => refusal("this function does not distribute queries".to_owned()),
         };
-        let json = reply.to_json().map_err(|error| EventFailure {
-            kind: "Task",
-            message: error.to_string(),
-        })?;
-        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
-            json,
-        )))
+        let json = reply
+            .to_json()
+            .map_err(|error| EventFailure { kind: "Task", message: error.to_string() })?;
+        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(json)))
     }
 
     async fn refresh(&self, left: Duration) -> Result<EventReply, EventFailure> {
@@ -242,9 +230,7 @@ impl QueryFunction {
         let engine = &self.components().await?.engine;
         let left = left.saturating_sub(world.elapsed(&started_at));
         let json = refresh_views(engine, left).await?;
-        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
-            json,
-        )))
+        Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(json)))
     }
 }
 
@@ -284,18 +270,10 @@ impl Program for QueryProgram {
 
     const INTERFACE: Interface = Interface {
         function: "query",
-        endpoints: &[
-            EndpointFunction::Every,
-            EndpointFunction::Query,
-            EndpointFunction::Job,
-        ],
+        endpoints: &[EndpointFunction::Every, EndpointFunction::Query, EndpointFunction::Job],
         events: &[
             EventSource::Http,
-            EventSource::Schedule {
-                input: ScheduleInput {
-                    event: REFRESH_VIEWS,
-                },
-            },
+            EventSource::Schedule { input: ScheduleInput { event: REFRESH_VIEWS } },
         ],
         store: QUERY_ACCESS,
         calls: &["lambda:InvokeFunction", "s3express:CreateSession"],

@@ -86,10 +86,7 @@ pub struct EventFailure {
 
 impl From<EventError> for EventFailure {
     fn from(error: EventError) -> Self {
-        Self {
-            kind: "Event",
-            message: error.to_string(),
-        }
+        Self { kind: "Event", message: error.to_string() }
     }
 }
 
@@ -210,10 +207,8 @@ fn create_function<P: Program>(world: &World) -> Arc<dyn Function> {
     let opened = options::from_environment::<P::Options>().and_then(|options| {
         let common: &CommonOptions = options.as_ref();
         limit_retained_memory(common.memory_bytes());
-        logging::start(&common.log_filter).map_err(|reason| OptionsError::Unusable {
-            option: "log-filter",
-            reason,
-        })?;
+        logging::start(&common.log_filter)
+            .map_err(|reason| OptionsError::Unusable { option: "log-filter", reason })?;
         P::open(&options, world)
     });
     opened.unwrap_or_else(|error| {
@@ -232,10 +227,7 @@ async fn serve<P: Program>() -> Result<(), Error> {
     let registered = world.timeout(REGISTER_LIMIT, register());
     let (registered, _) = tokio::join!(registered, warm);
     if let Err(error) = registered.unwrap_or_else(|| Err("the registration timed out".to_owned())) {
-        tracing::warn!(
-            error,
-            "the instance will not receive SIGTERM before its end"
-        );
+        tracing::warn!(error, "the instance will not receive SIGTERM before its end");
     }
     let shutdown = Shutdown::new();
     let handler = {
@@ -322,10 +314,7 @@ async fn handle(
             Ok(panic) => crate::http::panic_error(panic.as_ref()).to_string(),
             Err(ended) => ended.to_string(),
         };
-        Err(EventFailure {
-            kind: "Panic",
-            message,
-        })
+        Err(EventFailure { kind: "Panic", message })
     })
 }
 
@@ -347,10 +336,7 @@ async fn reject_event(
             let answer = BufferedReply::Http(Box::new(answer));
             Ok(FunctionResponse::BufferedResponse(answer))
         }
-        Err(_) => Err(EventFailure {
-            kind,
-            message: error.to_string(),
-        }),
+        Err(_) => Err(EventFailure { kind, message: error.to_string() }),
     }
 }
 

@@ -90,10 +90,7 @@ impl<S> Layer<S> for Shutdown {
     type Service = ShutdownService<S>;
 
     fn layer(&self, inner: S) -> ShutdownService<S> {
-        ShutdownService {
-            inner,
-            shutdown: self.clone(),
-        }
+        ShutdownService { inner, shutdown: self.clone() }
     }
 }
 

@@ -115,10 +115,7 @@ impl SignedClient {
 
     /// Signs requests for this region.
     pub(crate) fn with_region(self, region: &str) -> Self {
-        Self {
-            region: region.to_owned(),
-            ..self
-        }
+        Self { region: region.to_owned(), ..self }
     }
 
     /// The host name of the service.

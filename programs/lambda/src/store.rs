@@ -33,10 +33,7 @@ impl FunctionStore {
     /// Sets whether the store's clock is right even if it differs from this machine's clock.
     #[must_use]
     pub fn trusting_store_clock(self, trusted: bool) -> Self {
-        Self {
-            bucket: self.bucket.trusting_store_clock(trusted),
-            ..self
-        }
+        Self { bucket: self.bucket.trusting_store_clock(trusted), ..self }
     }
 
     /// Opens the configured store.

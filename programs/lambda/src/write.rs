@@ -244,10 +244,7 @@ impl RouteProvider for WriteRouteProvider {
             .merge(session)
             .merge(document_routes(Arc::clone(&self.catalog)))
             .merge(neap_influxdb2::router(Arc::clone(service)))
-            .merge(neap_prometheus::remote_write::router(
-                Arc::clone(service),
-                metrics,
-            ))
+            .merge(neap_prometheus::remote_write::router(Arc::clone(service), metrics))
             .merge(neap_otlp::router(Arc::clone(service)));
         Ok(if self.options.writes_only {
             routes.layer(from_fn(refuse_other_paths))

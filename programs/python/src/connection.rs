@@ -52,10 +52,7 @@ pub(crate) fn connect(
     let inner = runtime
         .wait(py, options.connect(location))?
         .map_err(|error| exception(&error))?;
-    Ok(Connection {
-        inner,
-        runtime: Arc::new(runtime),
-    })
+    Ok(Connection { inner, runtime: Arc::new(runtime) })
 }
 
 /// A database in a store. Any number of processes may use the store at once.

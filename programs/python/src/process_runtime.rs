@@ -50,10 +50,7 @@ impl ProcessRuntime {
             .thread_name("neapdb")
             .enable_all()
             .build()?;
-        Ok(Self {
-            runtime: Some(runtime),
-            world: World::system(),
-        })
+        Ok(Self { runtime: Some(runtime), world: World::system() })
     }
 
     /// Returns the runtime.

@@ -40,11 +40,7 @@ impl Rows {
     }
 
     fn read_all(&self, py: Python<'_>) -> PyResult<ReadRows> {
-        let RowReader {
-            schema,
-            batches,
-            runtime,
-        } = self.take_reader()?;
+        let RowReader { schema, batches, runtime } = self.take_reader()?;
         let read = runtime.wait(py, batches.try_collect::<Vec<_>>())?;
         let batches = read.map_err(|error| exception(&error.into()))?;
         Ok(ReadRows { schema, batches })
@@ -112,10 +108,7 @@ impl ReadRows {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         drop(requested_schema);
         let batches = self.batches.clone().into_iter().map(Ok);
-        stream(
-            py,
-            RecordBatchIterator::new(batches, Arc::clone(&self.schema)),
-        )
+        stream(py, RecordBatchIterator::new(batches, Arc::clone(&self.schema)))
     }
 }
 

@@ -35,18 +35,14 @@ pub(super) async fn install(
     world: &World,
     console: &mut Console,
 ) -> Result<(), ServeError> {
-    let refused = |reason: String| ServeError::AdminToken {
-        path: path.display().to_string(),
-        reason,
-    };
+    let refused =
+        |reason: String| ServeError::AdminToken { path: path.display().to_string(), reason };
     let text = private_file::read_secret(path).map_err(|error| refused(error.to_string()))?;
     private_file::warn("--admin-token-file", path, console);
     let file: AdminTokenFile = serde_json::from_str(text.reveal()).map_err(|error| {
         // Don't include the error's text, because it may quote the token.
         let (line, column) = (error.line(), error.column());
-        refused(format!(
-            "not a JSON object with a token, at line {line}, column {column}"
-        ))
+        refused(format!("not a JSON object with a token, at line {line}, column {column}"))
     })?;
     file.check().map_err(refused)?;
     let expiry = file
@@ -117,11 +113,7 @@ mod tests {
     use crate::console::testing::console;
 
     fn catalog() -> Catalog {
-        Catalog::new(
-            Bucket::in_memory(World::system()),
-            ProtocolMargins::LOCAL,
-            None,
-        )
+        Catalog::new(Bucket::in_memory(World::system()), ProtocolMargins::LOCAL, None)
     }
 
     /// Installs a file with this text and mode, and returns the messages and the outcome.
@@ -133,10 +125,7 @@ mod tests {
         let (mut console, _, err) = console("");
         let outcome = install(&path, catalog, &World::system(), &mut console).await;
         let short = |text: String| text.replace(&folder.path().display().to_string(), "");
-        (
-            short(err.text()),
-            outcome.map_err(|error| short(error.to_string())),
-        )
+        (short(err.text()), outcome.map_err(|error| short(error.to_string())))
     }
 
     #[tokio::test]
@@ -204,11 +193,7 @@ mod tests {
                 "",
                 "a token begins with apiv3_ and has at least 32 characters",
             ),
-            (
-                long.clone(),
-                "",
-                "a token begins with apiv3_ and has at least 32 characters",
-            ),
+            (long.clone(), "", "a token begins with apiv3_ and has at least 32 characters"),
             (
                 format!("{PREFIX}{long}"),
                 r#","expiry_millis":1"#,

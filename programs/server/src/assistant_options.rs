@@ -66,10 +66,8 @@ impl AssistantArgs {
             return Err(ServeError::TwoAssistantKeys);
         }
         let key = private_file::read_secret(path);
-        key.map(Some).map_err(|error| ServeError::AssistantKey {
-            path: path.display().to_string(),
-            error,
-        })
+        key.map(Some)
+            .map_err(|error| ServeError::AssistantKey { path: path.display().to_string(), error })
     }
 }
 
@@ -82,18 +80,12 @@ mod tests {
     use super::*;
     use crate::tests::parse;
 
-    const URL: [&str; 2] = [
-        "--assistant-url",
-        "http://127.0.0.1:11434/v1/chat/completions",
-    ];
+    const URL: [&str; 2] = ["--assistant-url", "http://127.0.0.1:11434/v1/chat/completions"];
     const MODEL: [&str; 2] = ["--assistant-model", "small"];
 
     fn assistant(options: &[&[&str]]) -> Result<Option<Assistant>, String> {
         let args = parse(&options.concat()).unwrap();
-        assert_eq!(
-            args.assistant.model().is_some(),
-            options.starts_with(&[&URL, &MODEL])
-        );
+        assert_eq!(args.assistant.model().is_some(), options.starts_with(&[&URL, &MODEL]));
         args.assistant.assistant().map_err(|error| error.to_string())
     }
 
@@ -103,14 +95,8 @@ mod tests {
         assert!(assistant(&[&URL, &MODEL]).unwrap().is_some());
         for (options, missing) in [
             (URL, "--assistant-url is set, but --assistant-model is not"),
-            (
-                MODEL,
-                "--assistant-model is set, but --assistant-url is not",
-            ),
-            (
-                ["--assistant-key", "k"],
-                "--assistant-key is set, but --assistant-url is not",
-            ),
+            (MODEL, "--assistant-model is set, but --assistant-url is not"),
+            (["--assistant-key", "k"], "--assistant-key is set, but --assistant-url is not"),
             (
                 ["--assistant-key-file", "k"],
                 "--assistant-key-file is set, but --assistant-url is not",

@@ -48,11 +48,7 @@ impl SegmentBacklog {
                 last.bytes += bytes;
                 last.segments += 1;
             }
-            _ => self.spans.push_back(BacklogSpan {
-                second,
-                bytes,
-                segments: 1,
-            }),
+            _ => self.spans.push_back(BacklogSpan { second, bytes, segments: 1 }),
         }
     }
 
@@ -127,11 +123,7 @@ impl FlushBacklog {
     pub(super) fn due(&self) -> Vec<DatabaseId> {
         let now = self.clock.monotonic();
         let ripe = self.flushable_before();
-        let FlushTriggers {
-            bytes,
-            segments,
-            age,
-        } = self.triggers;
+        let FlushTriggers { bytes, segments, age } = self.triggers;
         let (early, early_age) = {
             let early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
             early.clone()
@@ -326,11 +318,7 @@ mod tests {
     fn backlog() -> (Arc<SettableClock>, FlushBacklog, DatabaseId) {
         let clock = Arc::new(SettableClock::default());
         clock.to(1000);
-        let triggers = FlushTriggers {
-            bytes: 100,
-            segments: 10,
-            age: Duration::from_secs(60),
-        };
+        let triggers = FlushTriggers { bytes: 100, segments: 10, age: Duration::from_secs(60) };
         let backlog = FlushBacklog::new(Arc::clone(&clock) as _, Duration::from_secs(4), triggers);
         (clock, backlog, DatabaseId::new(7))
     }

@@ -93,11 +93,7 @@ pub(super) fn limit_concurrency(
         &[],
     );
     turned_away.add(&[], 0);
-    let RequestLimits {
-        requests,
-        stalled_bytes,
-        body_bytes,
-    } = limits;
+    let RequestLimits { requests, stalled_bytes, body_bytes } = limits;
     let incoming = IncomingBodyLimits::new(requests, stalled_bytes, body_bytes);
     let crowd = ConcurrencyLimiter {
         places: RequestPermits::new(requests, world.clone()),

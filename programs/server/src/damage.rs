@@ -44,10 +44,7 @@ pub(super) struct DamageMonitor {
 impl DamageMonitor {
     /// Creates a monitor of the objects that queries read.
     pub(super) fn new(snapshots: Arc<SnapshotReader>) -> Self {
-        Self {
-            jobs: Mutex::default(),
-            snapshots,
-        }
+        Self { jobs: Mutex::default(), snapshots }
     }
 
     /// Adds the damaged objects that a job finds.

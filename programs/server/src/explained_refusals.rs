@@ -36,10 +36,7 @@ pub(super) struct ExplainedRefusals<S> {
 impl<S> ExplainedRefusals<S> {
     /// Wraps a connection.
     pub(super) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            replacement: Vec::new(),
-        }
+        Self { stream, replacement: Vec::new() }
     }
 }
 

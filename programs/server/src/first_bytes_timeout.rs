@@ -28,11 +28,7 @@ pub(super) struct FirstBytesTimeout<S> {
 impl<S> FirstBytesTimeout<S> {
     /// Wraps a connection whose first bytes must arrive before `deadline` completes.
     pub(super) fn new(stream: S, deadline: BoxFuture<'static, ()>) -> Self {
-        Self {
-            stream,
-            expected: PREFACE,
-            deadline: Some(deadline),
-        }
+        Self { stream, expected: PREFACE, deadline: Some(deadline) }
     }
 
     fn received(&mut self, bytes: &[u8]) {

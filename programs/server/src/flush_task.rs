@@ -142,15 +142,7 @@ impl FlushTask {
     /// Logs the outcome of a flush, and returns whether there is more to flush.
     fn note(&self, database: DatabaseId, flushed: &Result<FlushResult, CompactError>) -> bool {
         match flushed {
-            Ok(FlushResult::Done {
-                segments,
-                rows,
-                sections,
-                bytes,
-                more,
-                mark,
-                tail,
-            }) => {
+            Ok(FlushResult::Done { segments, rows, sections, bytes, more, mark, tail }) => {
                 // Otherwise the writer would learn it from its next read of the manifest.
                 self.writer.observe_tail(database, *mark, *tail);
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");

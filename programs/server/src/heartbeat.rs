@@ -29,10 +29,7 @@ pub(super) struct OwnNode {
 impl OwnNode {
     /// Draws an id for this process.
     pub(super) fn new(bucket: &Bucket) -> Self {
-        Self {
-            instance_id: bucket.draw_ulid(),
-            check: Notify::new(),
-        }
+        Self { instance_id: bucket.draw_ulid(), check: Notify::new() }
     }
 
     /// Makes the process look at its record at once, because this process may have changed it.
@@ -78,12 +75,7 @@ impl Heartbeat {
             worker: process.worker,
             stop: None,
         };
-        let mut heartbeat = Self {
-            bucket,
-            own: process.own,
-            record,
-            version: None,
-        };
+        let mut heartbeat = Self { bucket, own: process.own, record, version: None };
         heartbeat.write_record(PutMode::Overwrite).await;
         heartbeat
     }
@@ -195,10 +187,7 @@ mod tests {
         let worker = "http://10.0.0.1:8182";
         let one = Heartbeat::begin(bucket.clone(), process(&bucket, Some(worker))).await;
         assert_eq!(one.record.mode, ["query", "compact"]);
-        assert_eq!(
-            states(&bucket).await,
-            [("running", Some(worker.to_owned()))]
-        );
+        assert_eq!(states(&bucket).await, [("running", Some(worker.to_owned()))]);
         let stop = CancellationToken::new();
         stop.cancel();
         let one = one.run(&stop).await;

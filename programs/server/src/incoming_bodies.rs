@@ -90,10 +90,7 @@ struct AbortSignal {
 impl IncomingBodies {
     /// Creates an empty registry.
     pub(super) fn new(limits: IncomingBodyLimits) -> Self {
-        Self {
-            limits,
-            table: Mutex::default(),
-        }
+        Self { limits, table: Mutex::default() }
     }
 
     /// Adds a body of a client. It may be aborted immediately.
@@ -102,22 +99,13 @@ impl IncomingBodies {
         client: ClientNetwork,
         announced_bytes: usize,
     ) -> IncomingBody {
-        let entry = BodyEntry {
-            signal: Arc::default(),
-            announced_bytes,
-            is_stalled: false,
-        };
+        let entry = BodyEntry { signal: Arc::default(), announced_bytes, is_stalled: false };
         let signal = Arc::clone(&entry.signal);
         let mut table = self.table();
         let place = table.insert(client, entry);
         table.enforce(client, &self.limits);
         drop(table);
-        IncomingBody {
-            all: Arc::clone(self),
-            client,
-            place,
-            signal,
-        }
+        IncomingBody { all: Arc::clone(self), client, place, signal }
     }
 
     fn table(&self) -> MutexGuard<'_, BodyTable> {
@@ -231,10 +219,7 @@ impl IncomingBody {
     pub(super) fn advance(&mut self) {
         let mut table = self.all.table();
         if let Some(entry) = table.remove(self.client, self.place) {
-            let entry = BodyEntry {
-                is_stalled: false,
-                ..entry
-            };
+            let entry = BodyEntry { is_stalled: false, ..entry };
             self.place = table.insert(self.client, entry);
         }
     }

@@ -111,9 +111,7 @@ impl FromArgMatches for LegacyFlags {
             // Ignore the environment, because it may be meant for an InfluxDB server.
             matches.value_source(name) == Some(ValueSource::CommandLine)
         };
-        Ok(Self {
-            given: serve_flags().filter(is_given).collect(),
-        })
+        Ok(Self { given: serve_flags().filter(is_given).collect() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

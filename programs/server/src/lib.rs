@@ -159,14 +159,9 @@ pub async fn run(
         listening.await?;
     }
     plugins::tell(args, app.processing.as_ref(), &app.catalog, console).await?;
-    let questdb = questdb::listen(
-        args,
-        app.writes.as_ref(),
-        &app.catalog,
-        &stores.metrics,
-        tls.clone(),
-    )
-    .await?;
+    let questdb =
+        questdb::listen(args, app.writes.as_ref(), &app.catalog, &stores.metrics, tls.clone())
+            .await?;
     let postgres = postgres::listen(
         args,
         PostgresFunctions {
@@ -237,10 +232,7 @@ async fn listen(
     tls: Option<TlsContext>,
     world: &World,
 ) -> Result<(Listener, SocketAddr), ServeError> {
-    let cannot_listen = |error| ServeError::Listen {
-        address: args.http_bind.clone(),
-        error,
-    };
+    let cannot_listen = |error| ServeError::Listen { address: args.http_bind.clone(), error };
     let bound = ListenerSettings {
         patience: args.limits.http_timeout,
         ..ListenerSettings::with_tls(tls)
@@ -398,14 +390,8 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     }
     let secrets = [
         ("--jwt-private-key", &args.access.users.jwt_private_key),
-        (
-            "--aws-credentials-file",
-            &args.store.aws.aws_credentials_file,
-        ),
-        (
-            "--google-service-account",
-            &args.store.google_service_account,
-        ),
+        ("--aws-credentials-file", &args.store.aws.aws_credentials_file),
+        ("--google-service-account", &args.store.google_service_account),
         ("--assistant-key-file", &args.assistant.assistant_key_file),
         ("--sync-token-file", &args.sync.sync_token_file),
     ];
@@ -486,10 +472,7 @@ fn tell_address(args: &ServeArgs, greeting: &StartupMessage<'_>) -> Result<(), S
     let unfinished = path.with_extension("unfinished");
     std::fs::write(&unfinished, greeting.address.to_string())
         .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(|error| ServeError::AddressFile {
-            path: path.display().to_string(),
-            error,
-        })
+        .map_err(|error| ServeError::AddressFile { path: path.display().to_string(), error })
 }
 
 #[cfg(test)]

@@ -36,10 +36,7 @@ pub(super) fn borrow_connection(
     connection: TcpStream,
 ) -> (BorrowedConnection, oneshot::Receiver<TcpStream>) {
     let (back, given_back) = oneshot::channel();
-    let lent = BorrowedConnection {
-        connection: Some(connection),
-        back: Some(back),
-    };
+    let lent = BorrowedConnection { connection: Some(connection), back: Some(back) };
     (lent, given_back)
 }
 

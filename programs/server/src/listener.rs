@@ -115,12 +115,7 @@ impl Listener {
         world: World,
     ) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
-        Ok(Self {
-            tcp,
-            bound,
-            stats: Arc::default(),
-            world,
-        })
+        Ok(Self { tcp, bound, stats: Arc::default(), world })
     }
 
     /// Returns the bound address.
@@ -158,10 +153,7 @@ impl Listener {
                 drop(accepted.permit);
             });
         };
-        let places = PortPlaces {
-            connections: self.bound.connections,
-            pending: None,
-        };
+        let places = PortPlaces { connections: self.bound.connections, pending: None };
         accept_connections(self.tcp, places, &self.world, stop, serve).await;
         stopping.cancel();
         let all_gone = self.stats.open.wait_until_zero();

@@ -62,10 +62,7 @@ struct PendingMaintenance {
 impl FlushedDatabases {
     /// Records a committed flush.
     pub(super) fn note(&self, database: DatabaseId, now: Duration) {
-        let visits = PendingMaintenance {
-            flushed: now,
-            is_merged: false,
-        };
+        let visits = PendingMaintenance { flushed: now, is_merged: false };
         self.lock().insert(database, visits);
     }
 

@@ -118,11 +118,7 @@ impl MemoryPlan {
     pub(super) fn with_answers(self, answers: Option<usize>) -> Self {
         let shared = self.chunks + self.answers;
         let answers = answers.map_or(self.answers, |bytes| bytes.min(shared / 2));
-        Self {
-            chunks: shared - answers,
-            answers,
-            ..self
-        }
+        Self { chunks: shared - answers, answers, ..self }
     }
 
     /// Returns the number of concurrent queries, at most `most`, such that each gets a useful share of the query
@@ -257,18 +253,12 @@ mod tests {
 
     #[test]
     fn fewer_queries_run_at_once_where_there_is_little_memory() {
-        assert_eq!(
-            MemoryPlan::with_limit(256 << 20, None).queries_within(32),
-            1
-        );
+        assert_eq!(MemoryPlan::with_limit(256 << 20, None).queries_within(32), 1);
         let plan = MemoryPlan::with_limit(512 << 20, None);
         assert_eq!((plan.queries >> 20, plan.queries_within(32)), (72, 1));
         let larger = MemoryPlan::with_limit(4 << 30, None);
         assert_eq!((larger.queries >> 20, larger.queries_within(32)), (715, 11));
-        assert_eq!(
-            MemoryPlan::with_limit(16 << 30, None).queries_within(32),
-            32
-        );
+        assert_eq!(MemoryPlan::with_limit(16 << 30, None).queries_within(32), 32);
         assert_eq!(plan.queries_within(1), 1);
     }
 
@@ -276,10 +266,7 @@ mod tests {
     fn a_limit_is_bytes_or_a_share_and_not_too_small() {
         assert_eq!(parse_limit("512MiB"), Ok(512 << 20));
         assert_eq!(parse_limit("100%"), Ok(limit_bytes() / 100 * 100));
-        assert_eq!(
-            parse_limit("1MiB"),
-            Err("at least 128 MiB are needed".to_owned())
-        );
+        assert_eq!(parse_limit("1MiB"), Err("at least 128 MiB are needed".to_owned()));
         assert!(parse_limit("much").is_err());
     }
 }

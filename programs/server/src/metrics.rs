@@ -49,27 +49,20 @@ pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
 pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     let counted = Arc::clone(engine);
     let help = "Finished queries by outcome.";
-    metrics.collect(
-        "neap_queries_total",
-        help,
-        MetricKind::Counter,
-        move |samples| {
-            let stats = counted.query_stats();
-            for (outcome, count) in [
-                ("success", stats.succeeded),
-                ("failure", stats.failed),
-                ("cancelled", stats.cancelled),
-            ] {
-                samples.add(&[("outcome", outcome)], count);
-            }
-        },
-    );
+    metrics.collect("neap_queries_total", help, MetricKind::Counter, move |samples| {
+        let stats = counted.query_stats();
+        for (outcome, count) in [
+            ("success", stats.succeeded),
+            ("failure", stats.failed),
+            ("cancelled", stats.cancelled),
+        ] {
+            samples.add(&[("outcome", outcome)], count);
+        }
+    });
     let queries = metrics.read_from(Arc::clone(engine));
-    queries.counter(
-        "neap_query_rows_total",
-        "Rows returned by queries.",
-        |engine| engine.query_stats().rows,
-    );
+    queries.counter("neap_query_rows_total", "Rows returned by queries.", |engine| {
+        engine.query_stats().rows
+    });
     queries.counter(
         "neap_query_seconds_total",
         "Time from the beginning to the end of all queries together.",
@@ -90,11 +83,9 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
         "Reads of footers, pages and bloom filters of sections whose checksum did not match.",
         |engine| engine.data_cache_stats().checksum_failures,
     );
-    queries.gauge(
-        "neap_data_cache_chunk_bytes",
-        "Bytes of column chunks in memory.",
-        |engine| engine.data_cache_stats().chunk_bytes,
-    );
+    queries.gauge("neap_data_cache_chunk_bytes", "Bytes of column chunks in memory.", |engine| {
+        engine.data_cache_stats().chunk_bytes
+    });
     queries.gauge(
         "neap_data_cache_footer_bytes",
         "Bytes of decoded footers of sections in memory.",
@@ -185,11 +176,9 @@ pub(super) fn register_views(metrics: &Metrics, stats: &Arc<ViewStats>) {
 
 pub(super) fn register_rules(metrics: &Metrics, stats: &Arc<RuleStats>) {
     let rules = metrics.read_from(Arc::clone(stats));
-    rules.counter(
-        "neap_rule_evaluations_total",
-        "Evaluations of groups of rules.",
-        |stats| stats.evaluations.load(Ordering::Relaxed),
-    );
+    rules.counter("neap_rule_evaluations_total", "Evaluations of groups of rules.", |stats| {
+        stats.evaluations.load(Ordering::Relaxed)
+    });
     rules.counter(
         "neap_rule_failures_total",
         "Rules that could not be evaluated, and databases whose rules were not.",
@@ -214,11 +203,9 @@ pub(super) fn register_maintenance(
     compactor: &Compactor,
 ) {
     let maintenance = metrics.read_from(Arc::clone(stats));
-    maintenance.counter(
-        "neap_compaction_merges_total",
-        "Merges that were committed.",
-        |stats| stats.merges.load(Ordering::Relaxed),
-    );
+    maintenance.counter("neap_compaction_merges_total", "Merges that were committed.", |stats| {
+        stats.merges.load(Ordering::Relaxed)
+    });
     maintenance.counter(
         "neap_compaction_removed_sections_total",
         "Sections removed without a merge: expired, or of dropped tables.",
@@ -250,11 +237,9 @@ pub(super) fn register_maintenance(
         "Merges pending at the last check of the databases.",
         |compactor| compactor.debt().merges,
     );
-    merges.gauge(
-        "neap_compaction_due_sections",
-        "Sections that are to be merged.",
-        |compactor| compactor.debt().sections,
-    );
+    merges.gauge("neap_compaction_due_sections", "Sections that are to be merged.", |compactor| {
+        compactor.debt().sections
+    });
     merges.gauge(
         "neap_compaction_due_bytes",
         "Bytes of sections that are to be merged.",
@@ -265,30 +250,20 @@ pub(super) fn register_maintenance(
 fn register_store(metrics: &Metrics, requests: &StoreRequestCounts) {
     let counted = requests.clone();
     let help = "Requests to the store by operation and class of key.";
-    metrics.collect(
-        "neap_store_requests_total",
-        help,
-        MetricKind::Counter,
-        move |samples| {
-            for (operation, class, count) in counted.counts() {
-                let labels = [("operation", operation.as_str()), ("class", class.as_str())];
-                samples.add(&labels, count.requests);
-            }
-        },
-    );
+    metrics.collect("neap_store_requests_total", help, MetricKind::Counter, move |samples| {
+        for (operation, class, count) in counted.counts() {
+            let labels = [("operation", operation.as_str()), ("class", class.as_str())];
+            samples.add(&labels, count.requests);
+        }
+    });
     let counted = requests.clone();
     let help = "Bytes read from and written to the store by operation and class of key.";
-    metrics.collect(
-        "neap_store_bytes_total",
-        help,
-        MetricKind::Counter,
-        move |samples| {
-            for (operation, class, count) in counted.counts() {
-                let labels = [("operation", operation.as_str()), ("class", class.as_str())];
-                samples.add(&labels, count.bytes);
-            }
-        },
-    );
+    metrics.collect("neap_store_bytes_total", help, MetricKind::Counter, move |samples| {
+        for (operation, class, count) in counted.counts() {
+            let labels = [("operation", operation.as_str()), ("class", class.as_str())];
+            samples.add(&labels, count.bytes);
+        }
+    });
 }
 
 #[cfg(test)]

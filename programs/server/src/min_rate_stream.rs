@@ -159,10 +159,7 @@ mod tests {
     fn connection() -> (DuplexStream, MinRateStream<DuplexStream>) {
         let (client, server) = duplex(1 << 10);
         let clock = Arc::new(SystemClock::new());
-        (
-            client,
-            MinRateStream::new(server, clock, SPAN, Arc::default()),
-        )
+        (client, MinRateStream::new(server, clock, SPAN, Arc::default()))
     }
 
     #[tokio::test(start_paused = true)]
@@ -206,10 +203,8 @@ mod tests {
         let (mut client, mut server) = connection();
         let mut buffer = [0; 2 << 10];
         for _ in 0..3 {
-            let (written, _) = tokio::join!(
-                server.write_all(&[0; 2 << 10]),
-                client.read_exact(&mut buffer)
-            );
+            let (written, _) =
+                tokio::join!(server.write_all(&[0; 2 << 10]), client.read_exact(&mut buffer));
             written.unwrap();
             SystemClock::new().sleep(SPAN * 3).await;
         }

@@ -59,10 +59,7 @@ struct NodeRoutes {
 /// Returns the routes of a process.
 pub(super) fn routes(bucket: Bucket, own: Arc<OwnNode>) -> Router {
     Router::new()
-        .route(
-            "/api/v3/enterprise/configure/node/stop",
-            post(stop).get(stop_status),
-        )
+        .route("/api/v3/enterprise/configure/node/stop", post(stop).get(stop_status))
         .route("/api/v3/enterprise/configure/node/remove", post(remove))
         .with_state(NodeRoutes { bucket, own })
 }
@@ -74,10 +71,7 @@ impl NodeRoutes {
             state: node.record.shown_state(),
             is_answering: node.record.instance_id == self.own.instance_id,
         });
-        Json(NodeStopStatus {
-            node_id,
-            instances: instances.collect(),
-        })
+        Json(NodeStopStatus { node_id, instances: instances.collect() })
     }
 }
 
@@ -104,10 +98,7 @@ async fn remove(
     State(NodeRoutes { bucket, .. }): State<NodeRoutes>,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let RemoveBody {
-        node_id,
-        force_finalize,
-    } = body(&bucket, request).await?;
+    let RemoveBody { node_id, force_finalize } = body(&bucket, request).await?;
     let removed = remove_node(&bucket, &node_id, force_finalize).await;
     removed.map_err(refusal)?;
     Ok(StatusCode::OK)

@@ -78,9 +78,7 @@ fn absolute(path: &Path) -> PathBuf {
 /// Returns the routes used while plugins are disabled; each answers with an error.
 pub(super) fn refusals() -> Router {
     let refuse = async || ApiError::text(Kind::Forbidden, PLUGINS_DISABLED);
-    PATHS.iter().fold(Router::new(), |routes, path| {
-        routes.route(path, any(refuse))
-    })
+    PATHS.iter().fold(Router::new(), |routes, path| routes.route(path, any(refuse)))
 }
 
 /// Creates the plugin folder, if one is set.
@@ -117,10 +115,7 @@ pub(super) fn unusable_folder(args: &ServeArgs) -> Option<ServeError> {
 }
 
 fn folder_error(folder: &Path, error: io::Error) -> ServeError {
-    ServeError::PluginFolder {
-        path: folder.display().to_string(),
-        error,
-    }
+    ServeError::PluginFolder { path: folder.display().to_string(), error }
 }
 
 /// Prints a warning if plugins are expected and can't run. The server starts in any case.
@@ -137,9 +132,7 @@ pub(super) async fn tell(
     let has_triggers = root.value.databases_with_triggers().next().is_some();
     match processing {
         None if has_triggers => {
-            console.report(format_args!(
-                "warning: triggers don't run: {PLUGINS_DISABLED}"
-            ));
+            console.report(format_args!("warning: triggers don't run: {PLUGINS_DISABLED}"));
         }
         Some(processing) if has_triggers || args.plugins.plugin_dir.is_some() => {
             match processing.check().await {
@@ -334,9 +327,6 @@ mod tests {
         assert!(text.contains("no-such-python"), "{text}");
         assert!(text.contains("--plugin-python"), "{text}");
         assert_eq!(told(&[]).await, "");
-        assert_eq!(
-            told(&["--mode", "query", "--plugin-dir", "FOLDER"]).await,
-            ""
-        );
+        assert_eq!(told(&["--mode", "query", "--plugin-dir", "FOLDER"]).await, "");
     }
 }

@@ -54,12 +54,9 @@ pub(super) async fn listen(
         transfer_timeout: args.limits.http_timeout,
         ..usual
     };
-    let listener = PostgresListener::bind(address, settings, parts).await.map_err(|error| {
-        ServeError::Listen {
-            address: address.clone(),
-            error,
-        }
-    })?;
+    let listener = PostgresListener::bind(address, settings, parts)
+        .await
+        .map_err(|error| ServeError::Listen { address: address.clone(), error })?;
     Ok(Some(listener))
 }
 

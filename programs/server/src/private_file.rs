@@ -89,12 +89,7 @@ mod tests {
                 fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
             }
             let (mut console, _, err) = console("");
-            let args = [
-                "--data-dir",
-                root.to_str().unwrap(),
-                "--data-dir-access",
-                access,
-            ];
+            let args = ["--data-dir", root.to_str().unwrap(), "--data-dir-access", access];
             crate::warn(&parse(&args).unwrap(), &mut console);
             err.text().replace(&folder.path().display().to_string(), "")
         };

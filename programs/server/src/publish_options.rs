@@ -48,9 +48,7 @@ pub struct PublishArgs {
 impl PublishArgs {
     /// Returns the tables to publish.
     pub fn tables(&self) -> PublishedTables {
-        PublishedTables {
-            names: self.publish_only.clone(),
-        }
+        PublishedTables { names: self.publish_only.clone() }
     }
 
     /// Returns the settings of publishing, if it is requested.

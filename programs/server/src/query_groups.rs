@@ -66,16 +66,8 @@ async fn create(
     State(routes): RouteState,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let QueryGroupBody {
-        name,
-        nodes,
-        replication_factor,
-    } = body(&routes, request).await?;
-    let group = QueryGroup {
-        name,
-        nodes,
-        replication_factor,
-    };
+    let QueryGroupBody { name, nodes, replication_factor } = body(&routes, request).await?;
+    let group = QueryGroup { name, nodes, replication_factor };
     let id = routes.catalog.create_query_group(group.clone()).await?;
     Ok((StatusCode::CREATED, Json(to_json(id, &group))))
 }

@@ -42,12 +42,9 @@ pub(super) async fn listen(
         max_line_bytes: (buffered / 4).clamp(1 << 20, 2 << 20),
         ..QuestDbSettings::new(database, key_policy(args))
     };
-    let listener = QuestDbListener::bind(address, settings, parts).await.map_err(|error| {
-        ServeError::Listen {
-            address: address.clone(),
-            error,
-        }
-    })?;
+    let listener = QuestDbListener::bind(address, settings, parts)
+        .await
+        .map_err(|error| ServeError::Listen { address: address.clone(), error })?;
     Ok(Some(listener))
 }
 

@@ -131,12 +131,7 @@ mod tests {
     impl ConditionSource for FixedConditions {
         fn conditions(&self) -> Vec<ReadinessCondition> {
             let texts = self.0.iter().map(|text| (*text).to_owned());
-            texts
-                .map(|text| ReadinessCondition {
-                    name: "flush",
-                    text,
-                })
-                .collect()
+            texts.map(|text| ReadinessCondition { name: "flush", text }).collect()
         }
     }
 
@@ -170,10 +165,7 @@ mod tests {
         assert_eq!(body["conditions"], conditions);
         readiness.stop.cancel();
         let body = r#"{"code":"unavailable","message":"stopping"}"#;
-        assert_eq!(
-            answer(&[(USER_AGENT, "influx/2.7.5")]).await,
-            (503, body.to_owned())
-        );
+        assert_eq!(answer(&[(USER_AGENT, "influx/2.7.5")]).await, (503, body.to_owned()));
     }
 
     #[tokio::test]

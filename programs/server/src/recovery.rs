@@ -29,10 +29,7 @@ impl AdminTokenRecovery {
     /// Creates the recovery service for the cluster that `service` writes to.
     pub(super) fn new(service: Arc<WriteService>) -> Self {
         let done = Arc::new(Notify::new());
-        Self {
-            router: recovery_router(service, Arc::clone(&done)),
-            done,
-        }
+        Self { router: recovery_router(service, Arc::clone(&done)), done }
     }
 
     /// Listens on an address until the token was replaced or `stop`. A loopback address is served without TLS, because
@@ -51,10 +48,7 @@ impl AdminTokenRecovery {
     ) -> Result<(), ServeError> {
         let tls = tls.filter(|_| !address.ip().is_loopback());
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let cannot_listen = |error| ServeError::Listen {
-            address: address.to_string(),
-            error,
-        };
+        let cannot_listen = |error| ServeError::Listen { address: address.to_string(), error };
         let bound = ListenerSettings::with_tls(tls);
         let listener = Listener::bind(&address.to_string(), bound, world)
             .await

@@ -23,10 +23,7 @@ impl RenamedFlags {
                 self.exec_mem_pool_bytes.is_some(),
                 ("--exec-mem-pool-bytes", "--exec-mem-pool-size"),
             ),
-            (
-                self.query_log_size.is_some(),
-                ("--query-log-size", "--query-log-max-entries"),
-            ),
+            (self.query_log_size.is_some(), ("--query-log-size", "--query-log-max-entries")),
         ]
         .into_iter()
         .filter_map(|(is_used, names)| is_used.then_some(names))
@@ -67,10 +64,7 @@ mod tests {
     #[test]
     fn former_names_work_and_are_warned_of_once_each() {
         let args = parse(&["--exec-mem-pool-bytes", "1GB", "--query-log-size", "7"]).unwrap();
-        assert_eq!(
-            args.query_memory(),
-            Some(MemoryAmount::Bytes(1_000_000_000))
-        );
+        assert_eq!(args.query_memory(), Some(MemoryAmount::Bytes(1_000_000_000)));
         assert_eq!(args.query_log_entries(), 7);
         let environment = TestVariables(&["mode", "license-email"]);
         insta::assert_snapshot!(args.renamed.warnings(&environment).join("\n"), @r"
@@ -96,10 +90,7 @@ mod tests {
         assert_eq!(args.query_memory(), Some(MemoryAmount::Percent(20)));
         assert_eq!(args.query_log_entries(), 5);
         let none = parse(&[]).unwrap();
-        assert_eq!(
-            (none.query_memory(), none.query_log_entries()),
-            (None, 1_000)
-        );
+        assert_eq!((none.query_memory(), none.query_log_entries()), (None, 1_000));
         assert_eq!(none.renamed.warnings(&TestVariables(&[])), [""; 0]);
     }
 }

@@ -47,10 +47,7 @@ pub(super) fn deliver(
     }
     let (pieces, received) = mpsc::channel(1);
     tokio::spawn(carry(body, pieces, patience, world, traffic, here));
-    Body::new(ChannelBody {
-        received: Some(received),
-        size,
-    })
+    Body::new(ChannelBody { received: Some(received), size })
 }
 
 /// A message from the task: a frame, or the end.
@@ -146,10 +143,7 @@ mod tests {
 
     impl DeliveryFixture {
         fn new() -> Self {
-            Self {
-                presence: ActiveCount::default(),
-                traffic: Arc::default(),
-            }
+            Self { presence: ActiveCount::default(), traffic: Arc::default() }
         }
 
         fn deliver(&self, body: Body, version: Version) -> Body {

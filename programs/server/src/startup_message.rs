@@ -38,10 +38,7 @@ pub(super) struct StartupMessage<'a> {
 /// found it, otherwise its path.
 pub(super) fn program_name() -> String {
     let name = std::env::args_os().next();
-    name.map_or_else(
-        || "neap".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
+    name.map_or_else(|| "neap".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Authentication state of the server.
@@ -85,20 +82,10 @@ impl fmt::Display for StartupMessage<'_> {
         };
         let [node, cluster] = self.names;
         let (node, cluster) = (named("as node", node), named("of cluster", cluster));
-        writeln!(
-            f,
-            "Neap {} is ready at {url}{node}{cluster}",
-            env!("CARGO_PKG_VERSION")
-        )?;
+        writeln!(f, "Neap {} is ready at {url}{node}{cluster}", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "  data:   {}", self.place)?;
-        writeln!(
-            f,
-            "  write:  {program} write {host}--database mydb 'cpu,host=a usage=0.5'"
-        )?;
-        write!(
-            f,
-            "  query:  {program} query {host}--database mydb 'SELECT * FROM cpu'"
-        )?;
+        writeln!(f, "  write:  {program} write {host}--database mydb 'cpu,host=a usage=0.5'")?;
+        write!(f, "  query:  {program} query {host}--database mydb 'SELECT * FROM cpu'")?;
         if self.has_console {
             write!(f, "\n  browse: {url}/")?;
         }
@@ -187,23 +174,15 @@ mod tests {
 
     #[test]
     fn a_server_with_a_console_shows_its_address() {
-        let greeting = StartupMessage {
-            has_console: true,
-            ..greeting("127.0.0.1:8181")
-        };
+        let greeting = StartupMessage { has_console: true, ..greeting("127.0.0.1:8181") };
         let shown = shown(&greeting);
-        assert!(
-            shown.ends_with("\n  browse: http://127.0.0.1:8181/"),
-            "{shown}"
-        );
+        assert!(shown.ends_with("\n  browse: http://127.0.0.1:8181/"), "{shown}");
     }
 
     #[test]
     fn a_server_reachable_from_other_machines_warns() {
-        let greeting = StartupMessage {
-            names: [Some("n1"), Some("c1")],
-            ..greeting("0.0.0.0:9000")
-        };
+        let greeting =
+            StartupMessage { names: [Some("n1"), Some("c1")], ..greeting("0.0.0.0:9000") };
         insta::assert_snapshot!(shown(&greeting), @r"
         Neap <version> is ready at http://127.0.0.1:9000 as node n1 of cluster c1
           data:   directory /data
@@ -215,10 +194,7 @@ mod tests {
 
     #[test]
     fn a_server_without_tokens_shows_how_to_create_the_first() {
-        let greeting = |entry| StartupMessage {
-            entry,
-            ..greeting("0.0.0.0:9000")
-        };
+        let greeting = |entry| StartupMessage { entry, ..greeting("0.0.0.0:9000") };
         insta::assert_snapshot!(shown(&greeting(AuthState::NoTokenYet)), @"
         Neap <version> is ready at http://127.0.0.1:9000
           data:   directory /data
@@ -255,11 +231,7 @@ mod tests {
     #[test]
     fn unencrypted_tokens_on_a_network_address_cause_a_warning() {
         let is_warned = |address, is_encrypted, entry| {
-            let greeting = StartupMessage {
-                is_encrypted,
-                entry,
-                ..greeting(address)
-            };
+            let greeting = StartupMessage { is_encrypted, entry, ..greeting(address) };
             shown(&greeting).contains("unencrypted")
         };
         assert!(is_warned("0.0.0.0:1", false, AuthState::Tokens));

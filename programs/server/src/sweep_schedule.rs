@@ -21,10 +21,7 @@ pub(super) struct SweepSchedule {
 impl SweepSchedule {
     /// The schedule of a task that starts now.
     pub(super) fn starting(now: Duration) -> Self {
-        Self {
-            next: now + FIRST_SWEEP_DELAY,
-            is_first: true,
-        }
+        Self { next: now + FIRST_SWEEP_DELAY, is_first: true }
     }
 
     /// Whether a sweep is due. If so, the next one is due after the interval. If memory is short, the first sweep is due at

@@ -69,29 +69,20 @@ impl SyncArgs {
                 ServeError::Sync(format!("--sync-token-file {}: {error}", path.display()))
             })?),
         };
-        let connection = HttpTargetSettings {
-            url,
-            tls_ca: self.sync_tls_ca.as_deref(),
-        };
+        let connection = HttpTargetSettings { url, tls_ca: self.sync_tls_ca.as_deref() };
         let token_text = token.as_ref().map(|token| token.reveal().trim());
         let target = HttpTarget::new(connection, token_text)?;
         let databases = self.sync_databases.iter().map(String::as_str).map(|text| {
             let (name, database) = text.split_once('=').unwrap_or((text, text));
             let settings = ShipperSettings {
-                identity: SiteIdentity {
-                    database: database.to_owned(),
-                    site: site.clone(),
-                },
+                identity: SiteIdentity { database: database.to_owned(), site: site.clone() },
                 skips_history: self.sync_skip_history,
                 part_bytes: ShipperSettings::PART_BYTES,
                 interval: self.sync_interval,
             };
             (name.to_owned(), settings)
         });
-        Ok(Some(SyncPlan {
-            target,
-            databases: databases.collect(),
-        }))
+        Ok(Some(SyncPlan { target, databases: databases.collect() }))
     }
 }
 
@@ -126,10 +117,7 @@ mod tests {
     fn a_target_needs_a_site_and_databases() {
         let to = ["--sync-to", "http://127.0.0.1:1"];
         assert_eq!(check(&[]), Ok(()));
-        assert_eq!(
-            check(&to),
-            Err("--sync-to is set, but --sync-site is not".to_owned())
-        );
+        assert_eq!(check(&to), Err("--sync-to is set, but --sync-site is not".to_owned()));
         let with_site = [&to[..], &["--sync-site", "plant-1"]].concat();
         assert_eq!(
             check(&with_site),

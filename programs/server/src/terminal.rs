@@ -20,18 +20,12 @@ pub struct ControlCharEscaper {
 impl ControlCharEscaper {
     /// Escapes texts for a terminal, or passes them on.
     pub fn new(is_terminal: bool) -> Self {
-        Self {
-            is_terminal,
-            after_lead: false,
-        }
+        Self { is_terminal, after_lead: false }
     }
 
     /// Returns a writer that escapes the next chunks and forwards them to `into`.
     pub fn over<'a, W: Write + ?Sized>(&'a mut self, into: &'a mut W) -> EscapedWriter<'a, W> {
-        EscapedWriter {
-            controls: self,
-            into,
-        }
+        EscapedWriter { controls: self, into }
     }
 
     fn shown(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -104,38 +104,23 @@ async fn a_query_of_the_sole_writer_sees_the_previous_write_without_a_list() {
         let found = metrics.lines().find_map(|found| found.strip_prefix(line));
         found.map(|count| count.trim().parse::<u64>().unwrap())
     };
-    assert_eq!(
-        requests(r#"neap_store_requests_total{operation="put",class="tail"}"#),
-        Some(1)
-    );
+    assert_eq!(requests(r#"neap_store_requests_total{operation="put",class="tail"}"#), Some(1));
     let listings = requests(r#"neap_store_requests_total{operation="list",class="tail"}"#);
     // One before the catalog of the database is created, and at most one of the first query.
     assert!(listings.unwrap_or(0) <= 2, "{metrics}");
     assert_eq!(requests("neap_tail_segments"), Some(1));
     assert_eq!(request(&app, "GET", "/health", "").await.0, 200);
-    assert_eq!(
-        request(&app, "GET", "/nothing", "").await,
-        (404, "Not found".to_owned())
-    );
+    assert_eq!(request(&app, "GET", "/nothing", "").await, (404, "Not found".to_owned()));
 }
 
 #[tokio::test]
 async fn a_process_does_what_its_mode_says() {
     let queries = app(&["--object-store", "memory", "--mode", "query"]).await;
-    assert_eq!(
-        request(&queries, "POST", "/api/v3/write_lp?db=d", "m v=1").await.0,
-        404
-    );
+    assert_eq!(request(&queries, "POST", "/api/v3/write_lp?db=d", "m v=1").await.0, 404);
     assert!(queries.app.flushing.is_none());
     let writes = app(&["--object-store", "memory", "--mode", "ingest,compact"]).await;
-    assert_eq!(
-        request(&writes, "POST", "/api/v3/write_lp?db=d", "m v=1").await.0,
-        204
-    );
-    assert_eq!(
-        request(&writes, "GET", "/api/v3/query_sql?db=d&q=SELECT+1", "").await.0,
-        404
-    );
+    assert_eq!(request(&writes, "POST", "/api/v3/write_lp?db=d", "m v=1").await.0, 204);
+    assert_eq!(request(&writes, "GET", "/api/v3/query_sql?db=d&q=SELECT+1", "").await.0, 404);
     assert!(writes.app.flushing.is_some());
 }
 
@@ -150,13 +135,9 @@ async fn stopping_waits_for_requests_in_progress() {
             "done"
         }
     };
-    let listener = Listener::bind(
-        "127.0.0.1:0",
-        ListenerSettings::with_tls(None),
-        World::system(),
-    )
-    .await
-    .unwrap();
+    let listener = Listener::bind("127.0.0.1:0", ListenerSettings::with_tls(None), World::system())
+        .await
+        .unwrap();
     let url = format!("http://{}/", listener.address().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { stopped.await.unwrap_or(()) };
@@ -177,10 +158,7 @@ async fn stopping_waits_for_requests_in_progress() {
 #[tokio::test]
 async fn a_process_is_ready_until_it_is_asked_to_stop() {
     let served = app(&["--object-store", "memory"]).await;
-    assert_eq!(
-        served.request("GET", "/ready", "").await,
-        (200, "OK".into())
-    );
+    assert_eq!(served.request("GET", "/ready", "").await, (200, "OK".into()));
     served.stop.cancel();
     let (status, text) = served.request("GET", "/ready", "").await;
     assert_eq!((status, text.as_str()), (503, "stopping"));
@@ -190,11 +168,7 @@ async fn a_process_is_ready_until_it_is_asked_to_stop() {
 #[tokio::test]
 async fn limit_errors_have_the_wording_of_influxdb() {
     let args = ["--object-store", "memory", "--max-databases", "1"];
-    let more = [
-        "--max-tables=1",
-        "--max-tags-per-table=1",
-        "--max-columns-per-table=3",
-    ];
+    let more = ["--max-tables=1", "--max-tags-per-table=1", "--max-columns-per-table=3"];
     let args: Vec<_> = args.into_iter().chain(more).collect();
     let served = app(&args).await;
     let write = async |database: &str, line: &str| {
@@ -244,11 +218,7 @@ fn only_a_server_with_sign_in_by_password_names_passwords_at_its_start() {
     assert!(has_passwords(&["--user-auth-type", "oauth,basic"]));
     assert!(!has_passwords(&[]));
     assert!(!has_passwords(&["--user-auth-type", "oauth"]));
-    assert!(!has_passwords(&[
-        "--user-auth-type",
-        "basic",
-        "--without-auth"
-    ]));
+    assert!(!has_passwords(&["--user-auth-type", "basic", "--without-auth"]));
 }
 
 /// Has the variable POD.
@@ -268,10 +238,7 @@ impl Variables for TestVariables {
 fn the_name_may_come_from_a_variable() {
     let args = parse(&["--node-id-from-env", "POD"]).unwrap();
     let environment = TestVariables(Some("pod-1"));
-    assert_eq!(
-        node_name(&args, &environment).unwrap().as_deref(),
-        Some("pod-1")
-    );
+    assert_eq!(node_name(&args, &environment).unwrap().as_deref(), Some("pod-1"));
     let error = node_name(&args, &TestVariables(None)).unwrap_err();
     insta::assert_snapshot!(error, @"--node-id-from-env: the environment variable POD is not set");
 }
@@ -296,13 +263,7 @@ fn incomplete_tls_options_are_refused() {
 #[test]
 fn flags_without_effect_cause_one_warning() {
     let (mut console, out, err) = console("");
-    let args = [
-        "--gen1-duration",
-        "5m",
-        "--wal-snapshot-size=10",
-        "--query-file-limit",
-        "432",
-    ];
+    let args = ["--gen1-duration", "5m", "--wal-snapshot-size=10", "--query-file-limit", "432"];
     warn(&parse(&args).unwrap(), &mut console);
     assert_eq!(out.text(), "");
     insta::assert_snapshot!(err.text(), @"warning: without effect here: --gen1-duration, --query-file-limit, --wal-snapshot-size");
@@ -344,13 +305,7 @@ fn every_flag_of_influxdb_is_accepted() {
     let args: Vec<_> = ALL_FLAGS.split_whitespace().collect();
     let args = parse(&args).unwrap();
     assert!(args.does(ServeMode::Query) && !args.does(ServeMode::Compact));
-    let short = parse(&[
-        "--object-store",
-        "s3",
-        "--aws-access-key",
-        "i",
-        "--aws-secret-access-key",
-        "s",
-    ]);
+    let short =
+        parse(&["--object-store", "s3", "--aws-access-key", "i", "--aws-secret-access-key", "s"]);
     assert!(short.is_ok());
 }

@@ -105,10 +105,7 @@ impl TlsFiles {
 }
 
 fn unusable(path: &Path, reason: String) -> ServeError {
-    ServeError::Tls {
-        path: path.display().to_string(),
-        reason,
-    }
+    ServeError::Tls { path: path.display().to_string(), reason }
 }
 
 fn pem_reason(error: &pem::Error) -> String {
@@ -130,10 +127,7 @@ impl TlsContext {
     /// The files are unusable for HTTPS.
     pub(super) fn open(files: TlsFiles) -> Result<Self, ServeError> {
         let config = files.config(&files.read()?)?;
-        Ok(Self {
-            files,
-            current: Arc::new(RwLock::new(config)),
-        })
+        Ok(Self { files, current: Arc::new(RwLock::new(config)) })
     }
 
     /// Returns the acceptor for the next connection.

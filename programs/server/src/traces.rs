@@ -109,10 +109,8 @@ impl TraceExport {
             return Ok(None);
         }
         let endpoint = &args.traces_exporter_otlp_endpoint;
-        let invalid = |reason: String| ServeError::Traces {
-            endpoint: endpoint.to_string(),
-            reason,
-        };
+        let invalid =
+            |reason: String| ServeError::Traces { endpoint: endpoint.to_string(), reason };
         let client = OtlpClient::new(endpoint).map_err(|error| invalid(error.to_string()))?;
         let exporter = SpanExporter::builder()
             .with_http()
@@ -241,10 +239,7 @@ impl OtlpClient {
         let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(reason) if !was_failing => {
-                tracing::warn!(
-                    reason,
-                    "cannot send traces; further failures are not logged"
-                );
+                tracing::warn!(reason, "cannot send traces; further failures are not logged");
             }
             None if was_failing => tracing::info!("traces are sent again"),
             Some(_) | None => {}

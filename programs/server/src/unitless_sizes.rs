@@ -53,9 +53,7 @@ impl FromArgMatches for UnitlessSizes {
             let is_bare = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
             is_bare.then_some((name, number))
         };
-        Ok(Self {
-            given: SIZES.into_iter().filter_map(bare).collect(),
-        })
+        Ok(Self { given: SIZES.into_iter().filter_map(bare).collect() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -73,10 +71,7 @@ mod tests {
     fn a_bare_number_is_warned_of_once_for_each_option() {
         let none = parse(&["--memory-limit=50%", "--max-spill-bytes=1gb"]).unwrap();
         assert_eq!(none.sizes.warnings().count(), 0);
-        let bare = parse(&[
-            "--max-http-request-size=20000000",
-            "--exec-mem-pool-size=2000000000",
-        ]);
+        let bare = parse(&["--max-http-request-size=20000000", "--exec-mem-pool-size=2000000000"]);
         let warnings: Vec<_> = bare.unwrap().sizes.warnings().collect();
         insta::assert_snapshot!(warnings.join("\n"), @r"
         --exec-mem-pool-size 2000000000 has no unit and means bytes: write 2000000000b, or use kb, mb, gb or tb

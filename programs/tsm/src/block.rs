@@ -77,10 +77,7 @@ impl BlockDecoder {
         self.append_values(value_bytes, count, values)?;
         match values.len() - values_before {
             decoded if decoded == count => Ok(()),
-            decoded => Err(DecodeError::CountMismatch {
-                times: count,
-                values: decoded,
-            }),
+            decoded => Err(DecodeError::CountMismatch { times: count, values: decoded }),
         }
     }
 

@@ -94,12 +94,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            offset,
-            key,
-            reason,
-        } = self;
+        let Self { path, offset, key, reason } = self;
         write!(f, "{} at byte {offset}: {reason}", path.display())?;
         match (key, reason) {
             (Some(key), DecodeError::TextNotUtf8(_)) => write!(f, " in {key}"),
@@ -143,8 +138,5 @@ pub enum TsmError {
 
 /// Creates the error of a file operation.
 pub(crate) fn io_error(path: &Path, error: io::Error) -> TsmError {
-    TsmError::Io {
-        path: path.display().to_string(),
-        error,
-    }
+    TsmError::Io { path: path.display().to_string(), error }
 }

@@ -13,11 +13,7 @@ pub(crate) struct FieldValues {
 
 impl FieldValues {
     pub(crate) fn new(values: Values) -> Self {
-        Self {
-            times: Vec::new(),
-            values,
-            runs: Vec::new(),
-        }
+        Self { times: Vec::new(), values, runs: Vec::new() }
     }
 
     /// Adds the positions from `start` on, without the times outside of `window` and those in `deleted` ranges.

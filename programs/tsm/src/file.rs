@@ -49,12 +49,7 @@ impl TsmFile {
         let length = file.metadata().map_err(failed)?.len();
         let path = Arc::new(path.to_owned());
         let damaged = |offset, reason| {
-            TsmError::Damaged(Damage {
-                path: Arc::clone(&path),
-                offset,
-                key: None,
-                reason,
-            })
+            TsmError::Damaged(Damage { path: Arc::clone(&path), offset, key: None, reason })
         };
         if length < HEADER_BYTES + FOOTER_BYTES {
             return Err(damaged(length, DecodeError::Truncated("file")));

@@ -36,10 +36,7 @@ impl IndexEntry {
         let (min, max, offset) = (next(), next(), next());
         let size = bytes.last_chunk::<4>().copied().unwrap_or_default();
         Self {
-            range: TimeRange {
-                min: min.cast_signed(),
-                max: max.cast_signed(),
-            },
+            range: TimeRange { min: min.cast_signed(), max: max.cast_signed() },
             offset,
             size: u32::from_be_bytes(size),
         }
@@ -135,11 +132,7 @@ impl IndexCursor {
             return Err(DecodeError::KeyOrder);
         }
         self.last_key.clone_from(&key);
-        Ok((!entries.is_empty()).then_some(IndexKey {
-            key,
-            value_type,
-            entries,
-        }))
+        Ok((!entries.is_empty()).then_some(IndexKey { key, value_type, entries }))
     }
 
     fn read_u16(&mut self) -> Result<u16, DecodeError> {

@@ -57,10 +57,7 @@ impl SeriesKey {
         let (measurement, mut rest) = split_unescaped(key, b',');
         let is_lossy = |text: &[u8]| str::from_utf8(text).is_err();
         let (mut has_lossy_name, mut has_lossy_tag) = (is_lossy(measurement), false);
-        let mut series = Self {
-            measurement: unescape(measurement, b", "),
-            tags: Vec::new(),
-        };
+        let mut series = Self { measurement: unescape(measurement, b", "), tags: Vec::new() };
         while let Some(pairs) = rest {
             let (pair, others) = split_unescaped(pairs, b',');
             rest = others;
@@ -134,14 +131,8 @@ mod tests {
             b"m\\=x,p=C:\\dir",
             r#"SeriesKey { measurement: "m\\=x", tags: [("p", "C:\\dir")] }"#,
         );
-        check(
-            b"m,a=,b=1",
-            r#"SeriesKey { measurement: "m", tags: [("b", "1")] }"#,
-        );
-        check(
-            b"m,a=x=y",
-            r#"SeriesKey { measurement: "m", tags: [("a", "x=y")] }"#,
-        );
+        check(b"m,a=,b=1", r#"SeriesKey { measurement: "m", tags: [("b", "1")] }"#);
+        check(b"m,a=x=y", r#"SeriesKey { measurement: "m", tags: [("a", "x=y")] }"#);
     }
 
     #[test]

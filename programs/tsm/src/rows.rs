@@ -86,20 +86,9 @@ impl<'a> RowReader<'a> {
     pub fn next_chunk(&mut self) -> Option<RowChunk> {
         loop {
             let window = self.next_window()?;
-            let ShardReader {
-                files,
-                damage,
-                decoder,
-                read_bytes,
-                ..
-            } = &mut *self.shard;
-            let mut source = BlockSource {
-                files,
-                damage,
-                decoder,
-                read_bytes,
-                series: &self.series.key,
-            };
+            let ShardReader { files, damage, decoder, read_bytes, .. } = &mut *self.shard;
+            let mut source =
+                BlockSource { files, damage, decoder, read_bytes, series: &self.series.key };
             let mut columns = Vec::new();
             for (index, field) in self.series.fields.iter_mut().enumerate() {
                 let (times, values) = source.read_field(field, window);
@@ -123,20 +112,14 @@ impl<'a> RowReader<'a> {
             let is_full = blocks >= max_blocks || bytes >= CHUNK_BYTES;
             if is_full && start > min {
                 self.next_start = Some(start);
-                return Some(TimeRange {
-                    min,
-                    max: start - 1,
-                });
+                return Some(TimeRange { min, max: start - 1 });
             }
             self.position += 1;
             blocks += 1;
             bytes += u64::from(size);
         }
         self.next_start = None;
-        Some(TimeRange {
-            min,
-            max: self.filter.max,
-        })
+        Some(TimeRange { min, max: self.filter.max })
     }
 }
 
@@ -241,18 +224,10 @@ fn join(fields: Vec<(usize, Vec<i64>, Values)>) -> RowChunk {
         .into_iter()
         .map(|(field, own_times, values)| {
             if own_times.len() == times.len() {
-                return FieldColumn {
-                    field,
-                    values,
-                    present: None,
-                };
+                return FieldColumn { field, values, present: None };
             }
             let (values, present) = spread(&times, &own_times, &values);
-            FieldColumn {
-                field,
-                values,
-                present: Some(present),
-            }
+            FieldColumn { field, values, present: Some(present) }
         })
         .collect();
     RowChunk { times, columns }

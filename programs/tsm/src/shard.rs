@@ -36,10 +36,7 @@ impl ShardFiles {
             Some(wal) => list_folder(wal, ".wal")?,
             None => Vec::new(),
         };
-        Ok(Self {
-            tsm: list_folder(data, ".tsm")?,
-            wal: segments,
-        })
+        Ok(Self { tsm: list_folder(data, ".tsm")?, wal: segments })
     }
 
     /// Returns whether there are no files.
@@ -82,12 +79,7 @@ impl IndexedFile {
         let tombstones = Tombstones::read(&path.with_extension("tombstone"), damage)?;
         let mut index = file.index();
         let head = index.next_key(damage);
-        Ok(Self {
-            file,
-            index,
-            head,
-            tombstones,
-        })
+        Ok(Self { file, index, head, tombstones })
     }
 
     /// Takes the next key if it starts with `prefix`.
@@ -241,11 +233,7 @@ impl ShardReader {
                     continue;
                 };
                 let field = fields.field(name, head.value_type);
-                field.blocks.push(BlockRef {
-                    file: index,
-                    entries: head.entries,
-                    deleted,
-                });
+                field.blocks.push(BlockRef { file: index, entries: head.entries, deleted });
             }
         }
         while let Some(((key, value_type), values)) =
@@ -300,11 +288,6 @@ impl SeriesFields {
     fn field(&mut self, name: &str, value_type: ValueType) -> &mut Field {
         let name = name.to_owned();
         let entry = self.0.entry((name.clone(), value_type));
-        entry.or_insert_with(|| Field {
-            name,
-            value_type,
-            blocks: Vec::new(),
-            logged: None,
-        })
+        entry.or_insert_with(|| Field { name, value_type, blocks: Vec::new(), logged: None })
     }
 }

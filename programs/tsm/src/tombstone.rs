@@ -39,10 +39,7 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// All times.
-    pub const ALL: Self = Self {
-        min: i64::MIN,
-        max: i64::MAX,
-    };
+    pub const ALL: Self = Self { min: i64::MIN, max: i64::MAX };
 
     /// Returns whether both ranges have a time in common.
     pub fn overlaps(&self, other: &Self) -> bool {

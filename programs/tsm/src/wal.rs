@@ -71,10 +71,7 @@ impl WalCache {
             let path = Arc::new(path.clone());
             reader.read(BufReader::new(file), &path, &mut cache, damage);
             if cache.bytes > MAX_CACHE_BYTES {
-                return Err(TsmError::LogTooLarge {
-                    path: folder(&path),
-                    limit: MAX_CACHE_BYTES,
-                });
+                return Err(TsmError::LogTooLarge { path: folder(&path), limit: MAX_CACHE_BYTES });
             }
         }
         Ok(cache)
@@ -99,10 +96,7 @@ impl WalCache {
         let entry = self.keys.entry((key.to_vec(), value_type));
         entry.or_insert_with(|| {
             self.bytes = self.bytes.saturating_add(key.len() + size_of::<LoggedValues>());
-            LoggedValues {
-                times: Vec::new(),
-                values: Values::new(value_type),
-            }
+            LoggedValues { times: Vec::new(), values: Values::new(value_type) }
         })
     }
 
@@ -167,12 +161,7 @@ impl SegmentReader {
         let mut offset = 0;
         loop {
             let mut report = |reason| {
-                damage.push(Damage {
-                    path: Arc::clone(path),
-                    offset,
-                    key: None,
-                    reason,
-                });
+                damage.push(Damage { path: Arc::clone(path), offset, key: None, reason });
             };
             let entry_type = match self.read_entry(&mut file) {
                 Ok(Some(entry_type)) => entry_type,
@@ -217,11 +206,7 @@ impl SegmentReader {
     }
 
     fn apply(&mut self, entry_type: u8, cache: &mut WalCache) -> Result<(), DecodeError> {
-        let Self {
-            snappy,
-            compressed,
-            plain,
-        } = self;
+        let Self { snappy, compressed, plain } = self;
         let body = decompress(snappy, compressed, MAX_ENTRY_BYTES, plain)?;
         match entry_type {
             WRITE => apply_write(body, cache),
@@ -297,10 +282,7 @@ fn apply_delete_range(body: &[u8], cache: &mut WalCache) -> Result<(), DecodeErr
     let truncated = || DecodeError::Truncated("delete in the log");
     let (min, rest) = read_u64(body).ok_or_else(truncated)?;
     let (max, mut rest) = read_u64(rest).ok_or_else(truncated)?;
-    let range = TimeRange {
-        min: min.cast_signed(),
-        max: max.cast_signed(),
-    };
+    let range = TimeRange { min: min.cast_signed(), max: max.cast_signed() };
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| truncated())?;

@@ -175,9 +175,7 @@ impl Multipart {
                 return parse_head(&head);
             }
             if self.buffer.len() > MAX_HEADER_BYTES {
-                return Err(MultipartError::Malformed(
-                    "the headers of a part are too long",
-                ));
+                return Err(MultipartError::Malformed("the headers of a part are too long"));
             }
             self.fill().await?;
         }
@@ -316,10 +314,7 @@ mod tests {
         };
         let expected = vec![
             (head("db", None), b"home".to_vec()),
-            (
-                head("file_bytes", Some("a \"b\".parquet")),
-                b"PAR1\r\n--x\r\n\x00PAR1".to_vec(),
-            ),
+            (head("file_bytes", Some("a \"b\".parquet")), b"PAR1\r\n--x\r\n\x00PAR1".to_vec()),
             (head("empty", None), Vec::new()),
         ];
         assert_eq!(read_all(&[BODY]).await.unwrap(), expected);
@@ -327,11 +322,7 @@ mod tests {
         assert_eq!(read_all(&bytes).await.unwrap(), expected);
         for split in 1..BODY.len() {
             let (first, second) = BODY.split_at(split);
-            assert_eq!(
-                read_all(&[first, second]).await.unwrap(),
-                expected,
-                "{split}"
-            );
+            assert_eq!(read_all(&[first, second]).await.unwrap(), expected, "{split}");
         }
     }
 

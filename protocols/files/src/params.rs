@@ -110,9 +110,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
 }
 
 fn malformed(name: &str, value: &str) -> ApiError {
-    invalid(format!(
-        "invalid value '{value}' of query parameter '{name}'"
-    ))
+    invalid(format!("invalid value '{value}' of query parameter '{name}'"))
 }
 
 #[cfg(test)]
@@ -172,32 +170,20 @@ mod tests {
         let query =
             "?db=d&decimal_comma=true&null=NA&null=-&column=celsius%3Dfloat64&column=a%3Db%3Dint64";
         let csv = parse(query, None).unwrap().csv;
-        assert_eq!(
-            (csv.delimiter, csv.decimal_mark),
-            (b';', DecimalMark::Comma)
-        );
+        assert_eq!((csv.delimiter, csv.decimal_mark), (b';', DecimalMark::Comma));
         assert_eq!(csv.nulls, ["NA", "-"]);
         let types = [("celsius", CellType::Float), ("a=b", CellType::Integer)];
         assert_eq!(csv.types, types.map(|(name, of)| (name.to_owned(), of)));
         let csv = parse("?db=d&delimiter=%5Ct", None).unwrap().csv;
-        assert_eq!(
-            (csv.delimiter, csv.decimal_mark),
-            (b'\t', DecimalMark::Point)
-        );
+        assert_eq!((csv.delimiter, csv.decimal_mark), (b'\t', DecimalMark::Point));
     }
 
     #[test]
     fn the_content_type_is_the_format_if_no_parameter_is() {
         let format = |query, content_type| parse(query, content_type).unwrap().format;
-        assert_eq!(
-            format("?db=d", Some("text/csv; charset=utf-8")),
-            Some(Format::Csv)
-        );
+        assert_eq!(format("?db=d", Some("text/csv; charset=utf-8")), Some(Format::Csv));
         assert_eq!(format("?db=d", Some("application/octet-stream")), None);
-        assert_eq!(
-            format("?db=d&format=arrow", Some("text/csv")),
-            Some(Format::Arrow)
-        );
+        assert_eq!(format("?db=d&format=arrow", Some("text/csv")), Some(Format::Arrow));
     }
 
     #[test]

@@ -41,13 +41,8 @@ async fn write_file(State(service): State<Arc<WriteService>>, request: Request) 
 
 async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrite, ApiError> {
     let (head, body) = request.into_parts();
-    let UploadParams {
-        database,
-        format,
-        mapping,
-        csv,
-        mut options,
-    } = UploadParams::parse(&head.uri, &head.headers)?;
+    let UploadParams { database, format, mapping, csv, mut options } =
+        UploadParams::parse(&head.uri, &head.headers)?;
     // The name and the permission are checked before the body is read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;

@@ -42,16 +42,9 @@ impl CancellableQueries {
         let mut registry = self.lock();
         let key = (id.to_owned(), registry.next);
         registry.next += 1;
-        let query = RegisteredQuery {
-            cancellation: cancellation.clone(),
-            owner: caller.actor(),
-        };
+        let query = RegisteredQuery { cancellation: cancellation.clone(), owner: caller.actor() };
         registry.queries.insert(key.clone(), query);
-        CancellableQuery {
-            registry: self.clone(),
-            key,
-            cancellation,
-        }
+        CancellableQuery { registry: self.clone(), key, cancellation }
     }
 
     /// Cancels the queries of an id that the caller sent, or all of them if the caller is an administrator. Returns

@@ -123,13 +123,8 @@ async fn tables(
         let table_type = if table.is_view { VIEW } else { base };
         let visible = table.columns.as_ref().map(visible_columns);
         let columns = visible.as_deref().unwrap_or(&empty);
-        let appended = builder.append(
-            QueryEngine::CATALOG,
-            table.schema,
-            table.name,
-            table_type,
-            columns,
-        );
+        let appended =
+            builder.append(QueryEngine::CATALOG, table.schema, table.name, table_type, columns);
         appended.map_err(|error| Status::internal(error.to_string()))?;
     }
     builder.build().map_err(|error| Status::internal(error.to_string()))

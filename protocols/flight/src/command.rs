@@ -54,9 +54,9 @@ impl RequestedRows {
     ) -> Result<Self, Status> {
         match descriptor.r#type() {
             DescriptorType::Cmd => Self::of_ticket(&descriptor.cmd, metadata),
-            DescriptorType::Path | DescriptorType::Unknown => Err(Status::invalid_argument(
-                "the descriptor must be a command, not a path",
-            )),
+            DescriptorType::Path | DescriptorType::Unknown => {
+                Err(Status::invalid_argument("the descriptor must be a command, not a path"))
+            }
         }
     }
 
@@ -84,10 +84,7 @@ impl RequestedRows {
 }
 
 pub(crate) fn statement_ticket(handle: &StatementHandle) -> Any {
-    TicketStatementQuery {
-        statement_handle: handle.encode_to_vec().into(),
-    }
-    .as_any()
+    TicketStatementQuery { statement_handle: handle.encode_to_vec().into() }.as_any()
 }
 
 /// Refuses commands within a transaction.
@@ -109,14 +106,6 @@ pub(crate) fn unsupported(command: &Command) -> Status {
 }
 
 fn of_native(query: NativeQuery) -> RequestedRows {
-    let NativeQuery {
-        database,
-        text,
-        language,
-        parameters,
-    } = query;
-    RequestedRows::Statement(
-        StatementHandle::new(database, text, language),
-        Some(parameters),
-    )
+    let NativeQuery { database, text, language, parameters } = query;
+    RequestedRows::Statement(StatementHandle::new(database, text, language), Some(parameters))
 }

@@ -128,9 +128,7 @@ fn parts(ingest: RowIngest) -> impl Stream<Item = Result<PutResult, Status>> + S
                 if let (Some(duplicates), Some(json)) = (part.duplicates, json.as_object_mut()) {
                     json.insert("warning".to_owned(), json!(duplicates.to_string()));
                 }
-                let result = PutResult {
-                    app_metadata: json.to_string().into(),
-                };
+                let result = PutResult { app_metadata: json.to_string().into() };
                 Some((Ok(result), Some(ingest)))
             }
             Err(error) => {
@@ -225,10 +223,7 @@ impl RowIngest {
         let Some((batches, reservation)) = self.receive().await? else {
             return Ok(None);
         };
-        let part = TablePart {
-            mapping: self.mapping.clone(),
-            batches,
-        };
+        let part = TablePart { mapping: self.mapping.clone(), batches };
         let rows = ColumnarRows::from_parts(vec![part])
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let (service, database) = (&self.service, &self.database);

@@ -23,17 +23,14 @@ pub(crate) fn with_keep_alive<E: Send + 'static>(
     interval: Duration,
     world: World,
 ) -> impl Stream<Item = Result<RecordBatch, E>> + Send {
-    stream::unfold(
-        (batches, columns, world),
-        move |(mut batches, columns, world)| async move {
-            let pause = world.clock.sleep(interval);
-            let next = match select(pin!(batches.next()), pause).await {
-                Either::Left((next, _)) => next?,
-                Either::Right(_) => Ok(RecordBatch::new_empty(SchemaRef::clone(&columns))),
-            };
-            Some((next, (batches, columns, world)))
-        },
-    )
+    stream::unfold((batches, columns, world), move |(mut batches, columns, world)| async move {
+        let pause = world.clock.sleep(interval);
+        let next = match select(pin!(batches.next()), pause).await {
+            Either::Left((next, _)) => next?,
+            Either::Right(_) => Ok(RecordBatch::new_empty(SchemaRef::clone(&columns))),
+        };
+        Some((next, (batches, columns, world)))
+    })
 }
 
 #[cfg(test)]

@@ -79,20 +79,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_decompressed_size_counts() {
-        for compression in [
-            None,
-            Some(CompressionType::LZ4_FRAME),
-            Some(CompressionType::ZSTD),
-        ] {
+        for compression in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
             for message in messages(100_000, compression).await {
                 assert!(check_message(&message, 1 << 20).is_ok());
             }
             let refused = messages(100_000, compression).await;
             let refused = check_message(&refused[1], 700_000).unwrap_err();
-            assert!(
-                refused.message().contains("send smaller batches"),
-                "{refused}"
-            );
+            assert!(refused.message().contains("send smaller batches"), "{refused}");
         }
     }
 
@@ -104,10 +97,7 @@ mod tests {
         let size = 800_000_i64.to_le_bytes();
         let at = body.windows(8).position(|bytes| bytes == size).unwrap();
         body[at..at + 8].copy_from_slice(&8_i64.to_le_bytes());
-        let message = FlightData {
-            data_body: body.into(),
-            ..message
-        };
+        let message = FlightData { data_body: body.into(), ..message };
         let refused = check_message(&message, 64 << 20).unwrap_err();
         assert!(refused.message().contains("wrong size"), "{refused}");
     }
@@ -121,10 +111,7 @@ mod tests {
         let own_size = 8_000_i64.to_le_bytes();
         let at = body.windows(8).position(|bytes| bytes == own_size).unwrap();
         body[at..at + 8].copy_from_slice(&claimed);
-        let message = FlightData {
-            data_body: body.into(),
-            ..message
-        };
+        let message = FlightData { data_body: body.into(), ..message };
         assert!(check_message(&message, 64 << 20).is_err());
     }
 }

@@ -53,11 +53,7 @@ impl RequestMetadata {
             let ends = world.clock.monotonic().saturating_add(timeout);
             query.ends = Some(query.ends.map_or(ends, |other| other.min(ends)));
         }
-        Ok(Self {
-            headers: headers.clone(),
-            caller,
-            query,
-        })
+        Ok(Self { headers: headers.clone(), caller, query })
     }
 
     /// Returns the metadata with another database.
@@ -205,11 +201,7 @@ mod tests {
         }
         let mut extensions = Extensions::new();
         extensions.insert(Caller::unrestricted());
-        RequestMetadata::from_parts(
-            &MetadataMap::from_headers(map),
-            &extensions,
-            &World::system(),
-        )
+        RequestMetadata::from_parts(&MetadataMap::from_headers(map), &extensions, &World::system())
     }
 
     #[test]

@@ -90,10 +90,7 @@ pub(crate) fn stream_rows(
         }
     });
     let mut response = Response::new(Box::pin(messages) as FlightStream);
-    set_stamps(
-        &mut response,
-        [(AS_OF_HEADER, rows.as_of), (STAMP_HEADER, rows.deleted_at)],
-    );
+    set_stamps(&mut response, [(AS_OF_HEADER, rows.as_of), (STAMP_HEADER, rows.deleted_at)]);
     response
 }
 
@@ -103,11 +100,7 @@ pub(crate) fn set_stamps<T, const N: usize>(
     stamps: [(HeaderName, Option<Stamp>); N],
 ) {
     for (name, stamp) in stamps {
-        set_header(
-            response,
-            &name,
-            stamp.map(|stamp| stamp.as_u64().to_string()),
-        );
+        set_header(response, &name, stamp.map(|stamp| stamp.as_u64().to_string()));
     }
 }
 

@@ -324,9 +324,7 @@ impl ArrowFlight {
                 let result = CancelFlightInfoResult::new(CancelStatus::Cancelled);
                 Ok(answer(result.encode_to_vec()))
             }
-            other => Err(Status::unimplemented(format!(
-                "the action {other} is not supported"
-            ))),
+            other => Err(Status::unimplemented(format!("the action {other} is not supported"))),
         }
     }
 }
@@ -368,10 +366,7 @@ impl FlightService for ArrowFlight {
         let too_slow = || Err(Status::deadline_exceeded("no message in time"));
         let answer = message.unwrap_or_else(too_slow).map(|message| {
             let payload = message.unwrap_or_default().payload;
-            let mut response = stream_of(vec![HandshakeResponse {
-                protocol_version: 0,
-                payload,
-            }]);
+            let mut response = stream_of(vec![HandshakeResponse { protocol_version: 0, payload }]);
             if let Some(token) = token {
                 response.metadata_mut().insert("authorization", token);
             }

@@ -99,10 +99,7 @@ impl StatementHandle {
     pub(crate) async fn with_parameters(self, values: RecordBatch) -> Result<Self, Status> {
         let encoder = FlightDataEncoderBuilder::new();
         let messages = encoder.build(stream::iter([Ok(values)]));
-        let handle = Self {
-            parameters: messages.try_collect().await?,
-            ..self
-        };
+        let handle = Self { parameters: messages.try_collect().await?, ..self };
         handle.check_parameters()?;
         Ok(handle)
     }
@@ -178,10 +175,7 @@ mod tests {
     #[tokio::test]
     async fn handles_that_this_server_did_not_make_are_refused() {
         assert!(StatementHandle::from_bytes(b"\xff").is_err());
-        let unknown = StatementHandle {
-            language: 2,
-            ..StatementHandle::default()
-        };
+        let unknown = StatementHandle { language: 2, ..StatementHandle::default() };
         assert!(unknown.statement_language().is_err());
         let damaged = StatementHandle {
             parameters: vec![FlightData::new().with_data_header("no message")],

@@ -285,10 +285,8 @@ mod tests {
             ("e", ParamValue::Float64(1.5)),
             ("f", ParamValue::String("x".to_owned())),
         ];
-        let params = values.map(|(name, value)| QueryParam {
-            name: name.to_owned(),
-            value: Some(value),
-        });
+        let params =
+            values.map(|(name, value)| QueryParam { name: name.to_owned(), value: Some(value) });
         let info = ReadInfo {
             namespace_name: "d".to_owned(),
             params: params.into(),
@@ -301,10 +299,7 @@ mod tests {
 
     #[test]
     fn commands_of_flight_sql_are_tickets_too() {
-        let command = CommandStatementQuery {
-            query: "SELECT 1".to_owned(),
-            transaction_id: None,
-        };
+        let command = CommandStatementQuery { query: "SELECT 1".to_owned(), transaction_id: None };
         let ticket = DecodedTicket::decode(&command.as_any().encode_to_vec());
         assert!(matches!(
             ticket,
@@ -318,10 +313,7 @@ mod tests {
             (&b"{"[..], "EOF while parsing"),
             (br#"{"sql_query":"SELECT 1"}"#, "names no database"),
             (br#"{"database":"d"}"#, "missing field `sql_query`"),
-            (
-                br#"{"database":"d","bucket":"e","sql_query":""}"#,
-                "duplicate field `database`",
-            ),
+            (br#"{"database":"d","bucket":"e","sql_query":""}"#, "duplicate field `database`"),
             (
                 br#"{"database":"d","sql_query":"","query_type":"flux"}"#,
                 "unknown query type: flux",

@@ -109,12 +109,7 @@ impl Upload {
             .timeout(limits.message_timeout, messages.next())
             .await
             .ok_or_else(|| too_slow(&limits))?;
-        Ok(first.transpose()?.map(|first| Self {
-            first,
-            rest: messages,
-            limits,
-            world,
-        }))
+        Ok(first.transpose()?.map(|first| Self { first, rest: messages, limits, world }))
     }
 
     /// Returns the purpose of the upload.
@@ -173,10 +168,7 @@ impl Upload {
                 Ok(Some(Ok(batch))) => Some((check_rows(batch, &limits), Some(batches))),
                 Ok(Some(Err(error))) => Some((Err(malformed(error)), None)),
                 Ok(None) => None,
-                Err(_) => Some((
-                    Err(Status::invalid_argument("malformed Arrow message")),
-                    None,
-                )),
+                Err(_) => Some((Err(Status::invalid_argument("malformed Arrow message")), None)),
             }
         });
         // Fused, because the last part polls the stream again after its end.
@@ -197,12 +189,7 @@ impl Upload {
 
     /// Returns the messages with Arrow data.
     fn messages(self) -> impl Stream<Item = Result<FlightData, FlightError>> + Send + 'static {
-        let Self {
-            first,
-            rest,
-            limits,
-            world,
-        } = self;
+        let Self { first, rest, limits, world } = self;
         let first = Some(first).filter(|message| !message.data_header.is_empty());
         let started_at = world.clock.monotonic();
         let rest = stream::unfold(Some(rest), move |open| {
@@ -258,9 +245,7 @@ fn malformed(error: FlightError) -> Status {
 /// Refuses a batch that takes more memory than its message, for example because its rows share a long text.
 fn check_rows(batch: RecordBatch, limits: &UploadLimits) -> Result<RecordBatch, Status> {
     if batch_bytes(&batch) > limits.batch_bytes.saturating_mul(2) {
-        Err(Status::invalid_argument(
-            "a record batch is too large: send smaller batches",
-        ))
+        Err(Status::invalid_argument("a record batch is too large: send smaller batches"))
     } else {
         Ok(batch)
     }
@@ -271,9 +256,7 @@ pub(crate) fn bound(handle: &StatementHandle) -> PutResult {
     let result = DoPutPreparedStatementResult {
         prepared_statement_handle: Some(handle.encode_to_vec().into()),
     };
-    PutResult {
-        app_metadata: result.encode_to_vec().into(),
-    }
+    PutResult { app_metadata: result.encode_to_vec().into() }
 }
 
 /// Returns the target of a path: `[table]` or `[database, table]`.

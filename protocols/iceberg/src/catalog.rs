@@ -96,11 +96,7 @@ impl PublishedCatalog {
         let key = Key::Published(database, table, PublishedObject::VersionHint);
         let hint = self.read(&key).await?;
         match hint.and_then(|hint| PublishedObject::hinted_number(&hint)) {
-            Some(number) => Ok(PublishedTable {
-                database,
-                table,
-                number,
-            }),
+            Some(number) => Ok(PublishedTable { database, table, number }),
             None => Err(no_table(format!("table is not published: {name}"))),
         }
     }
@@ -111,11 +107,7 @@ impl PublishedCatalog {
     /// `Unavailable` if the metadata were deleted since the table was found, because later ones exist or the table was
     /// withdrawn.
     pub(crate) async fn load(&self, table: PublishedTable) -> Result<LoadedMetadata, ApiError> {
-        let PublishedTable {
-            database,
-            table,
-            number,
-        } = table;
+        let PublishedTable { database, table, number } = table;
         let object = PublishedObject::Metadata(number);
         let key = Key::Published(database, table, object);
         let bytes = self.read(&key).await?.ok_or_else(|| {
@@ -129,10 +121,7 @@ impl PublishedCatalog {
         let Some(table_url) = metadata.get("location").and_then(Value::as_str) else {
             return Err(corrupt("no location".to_owned()));
         };
-        Ok(LoadedMetadata {
-            location: format!("{table_url}/metadata/{object}"),
-            metadata,
-        })
+        Ok(LoadedMetadata { location: format!("{table_url}/metadata/{object}"), metadata })
     }
 
     /// Reads an object of the store; `None` if it does not exist.

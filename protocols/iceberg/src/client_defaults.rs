@@ -57,10 +57,8 @@ mod tests {
 
     #[test]
     fn a_directory_needs_no_properties() {
-        let directory = StoreConfig {
-            data_dir: Some("/srv/data".into()),
-            ..StoreConfig::default()
-        };
+        let directory =
+            StoreConfig { data_dir: Some("/srv/data".into()), ..StoreConfig::default() };
         assert_eq!(client_defaults(&directory), ClientDefaults::new());
     }
 }

@@ -36,20 +36,14 @@ pub(crate) const CAPABILITIES: [&str; 6] = [
 
 /// Returns the routes of the catalog. `store` is the store of the databases, about which clients learn where it is.
 pub fn router(engine: Arc<QueryEngine>, store: &StoreConfig) -> Router {
-    let catalog = PublishedCatalog {
-        engine,
-        defaults: client_defaults(store),
-    };
+    let catalog = PublishedCatalog { engine, defaults: client_defaults(store) };
     let namespace = get(load_namespace).head(namespace_exists);
     let table = get(load_table).head(table_exists);
     Router::new()
         .route("/iceberg/v1/config", get(config))
         .route("/iceberg/v1/namespaces", get(list_namespaces))
         .route("/iceberg/v1/namespaces/{namespace}", namespace)
-        .route(
-            "/iceberg/v1/namespaces/{namespace}/tables",
-            get(list_tables),
-        )
+        .route("/iceberg/v1/namespaces/{namespace}/tables", get(list_tables))
         .route("/iceberg/v1/namespaces/{namespace}/tables/{table}", table)
         .with_state(Arc::new(catalog))
 }

@@ -30,18 +30,9 @@ struct TestServer {
 
 impl TestServer {
     async fn new() -> Self {
-        let MemoryServer {
-            bucket,
-            manifests,
-            catalog,
-            metrics,
-            queries,
-            ..
-        } = MemoryServer::with(MemoryServerSettings::default()).unwrap();
-        let config = StoreConfig {
-            bucket: Some("data".to_owned()),
-            ..StoreConfig::default()
-        };
+        let MemoryServer { bucket, manifests, catalog, metrics, queries, .. } =
+            MemoryServer::with(MemoryServerSettings::default()).unwrap();
+        let config = StoreConfig { bucket: Some("data".to_owned()), ..StoreConfig::default() };
         let settings = AuthSettings::default();
         let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
         let common = ServiceContext {
@@ -116,10 +107,7 @@ impl TestServer {
             return (head.status.as_u16(), Value::Null);
         }
         assert_eq!(head.headers["content-type"], "application/json");
-        (
-            head.status.as_u16(),
-            serde_json::from_slice(&bytes).unwrap(),
-        )
+        (head.status.as_u16(), serde_json::from_slice(&bytes).unwrap())
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
@@ -182,11 +170,7 @@ async fn databases_are_namespaces() {
     assert_eq!(server.get("namespaces/garden").await, (200, garden));
     assert_eq!(server.status_of("namespaces/garden").await, 204);
     assert_eq!(server.status_of("namespaces/wood").await, 404);
-    let missing = error(
-        404,
-        "NoSuchNamespaceException",
-        "query error: database not found: wood",
-    );
+    let missing = error(404, "NoSuchNamespaceException", "query error: database not found: wood");
     for path in [
         "namespaces/wood",
         "namespaces?parent=wood",
@@ -222,10 +206,9 @@ async fn the_newest_publication_of_a_table_is_loaded() {
     assert_eq!(server.get(tables).await, (200, listed));
     assert_eq!(server.status_of(&format!("{tables}/soil")).await, 204);
     assert_eq!(server.status_of(&format!("{tables}/air")).await, 404);
-    for (name, message) in [
-        ("air", "table is not published: air"),
-        ("water", "table not found: water"),
-    ] {
+    for (name, message) in
+        [("air", "table is not published: air"), ("water", "table not found: water")]
+    {
         let answer = server.get(&format!("{tables}/{name}")).await;
         assert_eq!(answer, error(404, "NoSuchTableException", message));
     }
@@ -296,11 +279,7 @@ async fn a_token_sees_the_databases_that_it_may_read() {
     for path in ["config", "namespaces"] {
         assert_eq!(server.send_as(&writer, "GET", path).await.0, 403, "{path}");
     }
-    let refused = error(
-        401,
-        "NotAuthorizedException",
-        "the request was not authenticated",
-    );
+    let refused = error(401, "NotAuthorizedException", "the request was not authenticated");
     assert_eq!(server.send_as("unknown", "GET", "config").await, refused);
 }
 

@@ -46,11 +46,7 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     fn new(database: DatabaseId, entry: &DatabaseEntry) -> Self {
-        Self {
-            database,
-            name: entry.name.clone(),
-            created: entry.created,
-        }
+        Self { database, name: entry.name.clone(), created: entry.created }
     }
 
     /// Returns a bucket of a root catalog, if it exists.

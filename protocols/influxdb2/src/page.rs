@@ -131,9 +131,6 @@ mod tests {
         let page = page("limit=2&offset=3").unwrap();
         let links = page.links("/x", &[("name", "a b")], true);
         assert_eq!(links.own, "/x?name=a+b&descending=false&limit=2&offset=3");
-        assert_eq!(
-            links.next.unwrap(),
-            "/x?name=a+b&descending=false&limit=2&offset=5"
-        );
+        assert_eq!(links.next.unwrap(), "/x?name=a+b&descending=false&limit=2&offset=5");
     }
 }

@@ -150,9 +150,7 @@ impl<'a> TokenScope<'a> {
             (USERS, Some(id)) if parse_id(id)? == User::from_caller(self.caller).id => Ok(None),
             (AUTHORIZATIONS | USERS, Some(_)) => {
                 let kind = &resource.kind;
-                Err(invalid(format!(
-                    "a permission for {kind} is for all of them"
-                )))
+                Err(invalid(format!("a permission for {kind} is for all of them")))
             }
             (ORGANIZATIONS, _) if *action == Action::Read => Ok(None),
             (ORGANIZATIONS, _) => Err(invalid("the organization can't be changed")),

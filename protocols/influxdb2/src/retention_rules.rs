@@ -29,9 +29,7 @@ pub(crate) fn requested(rules: &[RetentionRule]) -> Result<RetentionChange, ApiE
             None => Ok(RetentionChange::Keep),
             Some(seconds) => from_seconds(seconds).map(RetentionChange::Set),
         },
-        _ => Err(unprocessable(
-            "buckets cannot have more than one retention rule at this time",
-        )),
+        _ => Err(unprocessable("buckets cannot have more than one retention rule at this time")),
     }
 }
 

@@ -61,11 +61,7 @@ impl User {
     }
 
     pub(crate) fn from_token(id: TokenId, entry: &TokenEntry) -> Self {
-        Self {
-            id: id.into(),
-            name: entry.name.clone(),
-            is_active: true,
-        }
+        Self { id: id.into(), name: entry.name.clone(), is_active: true }
     }
 
     pub(crate) fn answer(&self) -> Value {

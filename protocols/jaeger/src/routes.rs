@@ -37,16 +37,10 @@ type Answer = Result<Json<Value>, ApiError>;
 
 /// Returns the routes. The parameter `db` or a header names the database, or else it is `default_database`.
 pub fn router(engine: Arc<QueryEngine>, default_database: Option<String>) -> Router {
-    let store = TraceStore {
-        engine,
-        default_database,
-    };
+    let store = TraceStore { engine, default_database };
     Router::new()
         .route("/api/services", get(services))
-        .route(
-            "/api/services/{service}/operations",
-            get(operations_of_service),
-        )
+        .route("/api/services/{service}/operations", get(operations_of_service))
         .route("/api/operations", get(operations))
         .route("/api/traces", get(traces))
         .route("/api/traces/{trace}", get(trace))

@@ -199,28 +199,15 @@ mod tests {
             TraceSearch {
                 service: "shop".to_owned(),
                 operation: Some("GET /buy".to_owned()),
-                range: TimeRange {
-                    start_ms: 1_500,
-                    end_ms: 2_500
-                },
+                range: TimeRange { start_ms: 1_500, end_ms: 2_500 },
                 min_duration_ns: Some(1_500_000),
                 max_duration_ns: Some(90_000_000_000),
-                tags: vec![
-                    tag("http.status_code", "500"),
-                    tag("retry", "true"),
-                    tag("a", "b:c")
-                ],
+                tags: vec![tag("http.status_code", "500"), tag("retry", "true"), tag("a", "b:c")],
                 limit: MAX_LIMIT,
             }
         );
         let plain = parse(&[("service", "shop"), ("operation", "")]).unwrap();
-        assert_eq!(
-            plain.range,
-            TimeRange {
-                start_ms: 27_200_000,
-                end_ms: 200_000_000
-            }
-        );
+        assert_eq!(plain.range, TimeRange { start_ms: 27_200_000, end_ms: 200_000_000 });
         assert_eq!((plain.operation, plain.limit), (None, DEFAULT_LIMIT));
     }
 
@@ -251,10 +238,7 @@ mod tests {
         assert_eq!(range(&[]), Ok(TimeRange::ALL));
         assert_eq!(
             range(&[("start", "1500000"), ("end", "")]),
-            Ok(TimeRange {
-                start_ms: 1_500,
-                ..TimeRange::ALL
-            })
+            Ok(TimeRange { start_ms: 1_500, ..TimeRange::ALL })
         );
         assert!(range(&[("end", "now")]).unwrap_err().contains("'end'"));
     }

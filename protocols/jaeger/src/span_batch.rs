@@ -14,10 +14,7 @@ pub(crate) struct SpanBatch {
 }
 
 fn unreadable(error: &ArrowError) -> ApiError {
-    ApiError::text(
-        Kind::Internal,
-        format!("a column of spans can't be read: {error}"),
-    )
+    ApiError::text(Kind::Internal, format!("a column of spans can't be read: {error}"))
 }
 
 impl SpanBatch {
@@ -41,11 +38,7 @@ impl SpanBatch {
                 texts.push((name, strings.clone()));
             }
         }
-        Ok(Self {
-            rows: batch.num_rows(),
-            texts,
-            integers,
-        })
+        Ok(Self { rows: batch.num_rows(), texts, integers })
     }
 
     pub(crate) fn rows(&self) -> usize {

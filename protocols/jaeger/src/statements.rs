@@ -114,23 +114,14 @@ fn tag(columns: &Schema, name: &str, value: &str) -> String {
             format!("{is_error} = {}", value == "true")
         }
         "span.kind" if has(columns, name) => {
-            format!(
-                r#"lower("span.kind") = {}"#,
-                quoted_text(&value.to_lowercase())
-            )
+            format!(r#"lower("span.kind") = {}"#, quoted_text(&value.to_lowercase()))
         }
         _ if has(columns, name) => {
-            format!(
-                "CAST({} AS VARCHAR) = {}",
-                quoted_name(name),
-                quoted_text(value)
-            )
+            format!("CAST({} AS VARCHAR) = {}", quoted_name(name), quoted_text(value))
         }
-        _ if has(columns, "attributes") => format!(
-            r#"("attributes" ->> {}) = {}"#,
-            quoted_text(name),
-            quoted_text(value)
-        ),
+        _ if has(columns, "attributes") => {
+            format!(r#"("attributes" ->> {}) = {}"#, quoted_text(name), quoted_text(value))
+        }
         _ => "FALSE".to_owned(),
     }
 }
@@ -160,23 +151,15 @@ mod tests {
 
     #[test]
     fn names_and_values_are_quoted_and_missing_columns_match_nothing() {
-        let known = columns(&[
-            "service.name",
-            "attributes",
-            "otel.status_code",
-            "rack",
-            "duration_nano",
-        ]);
+        let known =
+            columns(&["service.name", "attributes", "otel.status_code", "rack", "duration_nano"]);
         let tags = [("http.route", "/a'b"), ("error", "true"), ("rack", "7")];
         assert_eq!(
             search(&search_for(&tags), &known),
             r#"SELECT "trace_id", max("time") AS newest FROM spans WHERE "service.name" = 'it''s' AND "duration_nano" >= 5 AND ("attributes" ->> 'http.route') = '/a''b' AND coalesce("otel.status_code" = 'Error', FALSE) = true AND CAST("rack" AS VARCHAR) = '7' GROUP BY "trace_id" ORDER BY newest DESC, "trace_id" LIMIT 3"#
         );
         let none = search(&search_for(&[("a", "b")]), &columns(&[]));
-        assert!(
-            none.contains("WHERE FALSE AND 0 >= 5 AND FALSE GROUP BY"),
-            "{none}"
-        );
+        assert!(none.contains("WHERE FALSE AND 0 >= 5 AND FALSE GROUP BY"), "{none}");
         assert_eq!(services(&columns(&[]), TimeRange::ALL), None);
         assert_eq!(operations(&known, "a", TimeRange::ALL), None);
     }

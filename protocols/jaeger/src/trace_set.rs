@@ -184,11 +184,7 @@ fn span_tags(batch: &SpanBatch, row: usize) -> Vec<Value> {
 }
 
 fn event_fields(batch: &SpanBatch, row: usize) -> Vec<Value> {
-    let named = [
-        ("event.name", "event"),
-        ("body", "message"),
-        ("severity_text", "level"),
-    ];
+    let named = [("event.name", "event"), ("body", "message"), ("severity_text", "level")];
     let texts = named.into_iter().filter_map(|(column, name)| {
         batch.text(column, row).map(|text| tag(name, &Value::from(text)))
     });
@@ -237,10 +233,7 @@ mod tests {
     #[test]
     fn spans_have_their_parents_tags_and_events() {
         let spans = batch(vec![
-            (
-                "time",
-                Arc::new(TimestampNanosecondArray::from(vec![5_000, 9_000])) as ArrayRef,
-            ),
+            ("time", Arc::new(TimestampNanosecondArray::from(vec![5_000, 9_000])) as ArrayRef),
             ("trace_id", texts(&[Some("t"), Some("t")])),
             ("span_id", texts(&[Some("a"), Some("b")])),
             ("parent_span_id", texts(&[None, Some("a")])),
@@ -249,20 +242,11 @@ mod tests {
             ("span.kind", texts(&[Some("Server"), None])),
             ("otel.status_code", texts(&[None, Some("Error")])),
             ("rack", texts(&[None, Some("7")])),
-            (
-                "attributes",
-                texts(&[Some(r#"{"list":[1],"n":1}"#), Some("no JSON")]),
-            ),
-            (
-                "duration_nano",
-                Arc::new(Int64Array::from(vec![Some(7_000), None])) as ArrayRef,
-            ),
+            ("attributes", texts(&[Some(r#"{"list":[1],"n":1}"#), Some("no JSON")])),
+            ("duration_nano", Arc::new(Int64Array::from(vec![Some(7_000), None])) as ArrayRef),
         ]);
         let events = batch(vec![
-            (
-                "time",
-                Arc::new(TimestampNanosecondArray::from(vec![6_000])) as ArrayRef,
-            ),
+            ("time", Arc::new(TimestampNanosecondArray::from(vec![6_000])) as ArrayRef),
             ("trace_id", texts(&[Some("t")])),
             ("span_id", texts(&[Some("a")])),
             ("event.name", texts(&[Some("retry")])),

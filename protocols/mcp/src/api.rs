@@ -79,12 +79,7 @@ pub struct ApiRequest {
 impl ApiRequest {
     /// Creates a GET request.
     pub(crate) fn get(path: &'static str, query: Vec<(&'static str, String)>) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            query,
-            body: None,
-        }
+        Self { method: Method::GET, path, query, body: None }
     }
 
     /// Creates a POST request.
@@ -99,10 +94,7 @@ impl ApiRequest {
             method: Method::POST,
             path,
             query,
-            body: Some(ApiBody {
-                content_type,
-                bytes,
-            }),
+            body: Some(ApiBody { content_type, bytes }),
         }
     }
 }

@@ -24,9 +24,7 @@ pub struct LocalApi {
 impl LocalApi {
     /// Builds the routes. `build` gets the API that `/mcp` calls.
     pub fn new(build: impl FnOnce(Arc<dyn HttpApi>) -> Router) -> Arc<Self> {
-        Arc::new_cyclic(|api| Self {
-            router: build(Arc::new(WeakApi(Weak::clone(api)))),
-        })
+        Arc::new_cyclic(|api| Self { router: build(Arc::new(WeakApi(Weak::clone(api)))) })
     }
 
     /// Returns the routes.

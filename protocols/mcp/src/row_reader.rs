@@ -137,10 +137,7 @@ mod tests {
     #[tokio::test]
     async fn text_that_is_no_row_is_an_error() {
         let body = stream::iter([Ok(Bytes::from_static(b"<html>\n"))]).boxed();
-        let limits = RowLimits {
-            rows: 1,
-            bytes: 100,
-        };
+        let limits = RowLimits { rows: 1, bytes: 100 };
         let error = read_rows(body, limits).await.unwrap_err();
         assert!(matches!(error, ToolError::UnexpectedAnswer(_)));
     }

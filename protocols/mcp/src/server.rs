@@ -62,11 +62,7 @@ impl ToolServer {
         if tool.changes_data() && self.writes == WriteAccess::ReadOnly {
             return Err(ToolError::ReadOnly);
         }
-        let call = ToolCall {
-            api: self.api.as_ref(),
-            world: &self.world,
-            credentials,
-        };
+        let call = ToolCall { api: self.api.as_ref(), world: &self.world, credentials };
         let answer = self.world.timeout(CALL_TIMEOUT, call.run(tool, arguments));
         answer.await.ok_or(ToolError::TimedOut(CALL_TIMEOUT))?
     }

@@ -28,12 +28,7 @@ pub async fn serve_stdio(
     version: &'static str,
     world: World,
 ) -> Result<(), StdioError> {
-    let server = ToolServer {
-        api,
-        writes,
-        world,
-        version,
-    };
+    let server = ToolServer { api, writes, world, version };
     let started = server.serve((tokio::io::stdin(), tokio::io::stdout()));
     let running = started.await.map_err(|error| StdioError::Handshake(error.to_string()))?;
     match running.waiting().await {

@@ -130,14 +130,8 @@ async fn arguments_beyond_the_limits_are_refused() {
     for (tool, arguments) in [
         ("query", json!({ "database": "d" })),
         ("query", json!({ "database": "d", "statement": long })),
-        (
-            "query",
-            json!({ "database": "d", "statement": "SELECT 1", "max_rows": 1_001 }),
-        ),
-        (
-            "query",
-            json!({ "database": "d", "statement": "SELECT 1", "max_rows": 0 }),
-        ),
+        ("query", json!({ "database": "d", "statement": "SELECT 1", "max_rows": 1_001 })),
+        ("query", json!({ "database": "d", "statement": "SELECT 1", "max_rows": 0 })),
         (
             "query",
             json!({ "database": "d", "statement": "SELECT 1", "timeout_seconds": 121 }),
@@ -146,21 +140,12 @@ async fn arguments_beyond_the_limits_are_refused() {
             "query",
             json!({ "database": "d", "statement": "SELECT 1", "language": "promql" }),
         ),
-        (
-            "sample",
-            json!({ "database": "d", "table": "m", "rows": 51 }),
-        ),
-        (
-            "explain",
-            json!({ "database": "d", "statement": " analyze SELECT 1" }),
-        ),
+        ("sample", json!({ "database": "d", "table": "m", "rows": 51 })),
+        ("explain", json!({ "database": "d", "statement": " analyze SELECT 1" })),
         ("health", json!({ "database": "d" })),
     ] {
         let error = read(&api, tool, arguments.clone()).await.unwrap_err();
-        assert!(
-            matches!(error, ToolError::Arguments(_)),
-            "{tool} {arguments}: {error}"
-        );
+        assert!(matches!(error, ToolError::Arguments(_)), "{tool} {arguments}: {error}");
     }
     assert_eq!(api.requests(), []);
 }

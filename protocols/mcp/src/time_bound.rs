@@ -4,12 +4,8 @@
 //! think again. A statement that it lets through is still bounded in time, rows and bytes.
 
 /// Names whose rows do not grow with the history.
-const BOUNDED_SOURCES: [&str; 4] = [
-    "information_schema.",
-    "system.",
-    "last_cache(",
-    "distinct_cache(",
-];
+const BOUNDED_SOURCES: [&str; 4] =
+    ["information_schema.", "system.", "last_cache(", "distinct_cache("];
 
 /// Returns whether a statement reads tables without a condition on time.
 pub(crate) fn reads_whole_history(statement: &str) -> bool {

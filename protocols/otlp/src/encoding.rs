@@ -129,9 +129,7 @@ impl<'a> Node<'a> {
         match self {
             Self::Protobuf(bytes) => {
                 let is_wanted = |number: u32| number == field.number;
-                wire::for_each(bytes, is_wanted, |_, message| {
-                    visit(Self::Protobuf(message))
-                })
+                wire::for_each(bytes, is_wanted, |_, message| visit(Self::Protobuf(message)))
             }
             Self::Json(value) => match json_fields::find(value, [field.name])? {
                 [Some(list)] => {
@@ -156,15 +154,9 @@ mod tests {
     use super::*;
     use crate::messages::Resource;
 
-    const LIST: Field = Field {
-        number: 1,
-        name: "list",
-    };
+    const LIST: Field = Field { number: 1, name: "list" };
 
-    const OTHER: Field = Field {
-        number: 2,
-        name: "other",
-    };
+    const OTHER: Field = Field { number: 2, name: "other" };
 
     fn json(text: &str) -> Result<Node<'_>, DecodeError> {
         Node::of_body(Encoding::Json, text.as_bytes())
@@ -181,24 +173,14 @@ mod tests {
 
     #[test]
     fn lists_are_walked_in_both_encodings() {
-        let protobuf = [
-            0x0a, 1, 0xff, 0x12, 0, 0x18, 0x80, 1, 0x0a, 2, 7, 7, 0x25, 1, 2, 3, 4,
-        ];
+        let protobuf = [0x0a, 1, 0xff, 0x12, 0, 0x18, 0x80, 1, 0x0a, 2, 7, 7, 0x25, 1, 2, 3, 4];
         let protobuf = Node::Protobuf(&protobuf);
         assert_eq!(items(protobuf), Ok(vec![1, 2]));
         let text = r#" {"other":{}, "list":[1], "x":[[]], "list" : [{"a":"]"} , {}]}"#;
         let json = json(text).unwrap();
         assert_eq!(items(json), Ok(vec![9, 2]));
         for node in [protobuf, json] {
-            let [other, missing] = node
-                .children([
-                    OTHER,
-                    Field {
-                        number: 9,
-                        name: "no",
-                    },
-                ])
-                .unwrap();
+            let [other, missing] = node.children([OTHER, Field { number: 9, name: "no" }]).unwrap();
             assert!(other.is_some() && missing.is_none());
         }
     }
@@ -222,15 +204,11 @@ mod tests {
         let truncated: [&[u8]; 7] = [
             &[0x0a],
             &[0x0a, 2, 0],
-            &[
-                0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
-            ],
+            &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
             &[0x25, 0, 0, 0],
             &[0x00],
             &[0x0b],
-            &[
-                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            ],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
         ];
         for bytes in truncated {
             assert!(items(Node::Protobuf(bytes)).is_err(), "{bytes:?}");
@@ -250,15 +228,9 @@ mod tests {
 
     #[test]
     fn large_items_are_refused() {
-        let text = format!(
-            r#"{{"attributes":[],"x":"{}"}}"#,
-            "y".repeat(MAX_ITEM_BYTES)
-        );
+        let text = format!(r#"{{"attributes":[],"x":"{}"}}"#, "y".repeat(MAX_ITEM_BYTES));
         let error = json(&text).unwrap().decode::<Resource>().unwrap_err();
-        assert!(
-            error.reason.ends_with("bytes are more than 1114112"),
-            "{error}"
-        );
+        assert!(error.reason.ends_with("bytes are more than 1114112"), "{error}");
         assert!(json(&text).unwrap().decode_header::<Resource>().is_ok());
     }
 }

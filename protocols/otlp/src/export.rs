@@ -47,10 +47,7 @@ pub(crate) struct ExportError {
 
 impl From<ApiError> for ExportError {
     fn from(error: ApiError) -> Self {
-        Self {
-            error,
-            detail: None,
-        }
+        Self { error, detail: None }
     }
 }
 
@@ -94,10 +91,8 @@ pub(crate) async fn store(
         mapping: target.mapping,
         arrival_ns: service.world().clock.wall_micros().saturating_mul(1000),
     };
-    let CollectedRows {
-        groups,
-        mut refused,
-    } = convert_reserved(service, &mut reservation, Arc::new(conversion), body).await?;
+    let CollectedRows { groups, mut refused } =
+        convert_reserved(service, &mut reservation, Arc::new(conversion), body).await?;
     let mut reservation = Some(reservation);
     let mut options = target.options;
     let mut stamp = None;
@@ -110,12 +105,7 @@ pub(crate) async fn store(
         let written = service.write_rows(reservation, &target.database, rows, options);
         stamp = match written.await {
             Ok(accepted) => accepted.stamp,
-            Err(WriteFailure::Partial {
-                errors,
-                refused: count,
-                stamp,
-                ..
-            }) => {
+            Err(WriteFailure::Partial { errors, refused: count, stamp, .. }) => {
                 refused.add_rows(index, &errors, count);
                 stamp
             }
@@ -129,10 +119,7 @@ pub(crate) async fn store(
         rejected: i64::try_from(refused.count()).unwrap_or(i64::MAX),
         error_message: message,
     });
-    Ok(ExportOutcome {
-        response: ExportResponse { partial_success },
-        stamp,
-    })
+    Ok(ExportOutcome { response: ExportResponse { partial_success }, stamp })
 }
 
 /// Converts a body to rows within reserved memory. If the rows take more than expected, more is reserved and the
@@ -233,13 +220,8 @@ impl BodyConversion {
         let malformed = |error: DecodeError| ConversionError::Refused(error.into());
         let request = Node::of_body(self.encoding, body).map_err(malformed)?;
         let mut rows = RowCollector::new(self.signal.item_noun(), max_bytes);
-        let collected = collect_rows(
-            self.signal,
-            request,
-            &self.mapping,
-            self.arrival_ns,
-            &mut rows,
-        );
+        let collected =
+            collect_rows(self.signal, request, &self.mapping, self.arrival_ns, &mut rows);
         if rows.is_too_large() {
             return Err(ConversionError::TooLarge);
         }

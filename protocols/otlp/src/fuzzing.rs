@@ -45,10 +45,7 @@ pub fn convert_body(encoding: RequestEncoding, body: &[u8]) {
         RequestEncoding::Json => Encoding::Json,
     };
     for metric_schema in [MetricSchema::PrometheusV1, MetricSchema::PrometheusV2] {
-        let mapping = MappingOptions {
-            metric_schema,
-            ..MappingOptions::default()
-        };
+        let mapping = MappingOptions { metric_schema, ..MappingOptions::default() };
         convert(Signal::Metrics, encoding, body, &mapping);
     }
     convert(Signal::Logs, encoding, body, &MappingOptions::default());
@@ -59,10 +56,8 @@ fn convert(signal: Signal, encoding: Encoding, body: &[u8], mapping: &MappingOpt
     let mut rows = RowCollector::new(signal.item_noun(), MAX_ROW_BYTES);
     let collected = Node::of_body(encoding, body)
         .and_then(|request| collect_rows(signal, request, mapping, ARRIVAL_NS, &mut rows));
-    let Ok(CollectedRows {
-        groups,
-        mut refused,
-    }) = collected.map_err(|_| ()).and_then(|()| rows.finish().map_err(|_| ()))
+    let Ok(CollectedRows { groups, mut refused }) =
+        collected.map_err(|_| ()).and_then(|()| rows.finish().map_err(|_| ()))
     else {
         return;
     };

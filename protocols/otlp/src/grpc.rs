@@ -141,10 +141,7 @@ impl PendingExport {
         let limit = self.service.settings().body_timeout;
         let message = self.messages.message();
         let message = self.service.world().timeout(limit, message).await.ok_or_else(|| {
-            let text = format!(
-                "the message did not arrive within {} s",
-                limit.as_secs_f64()
-            );
+            let text = format!("the message did not arrive within {} s", limit.as_secs_f64());
             Status::deadline_exceeded(text)
         })?;
         match message {

@@ -15,18 +15,12 @@ use crate::mapping::MappingOptions;
 const DATABASE_PARAMETERS: [&str; 3] = ["db", "bucket", "database"];
 
 /// The choices of the mapping, as query parameters and as headers.
-const METRICS_SCHEMA: (&str, HeaderName) = (
-    "metrics_schema",
-    HeaderName::from_static("x-neap-metrics-schema"),
-);
-const SPAN_DIMENSIONS: (&str, HeaderName) = (
-    "span_dimensions",
-    HeaderName::from_static("x-neap-span-dimensions"),
-);
-const LOG_RECORD_DIMENSIONS: (&str, HeaderName) = (
-    "log_record_dimensions",
-    HeaderName::from_static("x-neap-log-record-dimensions"),
-);
+const METRICS_SCHEMA: (&str, HeaderName) =
+    ("metrics_schema", HeaderName::from_static("x-neap-metrics-schema"));
+const SPAN_DIMENSIONS: (&str, HeaderName) =
+    ("span_dimensions", HeaderName::from_static("x-neap-span-dimensions"));
+const LOG_RECORD_DIMENSIONS: (&str, HeaderName) =
+    ("log_record_dimensions", HeaderName::from_static("x-neap-log-record-dimensions"));
 
 /// Maximum number of dimensions.
 const MAX_DIMENSIONS: usize = 64;
@@ -51,10 +45,7 @@ impl ExportTarget {
         uri: &Uri,
     ) -> Result<Self, ApiError> {
         let default = service.settings().default_database.as_deref();
-        let choices = RequestChoices {
-            headers,
-            parameters: parse_query(uri)?,
-        };
+        let choices = RequestChoices { headers, parameters: parse_query(uri)? };
         let database = choices.database(default)?;
         validate_database_name(&database).map_err(CatalogError::from)?;
         let options = WriteOptions {
@@ -65,11 +56,7 @@ impl ExportTarget {
             only: authorize_write(service, caller, &database).await?,
             ..WriteOptions::default()
         };
-        Ok(Self {
-            mapping: choices.mapping()?,
-            database,
-            options,
-        })
+        Ok(Self { mapping: choices.mapping()?, database, options })
     }
 }
 
@@ -189,26 +176,14 @@ mod tests {
 
     #[test]
     fn headers_and_parameters_name_the_database() {
-        assert_eq!(
-            database(&[("bucket-name", "a")], "", Some("d")),
-            Ok("a".to_owned())
-        );
+        assert_eq!(database(&[("bucket-name", "a")], "", Some("d")), Ok("a".to_owned()));
         for name in DATABASE_PARAMETERS {
-            assert_eq!(
-                database(&[], &format!("?{name}=a%20b"), None),
-                Ok("a b".to_owned())
-            );
+            assert_eq!(database(&[], &format!("?{name}=a%20b"), None), Ok("a b".to_owned()));
         }
         assert_eq!(database(&[], "?org=x", Some("d")), Ok("d".to_owned()));
-        assert_eq!(
-            database(&[("db", "")], "?db=", Some("d")),
-            Ok("d".to_owned())
-        );
+        assert_eq!(database(&[("db", "")], "?db=", Some("d")), Ok("d".to_owned()));
         assert!(database(&[], "", None).unwrap_err().contains("no database"));
-        assert_eq!(
-            database(&[("bucket", "a")], "?db=a", None),
-            Ok("a".to_owned())
-        );
+        assert_eq!(database(&[("bucket", "a")], "?db=a", None), Ok("a".to_owned()));
         let several = database(&[("bucket", "a")], "?db=b", None);
         assert_eq!(several.unwrap_err(), "the request names several databases");
     }

@@ -63,10 +63,7 @@ fn try_convert(
     let collected = Node::of_body(encoding, body)
         .and_then(|request| collect_rows(signal, request, mapping, ARRIVAL_NS, &mut rows));
     collected.map_err(|error| error.to_string())?;
-    let CollectedRows {
-        groups,
-        mut refused,
-    } = rows.finish().unwrap();
+    let CollectedRows { groups, mut refused } = rows.finish().unwrap();
     let options = Options::with_precision(Precision::Nanosecond);
     let mut lines = Vec::new();
     for (index, rows) in groups.iter().enumerate() {
@@ -133,11 +130,7 @@ fn value(value: Value) -> Option<AnyValue> {
 }
 
 fn attribute(key: &str, of: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: value(of),
-        ..KeyValue::default()
-    }
+    KeyValue { key: key.to_owned(), value: value(of), ..KeyValue::default() }
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
@@ -145,10 +138,7 @@ fn text(key: &str, value: &str) -> KeyValue {
 }
 
 fn resource(attributes: Vec<KeyValue>) -> Option<Resource> {
-    Some(Resource {
-        attributes,
-        ..Resource::default()
-    })
+    Some(Resource { attributes, ..Resource::default() })
 }
 
 fn scope() -> Option<InstrumentationScope> {

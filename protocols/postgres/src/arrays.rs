@@ -157,10 +157,7 @@ mod tests {
             ("{}", vec![]),
             (" { } ", vec![]),
             ("{a}", vec![some("a")]),
-            (
-                "{a, b c ,NULL,null}",
-                vec![some("a"), some("b c"), None, None],
-            ),
+            ("{a, b c ,NULL,null}", vec![some("a"), some("b c"), None, None]),
             (
                 r#"{"a,\"b\\","NULL","" , "}"}"#,
                 vec![some("a,\"b\\"), some("NULL"), some(""), some("}")],

@@ -47,11 +47,7 @@ impl CancelRegistry {
         let process = connections.last;
         let query = CancellationToken::new();
         connections.open.insert(process, CancelEntry { secret, query });
-        RegisteredConnection {
-            registry: self.clone(),
-            process,
-            secret,
-        }
+        RegisteredConnection { registry: self.clone(), process, secret }
     }
 
     /// Cancels the query of a connection, if the secret is right.

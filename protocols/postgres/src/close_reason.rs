@@ -60,10 +60,9 @@ impl CloseReason {
                 SqlState::OUT_OF_MEMORY,
                 "the message is longer than this server allows, or there is no memory for it",
             ),
-            Self::Stopped => (
-                SqlState::ADMIN_SHUTDOWN,
-                "terminating connection because the server stops",
-            ),
+            Self::Stopped => {
+                (SqlState::ADMIN_SHUTDOWN, "terminating connection because the server stops")
+            }
             _ => return None,
         };
         Some(SqlError::new(state, message))

@@ -50,11 +50,7 @@ impl<'a> ColumnEncoder<'a> {
     /// Selects the encoder of a column. The types of PostgreSQL tell apart columns with the same arrays: numbers and object
     /// ids, texts and single characters.
     pub(crate) fn new(column: &'a ArrayRef, arrow_field: &'a Field, field: &'a FieldInfo) -> Self {
-        let other = OtherColumn {
-            column,
-            arrow_field,
-            field,
-        };
+        let other = OtherColumn { column, arrow_field, field };
         match (column.data_type(), field.datatype()) {
             (DataType::Utf8, &Type::TEXT) => Self::Text(column.as_string()),
             (DataType::Utf8View, &Type::TEXT) => Self::TextView(column.as_string_view()),
@@ -276,11 +272,8 @@ mod tests {
             let mut reference = DataRowEncoder::new(Arc::clone(&fields));
             for part in [Arc::clone(&column), column.slice(1, column.len() - 2)] {
                 let encoder = ColumnEncoder::new(&part, &arrow_field, &fields[0]);
-                let other = OtherColumn {
-                    column: &part,
-                    arrow_field: &arrow_field,
-                    field: &fields[0],
-                };
+                let other =
+                    OtherColumn { column: &part, arrow_field: &arrow_field, field: &fields[0] };
                 for row in 0..part.len() {
                     let mut output = BytesMut::new();
                     encoder.put(row, &mut output).unwrap();
@@ -299,30 +292,10 @@ mod tests {
     fn numbers_and_times_have_the_bytes_of_arrow_pg() {
         let numbers: [ArrayRef; 7] = [
             Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
-            Arc::new(Int16Array::from(vec![
-                Some(i16::MIN),
-                None,
-                Some(-1),
-                Some(i16::MAX),
-            ])),
-            Arc::new(Int32Array::from(vec![
-                Some(i32::MIN),
-                None,
-                Some(-1),
-                Some(i32::MAX),
-            ])),
-            Arc::new(Int64Array::from(vec![
-                Some(i64::MIN),
-                None,
-                Some(-1),
-                Some(i64::MAX),
-            ])),
-            Arc::new(Float32Array::from(vec![
-                Some(f32::NAN),
-                None,
-                Some(-0.0),
-                Some(f32::MAX),
-            ])),
+            Arc::new(Int16Array::from(vec![Some(i16::MIN), None, Some(-1), Some(i16::MAX)])),
+            Arc::new(Int32Array::from(vec![Some(i32::MIN), None, Some(-1), Some(i32::MAX)])),
+            Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(-1), Some(i64::MAX)])),
+            Arc::new(Float32Array::from(vec![Some(f32::NAN), None, Some(-0.0), Some(f32::MAX)])),
             Arc::new(Float64Array::from(vec![
                 Some(f64::NAN),
                 None,
@@ -333,11 +306,7 @@ mod tests {
             Arc::new(TimestampNanosecondArray::from(TIMES.to_vec())),
         ];
         for column in numbers {
-            assert_eq!(
-                compared(Arc::clone(&column), &[]),
-                [false, true],
-                "{column:?}"
-            );
+            assert_eq!(compared(Arc::clone(&column), &[]), [false, true], "{column:?}");
         }
         let without_nulls = Arc::new(Int64Array::from(vec![1, 2, 3]));
         assert_eq!(compared(without_nulls, &[]), [false, true]);
@@ -351,17 +320,10 @@ mod tests {
             Arc::new(StringViewArray::from(TEXTS.to_vec())),
             Arc::new(DictionaryArray::<Int32Type>::from_iter(TEXTS)),
             // The value of a key may be null.
-            Arc::new(DictionaryArray::new(
-                keys,
-                Arc::new(StringArray::from(TEXTS.to_vec())),
-            )),
+            Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(TEXTS.to_vec())))),
         ];
         for column in texts {
-            assert_eq!(
-                compared(Arc::clone(&column), &[]),
-                [true, true],
-                "{column:?}"
-            );
+            assert_eq!(compared(Arc::clone(&column), &[]), [true, true], "{column:?}");
         }
         let ids = Arc::new(Int32Array::from(vec![Some(-1), None, Some(26)]));
         assert_eq!(compared(ids, &[(PG_OID_ALIAS_KEY, "oid")]), [false, false]);
@@ -413,11 +375,7 @@ mod tests {
             Arc::new(Time32SecondArray::from(vec![Some(0), None, Some(1)])),
             Arc::new(Time64MicrosecondArray::from(micros.clone())),
             Arc::new(Time64NanosecondArray::from(micros)),
-            Arc::new(DurationMillisecondArray::from(vec![
-                Some(-1),
-                None,
-                Some(1),
-            ])),
+            Arc::new(DurationMillisecondArray::from(vec![Some(-1), None, Some(1)])),
             Arc::new(IntervalDayTimeArray::from(vec![day, None, day])),
             Arc::new(IntervalMonthDayNanoArray::from(vec![month, None, month])),
         ]);
@@ -435,11 +393,7 @@ mod tests {
         assert_others([
             Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(numbers)),
             Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(floats)),
-            Arc::new(ListArray::from_iter_primitive::<
-                TimestampNanosecondType,
-                _,
-                _,
-            >(times)),
+            Arc::new(ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(times)),
             Arc::new(fixed),
             Arc::new(StructArray::from(vec![(child_field, child)])),
         ]);

@@ -135,12 +135,8 @@ mod tests {
             .iter()
             .map(|field| (field.datatype().clone(), field.type_size()))
             .collect();
-        let expected = [
-            (Type::TIMESTAMP, 8),
-            (Type::TEXT, -1),
-            (Type::FLOAT8, 8),
-            (Type::NUMERIC, -1),
-        ];
+        let expected =
+            [(Type::TIMESTAMP, 8), (Type::TEXT, -1), (Type::FLOAT8, 8), (Type::NUMERIC, -1)];
         assert_eq!(types, expected);
     }
 

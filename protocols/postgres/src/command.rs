@@ -71,10 +71,7 @@ impl Command {
         match first.as_str() {
             "SET" => set(after),
             "RESET" if after.eat("ALL") => Ok(Self::Reset),
-            "RESET" => Ok(Self::Set {
-                name: variable_name(&mut after)?,
-                value: None,
-            }),
+            "RESET" => Ok(Self::Set { name: variable_name(&mut after)?, value: None }),
             "SHOW" if after.word().is_some_and(|word| is_shown_by_engine(&word)) => {
                 Ok(Self::Query { of_tools: false })
             }
@@ -99,18 +96,14 @@ impl Command {
             "LISTEN" => Ok(Self::Nothing("LISTEN")),
             "UNLISTEN" => Ok(Self::Nothing("UNLISTEN")),
             "COPY" => copy(after),
-            "MOVE" => Err(SqlError::unsupported(
-                "MOVE is not supported: cursors read forward",
-            )),
+            "MOVE" => Err(SqlError::unsupported("MOVE is not supported: cursors read forward")),
             "PREPARE" | "EXECUTE" => Err(SqlError::unsupported(
                 "PREPARE and EXECUTE are not supported as statements: drivers prepare by the protocol",
             )),
             _ => Ok(match Change::parse(statement)? {
                 Some(change) => Self::Change(change),
                 // The engine refuses other statements with the way to do it.
-                None => Self::Query {
-                    of_tools: is_of_tools(statement),
-                },
+                None => Self::Query { of_tools: is_of_tools(statement) },
             }),
         }
     }
@@ -152,10 +145,7 @@ fn set(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     }
     cursor.eat("SESSION");
     if cursor.eat("NAMES") {
-        return Ok(Command::Set {
-            name: "client_encoding".to_owned(),
-            value: cursor.string(),
-        });
+        return Ok(Command::Set { name: "client_encoding".to_owned(), value: cursor.string() });
     }
     if is_local {
         return Err(SqlError::unsupported(
@@ -178,10 +168,7 @@ fn set(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         None if cursor.is_at_end() => return Err(malformed(&cursor, "SET")),
         None => cursor.rest().to_owned(),
     };
-    Ok(Command::Set {
-        name,
-        value: Some(value),
-    })
+    Ok(Command::Set { name, value: Some(value) })
 }
 
 fn rollback(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
@@ -208,9 +195,7 @@ fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     cursor.eat("ASENSITIVE");
     cursor.eat("INSENSITIVE");
     if cursor.eat("SCROLL") {
-        return Err(SqlError::unsupported(
-            "SCROLL is not supported: cursors read forward",
-        ));
+        return Err(SqlError::unsupported("SCROLL is not supported: cursors read forward"));
     }
     cursor.eat_all(&["NO", "SCROLL"]);
     if !cursor.eat("CURSOR") {
@@ -225,10 +210,7 @@ fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     if !cursor.eat("FOR") || !cursor.begins_query() {
         return Err(malformed(&cursor, "DECLARE"));
     }
-    Ok(Command::Declare {
-        name,
-        query: cursor.blanks_before() + cursor.rest(),
-    })
+    Ok(Command::Declare { name, query: cursor.blanks_before() + cursor.rest() })
 }
 
 fn fetch(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
@@ -318,39 +300,20 @@ mod tests {
     #[test]
     fn variables_have_values_of_all_forms() {
         for (text, name, value) in [
-            (
-                "SET statement_timeout = '5s'",
-                "statement_timeout",
-                Some("5s"),
-            ),
-            (
-                "SET SESSION neap.max_staleness TO 5",
-                "neap.max_staleness",
-                Some("5"),
-            ),
+            ("SET statement_timeout = '5s'", "statement_timeout", Some("5s")),
+            ("SET SESSION neap.max_staleness TO 5", "neap.max_staleness", Some("5")),
             ("set timezone to 'UTC'", "timezone", Some("UTC")),
-            (
-                "SET TIME ZONE 'Europe/Berlin'",
-                "timezone",
-                Some("Europe/Berlin"),
-            ),
+            ("SET TIME ZONE 'Europe/Berlin'", "timezone", Some("Europe/Berlin")),
             ("SET DateStyle = ISO, MDY", "datestyle", Some("ISO, MDY")),
             ("RESET jit", "jit", None),
             ("SET jit TO DEFAULT", "jit", None),
         ] {
-            let Command::Set {
-                name: set,
-                value: to,
-            } = parse(text).unwrap()
-            else {
+            let Command::Set { name: set, value: to } = parse(text).unwrap() else {
                 panic!("{text}");
             };
             assert_eq!((set.as_str(), to.as_deref()), (name, value), "{text}");
         }
-        assert_eq!(
-            shown("SHOW TRANSACTION ISOLATION LEVEL"),
-            "Show(\"transaction_isolation\")"
-        );
+        assert_eq!(shown("SHOW TRANSACTION ISOLATION LEVEL"), "Show(\"transaction_isolation\")");
         assert_eq!(shown("SHOW TABLES"), "Query { of_tools: false }");
     }
 
@@ -367,10 +330,7 @@ mod tests {
             ("FETCH ALL IN c", "None"),
             ("FETCH NEXT FROM c", "Some(1)"),
         ] {
-            assert_eq!(
-                shown(text),
-                format!("Fetch {{ name: \"c\", count: {count} }}")
-            );
+            assert_eq!(shown(text), format!("Fetch {{ name: \"c\", count: {count} }}"));
         }
         assert_eq!(shown("start transaction read only"), "Begin");
         assert_eq!(shown("END"), "Commit");
@@ -400,10 +360,7 @@ mod tests {
             ("CLOSE ALL", "CloseCursor(None)"),
             ("UNLISTEN *", "Nothing(\"UNLISTEN\")"),
             ("RESET ALL", "Reset"),
-            (
-                "SELECT pg_advisory_unlock_all()",
-                "Query { of_tools: true }",
-            ),
+            ("SELECT pg_advisory_unlock_all()", "Query { of_tools: true }"),
         ] {
             assert_eq!(shown(text), command, "{text}");
         }
@@ -424,10 +381,7 @@ mod tests {
         };
         assert_eq!(query, "SELECT \"time\", \"v\" FROM iox.\"T\"");
         for (sql, expected) in [
-            (
-                "COPY t (v) TO STDIN WITH DELIMITER E'\\t' NULL AS E'\\\\N'",
-                "CopyOut",
-            ),
+            ("COPY t (v) TO STDIN WITH DELIMITER E'\\t' NULL AS E'\\\\N'", "CopyOut"),
             ("COPY t (v) FROM STDOUT", "CopyIn"),
         ] {
             assert!(shown(sql).starts_with(expected), "{sql}");

@@ -285,10 +285,7 @@ mod tests {
     use super::*;
 
     fn parser(layout: CopyLayout, has_header: bool) -> CopyParser {
-        let options = CopyOptions {
-            has_header,
-            ..CopyOptions::new(layout)
-        };
+        let options = CopyOptions { has_header, ..CopyOptions::new(layout) };
         CopyParser::new(options, "t", 2, 1 << 10)
     }
 
@@ -308,11 +305,7 @@ mod tests {
     #[test]
     fn rows_may_be_cut_at_every_byte() {
         let text = "a\\tb\t\\N\n\\\\\t\\\nx\nlast\té";
-        let expected = [
-            [some("a\tb"), None],
-            [some("\\"), some("\nx")],
-            [some("last"), some("é")],
-        ];
+        let expected = [[some("a\tb"), None], [some("\\"), some("\nx")], [some("last"), some("é")]];
         for cut in 0..text.len() {
             let mut parser = parser(CopyLayout::Text, false);
             parser.push(&text.as_bytes()[..cut]).unwrap();

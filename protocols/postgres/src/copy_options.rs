@@ -32,12 +32,7 @@ impl CopyOptions {
             CopyLayout::Csv => (b',', ""),
             CopyLayout::Text | CopyLayout::Binary => (b'\t', "\\N"),
         };
-        Self {
-            layout,
-            delimiter,
-            null: null.to_owned(),
-            has_header: false,
-        }
+        Self { layout, delimiter, null: null.to_owned(), has_header: false }
     }
 
     /// Returns whether rows are bytes instead of text.

@@ -26,11 +26,7 @@ pub(crate) struct CopyEncoder {
 
 impl CopyEncoder {
     pub(crate) fn new(options: CopyOptions) -> Self {
-        Self {
-            options,
-            is_started: false,
-            values: BytesMut::new(),
-        }
+        Self { options, is_started: false, values: BytesMut::new() }
     }
 
     /// Returns the line with the names of the columns.
@@ -181,13 +177,7 @@ mod tests {
 
     #[test]
     fn text_and_csv_tell_null_from_empty_text() {
-        let values = [
-            Some("a,\"b\"\n"),
-            None,
-            Some(""),
-            Some("t\\\t"),
-            Some("\\."),
-        ];
+        let values = [Some("a,\"b\"\n"), None, Some(""), Some("t\\\t"), Some("\\.")];
         assert_eq!(
             row(&mut encoder(CopyLayout::Text), &values),
             "a,\"b\"\\n\t\\N\t\tt\\\\\\t\t\\\\.\n"

@@ -114,11 +114,7 @@ mod tests {
     fn texts_names_and_literals_are_formatted() {
         for (template, values, expected) in [
             ("%s", &[Some("text")][..], "text"),
-            (
-                "%I.%I",
-                &[Some("iox"), Some("My \"t\"")],
-                "iox.\"My \"\"t\"\"\"",
-            ),
+            ("%I.%I", &[Some("iox"), Some("My \"t\"")], "iox.\"My \"\"t\"\"\""),
             ("%L, %L", &[Some("it's"), None], "'it''s', NULL"),
             ("<%s> 100%%", &[None], "<> 100%"),
             ("é", &[Some("unused")], "é"),

@@ -44,10 +44,7 @@ impl StartupMessage {
         match body.u32()? {
             TLS_CODE => Ok(Self::Tls),
             GSS_CODE => Ok(Self::Gss),
-            CANCEL_CODE => Ok(Self::Cancel {
-                process: body.i32()?,
-                secret: body.0,
-            }),
+            CANCEL_CODE => Ok(Self::Cancel { process: body.i32()?, secret: body.0 }),
             version => {
                 let major = u16::try_from(version >> 16).map_err(|_| MalformedMessage)?;
                 let minor = u16::try_from(version & 0xffff).map_err(|_| MalformedMessage)?;
@@ -59,10 +56,7 @@ impl StartupMessage {
                     }
                     parameters.insert(name, body.text()?);
                 }
-                Ok(Self::Startup {
-                    version: (major, minor),
-                    parameters,
-                })
+                Ok(Self::Startup { version: (major, minor), parameters })
             }
         }
     }
@@ -250,10 +244,7 @@ mod tests {
         };
         assert_eq!(decoded, FrontendMessage::Bind(expected));
         let execute = FrontendMessage::decode(b'E', Bytes::from_static(b"\0\xff\xff\xff\xff"));
-        let all = FrontendMessage::Execute {
-            portal: String::new(),
-            max_rows: 0,
-        };
+        let all = FrontendMessage::Execute { portal: String::new(), max_rows: 0 };
         assert_eq!(execute, Ok(all));
     }
 
@@ -262,11 +253,7 @@ mod tests {
         let parse = b"s\0SELECT $1\0\0\x01\0\0\0\x17";
         for length in 0..parse.len() {
             let body = Bytes::copy_from_slice(&parse[..length]);
-            assert_eq!(
-                FrontendMessage::decode(b'P', body),
-                Err(MalformedMessage),
-                "{length}"
-            );
+            assert_eq!(FrontendMessage::decode(b'P', body), Err(MalformedMessage), "{length}");
         }
         let endless = b"\0\0\0\0\0\x01\x7f\xff\xff\xff";
         let decoded = FrontendMessage::decode(b'B', Bytes::from_static(endless));

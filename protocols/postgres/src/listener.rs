@@ -71,11 +71,7 @@ impl PostgresListener {
         let world = parts.queries.world().clone();
         let identity = parts.writes.as_ref().and_then(|writes| writes.identity().cloned());
         let context = ConnectionContext {
-            credentials: CredentialChecker {
-                access: parts.access,
-                identity,
-                world: world.clone(),
-            },
+            credentials: CredentialChecker { access: parts.access, identity, world: world.clone() },
             changes: ChangeExecutor::new(Arc::clone(&parts.queries), parts.writes.clone()),
             queries: parts.queries,
             writes: parts.writes,
@@ -91,11 +87,7 @@ impl PostgresListener {
             world,
             stop: CancellationToken::new(),
         };
-        Ok(Self {
-            tcp,
-            tls: parts.tls,
-            context,
-        })
+        Ok(Self { tcp, tls: parts.tls, context })
     }
 
     /// Returns the bound address.
@@ -127,10 +119,7 @@ impl PostgresListener {
             connections: context.settings.max_connections,
             pending: Some(&context.pending),
         };
-        let drain = ConnectionDrain {
-            stop: &context.stop,
-            grace,
-        };
+        let drain = ConnectionDrain { stop: &context.stop, grace };
         if !serve_connections(tcp, places, &context.world, stop, drain, serve).await {
             tracing::warn!("some statements of PostgreSQL's protocol did not end in time");
         }
@@ -200,11 +189,7 @@ async fn negotiate(
     if let (Ok(1), [TLS_HANDSHAKE], Some(tls)) = (peeked, first, &tls) {
         return encrypt(Box::new(stream), tls, context).await;
     }
-    let mut wire = Wire::new(
-        Box::new(stream),
-        context.limits.clone(),
-        context.world.clone(),
-    );
+    let mut wire = Wire::new(Box::new(stream), context.limits.clone(), context.world.clone());
     loop {
         match wire.receive_startup().await? {
             StartupMessage::Tls => match &tls {
@@ -219,11 +204,7 @@ async fn negotiate(
             },
             StartupMessage::Gss => wire.put_byte(b'N'),
             message => {
-                return Ok(NegotiatedClient {
-                    wire,
-                    message,
-                    is_encrypted: false,
-                });
+                return Ok(NegotiatedClient { wire, message, is_encrypted: false });
             }
         }
         wire.flush().await?;
@@ -252,11 +233,7 @@ async fn encrypt(
 
 /// Serves a connection after the negotiation.
 async fn serve_session(negotiated: NegotiatedClient, start: ConnectionStart<'_>) -> CloseReason {
-    let NegotiatedClient {
-        mut wire,
-        message,
-        is_encrypted,
-    } = negotiated;
+    let NegotiatedClient { mut wire, message, is_encrypted } = negotiated;
     let client = StartingClient {
         address: start.peer.ip(),
         is_encrypted,

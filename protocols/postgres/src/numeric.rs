@@ -88,14 +88,8 @@ mod tests {
     #[test]
     fn decimals_keep_their_digits() {
         for (text, value) in [
-            (
-                "18446744073709551615",
-                decimal(18_446_744_073_709_551_615, 20, 0),
-            ),
-            (
-                "-9007199254740993.25",
-                decimal(-900_719_925_474_099_325, 18, 2),
-            ),
+            ("18446744073709551615", decimal(18_446_744_073_709_551_615, 20, 0)),
+            ("-9007199254740993.25", decimal(-900_719_925_474_099_325, 18, 2)),
             ("0.001", decimal(1, 3, 3)),
             ("-.5", decimal(-5, 1, 1)),
             ("+1E+3", decimal(1_000, 4, 0)),
@@ -114,11 +108,7 @@ mod tests {
     fn numbers_fit_the_column_that_they_are_compared_with() {
         let (integer, unsigned) = (DataType::Int64, DataType::UInt64);
         for (text, inferred, value) in [
-            (
-                "18446744073709551615",
-                &unsigned,
-                Some(ScalarValue::from(u64::MAX)),
-            ),
+            ("18446744073709551615", &unsigned, Some(ScalarValue::from(u64::MAX))),
             ("-1", &unsigned, decimal(-1, 1, 0)),
             ("-7", &integer, Some(ScalarValue::from(-7_i64))),
             ("1.5", &integer, decimal(15, 2, 1)),
@@ -132,10 +122,7 @@ mod tests {
     fn binary_numbers_have_digits_to_the_base_10_000() {
         for (bytes, number) in [
             // 12345.67
-            (
-                &[0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 9, 41, 26, 44][..],
-                "0001234567e-2",
-            ),
+            (&[0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 9, 41, 26, 44][..], "0001234567e-2"),
             (&[0, 1, 0, 1, 64, 0, 0, 0, 0, 2], "-0002e4"),
             (&[0, 0, 0, 0, 0, 0, 0, 2], "0e4"),
             (&[0, 0, 0, 0, 0xC0, 0, 0, 0], "NaN"),
@@ -143,11 +130,9 @@ mod tests {
             assert_eq!(binary_number(bytes).as_deref(), Some(number));
             assert!(decode_number(number, None).is_some(), "{number}");
         }
-        for malformed in [
-            &[0, 9][..],
-            &[0, 1, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
-            &[0, 0, 0, 0, 0, 0, 0, 0, 1],
-        ] {
+        for malformed in
+            [&[0, 9][..], &[0, 1, 0, 0, 0, 0, 0, 0, 0xff, 0xff], &[0, 0, 0, 0, 0, 0, 0, 0, 1]]
+        {
             assert_eq!(binary_number(malformed), None);
         }
     }

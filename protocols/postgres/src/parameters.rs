@@ -123,12 +123,7 @@ fn decode_array(
     };
     let item = inferred_item.cloned().or_else(|| arrow_type(element)).unwrap_or(DataType::Utf8);
     let values = elements.iter().map(|element| {
-        let decoded = decode(
-            element.as_ref(),
-            is_binary,
-            Some(element_oid),
-            inferred_item,
-        )?;
+        let decoded = decode(element.as_ref(), is_binary, Some(element_oid), inferred_item)?;
         Ok(decoded.cast_to(&item)?)
     });
     let values = values.collect::<Result<Vec<_>, SqlError>>()?;
@@ -243,10 +238,7 @@ fn decode_binary(value: &Bytes, oid: u32) -> Result<ScalarValue, SqlError> {
 
 fn text(value: &[u8]) -> Result<&str, SqlError> {
     std::str::from_utf8(value).map_err(|_| {
-        SqlError::new(
-            SqlState("22021"),
-            "invalid byte sequence for encoding \"UTF8\"",
-        )
+        SqlError::new(SqlState("22021"), "invalid byte sequence for encoding \"UTF8\"")
     })
 }
 
@@ -269,23 +261,14 @@ mod tests {
     #[test]
     fn binary_values_have_their_types() {
         assert_eq!(binary(&Type::BOOL, &[1]), Ok(ScalarValue::from(true)));
-        assert_eq!(
-            binary(&Type::INT4, &[0, 0, 0, 7]),
-            Ok(ScalarValue::from(7_i32))
-        );
-        assert_eq!(
-            binary(&Type::FLOAT8, &1.5_f64.to_be_bytes()),
-            Ok(ScalarValue::from(1.5))
-        );
+        assert_eq!(binary(&Type::INT4, &[0, 0, 0, 7]), Ok(ScalarValue::from(7_i32)));
+        assert_eq!(binary(&Type::FLOAT8, &1.5_f64.to_be_bytes()), Ok(ScalarValue::from(1.5)));
         assert_eq!(
             binary(&Type::TIMESTAMP, &0_i64.to_be_bytes()),
             Ok(ScalarValue::TimestampMicrosecond(Some(EPOCH_MICROS), None))
         );
         let uuid = binary(&Type::UUID, &[0xab; 16]).unwrap();
-        assert_eq!(
-            uuid,
-            ScalarValue::from("abababab-abab-abab-abab-abababababab")
-        );
+        assert_eq!(uuid, ScalarValue::from("abababab-abab-abab-abab-abababababab"));
     }
 
     #[test]
@@ -307,10 +290,7 @@ mod tests {
         let digits = Bytes::from_static(&[0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 9, 41, 26, 44]);
         let numeric = Some(Type::NUMERIC.oid());
         let decimal = ScalarValue::Decimal128(Some(1_234_567), 7, 2);
-        assert_eq!(
-            decode(Some(&digits), true, numeric, None),
-            Ok(decimal.clone())
-        );
+        assert_eq!(decode(Some(&digits), true, numeric, None), Ok(decimal.clone()));
         let number = Bytes::from_static(b"12345.67");
         assert_eq!(decode(Some(&number), false, numeric, None), Ok(decimal));
         // Columns of unsigned numbers are described as NUMERIC.
@@ -329,12 +309,8 @@ mod tests {
 
     /// Returns an array in binary. Each element is a null or its bytes.
     fn binary_array(element: &Type, elements: &[Option<Vec<u8>>]) -> Bytes {
-        let mut bytes = [
-            1_i32.to_be_bytes(),
-            1_i32.to_be_bytes(),
-            element.oid().to_be_bytes(),
-        ]
-        .concat();
+        let mut bytes =
+            [1_i32.to_be_bytes(), 1_i32.to_be_bytes(), element.oid().to_be_bytes()].concat();
         bytes.extend(i32::try_from(elements.len()).unwrap().to_be_bytes());
         bytes.extend(1_i32.to_be_bytes());
         for element in elements {
@@ -424,17 +400,9 @@ mod tests {
             let expected = list(&[value, null], &item);
             let oid = Some(array.oid());
             let binary = binary_array(&element, &[Some(bytes), None]);
-            assert_eq!(
-                decode(Some(&binary), true, oid, None),
-                Ok(expected.clone()),
-                "{array}"
-            );
+            assert_eq!(decode(Some(&binary), true, oid, None), Ok(expected.clone()), "{array}");
             let text = Bytes::from(format!("{{\"{literal}\",NULL}}"));
-            assert_eq!(
-                decode(Some(&text), false, oid, None),
-                Ok(expected),
-                "{array}"
-            );
+            assert_eq!(decode(Some(&text), false, oid, None), Ok(expected), "{array}");
         }
     }
 
@@ -455,19 +423,13 @@ mod tests {
             let value = Bytes::from_static(text.as_bytes());
             decode(Some(&value), false, declared, inferred.as_ref())
         };
-        let numbers = list(
-            &[ScalarValue::from(1_i64), ScalarValue::from(2_i64)],
-            &DataType::Int64,
-        );
+        let numbers = list(&[ScalarValue::from(1_i64), ScalarValue::from(2_i64)], &DataType::Int64);
         let whole = inferred(&DataType::Int64);
         assert_eq!(text("{1,2}", None, whole.clone()), Ok(numbers.clone()));
         let int4 = [1_i32, 2].map(|number| Some(number.to_be_bytes().to_vec()));
         let int4 = binary_array(&Type::INT4, &int4);
         let declared = Some(Type::INT4_ARRAY.oid());
-        assert_eq!(
-            decode(Some(&int4), true, declared, whole.as_ref()),
-            Ok(numbers)
-        );
+        assert_eq!(decode(Some(&int4), true, declared, whole.as_ref()), Ok(numbers));
         let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
         let time = ScalarValue::TimestampNanosecond(Some(1_000_000_000), None);
         let declared = Some(Type::TIMESTAMPTZ_ARRAY.oid());
@@ -477,14 +439,8 @@ mod tests {
         );
         let declared = Some(Type::NUMERIC_ARRAY.oid());
         let floats = [1.0, 2.25].map(ScalarValue::from);
-        assert_eq!(
-            text("{1,2.25}", declared, None),
-            Ok(list(&floats, &DataType::Float64))
-        );
-        assert_eq!(
-            text("{}", None, whole.clone()),
-            Ok(list(&[], &DataType::Int64))
-        );
+        assert_eq!(text("{1,2.25}", declared, None), Ok(list(&floats, &DataType::Float64)));
+        assert_eq!(text("{}", None, whole.clone()), Ok(list(&[], &DataType::Int64)));
         let error = text("{1,soon}", None, whole).unwrap_err();
         assert_eq!(error.state, SqlState::INVALID_TEXT);
     }
@@ -495,23 +451,13 @@ mod tests {
             let value = Bytes::from_static(text.as_bytes());
             decode(Some(&value), false, declared, inferred.as_ref())
         };
-        assert_eq!(
-            text("7", None, Some(DataType::Int64)),
-            Ok(ScalarValue::from(7_i64))
-        );
-        assert_eq!(
-            text("7", Some(Type::INT4.oid()), None),
-            Ok(ScalarValue::from(7_i32))
-        );
+        assert_eq!(text("7", None, Some(DataType::Int64)), Ok(ScalarValue::from(7_i64)));
+        assert_eq!(text("7", Some(Type::INT4.oid()), None), Ok(ScalarValue::from(7_i32)));
         assert_eq!(text("7", None, None), Ok(ScalarValue::from("7")));
         let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
         let time = ScalarValue::TimestampNanosecond(Some(1_000_000_000), None);
         for form in ["1970-01-01T00:00:01Z", "1970-01-01 00:00:01"] {
-            assert_eq!(
-                text(form, None, Some(nanos.clone())),
-                Ok(time.clone()),
-                "{form}"
-            );
+            assert_eq!(text(form, None, Some(nanos.clone())), Ok(time.clone()), "{form}");
         }
         let error = text("soon", None, Some(DataType::Int64)).unwrap_err();
         assert_eq!(error.state, SqlState::INVALID_TEXT);

@@ -162,10 +162,7 @@ impl OpenRows {
 
 /// Returns the error of a statement that a client has cancelled.
 pub(crate) fn canceled() -> SqlError {
-    SqlError::new(
-        SqlState::QUERY_CANCELED,
-        "canceling statement due to user request",
-    )
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 /// Returns the columns as the encoder takes them. Lists of tags are lists of texts. Fields have no metadata of InfluxDB,
@@ -254,25 +251,13 @@ mod tests {
         let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(values);
         let rows = [
             ("time", Arc::new(time) as ArrayRef),
-            (
-                "v",
-                Arc::new(Float64Array::from(vec![Some(1.5), None])) as ArrayRef,
-            ),
-            (
-                "u",
-                Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])) as ArrayRef,
-            ),
+            ("v", Arc::new(Float64Array::from(vec![Some(1.5), None])) as ArrayRef),
+            ("u", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])) as ArrayRef),
             ("host", Arc::new(host) as ArrayRef),
-            (
-                "s",
-                Arc::new(StringArray::from(vec![Some("é"), None])) as ArrayRef,
-            ),
+            ("s", Arc::new(StringArray::from(vec![Some("é"), None])) as ArrayRef),
             ("i", Arc::new(days) as ArrayRef),
             ("l", Arc::new(lists) as ArrayRef),
-            (
-                "small",
-                Arc::new(Int8Array::from(vec![Some(-2), None])) as ArrayRef,
-            ),
+            ("small", Arc::new(Int8Array::from(vec![Some(-2), None])) as ArrayRef),
         ];
         let text = encoded(&rows, &[]);
         let shown: Vec<String> = text[0]
@@ -320,10 +305,8 @@ mod tests {
         let floats = ListArray::from_iter_primitive::<Float64Type, _, _>([Some([Some(2.0), None])]);
         let second = [Some([Some(1_000_000_000)])];
         let times = ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(second);
-        let rows = [
-            ("floats", Arc::new(floats) as ArrayRef),
-            ("times", Arc::new(times) as ArrayRef),
-        ];
+        let rows =
+            [("floats", Arc::new(floats) as ArrayRef), ("times", Arc::new(times) as ArrayRef)];
         let shown = encoded(&rows, &[])
             .concat()
             .into_iter()

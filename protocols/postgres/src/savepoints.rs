@@ -31,10 +31,7 @@ impl Savepoints {
             let hint = "RELEASE ends a savepoint.";
             return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message).with_hint(hint));
         }
-        self.0.push(Savepoint {
-            name: name.to_owned(),
-            rows,
-        });
+        self.0.push(Savepoint { name: name.to_owned(), rows });
         Ok(())
     }
 

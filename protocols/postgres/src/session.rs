@@ -142,10 +142,7 @@ impl Session {
     /// Remembers the state that a query of a transaction read. Later queries of the transaction read the same.
     pub(crate) fn record_snapshot(&mut self, as_of: Option<Stamp>, now: Duration) {
         if let (Transaction::Open(open), Some(stamp)) = (&mut self.transaction, as_of) {
-            open.snapshot.get_or_insert(TransactionSnapshot {
-                stamp,
-                taken_at: now,
-            });
+            open.snapshot.get_or_insert(TransactionSnapshot { stamp, taken_at: now });
         }
     }
 
@@ -176,7 +173,7 @@ impl Session {
             );
             let hint = "ROLLBACK, and begin another transaction.";
             return Err(
-                SqlError::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message).with_hint(hint),
+                SqlError::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message).with_hint(hint)
             );
         }
         let timeout = self.variables.statement_timeout();

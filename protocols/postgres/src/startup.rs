@@ -82,10 +82,7 @@ pub(crate) async fn begin(
             context.registry.cancel(process, &secret);
             return Err(CloseReason::Cancelling);
         }
-        StartupMessage::Startup {
-            version,
-            parameters,
-        } => (version, parameters),
+        StartupMessage::Startup { version, parameters } => (version, parameters),
         StartupMessage::Tls | StartupMessage::Gss => return Err(CloseReason::Malformed),
     };
     let opened = open_session(wire, version, parameters, client, context).await;
@@ -111,10 +108,7 @@ pub(crate) async fn begin(
     let ready = ReadyForQuery::new(TransactionStatus::Idle);
     wire.put(&PgWireBackendMessage::ReadyForQuery(ready))?;
     wire.flush().await?;
-    Ok(StartedConnection {
-        session,
-        registered,
-    })
+    Ok(StartedConnection { session, registered })
 }
 
 async fn open_session(
@@ -141,18 +135,12 @@ async fn open_session(
     let user = parameters.remove("user").unwrap_or_default();
     let database = parameters.remove("database").unwrap_or_else(|| user.clone());
     parameters.remove("replication");
-    let variables =
-        SessionVariables::from_startup(&user, parameters).map_err(|error| StartupRefusal {
-            reason: CloseReason::Malformed,
-            error,
-        })?;
+    let variables = SessionVariables::from_startup(&user, parameters)
+        .map_err(|error| StartupRefusal { reason: CloseReason::Malformed, error })?;
     let (caller, credential) = authenticate(wire, &user, client, context).await?;
     if let Err(error) = check_database(context, &caller, &database).await {
         context.credentials.sign_out(&caller).await;
-        return Err(StartupRefusal {
-            reason: CloseReason::Database,
-            error,
-        });
+        return Err(StartupRefusal { reason: CloseReason::Database, error });
     }
     Ok(Session {
         user,
@@ -177,10 +165,8 @@ async fn authenticate(
         client.pending.release();
         return Ok((Caller::unrestricted(), Credential::Open));
     }
-    check_encryption(client.address, client.is_encrypted).map_err(|error| StartupRefusal {
-        reason: CloseReason::Unencrypted,
-        error,
-    })?;
+    check_encryption(client.address, client.is_encrypted)
+        .map_err(|error| StartupRefusal { reason: CloseReason::Unencrypted, error })?;
     let request = Authentication::CleartextPassword;
     wire.put(&PgWireBackendMessage::Authentication(request))?;
     wire.flush().await?;
@@ -190,10 +176,7 @@ async fn authenticate(
     client.pending.release();
     let password = std::str::from_utf8(&password).map_err(|_| CloseReason::Malformed)?;
     let checked = credentials.check(user, password, client.address).await;
-    checked.map_err(|error| StartupRefusal {
-        reason: CloseReason::Unauthenticated,
-        error,
-    })
+    checked.map_err(|error| StartupRefusal { reason: CloseReason::Unauthenticated, error })
 }
 
 /// Refuses a password that others in the network could read.
@@ -242,10 +225,7 @@ mod tests {
         for peer in ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7"] {
             let error = check_encryption(peer.parse().unwrap(), false).unwrap_err();
             assert_eq!(error.state, SqlState::INVALID_AUTHORIZATION, "{peer}");
-            assert!(
-                error.hint.is_some_and(|hint| hint.contains("sslmode=require")),
-                "{peer}"
-            );
+            assert!(error.hint.is_some_and(|hint| hint.contains("sslmode=require")), "{peer}");
         }
     }
 }

@@ -149,10 +149,8 @@ fn current_schemas(schema: &str) -> ScalarUDF {
     let (all, own) = (list(&["pg_catalog", schema]), list(&[schema]));
     let data_type = all.data_type();
     let function = move |arguments: &[ColumnarValue]| {
-        let with_catalog = matches!(
-            arguments,
-            [ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))]
-        );
+        let with_catalog =
+            matches!(arguments, [ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))]);
         let schemas = if with_catalog { &all } else { &own };
         Ok(ColumnarValue::Scalar(schemas.clone()))
     };

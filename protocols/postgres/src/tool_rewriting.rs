@@ -58,16 +58,7 @@ impl VisitorMut for StatementRewriter {
                 }
                 _ => None,
             },
-            Expr::Like {
-                pattern,
-                escape_char,
-                ..
-            }
-            | Expr::ILike {
-                pattern,
-                escape_char,
-                ..
-            } => {
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 unescape(pattern, escape_char);
                 None
             }

@@ -90,9 +90,7 @@ fn time_text(column: &ArrayRef, unit: TimeUnit, row: usize) -> Option<String> {
             column.as_primitive::<TimestampNanosecondType>().value_as_datetime(row)
         }
     };
-    Some(without_zeros(
-        &time?.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
-    ))
+    Some(without_zeros(&time?.format("%Y-%m-%d %H:%M:%S%.6f").to_string()))
 }
 
 /// Returns a time with decimals without the zeros at the end of its second.
@@ -140,11 +138,7 @@ mod tests {
     #[test]
     fn times_have_no_zeros_at_the_end_of_their_second() {
         let plain = TimestampNanosecondArray::from(vec![0, 1_500_000, 999]);
-        let expected = [
-            "1970-01-01 00:00:00",
-            "1970-01-01 00:00:00.0015",
-            "1970-01-01 00:00:00",
-        ];
+        let expected = ["1970-01-01 00:00:00", "1970-01-01 00:00:00.0015", "1970-01-01 00:00:00"];
         assert_eq!(texts(plain), expected);
         let seconds = TimestampSecondArray::from(vec![600]);
         assert_eq!(texts(seconds), ["1970-01-01 00:10:00"]);

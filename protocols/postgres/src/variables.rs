@@ -174,10 +174,7 @@ fn unknown(name: &str) -> SqlError {
 /// All text is UTF-8. Clients without a locale ask for no encoding at all.
 fn is_utf8(value: &str) -> bool {
     let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
-    matches!(
-        plain.to_ascii_lowercase().as_str(),
-        "utf8" | "unicode" | "sqlascii"
-    )
+    matches!(plain.to_ascii_lowercase().as_str(), "utf8" | "unicode" | "sqlascii")
 }
 
 /// Parses a time: milliseconds as in PostgreSQL, or with a unit.
@@ -210,24 +207,15 @@ mod tests {
 
     #[test]
     fn the_options_of_a_connection_set_variables() {
-        let options = (
-            "options",
-            "-c statement_timeout=1500 --neap.max_staleness=5s -cjit=on -x",
-        );
+        let options = ("options", "-c statement_timeout=1500 --neap.max_staleness=5s -cjit=on -x");
         let given = [options, ("TimeZone", "Europe/Berlin"), ("of_a_driver", "1")];
         let parameters = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut variables = SessionVariables::from_startup("ann", parameters).unwrap();
-        assert_eq!(
-            variables.statement_timeout(),
-            Some(Duration::from_millis(1500))
-        );
+        assert_eq!(variables.statement_timeout(), Some(Duration::from_millis(1500)));
         assert_eq!(variables.max_staleness(), Some(Duration::from_secs(5)));
         assert_eq!(variables.get("timezone").unwrap(), "Europe/Berlin");
         variables.set("STATEMENT_TIMEOUT", Some("2min".to_owned())).unwrap();
-        assert_eq!(
-            variables.statement_timeout(),
-            Some(Duration::from_secs(120))
-        );
+        assert_eq!(variables.statement_timeout(), Some(Duration::from_secs(120)));
         variables.set("statement_timeout", None).unwrap();
         assert_eq!(variables.get("statement_timeout").unwrap(), "1500");
     }
@@ -236,16 +224,8 @@ mod tests {
     fn invalid_values_and_unknown_names_are_refused() {
         let mut variables = SessionVariables::default();
         for (name, value, state) in [
-            (
-                "client_encoding",
-                "LATIN1",
-                SqlState::INVALID_PARAMETER_VALUE,
-            ),
-            (
-                "statement_timeout",
-                "soon",
-                SqlState::INVALID_PARAMETER_VALUE,
-            ),
+            ("client_encoding", "LATIN1", SqlState::INVALID_PARAMETER_VALUE),
+            ("statement_timeout", "soon", SqlState::INVALID_PARAMETER_VALUE),
             ("neap.after", "yesterday", SqlState::INVALID_PARAMETER_VALUE),
             ("server_version", "9", SqlState::INVALID_PARAMETER_VALUE),
             ("unknown", "1", SqlState::UNDEFINED_OBJECT),

@@ -43,9 +43,7 @@ pub(crate) struct WireLimits {
 impl WireLimits {
     /// Returns the memory of large messages.
     pub(crate) fn memory(bytes: usize) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(
-            (bytes / MEMORY_UNIT).min(Semaphore::MAX_PERMITS),
-        ))
+        Arc::new(Semaphore::new((bytes / MEMORY_UNIT).min(Semaphore::MAX_PERMITS)))
     }
 }
 

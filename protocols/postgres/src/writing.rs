@@ -95,10 +95,7 @@ impl<'a> Connection<'a> {
         let writes = self.writes()?;
         // The rows of a transaction may have waited since their sender was last permitted to write them.
         self.writable_database(writes).await?;
-        let (after, origin) = (
-            self.session.after(),
-            self.session.origin(self.registered.process),
-        );
+        let (after, origin) = (self.session.after(), self.session.origin(self.registered.process));
         let stored = rows.store(writes, &self.session.database, after);
         let stamp = origin::scope(origin, stored).await?;
         self.session.record_write(stamp);
@@ -255,10 +252,7 @@ fn with_stored(
         return error;
     }
     SqlError {
-        message: format!(
-            "{}; {} rows before are stored",
-            error.message, progress.rows
-        ),
+        message: format!("{}; {} rows before are stored", error.message, progress.rows),
         ..error
     }
 }

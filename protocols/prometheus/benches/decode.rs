@@ -52,15 +52,7 @@ fn series() -> Vec<TimeSeries> {
     for host in 0..HOSTS {
         for metric in 0..METRICS {
             let mut labels = vec![("__name__".to_owned(), format!("cpu_usage_{metric}"))];
-            for name in [
-                "arch",
-                "datacenter",
-                "os",
-                "rack",
-                "region",
-                "service",
-                "team",
-            ] {
+            for name in ["arch", "datacenter", "os", "rack", "region", "service", "team"] {
                 labels.push((name.to_owned(), format!("{name}-{}", host % 20)));
             }
             labels.insert(4, ("hostname".to_owned(), format!("host_{host}")));
@@ -79,10 +71,7 @@ fn series() -> Vec<TimeSeries> {
 }
 
 fn version_2(series: &[TimeSeries]) -> Vec<u8> {
-    let mut request = SymbolRequest {
-        symbols: vec![String::new()],
-        timeseries: Vec::new(),
-    };
+    let mut request = SymbolRequest { symbols: vec![String::new()], timeseries: Vec::new() };
     let symbols = &mut request.symbols;
     let mut symbol = |text: &str| {
         let found = symbols.iter().position(|symbol| symbol == text);
@@ -111,10 +100,9 @@ fn benchmark(criterion: &mut Criterion) {
     let options = Options::with_precision(Precision::Nanosecond);
     let mut group = criterion.benchmark_group("remote write");
     group.throughput(Throughput::Elements(samples));
-    for (name, version, message) in [
-        ("version 1", WriteVersion::One, one),
-        ("version 2", WriteVersion::Two, two),
-    ] {
+    for (name, version, message) in
+        [("version 1", WriteVersion::One, one), ("version 2", WriteVersion::Two, two)]
+    {
         let block = compress(&message).unwrap();
         group.bench_function(format!("{name}: decompress"), |bencher| {
             bencher.iter(|| decompress(black_box(&block), LIMIT).unwrap());

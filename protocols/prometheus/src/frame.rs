@@ -18,10 +18,7 @@ mod tests {
 
     #[test]
     fn a_frame_has_a_length_a_checksum_and_a_message() {
-        let message = ChunkedReadResponse {
-            chunked_series: Vec::new(),
-            query_index: 3,
-        };
+        let message = ChunkedReadResponse { chunked_series: Vec::new(), query_index: 3 };
         let mut frames = Vec::new();
         encode_frame(&message, &mut frames);
         let checksum = crc32c::crc32c(&[0x10, 3]).to_be_bytes();

@@ -91,10 +91,7 @@ fn pairs(spans: &[BucketSpan]) -> Vec<(i32, u32)> {
 fn spans(pairs: &[(i32, u32)]) -> Vec<BucketSpan> {
     let spans = pairs.iter();
     spans
-        .map(|(offset, length)| BucketSpan {
-            offset: *offset,
-            length: *length,
-        })
+        .map(|(offset, length)| BucketSpan { offset: *offset, length: *length })
         .collect()
 }
 
@@ -151,10 +148,7 @@ mod tests {
             let text = histogram.to_json();
             assert_eq!(Histogram::from_json(&text, 5), Some(histogram), "{text}");
         }
-        let stale = Histogram {
-            sum: f64::from_bits(STALE_BITS),
-            ..integer_histogram()
-        };
+        let stale = Histogram { sum: f64::from_bits(STALE_BITS), ..integer_histogram() };
         let parsed = Histogram::from_json(&stale.to_json(), 5).unwrap();
         assert_eq!(parsed.sum.to_bits(), STALE_BITS);
     }

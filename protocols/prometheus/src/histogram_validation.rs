@@ -175,10 +175,7 @@ mod tests {
     fn spans(lengths: &[(i32, u32)]) -> Vec<BucketSpan> {
         lengths
             .iter()
-            .map(|(offset, length)| BucketSpan {
-                offset: *offset,
-                length: *length,
-            })
+            .map(|(offset, length)| BucketSpan { offset: *offset, length: *length })
             .collect()
     }
 
@@ -199,10 +196,7 @@ mod tests {
     fn a_histogram_whose_count_is_that_of_its_buckets_is_valid() {
         assert_eq!(integers().validate(), Ok(()));
         assert_eq!(Histogram::default().validate(), Ok(()));
-        let stale = Histogram {
-            sum: f64::from_bits(STALE_BITS),
-            ..Histogram::default()
-        };
+        let stale = Histogram { sum: f64::from_bits(STALE_BITS), ..Histogram::default() };
         assert_eq!(stale.validate(), Ok(()));
         let not_numbers = Histogram {
             count: Some(HistogramCount::Integer(8)),
@@ -229,10 +223,7 @@ mod tests {
     fn spans_buckets_and_schema_must_fit_together() {
         let mut too_few = integers();
         too_few.positive_deltas.clear();
-        let defect = HistogramDefect::Spans {
-            spans: 1,
-            buckets: 0,
-        };
+        let defect = HistogramDefect::Spans { spans: 1, buckets: 0 };
         assert_eq!(too_few.validate(), Err(defect));
         let mut overlapping = integers();
         overlapping.negative_spans = spans(&[(0, 1), (-1, 1)]);
@@ -241,10 +232,7 @@ mod tests {
         let mut negative = integers();
         negative.negative_deltas = vec![1, -2];
         assert_eq!(negative.validate(), Err(HistogramDefect::NegativeCount));
-        let unknown = Histogram {
-            schema: 9,
-            ..integers()
-        };
+        let unknown = Histogram { schema: 9, ..integers() };
         assert_eq!(unknown.validate(), Err(HistogramDefect::Schema(9)));
     }
 
@@ -277,16 +265,10 @@ mod tests {
         let invalid = Err(HistogramDefect::CustomBuckets);
         assert_eq!(custom(&[]).validate(), invalid);
         assert_eq!(custom(&[2.0, 1.0]).validate(), invalid);
-        let before_first = Histogram {
-            positive_spans: spans(&[(-1000, 2)]),
-            ..custom(&[1.0])
-        };
+        let before_first = Histogram { positive_spans: spans(&[(-1000, 2)]), ..custom(&[1.0]) };
         let defect = HistogramDefect::SpanOffset(-1000);
         assert_eq!(before_first.validate(), Err(defect));
-        let exponential = Histogram {
-            schema: 0,
-            ..custom(&[1.0])
-        };
+        let exponential = Histogram { schema: 0, ..custom(&[1.0]) };
         assert_eq!(exponential.validate(), invalid);
     }
 }

@@ -55,24 +55,15 @@ mod tests {
         assert_eq!(decompress(&block, 1_000).unwrap(), [7; 1_000]);
         assert!(matches!(
             decompress(&block, 999),
-            Err(DecodeError::TooLarge {
-                bytes: 1_000,
-                limit: 999
-            })
+            Err(DecodeError::TooLarge { bytes: 1_000, limit: 999 })
         ));
         // A header that announces 4 GiB.
         let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
-        assert!(matches!(
-            decompress(&bomb, 1 << 20),
-            Err(DecodeError::TooLarge { .. })
-        ));
+        assert!(matches!(decompress(&bomb, 1 << 20), Err(DecodeError::TooLarge { .. })));
         assert!(
             matches!(decompress(b"", 10), Ok(empty) if empty.is_empty())
                 || decompress(b"", 10).is_err()
         );
-        assert!(matches!(
-            decompress(b"\x05xyz", 10),
-            Err(DecodeError::Snappy(_))
-        ));
+        assert!(matches!(decompress(b"\x05xyz", 10), Err(DecodeError::Snappy(_))));
     }
 }

@@ -57,19 +57,17 @@ impl From<TimeSeries> for WriteSeries {
 }
 
 pub(crate) fn labels(labels: &[(&str, &str)]) -> Vec<Label> {
-    let labels = labels.iter().map(|(name, value)| Label {
-        name: (*name).to_owned(),
-        value: (*value).to_owned(),
-    });
+    let labels = labels
+        .iter()
+        .map(|(name, value)| Label { name: (*name).to_owned(), value: (*value).to_owned() });
     labels.collect()
 }
 
 /// Returns a series with samples, as times in milliseconds and values.
 pub(crate) fn series(pairs: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
-    let samples = samples.iter().map(|(timestamp, value)| Sample {
-        value: *value,
-        timestamp: *timestamp,
-    });
+    let samples = samples
+        .iter()
+        .map(|(timestamp, value)| Sample { value: *value, timestamp: *timestamp });
     TimeSeries {
         labels: labels(pairs),
         samples: samples.collect(),

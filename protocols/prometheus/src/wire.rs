@@ -32,10 +32,7 @@ pub(crate) struct WireField<'a> {
 
 impl<'a> WireReader<'a> {
     pub(crate) fn new(message: &'a [u8]) -> Self {
-        Self {
-            rest: message,
-            position: 0,
-        }
+        Self { rest: message, position: 0 }
     }
 
     /// Reads the next field; `None` at the end of the message.
@@ -61,11 +58,7 @@ impl<'a> WireReader<'a> {
             5 => WireValue::Fixed32(u32::from_le_bytes(self.array()?)),
             _ => return Err(self.problem(WireProblem::WireType)),
         };
-        Ok(Some(WireField {
-            number,
-            value,
-            end: self.position,
-        }))
+        Ok(Some(WireField { number, value, end: self.position }))
     }
 
     /// Reads the next field if it has this number, which is less than 16, and holds less than 128 bytes. Returns `None`
@@ -163,10 +156,7 @@ impl<'a> WireReader<'a> {
 
     #[cold]
     fn problem(&self, problem: WireProblem) -> DecodeError {
-        DecodeError::Wire {
-            problem,
-            position: self.position,
-        }
+        DecodeError::Wire { problem, position: self.position }
     }
 }
 
@@ -175,10 +165,7 @@ impl<'a> WireField<'a> {
     #[inline]
     pub(crate) fn nested(&self) -> Result<WireReader<'a>, DecodeError> {
         let rest = self.bytes()?;
-        Ok(WireReader {
-            rest,
-            position: self.end - rest.len(),
-        })
+        Ok(WireReader { rest, position: self.end - rest.len() })
     }
 
     #[inline]
@@ -218,10 +205,7 @@ impl<'a> WireField<'a> {
 
     #[cold]
     fn unexpected(&self) -> DecodeError {
-        DecodeError::Wire {
-            problem: WireProblem::UnexpectedType,
-            position: self.end,
-        }
+        DecodeError::Wire { problem: WireProblem::UnexpectedType, position: self.end }
     }
 }
 
@@ -255,9 +239,7 @@ mod tests {
                 (4, WireValue::Fixed32(2)),
             ]
         );
-        let largest = [
-            0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
-        ];
+        let largest = [0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
         assert_eq!(read(&largest).unwrap(), [(1, WireValue::Varint(u64::MAX))]);
     }
 
@@ -266,17 +248,12 @@ mod tests {
         for (message, text) in [
             (&[0x08][..], "the message ends within a value at byte 1"),
             (&[0x08, 0x80], "the message ends within a value at byte 1"),
-            (
-                &[0x1a, 5, b'a'],
-                "the message ends within a value at byte 2",
-            ),
+            (&[0x1a, 5, b'a'], "the message ends within a value at byte 2"),
             (&[0x11, 0], "the message ends within a value at byte 1"),
             (&[0x0b], "a field has an unknown wire type at byte 1"),
             (&[0x00], "the number of a field is invalid at byte 1"),
             (
-                &[
-                    0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2,
-                ],
+                &[0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2],
                 "a number has more than 64 bits at byte 1",
             ),
         ] {

@@ -30,10 +30,7 @@ impl XorChunkBuilder {
     pub fn new() -> Self {
         Self {
             // The first two bytes are the number of samples.
-            bits: BitWriter {
-                bytes: vec![0, 0],
-                free: 0,
-            },
+            bits: BitWriter { bytes: vec![0, 0], free: 0 },
             samples: 0,
             first_time: 0,
             time: 0,
@@ -233,10 +230,7 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Vec<(i64, u64)> {
         let count = u16::from_be_bytes([bytes[0], bytes[1]]);
-        let mut reader = BitReader {
-            bytes,
-            position: 16,
-        };
+        let mut reader = BitReader { bytes, position: 16 };
         let (mut time, mut delta, mut value, mut zeros) = (0i64, 0i64, 0u64, (0, 0));
         let mut samples = Vec::new();
         for index in 0..count {
@@ -273,10 +267,7 @@ mod tests {
         for (time, value) in [(1_000, 1.0), (2_000, 1.0), (3_000, 2.0), (4_001, 2.0)] {
             chunk.push(time, value);
         }
-        assert_eq!(
-            (chunk.len(), chunk.first_time(), chunk.last_time()),
-            (4, 1_000, 4_001)
-        );
+        assert_eq!((chunk.len(), chunk.first_time(), chunk.last_time()), (4, 1_000, 4_001));
         // 2000 as zigzag, 1.0, 1000 as varint, then bits: 0 | 0 | 1 1 00001 001011 11111111111 | 10 + 14 bits | 0
         let bytes = chunk.finish();
         assert_eq!(

@@ -217,24 +217,18 @@ impl BatchWriter {
         let batch = LineBatch::new(bytes, default_time_ns);
         let written = self.writes.write_rows(reservation, &self.database, &batch, options).await;
         match written {
-            Ok(accepted) => Ok(BatchOutcome::Stored {
-                rows: accepted.rows,
-                end: batch.end(),
-            }),
+            Ok(accepted) => Ok(BatchOutcome::Stored { rows: accepted.rows, end: batch.end() }),
             // Blank lines, comments and skipped lines only.
-            Err(WriteFailure::Empty) => Ok(BatchOutcome::Stored {
-                rows: 0,
-                end: batch.end(),
-            }),
+            Err(WriteFailure::Empty) => Ok(BatchOutcome::Stored { rows: 0, end: batch.end() }),
             Err(WriteFailure::Partial { errors, rows, .. }) => {
                 let error = errors.into_iter().next();
                 let refused = error.map(|error| BatchOutcome::Refused { rows, error });
                 refused.ok_or_else(|| BatchError::Permanent(no_error()))
             }
             Err(WriteFailure::Rejected(error)) => Ok(BatchOutcome::Refused { rows: 0, error }),
-            Err(failure @ WriteFailure::TooManyAdditions { .. }) => Ok(BatchOutcome::TooMuch {
-                message: failure.to_string(),
-            }),
+            Err(failure @ WriteFailure::TooManyAdditions { .. }) => {
+                Ok(BatchOutcome::TooMuch { message: failure.to_string() })
+            }
             Err(failure) => failed(failure),
         }
     }

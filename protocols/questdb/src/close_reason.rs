@@ -68,10 +68,7 @@ impl CloseReason {
 
     /// Returns whether the client or the operator of the server should learn of it.
     pub(crate) fn is_failure(&self) -> bool {
-        !matches!(
-            self,
-            Self::Client | Self::Broken(_) | Self::Idle | Self::Stopped
-        )
+        !matches!(self, Self::Client | Self::Broken(_) | Self::Idle | Self::Stopped)
     }
 
     /// Returns the text for the log.

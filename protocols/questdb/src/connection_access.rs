@@ -78,11 +78,7 @@ impl KeyReader {
         let Some((id, entry, key)) = root.client_key(name) else {
             return Ok(None);
         };
-        let access = ConnectionAccess::Key {
-            id,
-            key: *key,
-            name: entry.name.clone(),
-        };
+        let access = ConnectionAccess::Key { id, key: *key, name: entry.name.clone() };
         Ok(self.is_active(entry)?.then_some(access))
     }
 

@@ -188,15 +188,9 @@ mod tests {
             assert_eq!(FirstBytes::classify(bytes.as_bytes()), first, "{bytes:?}");
         }
         let long = "n".repeat(MAX_NAME_BYTES);
-        assert_eq!(
-            FirstBytes::classify(format!("{long}\n").as_bytes()),
-            key(&long)
-        );
+        assert_eq!(FirstBytes::classify(format!("{long}\n").as_bytes()), key(&long));
         assert_eq!(FirstBytes::classify(long.as_bytes()), None);
         let longer = format!("{long}n");
-        assert_eq!(
-            FirstBytes::classify(longer.as_bytes()),
-            Some(FirstBytes::Lines)
-        );
+        assert_eq!(FirstBytes::classify(longer.as_bytes()), Some(FirstBytes::Lines));
     }
 }

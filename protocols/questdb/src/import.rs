@@ -41,10 +41,7 @@ struct ImportState {
 
 /// Returns the route `/imp`.
 pub(crate) fn routes(service: Arc<WriteService>, default_database: Option<String>) -> Router {
-    let state = ImportState {
-        service,
-        default_database,
-    };
+    let state = ImportState { service, default_database };
     Router::new().route("/imp", post(import)).with_state(Arc::new(state))
 }
 
@@ -87,10 +84,7 @@ async fn accept(
     let mapping = ColumnMapping {
         table: table.clone(),
         tags: TagColumns::Named(form.symbols.clone()),
-        time: TimeColumn {
-            name: Some(time.clone()),
-            ..TimeColumn::default()
-        },
+        time: TimeColumn { name: Some(time.clone()), ..TimeColumn::default() },
     };
     let (rows, types) = decode(service, &mut reservation, form.data, mapping).await?;
     let options = WriteOptions {
@@ -107,12 +101,7 @@ async fn accept(
     let (imported, errors, rejected) = match written {
         Ok(accepted) => (accepted.rows, Vec::new(), 0),
         Err(WriteFailure::Empty) => (0, Vec::new(), 0),
-        Err(WriteFailure::Partial {
-            errors,
-            refused,
-            rows,
-            ..
-        }) => (rows, errors, refused),
+        Err(WriteFailure::Partial { errors, refused, rows, .. }) => (rows, errors, refused),
         Err(WriteFailure::Rejected(error)) => {
             let (row, reason) = (error.line_number, error.error_message);
             return Err(invalid(format!(

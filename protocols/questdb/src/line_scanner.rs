@@ -66,10 +66,7 @@ pub(crate) struct LineScanner {
 impl LineScanner {
     /// Creates a scanner at the start of a line.
     pub(crate) fn new() -> Self {
-        Self {
-            at: 0,
-            part: LinePart::Start,
-        }
+        Self { at: 0, part: LinePart::Start }
     }
 
     /// Tells the scanner that the first bytes were removed.

@@ -178,10 +178,7 @@ impl QuestDbListener {
             connections: self.max_connections,
             pending: Some(&self.context.pending),
         };
-        let drain = ConnectionDrain {
-            stop: &self.context.stop,
-            grace,
-        };
+        let drain = ConnectionDrain { stop: &self.context.stop, grace };
         if !serve_connections(tcp, places, world, stop, drain, serve).await {
             tracing::warn!("some lines of QuestDB's clients were not stored in time");
         }

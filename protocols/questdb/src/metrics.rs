@@ -43,19 +43,13 @@ impl ConnectionMetrics {
         );
         let connections = ConnectionCounts::new(
             metrics,
-            (
-                "neap_questdb_connections",
-                "Open connections of QuestDB's clients over TCP.",
-            ),
+            ("neap_questdb_connections", "Open connections of QuestDB's clients over TCP."),
             (
                 "neap_questdb_connections_closed_total",
                 "Closed connections of QuestDB's clients over TCP, by reason.",
             ),
         );
-        Self {
-            connections,
-            counters,
-        }
+        Self { connections, counters }
     }
 
     pub(crate) fn count_lines(&self, lines: usize) {

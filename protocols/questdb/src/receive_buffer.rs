@@ -30,9 +30,7 @@ pub(crate) struct BufferMemory {
 impl BufferMemory {
     pub(crate) fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
-        Self {
-            units: Arc::new(Semaphore::new(units)),
-        }
+        Self { units: Arc::new(Semaphore::new(units)) }
     }
 }
 
@@ -203,10 +201,7 @@ impl ReceiveBuffer {
         let bytes = self.bytes.split_to(length).freeze();
         self.scanner.remove_prefix(length);
         let kept = self.bytes.len().saturating_sub(BASE_BYTES);
-        ReceivedLines {
-            bytes,
-            reservation: self.reservation.split_off(kept),
-        }
+        ReceivedLines { bytes, reservation: self.reservation.split_off(kept) }
     }
 }
 

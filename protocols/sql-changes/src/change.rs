@@ -42,10 +42,7 @@ impl WriteTarget {
     /// # Errors
     /// The name or the list is malformed.
     pub fn parse(cursor: &mut TokenCursor<'_>) -> Result<Self, SqlError> {
-        Ok(Self {
-            table: table_name(cursor)?,
-            columns: name_list(cursor)?,
-        })
+        Ok(Self { table: table_name(cursor)?, columns: name_list(cursor)? })
     }
 }
 
@@ -114,10 +111,7 @@ fn insert(mut cursor: TokenCursor<'_>) -> Result<Change, SqlError> {
     if !cursor.begins_query() {
         return Err(cursor.malformed("malformed INSERT statement"));
     }
-    Ok(Change::Insert {
-        target,
-        source: cursor.blanks_before() + cursor.rest(),
-    })
+    Ok(Change::Insert { target, source: cursor.blanks_before() + cursor.rest() })
 }
 
 /// Takes a list of names in parentheses, if there is one.
@@ -174,10 +168,7 @@ mod tests {
             ("CREATE DATABASE d", Some("CREATE DATABASE")),
             ("DROP DATABASE d", Some("DROP DATABASE")),
             ("ALTER TABLE t RENAME TO u", Some("ALTER TABLE")),
-            (
-                "CREATE MATERIALIZED VIEW v AS SELECT 1",
-                Some("CREATE MATERIALIZED VIEW"),
-            ),
+            ("CREATE MATERIALIZED VIEW v AS SELECT 1", Some("CREATE MATERIALIZED VIEW")),
             ("DROP MATERIALIZED VIEW v", Some("DROP MATERIALIZED VIEW")),
             ("SELECT 1", None),
             ("EXPLAIN INSERT INTO t VALUES (1)", None),

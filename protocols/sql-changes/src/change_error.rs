@@ -104,11 +104,7 @@ mod tests {
     #[test]
     fn errors_of_statements_have_a_kind_and_their_hint() {
         for (error, kind, text) in [
-            (
-                SqlError::new(SqlState::DUPLICATE_TABLE, "exists"),
-                Kind::Conflict,
-                "exists",
-            ),
+            (SqlError::new(SqlState::DUPLICATE_TABLE, "exists"), Kind::Conflict, "exists"),
             (
                 SqlError::new(SqlState::UNDEFINED_TABLE, "no table").with_hint("CREATE it."),
                 Kind::NotFound,

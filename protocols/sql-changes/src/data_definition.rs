@@ -105,18 +105,12 @@ mod tests {
     #[test]
     fn databases_and_tables_are_created_and_dropped_by_name() {
         for (text, definition) in [
-            (
-                "CREATE DATABASE Home",
-                DataDefinition::CreateDatabase("home".to_owned()),
-            ),
+            ("CREATE DATABASE Home", DataDefinition::CreateDatabase("home".to_owned())),
             (
                 "drop database if exists \"Home\"",
                 DataDefinition::DropDatabase(target("Home", true)),
             ),
-            (
-                "DROP TABLE iox.cpu RESTRICT",
-                DataDefinition::DropTable(target("cpu", false)),
-            ),
+            ("DROP TABLE iox.cpu RESTRICT", DataDefinition::DropTable(target("cpu", false))),
         ] {
             assert_eq!(parse(text), Ok(definition), "{text}");
         }

@@ -78,10 +78,7 @@ impl ChangeExecutor {
                 Ok(ChangeOutcome::default())
             }
             Change::Delete | Change::Engine(_) => {
-                let request = QueryRequest {
-                    may_delete: true,
-                    ..query.request
-                };
+                let request = QueryRequest { may_delete: true, ..query.request };
                 let rows = self.queries.query_as(ClientQuery { request, ..query }).await?;
                 let stamp = rows.deleted_at;
                 rows.batches.try_for_each(async |_| Ok(())).await?;
@@ -102,10 +99,7 @@ impl ChangeExecutor {
         let only = authorize_write(writes, &query.caller, &database).await?;
         let columns = self.written_columns(target, &query).await?;
         let (origin, after) = (query.origin.clone(), query.request.after);
-        let request = QueryRequest {
-            text: source.to_owned(),
-            ..query.request
-        };
+        let request = QueryRequest { text: source.to_owned(), ..query.request };
         let rows = self.queries.query_as(ClientQuery { request, ..query }).await?;
         let mut batches = rows.batches;
         let mut pending = PendingRows::default();
@@ -116,10 +110,7 @@ impl ChangeExecutor {
         let count = pending.rows();
         let stored = pending.store(writes, &database, after);
         let stamp = origin::scope(origin, stored).await?;
-        Ok(ChangeOutcome {
-            rows: Some(count),
-            stamp,
-        })
+        Ok(ChangeOutcome { rows: Some(count), stamp })
     }
 
     /// Returns the columns of the table that a statement writes.
@@ -133,10 +124,7 @@ impl ChangeExecutor {
             parameters: Parameters::default(),
             ..query.request.clone()
         };
-        let described = ClientQuery {
-            request,
-            ..query.clone()
-        };
+        let described = ClientQuery { request, ..query.clone() };
         WrittenColumns::describe(&self.queries, described, target).await
     }
 
@@ -163,9 +151,6 @@ impl ChangeExecutor {
         let placeholders = numbered
             .map(|(index, data_type)| ((index + 1).to_string(), data_type))
             .collect();
-        Ok(StatementDescription {
-            columns: Arc::new(Schema::empty()),
-            placeholders,
-        })
+        Ok(StatementDescription { columns: Arc::new(Schema::empty()), placeholders })
     }
 }

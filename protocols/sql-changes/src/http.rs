@@ -89,11 +89,7 @@ async fn execute(
 fn of_url(uri: &Uri) -> Result<StatementRequest<Parameters>, ApiError> {
     let url: StatementRequest<String> = parse_query(uri)?;
     let params = url.params.map(|json| of_json(json.as_bytes())).transpose()?;
-    Ok(StatementRequest {
-        db: url.db,
-        q: url.q,
-        params,
-    })
+    Ok(StatementRequest { db: url.db, q: url.q, params })
 }
 
 fn of_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
@@ -116,10 +112,7 @@ fn only_change(text: &str) -> Result<Change, SqlError> {
 }
 
 fn answer(change: &Change, outcome: ChangeOutcome) -> Response {
-    let answer = StatementAnswer {
-        statement: change.name(),
-        rows: outcome.rows,
-    };
+    let answer = StatementAnswer { statement: change.name(), rows: outcome.rows };
     let mut response = Json(answer).into_response();
     let stamp = outcome.stamp.map(|stamp| (STAMP_HEADER, HeaderValue::from(stamp.as_u64())));
     response.headers_mut().extend(stamp);

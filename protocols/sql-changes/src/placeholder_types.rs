@@ -58,10 +58,7 @@ mod tests {
             ColumnType::Time.arrow_field("time"),
             ColumnType::Float.arrow_field("v"),
         ]);
-        let target = WriteTarget {
-            table: "t".to_owned(),
-            columns: Vec::new(),
-        };
+        let target = WriteTarget { table: "t".to_owned(), columns: Vec::new() };
         let columns = WrittenColumns::resolve(&schema, &target).unwrap();
         let source = "VALUES ($1, $2), (now(), abs($3)), ($4, 1)";
         let source = &StatementText::split(source).unwrap()[0];

@@ -64,10 +64,8 @@ impl WrittenColumns {
         let mut fields: Vec<FieldRef> = Vec::new();
         for name in &target.columns {
             let (_, field) = schema.fields().find(name).ok_or_else(|| {
-                let message = format!(
-                    "column \"{name}\" of relation \"{}\" does not exist",
-                    target.table
-                );
+                let message =
+                    format!("column \"{name}\" of relation \"{}\" does not exist", target.table);
                 let hint = "Writes of line protocol add columns.";
                 SqlError::new(SqlState::UNDEFINED_COLUMN, message).with_hint(hint)
             })?;
@@ -80,10 +78,7 @@ impl WrittenColumns {
         if target.columns.is_empty() {
             fields = schema.fields().iter().cloned().collect();
         }
-        Ok(Self {
-            table: target.table.clone(),
-            fields,
-        })
+        Ok(Self { table: target.table.clone(), fields })
     }
 
     /// Returns the first value that [`batch`](Self::batch) refuses because of its type: its row, and the name of its column.
@@ -143,10 +138,7 @@ fn converted(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, SqlError>
     if source == target || (source.is_numeric() && target.is_numeric()) {
         return Ok(Arc::clone(column));
     }
-    let options = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
+    let options = CastOptions { safe: false, ..CastOptions::default() };
     Ok(cast_with_options(column, target, &options)?)
 }
 
@@ -279,10 +271,7 @@ mod tests {
         let named = WrittenColumns::resolve(&schema(), &target(&["n", "time"])).unwrap();
         let names: Vec<&str> = named.fields.iter().map(|field| field.name().as_str()).collect();
         assert_eq!(names, ["n", "time"]);
-        assert_eq!(
-            WrittenColumns::resolve(&schema(), &target(&[])).unwrap().fields.len(),
-            3
-        );
+        assert_eq!(WrittenColumns::resolve(&schema(), &target(&[])).unwrap().fields.len(), 3);
         for (columns, state) in [(&["x"][..], "42703"), (&["n", "n"], "42701")] {
             let error = WrittenColumns::resolve(&schema(), &target(columns)).unwrap_err();
             assert_eq!(error.state.0, state);
@@ -295,10 +284,7 @@ mod tests {
         let batch = columns
             .batch(&[
                 Arc::new(StringArray::from(vec![Some("a"), None])),
-                Arc::new(StringArray::from(vec![
-                    "2024-01-01 00:00:00",
-                    "2024-01-01T00:00:01Z",
-                ])),
+                Arc::new(StringArray::from(vec!["2024-01-01 00:00:00", "2024-01-01T00:00:01Z"])),
                 Arc::new(Float64Array::from(vec![1.0, 1.5])),
             ])
             .unwrap();

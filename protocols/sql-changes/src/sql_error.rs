@@ -148,19 +148,13 @@ impl SqlError {
     /// Returns the error with a hint.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Returns the error with its place in the data of the client.
     #[must_use]
     pub fn in_context(self, context: String) -> Self {
-        Self {
-            context: Some(context),
-            ..self
-        }
+        Self { context: Some(context), ..self }
     }
 
     /// Returns the error with the position in `statement` that its message names, as the parser writes it. `before` is the
@@ -177,10 +171,7 @@ impl SqlError {
             let column = rest.get(..digits.unwrap_or(rest.len()))?;
             character_position(statement, line.parse().ok()?, column.parse().ok()?)
         });
-        Self {
-            position: position.map(|position| position + before),
-            ..self
-        }
+        Self { position: position.map(|position| position + before), ..self }
     }
 }
 

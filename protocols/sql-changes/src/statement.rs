@@ -14,9 +14,7 @@ const MAX_TEXT_BYTES: usize = 4 << 20;
 const MAX_PLACEHOLDERS: usize = 65_535;
 
 /// Words with which queries begin.
-const QUERY_WORDS: [&str; 7] = [
-    "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "EXPLAIN",
-];
+const QUERY_WORDS: [&str; 7] = ["SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "EXPLAIN"];
 
 /// A token and its place in the text, in bytes.
 #[derive(Clone, Debug)]
@@ -43,10 +41,7 @@ impl StatementText {
     /// The text is too long, or has an unterminated string, name or comment.
     pub fn split(sql: &str) -> Result<Vec<Self>, SqlError> {
         if sql.len() > MAX_TEXT_BYTES {
-            let message = format!(
-                "the text has {} bytes, more than {MAX_TEXT_BYTES}",
-                sql.len()
-            );
+            let message = format!("the text has {} bytes, more than {MAX_TEXT_BYTES}", sql.len());
             let hint = "COPY ... FROM STDIN writes any number of rows.";
             return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message).with_hint(hint));
         }
@@ -56,11 +51,7 @@ impl StatementText {
         let mut open: Vec<PlacedToken> = Vec::new();
         for placed in place(sql, tokens) {
             if placed.token == Token::SemiColon {
-                statements.extend(Self::from_tokens(
-                    sql,
-                    std::mem::take(&mut open),
-                    placed.start,
-                ));
+                statements.extend(Self::from_tokens(sql, std::mem::take(&mut open), placed.start));
             } else {
                 open.push(placed);
             }
@@ -71,10 +62,9 @@ impl StatementText {
 
     fn from_tokens(sql: &str, tokens: Vec<PlacedToken>, end: usize) -> Option<Self> {
         let start = tokens.first()?.start;
-        let placed = tokens.into_iter().map(|placed| PlacedToken {
-            start: placed.start.saturating_sub(start),
-            ..placed
-        });
+        let placed = tokens
+            .into_iter()
+            .map(|placed| PlacedToken { start: placed.start.saturating_sub(start), ..placed });
         Some(Self {
             text: sql.get(start..end)?.trim_end().to_owned(),
             before: sql.get(..start)?.chars().count(),
@@ -86,10 +76,10 @@ impl StatementText {
     #[must_use]
     pub fn with_text_before(self, sql: &str) -> Self {
         let start = sql.char_indices().nth(self.before).map_or(0, |(start, _)| start);
-        let placed = self.tokens.into_iter().map(|placed| PlacedToken {
-            start: placed.start + start,
-            ..placed
-        });
+        let placed = self
+            .tokens
+            .into_iter()
+            .map(|placed| PlacedToken { start: placed.start + start, ..placed });
         Self {
             text: sql.get(..start).unwrap_or_default().to_owned() + &self.text,
             before: 0,
@@ -99,10 +89,7 @@ impl StatementText {
 
     /// Reads the tokens from the first one.
     pub fn cursor(&self) -> TokenCursor<'_> {
-        TokenCursor {
-            text: &self.text,
-            tokens: &self.tokens,
-        }
+        TokenCursor { text: &self.text, tokens: &self.tokens }
     }
 
     /// Returns whether a token meets a condition.
@@ -163,10 +150,7 @@ fn place(sql: &str, tokens: Vec<TokenWithSpan>) -> Vec<PlacedToken> {
             }
         }
         if !matches!(token.token, Token::Whitespace(_) | Token::EOF) {
-            placed.push(PlacedToken {
-                token: token.token,
-                start: offset,
-            });
+            placed.push(PlacedToken { token: token.token, start: offset });
         }
     }
     placed

@@ -13,10 +13,7 @@ use neap_wal::{SegmentObserver, TailReader, TailReaderSettings, TailWriter, Tail
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 /// The cost of passwords that are hashed fast.
-const PASSWORD_COST: PasswordCost = PasswordCost {
-    memory_kib: 64,
-    passes: 1,
-};
+const PASSWORD_COST: PasswordCost = PasswordCost { memory_kib: 64, passes: 1 };
 
 /// The settings of a [`MemoryServer`].
 #[derive(Debug, Default)]
@@ -56,11 +53,7 @@ impl MemoryServer {
             executor: Executor::with_threads(2)?,
             ..QuerySettings::default()
         };
-        Self::with(MemoryServerSettings {
-            writes,
-            queries,
-            observer: None,
-        })
+        Self::with(MemoryServerSettings { writes, queries, observer: None })
     }
 
     /// Starts the functions on an empty store.
@@ -113,9 +106,6 @@ impl MemoryServer {
 }
 
 fn identity(catalog: &Arc<Catalog>) -> Option<Arc<IdentityService>> {
-    let settings = IdentitySettings {
-        password_cost: PASSWORD_COST,
-        ..IdentitySettings::default()
-    };
+    let settings = IdentitySettings { password_cost: PASSWORD_COST, ..IdentitySettings::default() };
     IdentityService::new(Arc::clone(catalog), settings).ok().map(Arc::new)
 }

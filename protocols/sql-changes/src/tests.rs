@@ -30,9 +30,7 @@ struct Answer {
 impl RouteTestBed {
     async fn new() -> Self {
         let server = MemoryServer::new(WriteSettings::default()).unwrap();
-        let MemoryServer {
-            queries, writes, ..
-        } = server;
+        let MemoryServer { queries, writes, .. } = server;
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\ncpu,host=b usage=2.5,n=3i 2000000000";
         writes.write("home", lines.into(), WriteOptions::default()).await.unwrap();
         let routes = router(ChangeExecutor::new(Arc::clone(&queries), Some(writes)))
@@ -67,31 +65,18 @@ impl RouteTestBed {
 }
 
 fn answered(body: &str, has_stamp: bool) -> Answer {
-    Answer {
-        status: 200,
-        body: body.to_owned(),
-        has_stamp,
-    }
+    Answer { status: 200, body: body.to_owned(), has_stamp }
 }
 
 #[tokio::test]
 async fn rows_are_inserted_and_deleted() {
     let bed = RouteTestBed::new().await;
     let insert = "INSERT INTO cpu (time, host, usage) VALUES ('1970-01-01T00:00:03Z', 'c', 1), ('1970-01-01T00:00:04Z', 'd', 2)";
-    assert_eq!(
-        bed.execute(insert).await,
-        answered(r#"{"statement":"INSERT","rows":2}"#, true)
-    );
+    assert_eq!(bed.execute(insert).await, answered(r#"{"statement":"INSERT","rows":2}"#, true));
     let copy = "INSERT INTO cpu (time, host, n) SELECT time, 'e', n FROM cpu WHERE host = 'b';";
-    assert_eq!(
-        bed.execute(copy).await,
-        answered(r#"{"statement":"INSERT","rows":1}"#, true)
-    );
+    assert_eq!(bed.execute(copy).await, answered(r#"{"statement":"INSERT","rows":1}"#, true));
     let none = "INSERT INTO cpu (time, host, n) SELECT time, 'f', n FROM cpu WHERE host = 'z'";
-    assert_eq!(
-        bed.execute(none).await,
-        answered(r#"{"statement":"INSERT","rows":0}"#, false)
-    );
+    assert_eq!(bed.execute(none).await, answered(r#"{"statement":"INSERT","rows":0}"#, false));
     assert_eq!(
         bed.execute("DELETE FROM cpu WHERE host = 'a'").await,
         answered(r#"{"statement":"DELETE"}"#, true)
@@ -128,10 +113,7 @@ async fn placeholders_have_values_in_the_body_or_the_url() {
 async fn tables_and_databases_are_created_changed_and_dropped() {
     let bed = RouteTestBed::new().await;
     for (sql, statement) in [
-        (
-            "CREATE TABLE rooms (time TIMESTAMP, room SYMBOL, temp DOUBLE)",
-            "CREATE TABLE",
-        ),
+        ("CREATE TABLE rooms (time TIMESTAMP, room SYMBOL, temp DOUBLE)", "CREATE TABLE"),
         (
             "CREATE TABLE IF NOT EXISTS rooms (time TIMESTAMP, room TAG, temp DOUBLE)",
             "CREATE TABLE",
@@ -146,10 +128,7 @@ async fn tables_and_databases_are_created_changed_and_dropped() {
         assert_eq!(bed.execute(sql).await, answered(&body, false), "{sql}");
     }
     let answer = bed.post(PATH, json!({ "q": "CREATE DATABASE lab" }).to_string()).await;
-    assert_eq!(
-        answer,
-        answered(r#"{"statement":"CREATE DATABASE"}"#, false)
-    );
+    assert_eq!(answer, answered(r#"{"statement":"CREATE DATABASE"}"#, false));
 }
 
 #[tokio::test]
@@ -161,39 +140,15 @@ async fn refused_statements_have_a_status_and_a_reason() {
         ("DELETE FROM cpu; DELETE FROM cpu", 400, "not 2"),
         ("", 400, "not 0"),
         ("INSERT INTO cpu VALUES ('open", 400, "Unterminated"),
-        (
-            "INSERT INTO missing (time) VALUES (now())",
-            404,
-            "CREATE TABLE creates it",
-        ),
+        ("INSERT INTO missing (time) VALUES (now())", 404, "CREATE TABLE creates it"),
         ("INSERT INTO cpu (missing) VALUES (1)", 400, "missing"),
-        (
-            "INSERT INTO cpu (time, n) SELECT time, missing FROM cpu",
-            400,
-            "missing",
-        ),
+        ("INSERT INTO cpu (time, n) SELECT time, missing FROM cpu", 400, "missing"),
         ("DELETE FROM cpu WHERE missing = 'x'", 400, "missing"),
-        (
-            "INSERT INTO cpu (time, n) VALUES (now(), 1.5)",
-            400,
-            "row 1",
-        ),
+        ("INSERT INTO cpu (time, n) VALUES (now(), 1.5)", 400, "row 1"),
         ("INSERT INTO cpu (time, n) VALUES ('soon', 1)", 400, "soon"),
-        (
-            "\nINSERT INTO cpu (time, n)\n  VALUES (now() 1)",
-            400,
-            "Line: 3, Column: 17",
-        ),
-        (
-            "INSERT INTO cpu (time, n) SELECT time n m FROM cpu",
-            400,
-            "Line: 1, Column: 41",
-        ),
-        (
-            "INSERT INTO cpu (time n) VALUES (1)",
-            400,
-            "Line: 1, Column: 23",
-        ),
+        ("\nINSERT INTO cpu (time, n)\n  VALUES (now() 1)", 400, "Line: 3, Column: 17"),
+        ("INSERT INTO cpu (time, n) SELECT time n m FROM cpu", 400, "Line: 1, Column: 41"),
+        ("INSERT INTO cpu (time n) VALUES (1)", 400, "Line: 1, Column: 23"),
         ("CREATE TABLE cpu (v DOUBLE)", 409, "already exists"),
         ("DROP TABLE missing", 404, "missing"),
         ("DROP DATABASE home", 409, "currently open"),
@@ -203,23 +158,12 @@ async fn refused_statements_have_a_status_and_a_reason() {
         assert_eq!(answer.status, status, "{sql}: {}", answer.body);
         assert!(answer.body.contains(reason), "{sql}: {}", answer.body);
     }
-    assert_eq!(
-        bed.rows("SELECT count(*) AS n FROM cpu").await,
-        json!([{"n": 2}])
-    );
+    assert_eq!(bed.rows("SELECT count(*) AS n FROM cpu").await, json!([{"n": 2}]));
     for (body, status, reason) in [
         (json!({ "q": "DELETE FROM cpu" }), 400, "'db' is missing"),
         (json!({ "db": "home" }), 400, "missing field `q`"),
-        (
-            json!({ "db": "other", "q": "DROP TABLE cpu" }),
-            404,
-            "other",
-        ),
-        (
-            json!({ "db": "other", "q": "DELETE FROM cpu" }),
-            404,
-            "other",
-        ),
+        (json!({ "db": "other", "q": "DROP TABLE cpu" }), 404, "other"),
+        (json!({ "db": "other", "q": "DELETE FROM cpu" }), 404, "other"),
     ] {
         let answer = bed.post(PATH, body.to_string()).await;
         assert_eq!(answer.status, status, "{}", answer.body);

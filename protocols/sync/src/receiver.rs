@@ -82,10 +82,7 @@ impl SiteReceiver {
         part: &SitePart<'_>,
     ) -> Result<SettledPart, ApiError> {
         let settled = self.service.imported_rows(database, part.source).await?;
-        Ok(SettledPart {
-            mark: settled.mark,
-            part: settled.rows,
-        })
+        Ok(SettledPart { mark: settled.mark, part: settled.rows })
     }
 
     /// Returns the position of a site.
@@ -301,10 +298,7 @@ struct PartOutcome {
 
 impl PartOutcome {
     fn stored(stamp: Option<Stamp>) -> Self {
-        Self {
-            result: Ok(stamp),
-            is_nothing: false,
-        }
+        Self { result: Ok(stamp), is_nothing: false }
     }
 }
 

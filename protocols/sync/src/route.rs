@@ -162,10 +162,7 @@ async fn store_deletes(
     let expected = expected_bytes(&head.headers, &limits);
     let _memory = service.reserve_exactly(expected).await?;
     let body: DeletesBody = read_json(&head.headers, body, &limits, service.world()).await?;
-    let of_site = || Condition::Tag {
-        name: SITE_TAG.to_owned(),
-        value: Some(params.site.clone()),
-    };
+    let of_site = || Condition::Tag { name: SITE_TAG.to_owned(), value: Some(params.site.clone()) };
     let deletes = body.deletes.into_iter().map(|delete| NamedDelete {
         table: delete.table,
         condition: delete.condition.and(of_site()),
@@ -195,10 +192,7 @@ async fn authorize(
         return Err(ApiError::json(Kind::NotFound, text));
     };
     caller.require_site(id, &params.site)?;
-    Ok(SiteDatabase {
-        name: params.db.clone(),
-        id,
-    })
+    Ok(SiteDatabase { name: params.db.clone(), id })
 }
 
 /// Returns 204 with the stamp, if there is one.

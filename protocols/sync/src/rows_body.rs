@@ -131,16 +131,10 @@ fn with_tag(part: TablePart, site: &str) -> Result<TablePart, RowsBodyError> {
         if numbered.batch.schema_ref().column_with_name(SITE_TAG).is_some() {
             return Err(RowsBodyError::OwnTag(mapping.table.clone()));
         }
-        Ok(NumberedBatch {
-            batch: with_column(&numbered.batch, site)?,
-            ..numbered
-        })
+        Ok(NumberedBatch { batch: with_column(&numbered.batch, site)?, ..numbered })
     });
     let tagged_batches = tagged.collect::<Result<Vec<_>, _>>()?;
-    Ok(TablePart {
-        mapping,
-        batches: tagged_batches,
-    })
+    Ok(TablePart { mapping, batches: tagged_batches })
 }
 
 fn with_column(batch: &RecordBatch, site: &str) -> Result<RecordBatch, ArrowError> {
@@ -164,10 +158,8 @@ mod tests {
     const SITE: &str = "plant-1";
 
     fn batch(rows: usize) -> RecordBatch {
-        let fields = vec![
-            ColumnType::Float.arrow_field("load"),
-            ColumnType::Time.arrow_field("time"),
-        ];
+        let fields =
+            vec![ColumnType::Float.arrow_field("load"), ColumnType::Time.arrow_field("time")];
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Float64Array::from(vec![0.5; rows])),
             Arc::new(TimestampNanosecondArray::from(vec![7; rows])),
@@ -206,10 +198,7 @@ mod tests {
         let mut body = Vec::new();
         push_table(&mut body, "cpu", &batch(10_000)).unwrap();
         let refused = read_rows(body.into(), SITE, 10_000).unwrap_err();
-        assert!(
-            matches!(refused, RowsBodyError::Read(ReadError::TooLarge { .. })),
-            "{refused}"
-        );
+        assert!(matches!(refused, RowsBodyError::Read(ReadError::TooLarge { .. })), "{refused}");
     }
 
     #[test]

@@ -151,10 +151,7 @@ async fn a_copy_of_a_site_does_not_go_on_where_the_other_one_is() {
     copy.write("m,host=b value=2 2").await;
     let other = copy.source().await;
     let refused = Shipper::new(&other, &settings).ship_all(&target, &mut counts).await;
-    assert!(
-        matches!(refused, Err(ShipError::UnknownPosition(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ShipError::UnknownPosition(_))), "{refused:?}");
     assert_eq!(counts.rows, 1);
 }
 
@@ -189,10 +186,7 @@ async fn parts_become_smaller_until_they_arrive_over_a_slow_link() {
         .collect();
     site.write(&lines.join("\n")).await;
     let source = site.source().await;
-    let target = SlowLink {
-        target: central.target(),
-        max_bytes: 20_000,
-    };
+    let target = SlowLink { target: central.target(), max_bytes: 20_000 };
     let settings = shipper_settings();
     let mut counts = ShippedCounts::default();
     Shipper::new(&source, &settings).ship_all(&target, &mut counts).await.unwrap();

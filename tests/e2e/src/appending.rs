@@ -53,21 +53,14 @@ fn a_token_that_appends_adds_rows_and_changes_nothing_else() {
     let home = HomeFixture::new();
     let appender = home.client_with("db:home:append");
     for (path, line) in [
-        (
-            "/api/v3/write_lp?db=home&precision=second",
-            "t,room=cellar v=2 1",
-        ),
+        ("/api/v3/write_lp?db=home&precision=second", "t,room=cellar v=2 1"),
         ("/api/v2/write?bucket=home&precision=s", "t,room=hall v=3 1"),
         ("/write?db=home&precision=s", "t,room=kitchen v=4 1"),
     ] {
         assert_eq!(status(&appender, ("POST", path, line)), 204, "{path}");
     }
     for request in [
-        (
-            "POST",
-            "/api/v3/delete_rows",
-            r#"{"db":"home","table":"t"}"#,
-        ),
+        ("POST", "/api/v3/delete_rows", r#"{"db":"home","table":"t"}"#),
         (
             "POST",
             "/api/v2/delete?bucket=home",
@@ -78,16 +71,8 @@ fn a_token_that_appends_adds_rows_and_changes_nothing_else() {
             "/api/v3/row_delete_requests",
             r#"{"db":"home","table":"t","all_time":true}"#,
         ),
-        (
-            "POST",
-            "/api/v3/execute_sql",
-            r#"{"db":"home","q":"DELETE FROM t"}"#,
-        ),
-        (
-            "POST",
-            "/api/v3/execute_sql",
-            r#"{"db":"home","q":"DROP TABLE t"}"#,
-        ),
+        ("POST", "/api/v3/execute_sql", r#"{"db":"home","q":"DELETE FROM t"}"#),
+        ("POST", "/api/v3/execute_sql", r#"{"db":"home","q":"DROP TABLE t"}"#),
         ("POST", "/query?db=home&q=DELETE+FROM+t", ""),
         ("POST", "/query?db=home&q=DROP+MEASUREMENT+t", ""),
         ("DELETE", "/api/v3/configure/table?db=home&table=t", ""),
@@ -103,13 +88,8 @@ fn a_token_that_appends_adds_rows_and_changes_nothing_else() {
     ] {
         assert_eq!(status(&appender, request), 403, "{request:?}");
     }
-    let expected = [
-        ("attic", 1.0),
-        ("cellar", 2.0),
-        ("hall", 3.0),
-        ("kitchen", 4.0),
-    ]
-    .map(|(room, v)| json!({ "room": room, "v": v }));
+    let expected = [("attic", 1.0), ("cellar", 2.0), ("hall", 3.0), ("kitchen", 4.0)]
+        .map(|(room, v)| json!({ "room": room, "v": v }));
     assert_eq!(content(&home.administrator(), "home"), expected);
 }
 

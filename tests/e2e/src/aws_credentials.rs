@@ -28,10 +28,7 @@ fn a_web_identity_signs_in_through_the_proxy_of_the_environment() {
         .env("AWS_WEB_IDENTITY_TOKEN_FILE", &token)
         .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/neap")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env(
-            "HTTPS_PROXY",
-            format!("http://{}", proxy.local_addr().unwrap()),
-        );
+        .env("HTTPS_PROXY", format!("http://{}", proxy.local_addr().unwrap()));
     let mut child = command.spawn().unwrap();
     let (connection, _) = wait_for("connection to the proxy", LIMIT, || proxy.accept().ok());
     connection.set_nonblocking(false).unwrap();
@@ -40,8 +37,5 @@ fn a_web_identity_signs_in_through_the_proxy_of_the_environment() {
     BufReader::new(connection).read_line(&mut line).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(
-        line,
-        "CONNECT sts.eu-central-1.amazonaws.com:443 HTTP/1.1\r\n"
-    );
+    assert_eq!(line, "CONNECT sts.eu-central-1.amazonaws.com:443 HTTP/1.1\r\n");
 }

@@ -42,10 +42,7 @@ impl Azurite {
     /// Starts Azurite, or skips the test if it is not installed.
     fn start() -> Option<Self> {
         let Some(path) = std::env::var_os("NEAP_AZURITE") else {
-            skip(
-                InputOrigin::Installed,
-                "NEAP_AZURITE does not name the program",
-            );
+            skip(InputOrigin::Installed, "NEAP_AZURITE does not name the program");
             return None;
         };
         let folder = TempDir::new().unwrap();

@@ -38,11 +38,7 @@ fn restore(server: &NeapProcess, more: &[&str]) -> Value {
     let create = ["create", "restore", "--yes"];
     let started = server.run_command(&[&create[..], more].concat());
     assert_eq!(started.status, Some(0), "{}", started.err);
-    assert!(
-        started.err.starts_with("Retention is off"),
-        "{}",
-        started.err
-    );
+    assert!(started.err.starts_with("Retention is off"), "{}", started.err);
     let id = started.out.split(' ').nth(1).unwrap().to_owned();
     ended(server, &format!("/api/v3/enterprise/restore/{id}"))
 }

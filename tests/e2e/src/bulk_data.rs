@@ -33,9 +33,7 @@ fn imported(server: &ServerClient, number: usize) -> Vec<Value> {
 /// Stores the rows of a query as a Parquet file.
 fn save_query(server: &ServerClient, path: &Path, sql: &str) {
     let path = path.to_str().unwrap();
-    let query = [
-        "query", "-d", "home", "--format", "parquet", "-o", path, sql,
-    ];
+    let query = ["query", "-d", "home", "--format", "parquet", "-o", path, sql];
     server.run_command(&query).succeeded();
 }
 
@@ -47,10 +45,7 @@ fn requests_delete_rows_at_once_and_can_not_be_aborted() {
     let delete = words("delete rows -d home -t rooms -y --max-time");
     let before = ["2026-01-02T00:00:00Z", "--predicate", "room = \"a\""];
     let output = server.run_command(&[&delete[..], &before].concat()).succeeded();
-    assert_eq!(
-        output,
-        "Rows of \"home\".\"rooms\" deleted successfully (request 1)\n"
-    );
+    assert_eq!(output, "Rows of \"home\".\"rooms\" deleted successfully (request 1)\n");
     assert_eq!(rows(), [json!({ "n": 2 }), json!({ "n": 3 })]);
     let shown =
         "SELECT sequence, table_name, delete_predicate, disposition FROM system.row_deletes";
@@ -163,10 +158,7 @@ fn days_are_exported_as_files_that_can_be_imported() {
         .succeeded();
     imported(&server, 1);
     let rows = server.query("home", "SELECT room, n FROM day ORDER BY n");
-    let expected = [
-        json!({ "room": "a", "n": 1 }),
-        json!({ "room": "b", "n": 2 }),
-    ];
+    let expected = [json!({ "room": "a", "n": 1 }), json!({ "room": "b", "n": 2 })];
     assert_eq!(rows, expected);
 }
 

@@ -27,10 +27,7 @@ fn a_table_is_created_filled_and_emptied_through_two_processes() {
     let [one, other] = [(); 2].map(|()| NeapProcess::serve_with(&place, &[]));
     executed(&one, "CREATE DATABASE home", None);
     let create = "CREATE TABLE rooms (time TIMESTAMP, room TAG, temp DOUBLE, people BIGINT)";
-    assert_eq!(
-        executed(&one, create, None),
-        (json!({"statement": "CREATE TABLE"}), None)
-    );
+    assert_eq!(executed(&one, create, None), (json!({"statement": "CREATE TABLE"}), None));
     let insert = "INSERT INTO rooms (time, room, temp, people) VALUES \
                   ('2024-01-01 00:00:00', 'attic', 18.5, 0), ('2024-01-01 00:00:00', 'hall', 20.5, 2)";
     let (answer, stamp) = executed(&one, insert, None);
@@ -45,25 +42,15 @@ fn a_table_is_created_filled_and_emptied_through_two_processes() {
         "INSERT INTO rooms (time, room, people) VALUES ('2024-01-01 00:00:00', 'hall', 3)";
     let (_, replaced) = executed(&other, replace, stamp);
     let hall = json!({"room": "hall", "temp": 20.5, "people": 3});
-    assert_eq!(
-        one.query_after("home", sql, replaced),
-        [attic.clone(), hall]
-    );
+    assert_eq!(one.query_after("home", sql, replaced), [attic.clone(), hall]);
     let (answer, deleted) = executed(&one, "DELETE FROM rooms WHERE room = 'hall'", replaced);
     assert_eq!(answer, json!({"statement": "DELETE"}));
-    assert_eq!(
-        other.query_after("home", sql, deleted),
-        std::slice::from_ref(&attic)
-    );
+    assert_eq!(other.query_after("home", sql, deleted), std::slice::from_ref(&attic));
     drop((one, other));
     let restarted = NeapProcess::serve_with(&place, &[]);
     assert_eq!(restarted.query("home", sql), [attic]);
     executed(&restarted, "DROP TABLE rooms", None);
-    let reply = execute(
-        &restarted,
-        "INSERT INTO rooms (time, temp) VALUES (now(), 1)",
-        None,
-    );
+    let reply = execute(&restarted, "INSERT INTO rooms (time, temp) VALUES (now(), 1)", None);
     assert_eq!(reply.status, 404, "{}", reply.text());
 }
 
@@ -79,11 +66,7 @@ fn a_client_of_questdb_creates_and_fills_a_table() {
     "#;
     for (query, answer) in neap_test_inputs::text_pairs(pairs) {
         let reply = server.get(&format!("/exec?query={query}"));
-        assert_eq!(
-            (reply.status, reply.text().as_str()),
-            (200, answer),
-            "{query}"
-        );
+        assert_eq!((reply.status, reply.text().as_str()), (200, answer), "{query}");
     }
     let rows = server.query("home", "SELECT side, price FROM trades");
     assert_eq!(rows, [json!({"side": "buy", "price": 1.5})]);

@@ -72,10 +72,7 @@ fn incomplete_heads_and_bodies_time_out_while_others_are_served() {
     assert_eq!(neap.get("/health").status, 200);
     assert_eq!(all_of(&mut silent), "");
     let answer = all_of(&mut head);
-    assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
-        "{answer}"
-    );
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
     let answer = all_of(&mut body);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert_contains!(answer, "did not arrive within 2 s");
@@ -111,13 +108,7 @@ fn heads_that_are_too_large_are_refused() {
 fn a_client_that_does_not_read_its_answer_does_not_hold_a_query_permit() {
     let neap = serve(&["--http-timeout", "2s", "--max-concurrent-queries", "1"]);
     let lines: String = (0..20_000)
-        .map(|second| {
-            format!(
-                "m,host=h{} text=\"{}\" {second}\n",
-                second % 7,
-                "z".repeat(100)
-            )
-        })
+        .map(|second| format!("m,host=h{} text=\"{}\" {second}\n", second % 7, "z".repeat(100)))
         .collect();
     neap.write("d", &lines);
     let mut reader = connect(&neap);
@@ -131,10 +122,7 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_a_query_permit() {
     reader.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
     // The only query permit is released, whether or not the reader is still connected.
-    assert_eq!(
-        neap.query("d", "SELECT count(*) AS n FROM m")[0]["n"],
-        20_000
-    );
+    assert_eq!(neap.query("d", "SELECT count(*) AS n FROM m")[0]["n"], 20_000);
     wait_for("end of the connection", LIMIT, || {
         (metric(&neap, "neap_http_stalled_total") > 0.0).then_some(())
     });
@@ -191,11 +179,9 @@ fn incomplete_bodies_do_not_block_other_requests() {
     let mut halves: Vec<_> = (0..40).map(|_| incomplete_write(&neap)).collect();
     // The number of incomplete bodies from one address is limited to half the number of concurrent requests.
     let turned_away = "neap_http_requests_turned_away_total";
-    wait_for(
-        "the refusals of those that waited the longest",
-        LIMIT,
-        || (metric(&neap, turned_away) >= 36.0).then_some(()),
-    );
+    wait_for("the refusals of those that waited the longest", LIMIT, || {
+        (metric(&neap, turned_away) >= 36.0).then_some(())
+    });
     let answer = all_of(&mut halves[0]);
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     assert_contains!(answer, "retry-after: 1\r\n");
@@ -251,10 +237,7 @@ fn renew(folder: &TempDir) -> Client {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     // Replaces each file atomically, because another process reads the certificate while it is renewed.
-    for (name, text) in [
-        ("cert.pem", cert.pem()),
-        ("key.pem", signing_key.serialize_pem()),
-    ] {
+    for (name, text) in [("cert.pem", cert.pem()), ("key.pem", signing_key.serialize_pem())] {
         let unfinished = folder.path().join("unfinished");
         std::fs::write(&unfinished, text).unwrap();
         std::fs::rename(&unfinished, folder.path().join(name)).unwrap();

@@ -108,11 +108,7 @@ impl TlsServer {
         ];
         let all = [&flags, more].concat();
         let process = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &all);
-        Self {
-            process,
-            certificate,
-            _folder: folder,
-        }
+        Self { process, certificate, _folder: folder }
     }
 
     fn url(&self) -> String {

@@ -5,14 +5,7 @@ use serde_json::json;
 use crate::harness::{CommandOutput, NeapProcess, StoreFixture, assert_contains, neap};
 
 fn update(server: &NeapProcess, options: &[&str]) -> CommandOutput {
-    let command = [
-        "update",
-        "database",
-        "--database",
-        "db",
-        "--host",
-        server.url(),
-    ];
+    let command = ["update", "database", "--database", "db", "--host", server.url()];
     neap(&[&command[..], options].concat())
 }
 

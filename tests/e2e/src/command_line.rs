@@ -78,15 +78,8 @@ fn without_flags_the_server_prints_instructions() {
         ]
     );
     // The printed example works.
-    let write = neap(&[
-        "write",
-        "--quiet",
-        "--host",
-        url,
-        "--database",
-        "mydb",
-        "cpu,host=a usage=0.5",
-    ]);
+    let write =
+        neap(&["write", "--quiet", "--host", url, "--database", "mydb", "cpu,host=a usage=0.5"]);
     assert_eq!(write.succeeded(), "");
     let sql = "SELECT host, usage FROM cpu";
     let query = neap(&["query", "--host", url, "--database", "mydb", sql]).succeeded();
@@ -132,10 +125,7 @@ fn caches_are_created_listed_queried_and_deleted() {
         query("SELECT room, hum, temp FROM last_cache('home', 'latest')"),
         "room,hum,temp\nAttic,39.0,12.4\nKitchen,36.1,22.4\n"
     );
-    assert_eq!(
-        query("SELECT * FROM distinct_cache('home')"),
-        "room\nAttic\nKitchen\n"
-    );
+    assert_eq!(query("SELECT * FROM distinct_cache('home')"), "room\nAttic\nKitchen\n");
 
     let out = with(["delete", "last_cache"], &["latest"]).succeeded();
     assert_eq!(out, "last cache deleted successfully\n");
@@ -202,10 +192,7 @@ fn tables_are_created_and_deleted() {
     let stage = CommandFixture::new();
     let table = ["create", "table", "t", "--database", "db", "--tags", "b,a"];
     let create = [&table[..], &["--fields", "v:float64,n:int64,s:utf8"]].concat();
-    assert_eq!(
-        stage.run(&create).succeeded(),
-        "Table \"db\".\"t\" created successfully\n"
-    );
+    assert_eq!(stage.run(&create).succeeded(), "Table \"db\".\"t\" created successfully\n");
     insta::assert_snapshot!(stage.run(&create).failed(1), @"Create command failed: table 'db.t' already exists");
     let unknown = [&table[..], &["--fields", "v:decimal"]].concat();
     insta::assert_snapshot!(stage.run(&unknown).failed(2), @r"
@@ -217,10 +204,7 @@ fn tables_are_created_and_deleted() {
         .run(&["write", "--quiet", "-d", "db", "t,a=1 v=1,n=2i,s=\"x\" 1"])
         .succeeded();
     let delete = ["delete", "table", "t", "-d", "db", "--yes"];
-    assert_eq!(
-        stage.run(&delete).succeeded(),
-        "Table \"db\".\"t\" deleted successfully\n"
-    );
+    assert_eq!(stage.run(&delete).succeeded(), "Table \"db\".\"t\" deleted successfully\n");
     insta::assert_snapshot!(stage.run(&delete).failed(1), @"Delete command failed: server responded with error [404 Not Found]: Table t not in DB schema for db");
     insta::assert_snapshot!(stage.run(&["query", "-d", "db", "SELECT * FROM t"]).failed(1), @"Query command failed: server responded with error [400 Bad Request]: Error during planning: table 'public.iox.t' not found");
 }
@@ -237,10 +221,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
     write(&["cpu,host=c usage=1 1700000000"], "");
     write(&["--file", &file, "--gzip"], "");
     write(&["--precision", "ms"], "cpu,host=d usage=2 1700000000000\n");
-    write(
-        &["-", "--gzip", "--no-sync"],
-        "cpu,host=e usage=3 1700000000\n",
-    );
+    write(&["-", "--gzip", "--no-sync"], "cpu,host=e usage=3 1700000000\n");
     write(&["-f", &file, "-f", "-"], "cpu,host=f usage=4 1700000000\n");
     let reported = stage.run(&["write", "-d", "db", "reported n=1i 1"]);
     assert_eq!((reported.status, reported.out.as_str()), (Some(0), ""));
@@ -250,11 +231,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
         "{}",
         reported.err
     );
-    let lines = [
-        "same,host=a n=1i 1",
-        "same,host=b n=1i 1",
-        "same,host=a n=2i 1",
-    ];
+    let lines = ["same,host=a n=1i 1", "same,host=b n=1i 1", "same,host=a n=2i 1"];
     let reported = stage.run(&[&["write", "-d", "db"], &lines[..]].concat());
     let reason =
         "/s; they became 2, because rows of a request with the same time and tags are one row\n";
@@ -279,18 +256,9 @@ fn refused_writes_report_the_lines_and_fail() {
       line 4 of the standard input: Expected at least one space character, got end of input
         bad
     "#);
-    assert_eq!(
-        stage.server.query("db", "SELECT count(*) AS n FROM cpu"),
-        [json!({ "n": 2 })]
-    );
-    let output = stage.run(&[
-        "write",
-        "--quiet",
-        "-d",
-        "db",
-        "--accept-partial=false",
-        "m v=1\nm v",
-    ]);
+    assert_eq!(stage.server.query("db", "SELECT count(*) AS n FROM cpu"), [json!({ "n": 2 })]);
+    let output =
+        stage.run(&["write", "--quiet", "-d", "db", "--accept-partial=false", "m v=1\nm v"]);
     insta::assert_snapshot!(output.failed(1), @r"
     Write command failed: server responded with error [400 Bad Request]: parsing failed for write_lp endpoint
       line 2: No fields were provided
@@ -298,14 +266,7 @@ fn refused_writes_report_the_lines_and_fail() {
     ");
     let output = stage.run(&["write", "--quiet", "-d", "db", "m", "v=1"]);
     insta::assert_snapshot!(output.failed(1), @"Write command failed: more than one argument: put the line protocol in quotes: neap write --database db 'm v=1'");
-    let output = stage.run(&[
-        "write",
-        "--quiet",
-        "-d",
-        "db",
-        "several n=1i 1",
-        "several n=2i 2",
-    ]);
+    let output = stage.run(&["write", "--quiet", "-d", "db", "several n=1i 1", "several n=2i 2"]);
     output.succeeded();
     assert_eq!(
         stage.server.query("db", "SELECT count(*) AS n FROM several"),
@@ -315,16 +276,8 @@ fn refused_writes_report_the_lines_and_fail() {
     insta::assert_snapshot!(output.failed(1), @"Write command failed: /nowhere.lp: No such file or directory (os error 2)");
     let output = stage.run(&["write", "m v=1"]);
     assert!(output.failed(2).contains("--database <NAME>"));
-    let output = neap(&[
-        "write",
-        "--quiet",
-        "-d",
-        "db",
-        "--host",
-        "127.0.0.1:1",
-        "m v=1",
-    ])
-    .failed(1);
+    let output =
+        neap(&["write", "--quiet", "-d", "db", "--host", "127.0.0.1:1", "m v=1"]).failed(1);
     let start = "Write command failed: cannot connect to http://127.0.0.1:1/: ";
     assert!(output.starts_with(start), "{output}");
 }
@@ -354,10 +307,7 @@ fn results_have_all_formats_on_the_standard_output_and_in_files() {
     "#);
     insta::assert_snapshot!(query("json").succeeded(), @r#"[{"host":"a","n":3,"time":"2023-11-14T22:13:20","usage":0.5},{"host":"b","time":"2023-11-14T22:13:20","usage":1.5}]"#);
     let parquet = query("parquet");
-    assert_eq!(
-        (parquet.status, &parquet.bytes[..4]),
-        (Some(0), &b"PAR1"[..])
-    );
+    assert_eq!((parquet.status, &parquet.bytes[..4]), (Some(0), &b"PAR1"[..]));
     assert!(parquet.bytes.ends_with(b"PAR1"));
 
     let path = stage.file("out", "an older result");
@@ -366,20 +316,13 @@ fn results_have_all_formats_on_the_standard_output_and_in_files() {
         assert_eq!(output.succeeded(), "");
         let (stored, mut printed) = (fs::read(&path).unwrap(), query(format).bytes);
         if matches!(format, "pretty" | "json") {
-            assert_eq!(
-                printed.pop(),
-                Some(b'\n'),
-                "for people, with a line break at the end"
-            );
+            assert_eq!(printed.pop(), Some(b'\n'), "for people, with a line break at the end");
         }
         assert_eq!(stored, printed, "{format}");
     }
     stage.run(&["query", "-d", "db", "SELECT * FROM nope", "-o", &path]).failed(1);
     let stored = fs::read(&path).unwrap();
-    assert!(
-        stored.starts_with(b"PAR1"),
-        "a query that fails leaves the file as it is"
-    );
+    assert!(stored.starts_with(b"PAR1"), "a query that fails leaves the file as it is");
 }
 
 #[test]
@@ -434,16 +377,10 @@ fn stores_are_checked_and_flushed_without_a_server() {
         "{wait}"
     );
     let start = "db: 1 segments are now 1 sections with 2 rows in ";
-    assert!(
-        flushed.starts_with(start) && flushed.ends_with(" bytes\n"),
-        "{flushed}"
-    );
+    assert!(flushed.starts_with(start) && flushed.ends_with(" bytes\n"), "{flushed}");
     assert_eq!(compact(), "db: there is nothing to flush\n");
     let unknown = neap(&stage.place.after(&["compact", "-d", "nope"])).failed(1);
-    assert_eq!(
-        unknown,
-        "Compact command failed: database not found: nope\n"
-    );
+    assert_eq!(unknown, "Compact command failed: database not found: nope\n");
 }
 
 #[test]
@@ -452,10 +389,7 @@ fn a_bucket_is_created_once_and_has_no_findings() {
     let place = StoreFixture::s3(server.endpoint().unwrap(), "measurements");
     let create = place.after(&["create", "bucket"]);
     assert_eq!(neap(&create).succeeded(), "bucket 'measurements' created\n");
-    assert_eq!(
-        neap(&create).succeeded(),
-        "bucket 'measurements' exists and is not changed\n"
-    );
+    assert_eq!(neap(&create).succeeded(), "bucket 'measurements' exists and is not changed\n");
     let report = neap(&place.after(&["check-store"])).succeeded();
     assert!(
         report.contains(
@@ -479,27 +413,13 @@ fn invalid_command_lines_have_a_separate_exit_status() {
         format!("neap {}\n", env!("CARGO_PKG_VERSION"))
     );
     let help = neap(&["--help"]).succeeded();
-    for command in [
-        "serve",
-        "query",
-        "write",
-        "create",
-        "delete",
-        "show",
-        "compact",
-        "check-store",
-    ] {
-        assert!(
-            help.contains(&format!("\n  {command} ")),
-            "{command}: {help}"
-        );
+    for command in ["serve", "query", "write", "create", "delete", "show", "compact", "check-store"]
+    {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
     }
     for (arguments, reason) in [
         (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
-        (
-            &["serve", "--mode", "sing"],
-            "invalid value 'sing' for '--mode <MODE>'",
-        ),
+        (&["serve", "--mode", "sing"], "invalid value 'sing' for '--mode <MODE>'"),
         (
             &["query", "-d", "db", "--host", "ftp://x", "SELECT 1"],
             "neither http nor https",

@@ -59,25 +59,16 @@ fn answers_are_arrow_streams_on_request() {
     let server = NeapProcess::serve(&StoreFixture::memory());
     server.write("db", "m,host=a v=1 1\nm,host=b v=2 2");
     for (path, text) in [
-        (
-            "/api/v3/query_sql",
-            "SELECT host, v, time FROM m ORDER BY time",
-        ),
+        ("/api/v3/query_sql", "SELECT host, v, time FROM m ORDER BY time"),
         ("/api/v3/query_influxql", "SELECT host, v FROM m"),
     ] {
         let body = json!({"db": "db", "q": text, "format": "arrow"}).to_string();
         let answer = Reply::receive(server.request("POST", path).body(body)).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/vnd.apache.arrow.stream")
-        );
+        assert_eq!(answer.header("content-type"), Some("application/vnd.apache.arrow.stream"));
         // The first message begins with the mark of a stream, and the last one is its end.
         assert!(answer.bytes.starts_with(&[0xff; 4]), "{path}");
-        assert!(
-            answer.bytes.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
-            "{path}"
-        );
+        assert!(answer.bytes.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), "{path}");
         for part in [b"host".as_slice(), b"iox::column::type", b"ab"] {
             let has = answer.bytes.windows(part.len()).any(|window| window == part);
             assert!(has, "{path}: {}", String::from_utf8_lossy(part));

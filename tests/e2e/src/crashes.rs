@@ -63,10 +63,7 @@ fn stored(server: &ServerClient, table: &str, client: usize) -> BTreeSet<usize> 
     assert_eq!(rows.len() % ROWS, 0, "a request is stored in part");
     let requests = rows.chunks(ROWS).map(|rows| {
         let first = rows[0];
-        assert!(
-            first % ROWS == 0 && rows.iter().copied().eq(first..first + ROWS),
-            "{rows:?}"
-        );
+        assert!(first % ROWS == 0 && rows.iter().copied().eq(first..first + ROWS), "{rows:?}");
         first
     });
     requests.collect()
@@ -107,10 +104,7 @@ fn acknowledged_writes_survive_kill_9() {
         for (client, sent) in sent.iter().enumerate() {
             let stored = stored(&server, "samples", client);
             let lost: Vec<_> = sent.acknowledged.difference(&stored).collect();
-            assert!(
-                lost.is_empty(),
-                "kill {kill}, client {client}: lost {lost:?}"
-            );
+            assert!(lost.is_empty(), "kill {kill}, client {client}: lost {lost:?}");
             assert!(stored.is_subset(&sent.all), "kill {kill}, client {client}");
         }
     }
@@ -129,19 +123,14 @@ fn a_graceful_stop_answers_running_requests() {
         let client = ServerClient::clone(&server);
         let acknowledged = &acknowledged;
         let client = scope.spawn(move || load(&client, 0, 0, acknowledged));
-        wait_for("load", LOAD, || {
-            (acknowledged.load(Ordering::Relaxed) >= 20).then_some(())
-        });
+        wait_for("load", LOAD, || (acknowledged.load(Ordering::Relaxed) >= 20).then_some(()));
         assert!(server.stop().success());
         client.join().unwrap()
     });
     let server = NeapProcess::serve(&place);
     let stored = stored(&server, "samples", 0);
     assert!(sent.acknowledged.is_subset(&stored) && stored.is_subset(&sent.all));
-    assert!(
-        sent.all.len() - stored.len() <= 1,
-        "at most the last request had no answer"
-    );
+    assert!(sent.all.len() - stored.len() <= 1, "at most the last request had no answer");
 }
 
 /// Whether a request is refused with a status that allows a repetition.
@@ -168,11 +157,7 @@ fn an_outage_of_the_store_is_reported_and_writes_resume_after_it() {
         let line = format!("samples value={round}i 2{round}");
         wait_for("acknowledgement", LOAD, || {
             let reply = server.try_write("load", &line, None).unwrap();
-            assert!(
-                reply.status == 204 || is_retryable(&reply),
-                "{}",
-                reply.text()
-            );
+            assert!(reply.status == 204 || is_retryable(&reply), "{}", reply.text());
             (reply.status == 204).then_some(())
         });
     }

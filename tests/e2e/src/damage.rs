@@ -25,10 +25,7 @@ impl DamageFixture {
         let server = NeapProcess::serve(&place);
         server.write("db", "a,k=x v=1 1\na,k=x v=2 2\nb,k=x v=1 1\n");
         server.write("db", "a,k=y v=3 3\nb,k=y v=2 2\n");
-        Self {
-            place,
-            server: Some(server),
-        }
+        Self { place, server: Some(server) }
     }
 
     /// Flips a bit while no server runs, and starts a server without cached data.
@@ -137,15 +134,9 @@ fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
     assert_contains!(done, &format!("quarantined {key}"));
     assert_eq!((stage.count("a"), stage.count("b")), (2, 3));
     let versions = "SELECT quarantined FROM system.versions WHERE quarantined IS NOT NULL";
-    assert_eq!(
-        stage.server().query("db", versions),
-        [json!({ "quarantined": key })]
-    );
+    assert_eq!(stage.server().query("db", versions), [json!({ "quarantined": key })]);
     let audit = "SELECT target, detail FROM system.audit WHERE action = 'quarantine'";
-    assert_eq!(
-        stage.server().query("db", audit),
-        [json!({ "target": key, "detail": lost })]
-    );
+    assert_eq!(stage.server().query("db", audit), [json!({ "target": key, "detail": lost })]);
     assert_eq!(stage.server().get("/ready").text(), "OK");
     assert_eq!(stage.damaged_objects(), "neap_damaged_objects 0");
     for _ in 0..2 {

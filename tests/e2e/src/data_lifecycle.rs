@@ -30,11 +30,7 @@ impl DataLifecycleFixture<NeapProcess> {
 impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
     /// Wraps a server on a store.
     pub(crate) fn on(place: StoreFixture, server: S) -> Self {
-        Self {
-            place,
-            server,
-            last: Cell::new(None),
-        }
+        Self { place, server, last: Cell::new(None) }
     }
 
     pub(crate) fn into_server(self) -> S {
@@ -121,17 +117,7 @@ pub(crate) fn delete_rows<S: Deref<Target = ServerClient>>(stage: &DataLifecycle
     let rest = [again.clone(), rest[0].clone(), rest[2].clone()];
     assert_eq!(stage.rows(left), rest);
 
-    let command = [
-        "delete",
-        "rows",
-        "-d",
-        "db",
-        "-t",
-        "m",
-        "--where",
-        "host = 'c'",
-        "--yes",
-    ];
+    let command = ["delete", "rows", "-d", "db", "-t", "m", "--where", "host = 'c'", "--yes"];
     stage.run(&command).succeeded();
     assert_eq!(stage.rows(left), rest[..2]);
     stage.flush();
@@ -153,20 +139,13 @@ pub(crate) fn refuse_deletes<S: Deref<Target = ServerClient>>(stage: &DataLifecy
     ] {
         let body = json!({ "db": "db", "q": sql, "format": "json" });
         let reply = stage.send("POST", "/api/v3/query_sql", body);
-        assert!(
-            (400..500).contains(&reply.status),
-            "{sql}: {}",
-            reply.text()
-        );
+        assert!((400..500).contains(&reply.status), "{sql}: {}", reply.text());
         assert!(reply.text().contains(part), "{sql}: {}", reply.text());
     }
     let body = json!({ "start": "1970-01-01T00:00:00Z", "stop": "2030-01-01T00:00:00Z", "predicate": "v=\"1\"" });
     let reply = stage.send("POST", "/api/v2/delete?bucket=db", body);
     assert_eq!(reply.status, 400, "{}", reply.text());
-    assert_eq!(
-        stage.rows("SELECT count(*) AS n FROM m"),
-        [json!({ "n": 1 })]
-    );
+    assert_eq!(stage.rows("SELECT count(*) AS n FROM m"), [json!({ "n": 1 })]);
 }
 
 #[test]
@@ -193,11 +172,7 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
     let update = words("update database -d db --retention-period none");
     stage.run(&update).succeeded();
     pause(CATALOG_AGE);
-    assert_eq!(
-        (count("m"), count("kept")),
-        (1, 2),
-        "what has left stays away"
-    );
+    assert_eq!((count("m"), count("kept")), (1, 2), "what has left stays away");
 }
 
 #[test]

@@ -75,10 +75,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
     let deleted = stage.server.request("POST", "/api/v3/query_sql");
     let body =
         json!({ "db": "db", "q": "DELETE FROM m WHERE time >= '1970-01-01'", "format": "json" });
-    assert_eq!(
-        Reply::receive(deleted.body(body.to_string())).unwrap().status,
-        200
-    );
+    assert_eq!(Reply::receive(deleted.body(body.to_string())).unwrap().status, 200);
     assert_eq!(stage.count("db"), rows(0));
     stage.flush(9..10);
     assert_eq!(stage.count("db"), rows(1));
@@ -91,14 +88,8 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
     assert!(before > second);
     let reply = stage.as_of(before);
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert_eq!(
-        serde_json::from_str::<Value>(&reply.text()).unwrap(),
-        json!(rows(5))
-    );
-    assert_eq!(
-        reply.header("x-neap-as-of"),
-        Some(before.to_string().as_str())
-    );
+    assert_eq!(serde_json::from_str::<Value>(&reply.text()).unwrap(), json!(rows(5)));
+    assert_eq!(reply.header("x-neap-as-of"), Some(before.to_string().as_str()));
 
     let bytes = |stage: &EarlierStatesFixture| -> u64 {
         let objects = stage.objects(".parquet");
@@ -111,10 +102,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
     assert_eq!(stage.count("before"), rows(5));
     assert_eq!(bytes(&stage), held);
     stage.server.write("before", "m,host=b v=1 100\n");
-    assert_eq!(
-        (stage.count("before"), stage.count("db")),
-        (rows(6), rows(1))
-    );
+    assert_eq!((stage.count("before"), stage.count("db")), (rows(6), rows(1)));
     stage.on_store(&COMPACT_AT_ONCE).succeeded();
     stage.on_store(&COMPACT_AT_ONCE).succeeded();
     assert_eq!(stage.count("before"), rows(6), "its objects are kept");
@@ -189,10 +177,7 @@ fn damage_is_found_and_unaffected_queries_continue() {
 fn a_time_travel_period_that_queries_may_outlive_is_refused() {
     let stage = EarlierStatesFixture::new();
     let refused = stage.on_store(&["compact", "--time-travel", "9m"]).failed(1);
-    assert_contains!(
-        refused,
-        "--time-travel 540 s is too short for queries of up to 300 s"
-    );
+    assert_contains!(refused, "--time-travel 540 s is too short for queries of up to 300 s");
     let serve = ["serve", "--time-travel", "1m", "--query-timeout", "31s"];
     let refused = neap(&StoreFixture::directory().after(&serve)).failed(1);
     assert_contains!(refused, "--time-travel 60 s is too short");

@@ -29,16 +29,7 @@ impl Site {
         let site = Self::with_history(name, &[]);
         let create = ["create", "database", "line", "--host", site.server.url()];
         neap(&create).succeeded();
-        let hold = [
-            "sync",
-            "-d",
-            "line",
-            "--hold",
-            "--to-database",
-            "plants",
-            "--site",
-            name,
-        ];
+        let hold = ["sync", "-d", "line", "--hold", "--to-database", "plants", "--site", name];
         neap(&site.place.after(&hold)).succeeded();
         site
     }
@@ -47,24 +38,12 @@ impl Site {
     fn with_history(name: &'static str, options: &[&str]) -> Self {
         let place = StoreFixture::directory();
         let server = NeapProcess::serve_with(&place, options);
-        Self {
-            name,
-            place,
-            server,
-        }
+        Self { name, place, server }
     }
 
     /// Returns the arguments of `neap sync` for this site, under a name.
     fn arguments(&self, name: &str, central: &str, token: Option<&str>) -> Vec<String> {
-        let fixed = [
-            "sync",
-            "-d",
-            "line",
-            "--to",
-            central,
-            "--to-database",
-            "plants",
-        ];
+        let fixed = ["sync", "-d", "line", "--to", central, "--to-database", "plants"];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).to_vec();
         arguments.extend(["--site".to_owned(), name.to_owned()]);
         arguments.extend(self.place.flags.clone());
@@ -106,17 +85,10 @@ fn sites_ship_rows_and_deletes_to_one_database_each_with_its_token() {
     admin.write("plants", "notes,site=office text=\"kept\" 1");
     let [one, two] = ["plant-1", "plant-2"].map(Site::start);
     let [token_one, token_two] = ["plant-1", "plant-2"].map(|site| token_of_site(&admin, site));
-    one.server.write(
-        "line",
-        "oven,unit=a celsius=200 1\noven,unit=b celsius=210 2",
-    );
+    one.server.write("line", "oven,unit=a celsius=200 1\noven,unit=b celsius=210 2");
     two.server.write("line", "oven,unit=a celsius=100 1");
     let output = one.sync(&central, Some(&token_one));
-    assert!(
-        output.out.starts_with("2 rows and 0 deletes"),
-        "{}",
-        output.out
-    );
+    assert!(output.out.starts_with("2 rows and 0 deletes"), "{}", output.out);
     two.sync(&central, Some(&token_two));
     let request = one
         .server
@@ -133,11 +105,7 @@ fn sites_ship_rows_and_deletes_to_one_database_each_with_its_token() {
     ];
     assert_eq!(admin.query("plants", sql), expected);
     let again = one.sync(&central, Some(&token_one));
-    assert!(
-        again.out.starts_with("0 rows and 0 deletes"),
-        "{}",
-        again.out
-    );
+    assert!(again.out.starts_with("0 rows and 0 deletes"), "{}", again.out);
 
     // A token of a site ships this site, and does nothing else.
     let foreign = neap(&two.arguments("plant-2", central.url(), Some(&token_one)));

@@ -60,11 +60,7 @@ fn endless_queries_end_and_do_not_block_other_requests() {
             for asked in asked {
                 let reply = asked.join().unwrap();
                 assert_eq!(reply.status, 500, "{sql}: {}", reply.text());
-                assert!(
-                    reply.text().contains("timed out after"),
-                    "{sql}: {}",
-                    reply.text()
-                );
+                assert!(reply.text().contains("timed out after"), "{sql}: {}", reply.text());
             }
         });
         assert_eq!(neap.get("/health").status, 200);

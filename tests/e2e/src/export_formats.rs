@@ -284,10 +284,7 @@ fn a_time_range_and_a_query_select_rows() {
     let files = files(&folder.path().join("out"));
     let text = String::from_utf8(files["query.csv"].clone()).unwrap();
     assert_eq!(text.lines().next(), Some("bed,moisture"));
-    let other = format!(
-        "export -d garden -t nothing -o {}/other",
-        folder.path().display()
-    );
+    let other = format!("export -d garden -t nothing -o {}/other", folder.path().display());
     let err = server.run(&other).failed(1);
     assert_contains!(err, "table not found: nothing");
 }
@@ -295,12 +292,8 @@ fn a_time_range_and_a_query_select_rows() {
 #[test]
 fn slices_are_halved_until_the_server_sends_them() {
     let server = ExportServer::with(&StoreFixture::memory(), &["--max-result-rows", "10"]);
-    let line = |row: i64| {
-        format!(
-            "m v={row} {}\n",
-            1_767_225_600_000_000_000 + row * 600_000_000_000
-        )
-    };
+    let line =
+        |row: i64| format!("m v={row} {}\n", 1_767_225_600_000_000_000 + row * 600_000_000_000);
     server.write("garden", &(0..144).map(line).collect::<String>());
     let folder = tempfile::tempdir().unwrap();
     let out = server.export("", &folder);
@@ -324,10 +317,7 @@ fn a_query_that_was_finished_before_a_kill_is_not_exported_twice() {
     fs::write(out.join("export.json"), manifest.to_string()).unwrap();
     assert_eq!(server.export(query, &folder), text);
     let verified = server.run(&format!("export --verify {}", out.display())).succeeded();
-    assert!(
-        verified.starts_with("1 files with 2 rows and "),
-        "{verified}"
-    );
+    assert!(verified.starts_with("1 files with 2 rows and "), "{verified}");
 }
 
 #[test]
@@ -367,11 +357,7 @@ fn copy_into_a_directory_refuses_names_in_whose_way_something_is() {
         for mode in ["false", "true"] {
             let refused = copy(name, mode);
             assert_eq!(refused.status, 400, "{name}: {}", refused.text());
-            assert!(
-                refused.text().contains(expected),
-                "{name}: {}",
-                refused.text()
-            );
+            assert!(refused.text().contains(expected), "{name}: {}", refused.text());
         }
     }
 }

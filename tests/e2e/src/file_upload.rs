@@ -26,12 +26,7 @@ fn json_of(reply: &Reply) -> Value {
 #[test]
 fn files_of_all_formats_have_the_rows_of_their_table() {
     let server = NeapProcess::serve(&StoreFixture::memory());
-    let reply = upload(
-        &server,
-        "db=d&table=cpu&tag=host&format=csv",
-        None,
-        CSV.as_bytes(),
-    );
+    let reply = upload(&server, "db=d&table=cpu&tag=host&format=csv", None, CSV.as_bytes());
     assert_eq!(reply.status, 204, "{}", reply.text());
     assert!(reply.stamp().is_some());
     let expected = [
@@ -47,16 +42,8 @@ fn files_of_all_formats_have_the_rows_of_their_table() {
     for (database, content_type, file) in [
         ("lines", Some("application/x-ndjson"), jsonl.bytes.clone()),
         ("sniffed", None, jsonl.bytes),
-        (
-            "parquet",
-            Some("application/vnd.apache.parquet"),
-            parquet.bytes.clone(),
-        ),
-        (
-            "sniffed-parquet",
-            Some("application/octet-stream"),
-            parquet.bytes,
-        ),
+        ("parquet", Some("application/vnd.apache.parquet"), parquet.bytes.clone()),
+        ("sniffed-parquet", Some("application/octet-stream"), parquet.bytes),
         ("compressed", Some("text/csv"), gzip(CSV)),
     ] {
         let query = format!("db={database}&table=cpu&tag=host");
@@ -84,10 +71,7 @@ fn annotated_csv_of_influxdb_2_has_tables_and_types() {
         server.query("d", "SELECT host, usage, load FROM cpu"),
         [json!({ "host": "a", "load": 7.0, "usage": 0.5 })]
     );
-    assert_eq!(
-        server.query("d", "SELECT free FROM mem"),
-        [json!({ "free": 9.0 })]
-    );
+    assert_eq!(server.query("d", "SELECT free FROM mem"), [json!({ "free": 9.0 })]);
 }
 
 #[test]
@@ -122,10 +106,7 @@ fn refused_rows_are_reported_by_their_number() {
     let typed = format!("{query}&column=note%3Dstring");
     assert_eq!(upload(&server, &typed, None, text).status, 204);
     assert_eq!(
-        server.query(
-            "d",
-            "SELECT note FROM m WHERE note IS NOT NULL ORDER BY time"
-        ),
+        server.query("d", "SELECT note FROM m WHERE note IS NOT NULL ORDER BY time"),
         [json!({ "note": "12" }), json!({ "note": "x" })]
     );
 
@@ -135,12 +116,7 @@ fn refused_rows_are_reported_by_their_number() {
     let reply = upload(&server, &all, None, file);
     assert_eq!(reply.status, 400);
     assert_eq!(json_of(&reply)["data"]["line_number"], json!(2));
-    let count = || {
-        server.query(
-            "d",
-            "SELECT f FROM m WHERE t = 'a' OR n IS NULL ORDER BY time",
-        )
-    };
+    let count = || server.query("d", "SELECT f FROM m WHERE t = 'a' OR n IS NULL ORDER BY time");
     assert_eq!(count(), [json!({ "f": 1.0 })]);
     let reply = upload(&server, query, None, file);
     assert_eq!(reply.status, 400);
@@ -154,24 +130,9 @@ fn malformed_uploads_are_refused() {
     let zeros = format!("v\n{}", "0\n".repeat(1_000_000));
     let large = CSV.repeat(1000);
     for (query, file, status, error) in [
-        (
-            "table=m",
-            CSV.as_bytes(),
-            400,
-            "missing query parameter 'db'",
-        ),
-        (
-            "db=d&tags=host",
-            CSV.as_bytes(),
-            400,
-            "unknown query parameter 'tags'",
-        ),
-        (
-            "db=d&format=csv",
-            CSV.as_bytes(),
-            400,
-            "the rows need the name of a table",
-        ),
+        ("table=m", CSV.as_bytes(), 400, "missing query parameter 'db'"),
+        ("db=d&tags=host", CSV.as_bytes(), 400, "unknown query parameter 'tags'"),
+        ("db=d&format=csv", CSV.as_bytes(), 400, "the rows need the name of a table"),
         (
             "db=d&table=m",
             CSV.as_bytes(),
@@ -243,23 +204,12 @@ fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_it() {
     let path = format!("/api/v3/write_file?{query}");
     let request = server.request("POST", &path).header("x-neap-allow-duplicates", "true");
     let allowed = Reply::receive(request.body(file.clone())).unwrap();
-    assert_eq!(
-        (allowed.status, allowed.header("x-neap-warning")),
-        (204, None)
-    );
+    assert_eq!((allowed.status, allowed.header("x-neap-warning")), (204, None));
     // The table exists now.
     let warned = upload(&server, query, None, file.as_bytes());
     assert_eq!(warned.status, 204, "{}", warned.text());
     assert!(warned.header("x-neap-warning").unwrap().starts_with("9 of 10 rows"));
-    let tagged = upload(
-        &server,
-        "db=d&table=tagged&tag=host&format=csv",
-        None,
-        file.as_bytes(),
-    );
-    assert_eq!(
-        (tagged.status, tagged.header("x-neap-warning")),
-        (204, None)
-    );
+    let tagged = upload(&server, "db=d&table=tagged&tag=host&format=csv", None, file.as_bytes());
+    assert_eq!((tagged.status, tagged.header("x-neap-warning")), (204, None));
     assert_eq!(server.query("d", "SELECT host FROM tagged").len(), 10);
 }

@@ -78,12 +78,7 @@ fn a_cluster_without_an_admin_gets_the_token_of_the_file_and_one_with_an_admin_k
 fn a_lost_admin_token_is_replaced_once_at_an_address_of_its_own() {
     let (place, folder) = (StoreFixture::memory(), TempDir::new().unwrap());
     let (file, lost) = token_file(&folder, "token");
-    let flags = [
-        "--admin-token-file",
-        &file,
-        "--admin-token-recovery-http-bind",
-        "127.0.0.1:0",
-    ];
+    let flags = ["--admin-token-file", &file, "--admin-token-recovery-http-bind", "127.0.0.1:0"];
     let neap = NeapProcess::serve_with_tokens(&place, &flags);
     let log = neap.log();
     let (_, rest) = log.split_once("warning: anyone who can reach ").unwrap();

@@ -34,10 +34,7 @@ fn known(sections: &[&str]) -> BTreeMap<&'static str, &'static str> {
             is_here = sections.contains(&name);
         } else if is_here {
             let (case, reason) = line.split_once(": ").expect("a case and a reason");
-            assert!(
-                known.insert(case, reason.trim()).is_none(),
-                "{case} is there twice"
-            );
+            assert!(known.insert(case, reason.trim()).is_none(), "{case} is there twice");
         }
     }
     known
@@ -100,14 +97,8 @@ pub(crate) fn compare_on(suite: &str, further: &[&str], server: &[&str]) {
     let gone: Vec<_> = known.keys().filter(|case| !differing.contains(**case)).collect();
     let equal = report.len() - differing.len();
     println!("{suite}: {equal} of {} answers are equal", report.len());
-    assert!(
-        new.is_empty(),
-        "answers that differ and are not in the list: {new:?}\n{log}"
-    );
-    assert!(
-        gone.is_empty(),
-        "answers in the list that do not differ any more: {gone:?}"
-    );
+    assert!(new.is_empty(), "answers that differ and are not in the list: {new:?}\n{log}");
+    assert!(gone.is_empty(), "answers in the list that do not differ any more: {gone:?}");
 }
 
 tests! {
@@ -118,11 +109,7 @@ tests! {
 
 #[test]
 fn answers_at_limits_are_those_recorded() {
-    compare_with(
-        "limits",
-        &[],
-        "--max-databases 5 --max-tables 2000 --max-columns-per-table 500",
-    );
+    compare_with("limits", &[], "--max-databases 5 --max-tables 2000 --max-columns-per-table 500");
 }
 
 tests! {

@@ -21,11 +21,8 @@ use tempfile::TempDir;
 use crate::harness::{neap_binary, program, repository, s3_server_binary, tests, wait_for};
 
 /// Variables with programs that scripts run if they are installed.
-const OPTIONAL_PROGRAMS: [&str; 3] = [
-    "NEAP_CLIENTS_PYTHON",
-    "NEAP_INFLUXD",
-    "NEAP_VICTORIA_METRICS",
-];
+const OPTIONAL_PROGRAMS: [&str; 3] =
+    ["NEAP_CLIENTS_PYTHON", "NEAP_INFLUXD", "NEAP_VICTORIA_METRICS"];
 
 /// Maximum duration of a script.
 const LIMIT: Duration = Duration::from_secs(240);

@@ -34,10 +34,7 @@ impl Influx<'_> {
             return (reply.status, Value::Null);
         }
         let content_type = reply.header("content-type").unwrap_or_default();
-        assert!(
-            content_type.starts_with("application/json"),
-            "{path}: {content_type}"
-        );
+        assert!(content_type.starts_with("application/json"), "{path}: {content_type}");
         (reply.status, serde_json::from_slice(&reply.bytes).unwrap())
     }
 
@@ -54,11 +51,7 @@ impl Influx<'_> {
     }
 
     fn delete(&self, path: &str) {
-        assert_eq!(
-            self.send("DELETE", path, None),
-            (204, Value::Null),
-            "{path}"
-        );
+        assert_eq!(self.send("DELETE", path, None), (204, Value::Null), "{path}");
     }
 
     /// Returns the id of the organization, as each command looks it up by its name.
@@ -84,10 +77,7 @@ fn setup() -> Value {
 
 /// Sets a server up as `influx setup` does.
 fn set_up(server: &ServerClient) -> Influx<'_> {
-    let influx = Influx {
-        server,
-        token: None,
-    };
+    let influx = Influx { server, token: None };
     assert_eq!(influx.get("/api/v2/setup"), json!({ "allowed": true }));
     let answer = influx.post("/api/v2/setup", setup());
     assert_eq!(text(&answer["org"], "name"), "works");
@@ -102,10 +92,7 @@ fn influx_sets_a_server_up_and_administers_buckets_and_tokens() {
     let influx = set_up(&neap);
     let (status, again) = influx.send("POST", "/api/v2/setup", Some(setup()));
     let message = "onboarding has already been completed";
-    assert_eq!(
-        (status, again),
-        (422, json!({ "code": "conflict", "message": message }))
-    );
+    assert_eq!((status, again), (422, json!({ "code": "conflict", "message": message })));
     assert_eq!(influx.get("/health")["status"], "pass");
     // influx bucket create
     let new = json!({
@@ -126,10 +113,7 @@ fn influx_sets_a_server_up_and_administers_buckets_and_tokens() {
     assert_eq!(one["buckets"], json!([garden]));
     let (status, missing) = influx.send("GET", "/api/v2/buckets?name=nope&org=works", None);
     let message = "bucket \"nope\" not found";
-    assert_eq!(
-        (status, missing),
-        (404, json!({ "code": "not found", "message": message }))
-    );
+    assert_eq!((status, missing), (404, json!({ "code": "not found", "message": message })));
     // influx bucket update
     let path = format!("/api/v2/buckets/{}", text(&garden, "id"));
     let change = json!({ "retentionRules": [{ "everySeconds": 3_600, "type": "expire" }] });
@@ -185,20 +169,14 @@ fn influx_sets_a_server_up_and_administers_buckets_and_tokens() {
     assert_eq!(status, 404);
     // influx task list
     let (status, no_tasks) = influx.send("GET", "/api/v2/tasks?org=works", None);
-    assert_eq!(
-        (status, text(&no_tasks, "code")),
-        (404, "not found".to_owned())
-    );
+    assert_eq!((status, text(&no_tasks, "code")), (404, "not found".to_owned()));
 }
 
 #[test]
 fn influx_writes_and_deletes_by_the_id_of_a_bucket() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
     let influx = set_up(&neap);
-    let id = text(
-        &influx.get("/api/v2/buckets?name=home&org=works")["buckets"][0],
-        "id",
-    );
+    let id = text(&influx.get("/api/v2/buckets?name=home&org=works")["buckets"][0], "id");
     let admin = neap.with_token(influx.token.as_deref().unwrap());
     let write = format!("/api/v2/write?bucket={id}&org=works&precision=s");
     let lines = admin.request("POST", &write).body("soil,bed=herbs moisture=38.5 1");
@@ -207,10 +185,7 @@ fn influx_writes_and_deletes_by_the_id_of_a_bucket() {
     assert_eq!(admin.query("home", rows), [json!({ "n": 1 })]);
     let range = json!({ "start": "1970-01-01T00:00:00Z", "stop": "2100-01-01T00:00:00Z" });
     let delete = format!("/api/v2/delete?bucketID={id}&org=works");
-    assert_eq!(
-        influx.send("POST", &delete, Some(range)),
-        (204, Value::Null)
-    );
+    assert_eq!(influx.send("POST", &delete, Some(range)), (204, Value::Null));
     assert_eq!(admin.query("home", rows), [json!({ "n": 0 })]);
 }
 
@@ -218,16 +193,10 @@ fn influx_writes_and_deletes_by_the_id_of_a_bucket() {
 fn a_setup_creates_the_first_user_if_users_sign_in_by_password() {
     let flags = ["--user-auth-type", "basic"];
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
-    let influx = Influx {
-        server: &neap,
-        token: None,
-    };
+    let influx = Influx { server: &neap, token: None };
     let mut with_token = setup();
     with_token["token"] = "x".repeat(88).into();
-    assert_eq!(
-        influx.send("POST", "/api/v2/setup", Some(with_token)).0,
-        400
-    );
+    assert_eq!(influx.send("POST", "/api/v2/setup", Some(with_token)).0, 400);
     let answer = influx.post("/api/v2/setup", setup());
     assert_eq!(text(&answer["user"], "name"), "ann");
     let credentials = json!({ "username": "ann", "password": "correct horse" });
@@ -245,10 +214,7 @@ fn a_setup_creates_the_first_user_if_users_sign_in_by_password() {
 #[test]
 fn a_server_without_authentication_has_buckets_but_no_tokens() {
     let neap = NeapProcess::serve(&StoreFixture::memory());
-    let influx = Influx {
-        server: &neap,
-        token: None,
-    };
+    let influx = Influx { server: &neap, token: None };
     influx.post("/api/v2/buckets", json!({ "name": "home" }));
     let list = influx.get("/api/v2/buckets");
     assert_eq!(list["buckets"].as_array().unwrap().len(), 1);

@@ -16,10 +16,7 @@ fn write_home(server: &ServerClient) {
     let lines = (0..10).flat_map(|minute| {
         let second = 1_704_096_000 + 60 * minute;
         [
-            format!(
-                "home,room=Kitchen temp={}.5,humidity=40i {second}\n",
-                20 + minute
-            ),
+            format!("home,room=Kitchen temp={}.5,humidity=40i {second}\n", 20 + minute),
             format!("home,room=Bath temp={} {second}\n", 18 + minute % 2),
         ]
     });
@@ -48,25 +45,15 @@ fn post(server: &ServerClient, body: &Value) -> RequestBuilder {
 fn answer(request: RequestBuilder) -> String {
     let reply = Reply::receive(request).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert_eq!(
-        reply.header("content-type"),
-        Some("text/csv; charset=utf-8")
-    );
+    assert_eq!(reply.header("content-type"), Some("text/csv; charset=utf-8"));
     let text = reply.text();
-    assert_eq!(
-        text.matches('\n').count(),
-        text.matches("\r\n").count(),
-        "{text}"
-    );
+    assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "{text}");
     text.replace("\r\n", "\n")
 }
 
 /// Answers a query in the format of all clients.
 fn flux(server: &ServerClient, query: &str) -> String {
-    answer(post(
-        server,
-        &json!({ "query": query, "type": "flux", "dialect": dialect() }),
-    ))
+    answer(post(server, &json!({ "query": query, "type": "flux", "dialect": dialect() })))
 }
 
 #[test]
@@ -115,24 +102,16 @@ fn grafana_builds_queries_and_lists_names() {
 #[test]
 fn home_assistant_reads_the_state_of_sensors() {
     let server = NeapProcess::serve(&StoreFixture::memory());
-    server.write(
-        "home",
-        "%,domain=sensor,entity_id=humidity value=41.5 1704096000",
-    );
+    server.write("home", "%,domain=sensor,entity_id=humidity value=41.5 1704096000");
     let read = |query: &str, group: &str| {
         let range = "range(start: 2024-01-01T00:00:00Z, stop: 2024-01-02T00:00:00Z)";
-        flux(
-            &server,
-            &format!("from(bucket:\"home\") |> {range} |> {query} |> {group}"),
-        )
+        flux(&server, &format!("from(bucket:\"home\") |> {range} |> {query} |> {group}"))
     };
     // At its start, it lists the buckets, in compressed answers.
-    let request = post(
-        &server,
-        &json!({ "query": "buckets()", "type": "flux", "dialect": dialect() }),
-    )
-    .header("accept-encoding", "gzip")
-    .header("user-agent", "influxdb-client-python/1.50.0");
+    let request =
+        post(&server, &json!({ "query": "buckets()", "type": "flux", "dialect": dialect() }))
+            .header("accept-encoding", "gzip")
+            .header("user-agent", "influxdb-client-python/1.50.0");
     let reply = Reply::receive(request).unwrap();
     assert_eq!(reply.status, 200);
     let text = match reply.header("content-encoding") {
@@ -148,10 +127,7 @@ fn home_assistant_reads_the_state_of_sensors() {
         let row = state.lines().find(|line| line.starts_with(",,0,")).unwrap();
         assert_eq!(row.split(',').nth(at), Some("41.5"), "{group}: {state}");
     }
-    assert_eq!(
-        read("filter(fn: (r) => r.entity_id == \"none\")", "limit(n: 1)"),
-        "\n"
-    );
+    assert_eq!(read("filter(fn: (r) => r.entity_id == \"none\")", "limit(n: 1)"), "\n");
 }
 
 #[test]
@@ -248,11 +224,7 @@ fn refusals_have_the_form_of_influxdb_2() {
         assert_eq!(reply.status, status, "{query}");
         assert_eq!(reply.header("x-platform-error-code"), Some(code), "{query}");
         let error: Value = serde_json::from_slice(&reply.bytes).unwrap();
-        assert_eq!(
-            error,
-            json!({ "code": code, "message": message }),
-            "{query}"
-        );
+        assert_eq!(error, json!({ "code": code, "message": message }), "{query}");
     }
 }
 

@@ -70,35 +70,20 @@ fn spans_are_services_operations_and_traces_of_jaeger() {
     send_span(&server, "shop", 1, "GET /buy", start_ns);
     send_span(&server, "pay", 2, "charge", start_ns + 5 * MILLI);
 
-    assert_eq!(
-        data(&server, "/api/services?db=shop"),
-        json!(["pay", "shop"])
-    );
-    assert_eq!(
-        data(&server, "/api/services/pay/operations?db=shop"),
-        json!(["charge"])
-    );
+    assert_eq!(data(&server, "/api/services?db=shop"), json!(["pay", "shop"]));
+    assert_eq!(data(&server, "/api/services/pay/operations?db=shop"), json!(["charge"]));
     assert_eq!(
         data(&server, "/api/operations?db=shop&service=shop"),
         json!([{ "name": "GET /buy", "spanKind": "server" }])
     );
-    assert_eq!(
-        data(
-            &server,
-            "/api/operations?db=shop&service=shop&spanKind=client"
-        ),
-        json!([])
-    );
+    assert_eq!(data(&server, "/api/operations?db=shop&service=shop&spanKind=client"), json!([]));
 
     let whole = data(&server, &format!("/api/traces/{TRACE}?db=shop"));
     let spans = &whole[0]["spans"];
     assert_eq!(spans[0]["startTime"], json!(start_ns.div_euclid(1_000)));
     assert_eq!(spans[0]["duration"], json!(40_000));
     assert_eq!(spans[0]["references"], json!([]));
-    assert_eq!(
-        spans[1]["references"][0]["spanID"],
-        json!(format!("{:016x}", 1))
-    );
+    assert_eq!(spans[1]["references"][0]["spanID"], json!(format!("{:016x}", 1)));
     assert_eq!(spans[1]["logs"][0]["fields"][0]["value"], json!("retry"));
     let process = spans[1]["processID"].as_str().unwrap();
     assert_eq!(whole[0]["processes"][process]["serviceName"], json!("pay"));
@@ -130,10 +115,7 @@ fn spans_are_services_operations_and_traces_of_jaeger() {
         (format!("start={}", start_ns.div_euclid(1_000)), true),
         ("end=1000000".to_owned(), false),
     ] {
-        let found = data(
-            &server,
-            &format!("/api/traces?db=shop&traceID={TRACE}&{range}"),
-        );
+        let found = data(&server, &format!("/api/traces?db=shop&traceID={TRACE}&{range}"));
         assert_eq!(found == whole, is_found, "{range}: {found}");
         let reply = server.get(&format!("/api/traces/{TRACE}?db=shop&{range}"));
         assert_eq!(reply.status == 200, is_found, "{range}: {}", reply.text());

@@ -21,10 +21,7 @@ fn sum(server: &ServerClient) -> (Value, bool) {
     let reply = ask(server, SQL);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let rows: Value = serde_json::from_slice(&reply.bytes).unwrap();
-    (
-        rows[0]["v"].clone(),
-        reply.header("cache-status") == Some("neap; hit"),
-    )
+    (rows[0]["v"].clone(), reply.header("cache-status") == Some("neap; hit"))
 }
 
 fn metric(server: &ServerClient, name: &str) -> u64 {

@@ -19,16 +19,9 @@ fn send(server: &ServerClient, path: &str, body: impl ToString) -> String {
 
 /// Writes by the interfaces of the three major versions of InfluxDB.
 fn write(server: &ServerClient) {
-    server.write(
-        "garden",
-        "soil,bed=herbs moisture=41 60\nsoil,bed=roses moisture=30 60",
-    );
+    server.write("garden", "soil,bed=herbs moisture=41 60\nsoil,bed=roses moisture=30 60");
     let lines = "soil,bed=herbs moisture=40 120";
-    send(
-        server,
-        "/api/v2/write?bucket=garden&org=o&precision=s",
-        lines,
-    );
+    send(server, "/api/v2/write?bucket=garden&org=o&precision=s", lines);
     let lines = "soil,bed=roses moisture=29 120";
     send(server, "/write?db=garden&precision=s", lines);
 }
@@ -88,11 +81,7 @@ pub(crate) fn check_main_job(place: &StoreFixture) {
         "trigger_settings": { "run_async": false, "error_behavior": "log" },
         "disabled": false,
     });
-    send(
-        &server,
-        "/api/v3/configure/processing_engine_trigger",
-        trigger,
-    );
+    send(&server, "/api/v3/configure/processing_engine_trigger", trigger);
     write(&server);
     check(&server);
 

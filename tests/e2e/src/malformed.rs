@@ -32,14 +32,7 @@ fn case(
     answer: impl Into<String>,
 ) -> MalformedRequest {
     let (target, body, answer) = (target.into(), body.into(), answer.into());
-    MalformedRequest {
-        method,
-        target,
-        headers: Vec::new(),
-        body,
-        status,
-        answer,
-    }
+    MalformedRequest { method, target, headers: Vec::new(), body, status, answer }
 }
 
 impl MalformedRequest {
@@ -82,18 +75,10 @@ pub(crate) fn check_on(server: &ServerClient, cases: &[MalformedRequest]) {
         }
         let reply = Reply::receive(request).unwrap();
         let shown = String::from_utf8_lossy(&case.body[..case.body.len().min(200)]);
-        let shown = format!(
-            "{} {} {:?}\n{shown}",
-            case.method, case.target, case.headers
-        );
+        let shown = format!("{} {} {:?}\n{shown}", case.method, case.target, case.headers);
         let answer = (reply.status, reply.text());
         assert_eq!(answer, (case.status, case.answer.clone()), "{shown}");
-        for header in [
-            "content-type",
-            "access-control-allow-origin",
-            "allow",
-            "x-neap-stamp",
-        ] {
+        for header in ["content-type", "access-control-allow-origin", "allow", "x-neap-stamp"] {
             assert_eq!(reply.header(header), None, "{header}: {shown}");
         }
         assert!(reply.header("cluster-uuid").is_some(), "{shown}");
@@ -102,11 +87,7 @@ pub(crate) fn check_on(server: &ServerClient, cases: &[MalformedRequest]) {
         "w",
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'iox'",
     );
-    assert_eq!(
-        columns.len(),
-        3,
-        "nothing that was refused has changed anything: {columns:?}"
-    );
+    assert_eq!(columns.len(), 3, "nothing that was refused has changed anything: {columns:?}");
 }
 
 /// Returns all requests, except those with malformed connections.

@@ -63,11 +63,8 @@ fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
     let limit = LIMIT.to_string();
     let place = StoreFixture::directory().with_standard_margins();
     let neap = NeapProcess::serve_with(&place, &["--memory-limit", &limit]);
-    let (writing, asked, most) = (
-        AtomicUsize::new(WRITERS),
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-    );
+    let (writing, asked, most) =
+        (AtomicUsize::new(WRITERS), AtomicUsize::new(0), AtomicUsize::new(0));
     let is_over = AtomicBool::new(false);
     let write = |writer: usize| {
         for number in 0..WRITES[0] {
@@ -113,10 +110,7 @@ fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
     assert!(most < LIMIT / 100 * 95, "it held {} MiB", most >> 20);
     assert!(asked.into_inner() > 0);
     let rows = WRITERS * WRITES[0] * WRITES[1];
-    assert_eq!(
-        neap.query("d", "SELECT count(*) AS n FROM cpu"),
-        [json!({ "n": rows })]
-    );
+    assert_eq!(neap.query("d", "SELECT count(*) AS n FROM cpu"), [json!({ "n": rows })]);
     let metrics = neap.get("/metrics").text();
     assert_contains!(metrics, &format!("neap_memory_limit_bytes {limit}\n"));
     for part in ["queries", "tails", "chunks", "bodies", "segments"] {

@@ -55,10 +55,7 @@ fn new_data_move_to_another_bucket_and_no_process_misses_any() {
     assert_contains!(refused, "--former-tail-bucket");
     assert_contains!(refused, "in the main bucket");
 
-    let moving = with_flags(
-        &store,
-        &["--tail-bucket", "fast", "--former-tail-bucket", "neap"],
-    );
+    let moving = with_flags(&store, &["--tail-bucket", "fast", "--former-tail-bucket", "neap"]);
     let after = NeapProcess::serve_with(&moving, &roles);
     assert_eq!(after.query("garden", COUNT), [json!({ "n": 1 })]);
     after.write("garden", "soil v=2 2");
@@ -66,17 +63,13 @@ fn new_data_move_to_another_bucket_and_no_process_misses_any() {
     assert_eq!(after.query("garden", COUNT), [json!({ "n": 2 })]);
 
     let mut acknowledged = 2;
-    wait_for(
-        "a refusal by the process with the former bucket",
-        LIMIT,
-        || {
-            let reply = before.try_write("garden", "soil v=3 3", None).unwrap();
-            if reply.status == 204 {
-                acknowledged = 3;
-            }
-            (reply.status == 503).then_some(())
-        },
-    );
+    wait_for("a refusal by the process with the former bucket", LIMIT, || {
+        let reply = before.try_write("garden", "soil v=3 3", None).unwrap();
+        if reply.status == 204 {
+            acknowledged = 3;
+        }
+        (reply.status == 503).then_some(())
+    });
     before.kill();
 
     let rows = after.query("garden", COUNT)[0]["n"].as_u64().unwrap();

@@ -14,10 +14,7 @@ fn every_operation_is_served_or_is_an_exception() {
     let description =
         repository().join("../shared/contract/openapi/influxdb3-enterprise-3.10.yaml");
     if !description.is_file() {
-        skip(
-            InputOrigin::External,
-            "shared/contract/openapi: no description of operations",
-        );
+        skip(InputOrigin::External, "shared/contract/openapi: no description of operations");
         return;
     }
     let Some(program) = TestProgram::python("test_openapi") else {
@@ -31,10 +28,7 @@ fn every_operation_is_served_or_is_an_exception() {
         .env("NEAP_URL", server.url())
         .env("NEAP_TOKEN", token)
         .env("NEAP_OPENAPI", description)
-        .env(
-            "NEAP_COMPATIBILITY",
-            repository().join("docs/compatibility.md"),
-        )
+        .env("NEAP_COMPATIBILITY", repository().join("docs/compatibility.md"))
         .env("NEAP_OPENAPI_EXCEPTIONS", exceptions)
         .run(server.folder());
 }

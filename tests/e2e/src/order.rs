@@ -97,10 +97,7 @@ fn first_values_on(place: &StoreFixture) {
         let later = format!("kept,pair={pair} v=2i,w=2i 1");
         write(&other, &later, Some("clock"));
     }
-    let all = number(
-        &reader,
-        "SELECT count(*) AS n FROM kept WHERE v = 1 AND w = 2",
-    );
+    let all = number(&reader, "SELECT count(*) AS n FROM kept WHERE v = 1 AND w = 2");
     assert_eq!(all, PAIRS as u64);
 }
 

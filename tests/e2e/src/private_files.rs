@@ -67,11 +67,7 @@ fn a_data_directory_is_accessible_only_to_its_owner_and_optionally_the_group() {
             let log = server_log_after_use(folder.path(), umask, access);
             assert!(!log.contains("warning: --data-dir "), "{log}");
             let data = folder.path().join("above/data");
-            assert_eq!(
-                modes(&data),
-                (vec![directory], vec![file]),
-                "{umask} {access}"
-            );
+            assert_eq!(modes(&data), (vec![directory], vec![file]), "{umask} {access}");
             let plugins = fs::metadata(folder.path().join("plugins")).unwrap();
             assert_eq!(plugins.mode() & 0o777, 0o700);
         }

@@ -31,11 +31,7 @@ fn post(server: &ServerClient, path: &str, form: &[(&str, &str)]) -> (u16, Value
 /// Returns the data of an answer.
 fn data(server: &ServerClient, path: &str, form: &[(&str, &str)]) -> Value {
     let (status, mut body) = post(server, path, form);
-    assert_eq!(
-        (status, &body["status"]),
-        (200, &json!("success")),
-        "{path}: {body}"
-    );
+    assert_eq!((status, &body["status"]), (200, &json!("success")), "{path}: {body}");
     body["data"].take()
 }
 
@@ -66,36 +62,23 @@ fn grafana_tests_a_data_source_lists_names_and_draws_a_panel() {
         get(&server, &format!("label/__name__/values?{range}")),
         json!(["web_load", "web_load_five", "web_requests", "web_up"])
     );
+    assert_eq!(get(&server, &format!("labels?{range}")), json!(["__name__", "host"]));
     assert_eq!(
-        get(&server, &format!("labels?{range}")),
-        json!(["__name__", "host"])
-    );
-    assert_eq!(
-        get(
-            &server,
-            &format!("label/host/values?{range}&match[]=web_requests")
-        ),
+        get(&server, &format!("label/host/values?{range}&match[]=web_requests")),
         json!(["a", "b"])
     );
     assert_eq!(
         data(
             &server,
             "series",
-            &[
-                ("match[]", "{host=\"c\"}"),
-                ("start", &start),
-                ("end", &end)
-            ]
+            &[("match[]", "{host=\"c\"}"), ("start", &start), ("end", &end)]
         ),
         json!([{"__name__": "web_load_five", "host": "c"}])
     );
     assert_eq!(get(&server, "metadata"), json!({}));
     // A panel: two requests each second, from the first step with a whole range of samples.
     let query = [
-        (
-            "query",
-            "sum by (host) (rate(web_requests{host=~\"a|b\"}[2m]))",
-        ),
+        ("query", "sum by (host) (rate(web_requests{host=~\"a|b\"}[2m]))"),
         ("start", start.as_str()),
         ("end", end.as_str()),
         ("step", "120"),
@@ -112,10 +95,7 @@ fn grafana_tests_a_data_source_lists_names_and_draws_a_panel() {
         data(
             &server,
             "query",
-            &[
-                ("query", "max(web_load) + on() group(web_up)"),
-                ("time", &end)
-            ]
+            &[("query", "max(web_load) + on() group(web_up)"), ("time", &end)]
         ),
         json!({"resultType": "vector", "result": [{"metric": {}, "value": [START + 540, "3.5"]}]})
     );
@@ -126,16 +106,9 @@ fn grafana_tests_a_data_source_lists_names_and_draws_a_panel() {
 #[test]
 fn fields_of_the_same_name_differ_by_their_table() {
     let server = NeapProcess::serve(&StoreFixture::memory());
-    server.write(
-        "metrics",
-        &format!("cpu usage_idle=1 {START}\ncpu_usage idle=2 {START}\n"),
-    );
+    server.write("metrics", &format!("cpu usage_idle=1 {START}\ncpu_usage idle=2 {START}\n"));
     let now = START.to_string();
-    let answer = data(
-        &server,
-        "query",
-        &[("query", "sort(cpu_usage_idle)"), ("time", &now)],
-    );
+    let answer = data(&server, "query", &[("query", "sort(cpu_usage_idle)"), ("time", &now)]);
     let labels = |table: &str| json!({"__name__": "cpu_usage_idle", "__table__": table});
     assert_eq!(
         answer["result"],
@@ -148,10 +121,7 @@ fn fields_of_the_same_name_differ_by_their_table() {
         data(
             &server,
             "query",
-            &[
-                ("query", "cpu_usage_idle{__table__=\"cpu\"} * 2"),
-                ("time", &now)
-            ]
+            &[("query", "cpu_usage_idle{__table__=\"cpu\"} * 2"), ("time", &now)]
         )["result"],
         json!([{"metric": {"__table__": "cpu"}, "value": [START, "2"]}])
     );
@@ -175,21 +145,10 @@ fn expressions_without_bounds_are_refused() {
         (pattern, (400, "bad_data")),
         (steps.as_str(), (422, "execution")),
     ] {
-        let (status, body) = post(
-            &server,
-            "query",
-            &[("query", query), ("time", "1704096000")],
-        );
-        assert_eq!(
-            (status, body["errorType"].as_str()),
-            (expected.0, Some(expected.1)),
-            "{body}"
-        );
+        let (status, body) = post(&server, "query", &[("query", query), ("time", "1704096000")]);
+        assert_eq!((status, body["errorType"].as_str()), (expected.0, Some(expected.1)), "{body}");
     }
-    assert_eq!(
-        data(&server, "query", &[("query", "1")])["resultType"],
-        "scalar"
-    );
+    assert_eq!(data(&server, "query", &[("query", "1")])["resultType"], "scalar");
 }
 
 #[test]
@@ -202,10 +161,7 @@ fn errors_and_permissions_are_those_of_other_queries() {
     let (status, body) = post(
         &admin,
         "query",
-        &[
-            ("query", "web_load + on() web_load"),
-            ("time", "1704096000"),
-        ],
+        &[("query", "web_load + on() web_load"), ("time", "1704096000")],
     );
     assert_eq!((status, &body["errorType"]), (422, &json!("execution")));
     let request = server.request("GET", "/api/v1/query?db=metrics&query=web_load");
@@ -222,15 +178,8 @@ fn the_command_line_prints_series() {
     let server = NeapProcess::serve(&StoreFixture::memory());
     write_hosts(&server);
     let run = |more: &[&str]| {
-        let given = [
-            "query",
-            "--host",
-            server.url(),
-            "--database",
-            "metrics",
-            "--language",
-            "promql",
-        ];
+        let given =
+            ["query", "--host", server.url(), "--database", "metrics", "--language", "promql"];
         neap(&[&given[..], more].concat()).succeeded()
     };
     assert_eq!(

@@ -25,18 +25,12 @@ const RECORDED: [&str; 4] = [
 
 /// Returns the names and texts of the inputs.
 pub(crate) fn inputs() -> Vec<(String, String)> {
-    let mut inputs = vec![(
-        "sample".to_owned(),
-        include_str!("../data/sample.lp").to_owned(),
-    )];
+    let mut inputs = vec![("sample".to_owned(), include_str!("../data/sample.lp").to_owned())];
     let folder = repository().join("../shared/data");
     for name in RECORDED {
         match fs::read_to_string(folder.join(name)) {
             Ok(text) => inputs.push((name.trim_end_matches(".lp").to_owned(), text)),
-            Err(error) => skip(
-                InputOrigin::External,
-                format_args!("shared/data/{name}: {error}"),
-            ),
+            Err(error) => skip(InputOrigin::External, format_args!("shared/data/{name}: {error}")),
         }
     }
     inputs
@@ -75,18 +69,11 @@ pub(crate) fn store(server: &ServerClient, name: &str, text: &str) -> StoredInpu
         file.to_str().unwrap(),
     ]);
     assert_eq!(output.succeeded(), "", "{name}");
-    StoredInput {
-        databases,
-        expected: ParsedPoints::parse(text).summaries(),
-    }
+    StoredInput { databases, expected: ParsedPoints::parse(text).summaries() }
 }
 
 pub(crate) fn check(server: &ServerClient, stage: &str, stored: &[StoredInput]) {
-    for StoredInput {
-        databases,
-        expected,
-    } in stored
-    {
+    for StoredInput { databases, expected } in stored {
         for database in databases {
             let table_rows = server.query(
                 database,
@@ -159,11 +146,7 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
     second.kill();
     let server = NeapProcess::serve(&place);
     check(&server, "restarted", &stored);
-    assert_eq!(
-        server.store_requests().of("get tail"),
-        0,
-        "the tail is flushed"
-    );
+    assert_eq!(server.store_requests().of("get tail"), 0, "the tail is flushed");
 }
 
 #[test]
@@ -184,12 +167,5 @@ fn rows_written_on_top_of_flushed_ones_win() {
         server.write(database, more);
     }
     let expected = ParsedPoints::parse(&format!("{text}{more}")).summaries();
-    check(
-        &server,
-        "overwritten",
-        &[StoredInput {
-            databases: first.databases,
-            expected,
-        }],
-    );
+    check(&server, "overwritten", &[StoredInput { databases: first.databases, expected }]);
 }

@@ -57,13 +57,8 @@ fn a_renamed_table_has_its_rows_caches_and_views_under_both_names() {
     let store = RenamedStore::start();
     let [one, other] = &store.processes;
     one.write("home", "cpu,host=a v=1\nother v=1");
-    store.run(&words(
-        "create last_cache latest -d home -t cpu --key-columns host",
-    ));
-    one.query(
-        "home",
-        &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
-    );
+    store.run(&words("create last_cache latest -d home -t cpu --key-columns host"));
+    one.query("home", &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"));
     // The other process knows the former names. Times are whole seconds, so that a point of the same series could replace the first.
     other.write("home", "cpu,host=a,room=x v=2");
     store.compact();
@@ -128,10 +123,7 @@ fn a_token_for_a_renamed_database_stays_valid() {
     administrator.query("home", "ALTER DATABASE home RENAME TO house");
     for database in ["home", "house"] {
         holder.write(database, "cpu v=2");
-        assert_eq!(
-            holder.query(database, "SELECT count(v) > 0 AS has FROM cpu").len(),
-            1
-        );
+        assert_eq!(holder.query(database, "SELECT count(v) > 0 AS has FROM cpu").len(), 1);
     }
     let rename = format!("rename database house palace --token {token}");
     let renamed = server.run_command(&words(&rename));

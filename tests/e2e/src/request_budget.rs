@@ -119,11 +119,7 @@ fn on(store: StoreFixture) {
         segments += 1;
     };
     let cold = cost(&writer, || write("m,t=a v=1i 2"));
-    assert_eq!(
-        cold.to_string(),
-        format!("{all_registers}, 1 put tail"),
-        "cold write"
-    );
+    assert_eq!(cold.to_string(), format!("{all_registers}, 1 put tail"), "cold write");
     let mut time = 10;
     costs(&writer, "1 put tail", || {
         time += 1;
@@ -190,11 +186,7 @@ fn on(store: StoreFixture) {
     // One footer, and the columns.
     let expected =
         "1 get data, 1 get database_catalog, 1 get manifest, 1 get root_catalog, 1 list tail";
-    assert_eq!(
-        cold.to_string(),
-        expected.replace("1 get data,", "2 get data,"),
-        "cold query"
-    );
+    assert_eq!(cold.to_string(), expected.replace("1 get data,", "2 get data,"), "cold query");
     costs(&fresh, nothing_new, || assert_eq!(query(&fresh), sum));
     println!("{}: {segments} segments flushed", place.name);
 }
@@ -265,14 +257,10 @@ fn a_process_on_a_memory_store_reads_its_own_writes_without_a_list() {
     });
     // Rows from before the first query are listed once.
     query(&server);
-    costs(
-        &server,
-        "1 get database_catalog, 1 get manifest, 1 put tail",
-        || {
-            time += 1;
-            server.write("budget", &format!("m,t=a v=1i {time}"));
-            query(&server);
-        },
-    );
+    costs(&server, "1 get database_catalog, 1 get manifest, 1 put tail", || {
+        time += 1;
+        server.write("budget", &format!("m,t=a v=1i {time}"));
+        query(&server);
+    });
     assert_eq!(query(&server), [serde_json::json!({ "v": time })]);
 }

@@ -56,10 +56,7 @@ fn a_view_follows_late_rows_and_deletes() {
     let server = serve(&store);
     let lines = [line("a", 0, 1.0), line("a", 59, 3.0), line("b", 60, 5.0)];
     server.write("home", &lines.join("\n"));
-    server.query(
-        "home",
-        &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
-    );
+    server.query("home", &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"));
     let sql = "SELECT room, n, temp FROM hourly ORDER BY time, room";
     let first = json!({"room": "a", "n": 2, "temp": 2.0});
     let second = json!({"room": "b", "n": 1, "temp": 5.0});
@@ -90,10 +87,7 @@ fn a_view_has_rows_that_another_process_has_flushed() {
     let store = StoreFixture::directory();
     let server = NeapProcess::serve_with(&store, &["--rollup-interval", "20s"]);
     server.write("home", &line("a", 0, 1.0));
-    server.query(
-        "home",
-        &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
-    );
+    server.query("home", &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"));
     wait_for("flush by another process", REFRESH_LIMIT, || {
         neap(&store.after(&["compact"])).succeeded();
         let flushed = "SELECT row_count FROM system.parquet_files WHERE table_name = 'home'";
@@ -110,10 +104,7 @@ fn queries_of_the_source_read_the_view_and_newer_rows() {
     let server = serve(&store);
     let lines = [line("a", 0, 1.5), line("a", 59, 3.0), line("b", 60, 5.0)];
     server.write("home", &lines.join("\n"));
-    server.query(
-        "home",
-        &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
-    );
+    server.query("home", &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"));
     let sql = "SELECT date_bin(INTERVAL '1 hour', time) AS time, room, count(temp) AS n, avg(temp) AS temp FROM home \
                GROUP BY 1, room ORDER BY 1, room";
     let ask = |sql: &str, rollups: &str| {
@@ -155,25 +146,12 @@ fn continuous_queries_fill_a_retention_policy() {
         let time = NEW_YEAR + minutes * 60;
         format!("cpu,host=a,cpu=cpu0 usage_idle={idle},usage_user={user} {time}")
     };
-    server.write(
-        "telegraf",
-        &[cpu(0, 90, 1), cpu(10, 70, 5), cpu(60, 50, 9)].join("\n"),
-    );
+    server.write("telegraf", &[cpu(0, 90, 1), cpu(10, 70, 5), cpu(60, 50, 9)].join("\n"));
     let sql = "SELECT host, cpu, usage_idle, max_user FROM cpu ORDER BY time";
     let row = |idle: f64, user: f64| json!({"host": "a", "cpu": "cpu0", "usage_idle": idle, "max_user": user});
-    wait_for_rows(
-        &server,
-        "telegraf/long",
-        sql,
-        &[row(80.0, 5.0), row(50.0, 9.0)],
-    );
+    wait_for_rows(&server, "telegraf/long", sql, &[row(80.0, 5.0), row(50.0, 9.0)]);
     server.write("telegraf", &cpu(20, 50, 30));
-    wait_for_rows(
-        &server,
-        "telegraf/long",
-        sql,
-        &[row(70.0, 30.0), row(50.0, 9.0)],
-    );
+    wait_for_rows(&server, "telegraf/long", sql, &[row(70.0, 30.0), row(50.0, 9.0)]);
     let shown = influxql(&server, "SHOW CONTINUOUS QUERIES");
     let series = &shown["results"][0]["series"][0];
     assert_eq!(series["name"], "telegraf");

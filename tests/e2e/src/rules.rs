@@ -38,10 +38,7 @@ fn rules_record_results_and_tell_a_webhook_of_alerts() {
     let target = format!("webhook={url}/hook");
     let store = StoreFixture::directory();
     let server = NeapProcess::serve_with(&store, &["--notify-target", &target]);
-    server.write(
-        "prom",
-        "up,job=api,instance=a value=1\nup,job=api,instance=b value=0",
-    );
+    server.write("prom", "up,job=api,instance=a value=1\nup,job=api,instance=b value=0");
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("node.yml");
     std::fs::write(&file, FILE).unwrap();
@@ -101,9 +98,6 @@ fn rules_are_changed_over_http_and_by_commands() {
     assert_eq!(rows[0]["namespace"], "a/b");
     assert_eq!(rows[0]["expression"], "sum(up)");
     server.run_command(&["delete", "rules", "a/b", "g", "-d", "prom"]).succeeded();
-    assert_eq!(
-        server.get("/prometheus/config/v1/rules?db=prom").status,
-        404
-    );
+    assert_eq!(server.get("/prometheus/config/v1/rules?db=prom").status, 404);
     server.run_command(&["delete", "rules", "a/b", "-d", "prom"]).failed(1);
 }

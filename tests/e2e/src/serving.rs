@@ -37,10 +37,7 @@ fn a_process_stops_if_an_operator_asks_another_one() {
     };
     let refused = node("remove", "host02").failed(1);
     assert_contains!(refused, "node 'host02' is running");
-    assert_eq!(
-        node("stop", "host02").succeeded(),
-        "Node \"host02\" is stopped\n"
-    );
+    assert_eq!(node("stop", "host02").succeeded(), "Node \"host02\" is stopped\n");
     assert!(second.end().success());
     let expected = [("host01", "running"), ("host02", "stopped")]
         .map(|(name, state)| (name.to_owned(), state.to_owned()));
@@ -50,10 +47,7 @@ fn a_process_stops_if_an_operator_asks_another_one() {
     assert_eq!(states(&first).len(), 1);
     node("stop", "host02").failed(1);
     // The process that is asked is the one to stop.
-    assert_eq!(
-        node("stop", "host01").succeeded(),
-        "Node \"host01\" is stopped\n"
-    );
+    assert_eq!(node("stop", "host01").succeeded(), "Node \"host01\" is stopped\n");
     assert!(first.end().success());
 }
 
@@ -70,10 +64,7 @@ fn a_cpu_profile_is_made_on_request_one_at_a_time() {
     let (made, refused) = std::thread::scope(|scope| {
         let made = scope.spawn(|| profile("seconds=3&frequency=250"));
         let refused = wait_for("second profile", Duration::from_secs(60), || {
-            server.query(
-                "_internal",
-                "SELECT count(*) FROM generate_series(1, 3000000)",
-            );
+            server.query("_internal", "SELECT count(*) FROM generate_series(1, 3000000)");
             let reply = profile("seconds=1");
             (reply.status == 409).then_some(reply)
         });
@@ -114,10 +105,7 @@ fn a_heap_profile_names_the_functions_that_hold_memory() {
     for name in ["inuse_space", "bytes", "neap_wal::"] {
         assert!(text.contains(name), "{name} is not in the profile");
     }
-    assert!(
-        !text.contains("heap_sampling::"),
-        "the sampler is in the profile"
-    );
+    assert!(!text.contains("heap_sampling::"), "the sampler is in the profile");
 }
 
 /// Returns the spans of a trace in the tables of a receiver, by name.
@@ -145,12 +133,7 @@ fn requests_that_ask_for_a_trace_send_their_steps_to_a_receiver() {
     let receiver = NeapProcess::serve(&other);
     receiver.write("traces", "start v=1i 1");
     let endpoint = format!("{}/v1/traces", receiver.url());
-    let flags = [
-        "--traces-exporter",
-        "otlp",
-        "--traces-exporter-otlp-endpoint",
-        &endpoint,
-    ];
+    let flags = ["--traces-exporter", "otlp", "--traces-exporter-otlp-endpoint", &endpoint];
     let variables = [("OTEL_EXPORTER_OTLP_HEADERS", "database=traces")];
     let server = NeapProcess::serve_with_variables(&place, &flags, &variables);
     let traced = |trace: &str, flag: &str, method: &str, path: &str, body: &str| {
@@ -159,21 +142,9 @@ fn requests_that_ask_for_a_trace_send_their_steps_to_a_receiver() {
         Reply::receive(request.body(body.to_owned())).unwrap().status
     };
     let unsampled = "0af7651916cd43dd8448eb211c80319c";
-    assert_eq!(
-        traced(unsampled, "00", "POST", "/write?db=d", "m v=1i 1"),
-        204
-    );
+    assert_eq!(traced(unsampled, "00", "POST", "/write?db=d", "m v=1i 1"), 204);
     server.write("d", "m v=2i 2");
-    assert_eq!(
-        traced(
-            TRACE,
-            "01",
-            "POST",
-            "/write?db=d&p=secret-token",
-            "m v=3i 3"
-        ),
-        204
-    );
+    assert_eq!(traced(TRACE, "01", "POST", "/write?db=d&p=secret-token", "m v=3i 3"), 204);
     let sql = r#"{"db":"d","q":"SELECT sum(v) FROM m WHERE 'secret-text' != ''"}"#;
     assert_eq!(traced(TRACE, "01", "POST", "/api/v3/query_sql", sql), 200);
     let names = |spans: &[BTreeMap<String, String>]| {

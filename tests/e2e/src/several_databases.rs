@@ -88,7 +88,5 @@ fn a_statement_costs_the_requests_of_each_of_its_databases() {
     assert_eq!(sum(SOURCES), Some(321));
     let one = "1 get database_catalog, 1 get manifest, 1 list tail";
     costs(&querier, one, || assert_eq!(sum("second..cpu"), Some(20)));
-    costs(&querier, &one.replace('1', "3"), || {
-        assert_eq!(sum(SOURCES), Some(321))
-    });
+    costs(&querier, &one.replace('1', "3"), || assert_eq!(sum(SOURCES), Some(321)));
 }

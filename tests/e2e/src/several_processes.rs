@@ -122,11 +122,7 @@ fn check(cluster: &ProcessCluster, contested: &BTreeMap<(u64, u64), u64>) {
         })
     });
     let rows = cluster.query("SELECT point, value, of_0, of_1 FROM contested ORDER BY point, time");
-    assert_eq!(
-        rows,
-        expected.collect::<Vec<_>>(),
-        "last write wins by stamp, field by field"
-    );
+    assert_eq!(rows, expected.collect::<Vec<_>>(), "last write wins by stamp, field by field");
 }
 
 /// Writes as a client that passes the stamps back, to both writers in turn.

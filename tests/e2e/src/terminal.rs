@@ -29,10 +29,7 @@ impl ShellFixture {
     fn new() -> Self {
         let server = NeapProcess::serve(&StoreFixture::memory());
         server.write("house", LINES);
-        Self {
-            server,
-            home: TempDir::new().unwrap(),
-        }
+        Self { server, home: TempDir::new().unwrap() }
     }
 
     /// Starts the shell, and waits until it is ready for statements.
@@ -146,10 +143,7 @@ fn tables_are_described() {
     assert_eq!(rows[2], ["room", "Dictionary(Int32, Utf8)", "tag"]);
     assert_eq!(rows[3], ["temp", "Float64", "field"]);
     assert_eq!((rows[4][0], rows[4][2], rows.len()), ("time", "time", 5));
-    assert_eq!(
-        shell.enter("\\d nope", prompt),
-        "error: table not found: nope"
-    );
+    assert_eq!(shell.enter("\\d nope", prompt), "error: table not found: nope");
     shell.enter("\\x", prompt);
     let rows = shell.enter("SELECT room, hum FROM home ORDER BY room;", prompt);
     insta::assert_snapshot!(without_times(&rows), @r"
@@ -177,10 +171,7 @@ fn a_session_without_a_database_chooses_one() {
     let databases = shell.enter("\\l", none);
     assert_contains!(databases, "| house ");
     assert_contains!(databases, "| office ");
-    assert_eq!(
-        shell.enter("\\c nope", none),
-        "error: database not found: nope"
-    );
+    assert_eq!(shell.enter("\\c nope", none), "error: database not found: nope");
     assert_eq!(shell.enter("use office;", "office>"), "");
     let answer =
         shell.enter("\\f csv", "office>") + &shell.enter("SELECT n FROM desks;", "office>");
@@ -195,22 +186,13 @@ fn an_error_is_red_and_the_session_goes_on() {
     let stage = ShellFixture::new();
     let shell = stage.shell();
     let error = shell.enter("SELECT * FROM nope;", "house>");
-    assert!(
-        error.starts_with("error: ") && error.contains("nope"),
-        "{error}"
-    );
+    assert!(error.starts_with("error: ") && error.contains("nope"), "{error}");
     assert!(shell.transcript().contains("\u{1b}[31merror: "));
     let error = shell.enter("\\frobnicate", "house>");
-    assert_eq!(
-        error,
-        "error: unknown command \\frobnicate: \\? lists the commands"
-    );
+    assert_eq!(error, "error: unknown command \\frobnicate: \\? lists the commands");
     assert!(shell.enter("SELECT 1 AS one;", "house>").contains("| one |"));
 
-    let plain = Options {
-        variables: &[("NO_COLOR", "1")],
-        ..Options::default()
-    };
+    let plain = Options { variables: &[("NO_COLOR", "1")], ..Options::default() };
     let shell = stage.shell_with(&plain);
     shell.enter("SELECT * FROM nope;", "house>");
     assert!(!shell.transcript().contains("\u{1b}[31m"));
@@ -254,10 +236,7 @@ fn the_history_is_available_in_the_next_session() {
     shell.press(CTRL_D);
     assert_eq!(shell.end().0, Some(0));
     let file = stage.home.path().join(".local/state/neap/query_history");
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let kept = fs::read_to_string(&file).unwrap();
     assert_eq!(kept, "SELECT 1\\nAS one;\nSELECT 2 AS two;\n");
 
@@ -277,10 +256,7 @@ fn the_history_is_available_in_the_next_session() {
 fn only_a_terminal_is_a_shell() {
     let stage = ShellFixture::new();
     let home = stage.home.path();
-    let piped = Options {
-        pipe_out: true,
-        ..Options::default()
-    };
+    let piped = Options { pipe_out: true, ..Options::default() };
     let arguments = ["query", "--host", stage.server.url(), "-d", "house"];
     let mut terminal = VirtualTerminal::run_with(&arguments, home, &piped);
     assert_eq!(terminal.end(), (Some(1), String::new()));
@@ -296,21 +272,12 @@ fn progress_is_shown_only_on_terminals() {
     let server = NeapProcess::serve(&place);
     let home = TempDir::new().unwrap();
     let file = home.path().join("big.lp");
-    let lines = (0..100_000).map(|row| {
-        format!(
-            "cpu,host=h{} usage={row} {}\n",
-            row % 100,
-            1_700_000_000 + row
-        )
-    });
+    let lines = (0..100_000)
+        .map(|row| format!("cpu,host=h{} usage={row} {}\n", row % 100, 1_700_000_000 + row));
     fs::write(&file, lines.collect::<String>()).unwrap();
     let file = file.to_str().unwrap();
     let size = ["--max-request-size", "200KB"];
-    let write = [
-        &["write", "--host", server.url(), "-d", "big", "-f", file],
-        &size[..],
-    ]
-    .concat();
+    let write = [&["write", "--host", server.url(), "-d", "big", "-f", file], &size[..]].concat();
     let bar = "B/s, ";
     shows_progress(&write, home.path(), bar, "requests");
 
@@ -328,17 +295,11 @@ fn shows_progress(arguments: &[&str], home: &Path, bar: &str, at_end: &str) {
     let mut terminal = VirtualTerminal::run(arguments, home);
     assert_eq!(terminal.end().0, Some(0));
     let transcript = terminal.transcript();
-    assert!(
-        transcript.contains(bar) && transcript.contains('█'),
-        "{transcript}"
-    );
+    assert!(transcript.contains(bar) && transcript.contains('█'), "{transcript}");
     let screen = terminal.screen();
     assert!(!screen.contains('█') && screen.contains(at_end), "{screen}");
 
-    let piped = Options {
-        pipe_err: true,
-        ..Options::default()
-    };
+    let piped = Options { pipe_err: true, ..Options::default() };
     let mut terminal = VirtualTerminal::run_with(arguments, home, &piped);
     let (status, errors) = terminal.end();
     assert_eq!(status, Some(0), "{errors}");

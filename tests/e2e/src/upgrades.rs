@@ -55,13 +55,7 @@ impl ReleaseFixture {
 
     fn serve(&self, program: &Path) -> (NeapProcess, ServerClient) {
         let started = NeapProcess::try_spawn(program, |command, address| {
-            command.args([
-                "serve",
-                "--http-bind",
-                "127.0.0.1:0",
-                "--rollup-interval",
-                "1s",
-            ]);
+            command.args(["serve", "--http-bind", "127.0.0.1:0", "--rollup-interval", "1s"]);
             command.arg("--tcp-listener-file-path").arg(address);
             command.args(self.store().flags);
         });
@@ -118,10 +112,7 @@ fn stores_of_all_releases_are_read_and_continued() {
         let (process, server) = release.serve(&present_program());
         assert_eq!(release.other_answer(&server), None);
         // New rows go beside the former ones: into the tail, the sections, the caches and the view.
-        server.write(
-            "factory",
-            "machine,line=new,unit=u1 speed=1,load=2i 1767225600",
-        );
+        server.write("factory", "machine,line=new,unit=u1 speed=1,load=2i 1767225600");
         assert_eq!(speed_rows(&server, "new"), 1);
         let view = "SELECT n FROM machine_1h WHERE line = 'new'";
         wait_for("the view", FLUSH_LIMIT, || {
@@ -158,10 +149,8 @@ fn the_former_and_the_present_program_serve_one_store() {
                 0 => (&former_server, &server),
                 _ => (&server, &former_server),
             };
-            let line = format!(
-                "machine,line=rolling,unit=u1 speed={n} {}",
-                1_767_225_600 + u64::from(n)
-            );
+            let line =
+                format!("machine,line=rolling,unit=u1 speed={n} {}", 1_767_225_600 + u64::from(n));
             stamp = Some(writer.write_after("factory", &line, stamp));
             let sql =
                 "SELECT count(*) AS n, max(speed) AS speed FROM machine WHERE line = 'rolling'";
@@ -185,11 +174,9 @@ fn the_former_and_the_present_program_serve_one_store() {
 
 #[test]
 fn a_store_of_a_later_release_is_refused_and_not_changed() {
-    for (magic, kind) in [
-        (b"NRCT", "root catalog"),
-        (b"NDCT", "database catalog"),
-        (b"NMAN", "manifest"),
-    ] {
+    for (magic, kind) in
+        [(b"NRCT", "root catalog"), (b"NDCT", "database catalog"), (b"NMAN", "manifest")]
+    {
         let release = ReleaseFixture::all().pop().unwrap();
         let objects = release.objects(magic);
         for object in &objects {
@@ -211,10 +198,7 @@ fn a_store_of_a_later_release_is_refused_and_not_changed() {
                 let query = Reply::receive(query).unwrap();
                 assert!(query.status >= 500, "{kind}: {}", query.text());
                 let log = server.log();
-                assert!(
-                    log.contains(&message) || query.text().contains(&message),
-                    "{kind}: {log}"
-                );
+                assert!(log.contains(&message) || query.text().contains(&message), "{kind}: {log}");
             }
         }
         for object in &objects {

@@ -46,10 +46,7 @@ struct Person<'a> {
 
 impl<'a> Person<'a> {
     fn at(server: &'a ServerClient) -> Self {
-        Self {
-            server,
-            folder: TempDir::new().unwrap(),
-        }
+        Self { server, folder: TempDir::new().unwrap() }
     }
 
     fn password_file(&self, password: &str) -> String {
@@ -81,27 +78,18 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &BASIC);
     let boss = Person::at(&neap);
     let file = boss.password_file("correct horse");
-    let created = boss.run(&words(&format!(
-        "manage init-admin -u boss --password-file {file}"
-    )));
+    let created = boss.run(&words(&format!("manage init-admin -u boss --password-file {file}")));
     assert!(created.succeeded().contains("apiv3_"));
-    let again = boss.run(&words(&format!(
-        "manage init-admin -u thief --password-file {file}"
-    )));
+    let again = boss.run(&words(&format!("manage init-admin -u thief --password-file {file}")));
     assert_eq!(again.status, Some(1));
     assert_contains!(again.err, "409");
-    assert_eq!(
-        boss.log_in("boss", "correct horse").succeeded(),
-        "Signed in as \"boss\"\n"
-    );
+    assert_eq!(boss.log_in("boss", "correct horse").succeeded(), "Signed in as \"boss\"\n");
     let mode = std::fs::metadata(boss.credentials()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     boss.run(&["create", "database", "home"]).succeeded();
     boss.run(&["create", "database", "secret"]).succeeded();
-    boss.run(&words(
-        "create role --name family --permission db:home:read,write",
-    ))
-    .succeeded();
+    boss.run(&words("create role --name family --permission db:home:read,write"))
+        .succeeded();
     let file = boss.password_file("battery staple");
     boss.run(&words(&format!(
         "create user -u ann --roles Member,family --password-file {file} --keep-password"
@@ -130,10 +118,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     let reset = json!({
         "username": "ann", "password": "battery staple", "newPassword": "third password",
     });
-    assert_eq!(
-        post(&neap, "/api/v3/authorize/reset-password", &reset).0,
-        200
-    );
+    assert_eq!(post(&neap, "/api/v3/authorize/reset-password", &reset).0, 200);
     ann.log_in("ann", "third password").succeeded();
     boss.run(&["update", "user", "-u", "ann", "--disabled", "true"]).succeeded();
     let disabled = ann.log_in("ann", "third password");
@@ -210,16 +195,10 @@ fn users_that_influxql_creates_sign_in_and_do_what_is_granted() {
     let reset = json!({
         "username": "ann", "password": "battery staple", "newPassword": "purple monkey",
     });
-    assert_eq!(
-        post(&neap, "/api/v3/authorize/reset-password", &reset).0,
-        200
-    );
+    assert_eq!(post(&neap, "/api/v3/authorize/reset-password", &reset).0, 200);
     let by_ann = token_of(&json!({"username": "ann", "password": "purple monkey"}));
     let databases = influxql(&by_ann, "SHOW DATABASES").text();
-    assert!(
-        databases.contains("home") && !databases.contains("secret"),
-        "{databases}"
-    );
+    assert!(databases.contains("home") && !databases.contains("secret"), "{databases}");
     for q in ["SHOW MEASUREMENTS ON secret", "DROP USER boss"] {
         assert_eq!(influxql(&by_ann, q).status, 403, "{q}");
     }

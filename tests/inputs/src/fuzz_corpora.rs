@@ -32,17 +32,11 @@ fn fuzz_targets_are_compiled_with_the_versions_of_the_workspace() {
     for (name, versions) in targets {
         let Some(expected) = workspace.get(&name) else {
             // Only the fuzzer itself is not part of the workspace.
-            assert!(
-                ["arbitrary", "libfuzzer-sys"].contains(&name.as_str()),
-                "{name}"
-            );
+            assert!(["arbitrary", "libfuzzer-sys"].contains(&name.as_str()), "{name}");
             continue;
         };
         for version in versions {
-            assert!(
-                expected.contains(&version),
-                "{name} {version}: {expected:?}"
-            );
+            assert!(expected.contains(&version), "{name} {version}: {expected:?}");
         }
     }
 }

@@ -84,20 +84,14 @@ pub fn routes(control: ControlState) -> Router {
     Router::new()
         .route("/functions", get(list_functions))
         .route("/functions/{function}/instances", post(start))
-        .route(
-            "/functions/{function}/instances/{number}/{command}",
-            post(command),
-        )
+        .route("/functions/{function}/instances/{number}/{command}", post(command))
         .route("/functions/{function}/logs", get(logs))
         .route("/2015-03-31/functions/{function}/invocations", post(invoke))
         .route("/invocations", get(list_invocations))
         .route("/invocations/{function}/faults", put(set_invocation_faults))
         .route("/store/requests", get(store_requests))
         .route("/store/refusals", get(store_refusals))
-        .route(
-            "/store/traps/{function}",
-            put(set_trap).get(trap).delete(take_trap),
-        )
+        .route("/store/traps/{function}", put(set_trap).get(trap).delete(take_trap))
         .route("/notifications", get(held).delete(forget))
         .route("/notifications/faults", put(set_faults))
         .route("/notifications/deliver", post(deliver))
@@ -158,10 +152,7 @@ async fn invoke(
     headers: HeaderMap,
     payload: Bytes,
 ) -> Result<Response, ControlError> {
-    let function = match (
-        control.functions.get(&function),
-        control.invocations.caller(&headers),
-    ) {
+    let function = match (control.functions.get(&function), control.invocations.caller(&headers)) {
         (Some(function), caller) => match control.invocations.admit(&caller, function) {
             Ok(true) => Arc::clone(function),
             Ok(false) => return pending().await,

@@ -62,9 +62,7 @@ fn emulated_function(text: &str) -> Option<String> {
     };
     // The name of the deployment comes first.
     let name = name.rsplit('-').next()?;
-    Some(format!(
-        "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}{version}"
-    ))
+    Some(format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}{version}"))
 }
 
 /// Replaces the name of a bucket in all values that start with it, and the names of functions.

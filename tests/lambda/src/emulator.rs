@@ -79,13 +79,7 @@ impl Emulator {
             invocations: Arc::new(invocations(&store)),
         };
         tasks.push(serve(control_listener, control::routes(interface)));
-        Ok(Self {
-            store,
-            functions,
-            gateway: gateway_url,
-            control,
-            tasks,
-        })
+        Ok(Self { store, functions, gateway: gateway_url, control, tasks })
     }
 
     /// Returns the URL of the gateway, for clients.

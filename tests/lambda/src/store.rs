@@ -184,10 +184,8 @@ impl LocalStore {
             identities.insert(name.clone(), identity);
         }
         let (sender, puts) = mpsc::channel(MAX_QUEUED_OBJECTS);
-        let journal = Arc::new(StoreRequestLog {
-            puts: Some(sender),
-            ..StoreRequestLog::default()
-        });
+        let journal =
+            Arc::new(StoreRequestLog { puts: Some(sender), ..StoreRequestLog::default() });
         let observer: Arc<dyn Observer> = Arc::<StoreRequestLog>::clone(&journal);
         let server = S3Server::start(Options {
             directory: Some(configuration.store.directory.clone()),
@@ -198,12 +196,6 @@ impl LocalStore {
             ..Options::default()
         })
         .await?;
-        Ok(Self {
-            server,
-            journal,
-            identities,
-            policies,
-            puts: Some(puts),
-        })
+        Ok(Self { server, journal, identities, policies, puts: Some(puts) })
     }
 }

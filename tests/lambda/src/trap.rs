@@ -42,10 +42,7 @@ impl Trap {
         Self {
             settings,
             function,
-            report: TrapReport {
-                requests: 0,
-                caught: 0,
-            },
+            report: TrapReport { requests: 0, caught: 0 },
         }
     }
 

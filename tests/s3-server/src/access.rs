@@ -35,9 +35,7 @@ impl AccessPolicies {
         let owner = (owner_access_key.to_owned(), None);
         let users = users.into_iter().map(|user| (user.access_key, user.policy));
         let policies = users.chain([owner]).collect();
-        Self {
-            policies: Arc::new(policies),
-        }
+        Self { policies: Arc::new(policies) }
     }
 
     fn is_allowed(&self, user: &str, action: &str, resource: &str, prefix: Option<&str>) -> bool {
@@ -136,10 +134,7 @@ impl S3Access for AccessPolicies {
                 if self.is_allowed(user, action, &arn(bucket, None), prefix.as_deref()) {
                     Ok(())
                 } else {
-                    Err(s3_error!(
-                        AccessDenied,
-                        "{user} may not {action} with prefix {prefix:?}"
-                    ))
+                    Err(s3_error!(AccessDenied, "{user} may not {action} with prefix {prefix:?}"))
                 }
             }
         }

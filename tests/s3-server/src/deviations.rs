@@ -69,10 +69,7 @@ pub(crate) struct Deviations {
 
 impl Deviations {
     pub(crate) fn new(all: &[Deviation]) -> Self {
-        Self {
-            all: all.iter().copied().collect(),
-            ..Self::default()
-        }
+        Self { all: all.iter().copied().collect(), ..Self::default() }
     }
 
     pub(crate) fn has(&self, deviation: Deviation) -> bool {
@@ -93,10 +90,7 @@ impl Deviations {
         let input = &mut request.input;
         let has_condition = input.if_match.is_some() || input.if_none_match.is_some();
         if has_condition && self.has(Deviation::RefusedConditions) {
-            return Err(s3_error!(
-                NotImplemented,
-                "Conditional object PUTs are not supported."
-            ));
+            return Err(s3_error!(NotImplemented, "Conditional object PUTs are not supported."));
         }
         if self.has(Deviation::IgnoredConditions) {
             (input.if_match, input.if_none_match) = (None, None);

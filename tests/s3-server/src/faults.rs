@@ -25,10 +25,7 @@ pub struct Faults {
 impl Faults {
     /// Returns faults that only delay requests, by at most this duration.
     pub fn with_delay(delay: Duration) -> Self {
-        Self {
-            delay,
-            ..Self::default()
-        }
+        Self { delay, ..Self::default() }
     }
 }
 
@@ -50,9 +47,7 @@ pub(crate) struct FaultInjector {
 
 impl FaultInjector {
     pub(crate) fn new(faults: Faults, seed: u64) -> Self {
-        Self {
-            state: Mutex::new((faults, StdRng::seed_from_u64(seed))),
-        }
+        Self { state: Mutex::new((faults, StdRng::seed_from_u64(seed))) }
     }
 
     pub(crate) fn set(&self, faults: Faults) {

@@ -202,12 +202,7 @@ mod tests {
             ("DELETE", "/b/k", Operation::Delete, "k"),
             ("DELETE", "/b/k?uploadId=1", Operation::Other, "k"),
             ("POST", "/b?delete=", Operation::BulkDelete, ""),
-            (
-                "GET",
-                "/b?list-type=2&prefix=tail%2F1%2F",
-                Operation::List,
-                "tail/1/",
-            ),
+            ("GET", "/b?list-type=2&prefix=tail%2F1%2F", Operation::List, "tail/1/"),
             ("GET", "/", Operation::Other, ""),
         ] {
             let expected = (operation, key.to_owned(), Some("AKID".to_owned()));

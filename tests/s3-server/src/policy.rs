@@ -210,10 +210,7 @@ mod tests {
             ("StringLike", "IpAddress"),
             ("s3:prefix", "s3:delimiter"),
         ] {
-            assert!(
-                Policy::parse(&POLICY.replace(known, unknown)).is_err(),
-                "{unknown}"
-            );
+            assert!(Policy::parse(&POLICY.replace(known, unknown)).is_err(), "{unknown}");
         }
     }
 

@@ -211,11 +211,7 @@ impl RequestHandler {
                 return Err(LostResponse);
             }
             if took_effect && fate.failed_reply {
-                failure(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "InternalError",
-                    INJECTED_FAULT,
-                )
+                failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", INJECTED_FAULT)
             } else {
                 answered
             }

@@ -71,11 +71,7 @@ impl LockedFileSystem {
 
     /// Returns the version of an object; `None` if there is no object.
     async fn etag(&self, bucket: String, key: String) -> Option<ETag> {
-        let input = GetObjectInput {
-            bucket,
-            key,
-            ..GetObjectInput::default()
-        };
+        let input = GetObjectInput { bucket, key, ..GetObjectInput::default() };
         let _held = self.lock.read().await;
         let found = self.files.get_object(internal_request(input)).await.ok()?;
         found.output.e_tag

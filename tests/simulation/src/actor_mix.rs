@@ -76,13 +76,7 @@ impl JobSelection {
 
     /// Number of kinds of actors that send requests of their own.
     pub(crate) fn kinds(self) -> usize {
-        let kinds = [
-            self.importing,
-            self.backing_up,
-            self.copying,
-            self.scrubbing,
-            self.erasing,
-        ];
+        let kinds = [self.importing, self.backing_up, self.copying, self.scrubbing, self.erasing];
         kinds.into_iter().filter(|is_there| *is_there).count()
     }
 }
@@ -145,10 +139,7 @@ pub(crate) struct ActorMix {
 }
 
 impl ActorMix {
-    pub(crate) const NO_OPTIONAL_ACTORS: Self = Self {
-        any: 0.0,
-        ..Self::ALL
-    };
+    pub(crate) const NO_OPTIONAL_ACTORS: Self = Self { any: 0.0, ..Self::ALL };
 
     /// The distribution for the test of all invariants.
     pub(crate) const ALL: Self = Self {
@@ -262,10 +253,7 @@ impl ActorMix {
 
     /// Views of which one stores its rows in another database.
     pub(crate) const FORWARDED_VIEWS: Self = Self {
-        jobs: JobMix {
-            forwarding: 1.0,
-            ..JobMix::NONE
-        },
+        jobs: JobMix { forwarding: 1.0, ..JobMix::NONE },
         dropping: 0.0,
         restoring: 0.0,
         destroying: 0.0,

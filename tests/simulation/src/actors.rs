@@ -213,14 +213,8 @@ async fn perform(
                 surprise("a write was abandoned");
             }
             match outcome {
-                Ok(stamp) => ClientReply {
-                    acknowledged: true,
-                    stamp: Some(stamp),
-                },
-                Err(failure) => ClientReply {
-                    acknowledged: false,
-                    stamp: failure.stamp(),
-                },
+                Ok(stamp) => ClientReply { acknowledged: true, stamp: Some(stamp) },
+                Err(failure) => ClientReply { acknowledged: false, stamp: failure.stamp() },
             }
         }
         ClientRequest::Delete(erasure) => {
@@ -241,14 +235,8 @@ async fn perform(
                 surprise(&error.message);
             }
             match outcome {
-                Ok(stamp) => ClientReply {
-                    acknowledged: stamp.is_some(),
-                    stamp,
-                },
-                Err(error) => ClientReply {
-                    acknowledged: false,
-                    stamp: error.stamp,
-                },
+                Ok(stamp) => ClientReply { acknowledged: stamp.is_some(), stamp },
+                Err(error) => ClientReply { acknowledged: false, stamp: error.stamp },
             }
         }
     }

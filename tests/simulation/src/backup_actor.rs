@@ -97,9 +97,7 @@ pub(crate) async fn scrub(instance: &Instance) {
     let scrubber = Scrubber::new(instance.bucket.clone(), interval, Some(Arc::new(copies)));
     let totals = scrubber.scrub(0..SCRUB_INTERVAL).await;
     let damaged = scrubber.damaged_parts();
-    instance.trace(format_args!(
-        "scrub: {totals:?}, still damaged: {damaged:?}"
-    ));
+    instance.trace(format_args!("scrub: {totals:?}, still damaged: {damaged:?}"));
     if let Ok(totals) = totals {
         let mended = usize::try_from(totals.mended).unwrap();
         instance.world.truth.oracle(|oracle| oracle.counts.mended += mended);
@@ -192,10 +190,7 @@ async fn restore_as_new(
     request: RestoreRequest,
 ) -> Option<String> {
     let name = format!("copy{}", stage.draw_request());
-    let request = RestoreRequest {
-        to: Some(name.clone()),
-        ..request
-    };
+    let request = RestoreRequest { to: Some(name.clone()), ..request };
     let failure = match engine.begin_restore(&request).await {
         Ok(restore) => engine.run_restore(restore).await,
         Err(error) => Some(error.to_string()),

@@ -19,12 +19,10 @@ pub(crate) async fn cacher(stage: ActorContext, place: Arc<InstanceSlot>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
         let database = stage.random_database().0;
-        run_on(&place, async |instance| {
-            match instance.world.chance.below(10) {
-                0..=2 => create(&instance, database).await,
-                3 => drop_one(&instance, database).await,
-                _ => fill(&instance, database).await,
-            }
+        run_on(&place, async |instance| match instance.world.chance.below(10) {
+            0..=2 => create(&instance, database).await,
+            3 => drop_one(&instance, database).await,
+            _ => fill(&instance, database).await,
         })
         .await;
     }

@@ -297,10 +297,7 @@ async fn history(seed: u64, rules: ProtocolRules) -> ColumnHistory {
     let chance = SeededRandom::new(seed);
     let drawn = ScheduleParameters::draw(&MIX, &chance);
     let choices = ScheduleParameters {
-        store: StoreBehavior {
-            fast: None,
-            ..drawn.store
-        },
+        store: StoreBehavior { fast: None, ..drawn.store },
         calls: usize::MAX,
         ..drawn
     };

@@ -18,10 +18,7 @@ use crate::{
 
 async fn flush(instance: &Instance) {
     let flushed = instance.flusher.flush(DATABASE).await;
-    assert!(
-        matches!(flushed, Ok(FlushResult::Done { .. })),
-        "{flushed:?}"
-    );
+    assert!(matches!(flushed, Ok(FlushResult::Done { .. })), "{flushed:?}");
 }
 
 fn assert_whole(scenario: &ScriptedScenario) {
@@ -105,23 +102,14 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
             inline_sections: 0,
             ..InstanceOptions::healthy(scenario.rules)
         };
-        let owner = scenario.start(
-            &scenario.machine("owner", Suspension::NoClockStops),
-            start(),
-        );
+        let owner = scenario.start(&scenario.machine("owner", Suspension::NoClockStops), start());
         fill_a_page(&scenario, &owner).await;
         // The rows of the previous day would expire in an hour.
         let retention = Duration::from_secs(86_400 + 3600);
         owner.catalog.set_retention(DATABASE, Some(retention)).await.unwrap();
         let machine = scenario.machine("merger", Suspension::MonotonicClockStops);
         let script = before(Operation::Get, ".page", freeze(&machine, 7200));
-        let merger = scenario.start(
-            &machine,
-            InstanceOptions {
-                script: Some(script),
-                ..start()
-            },
-        );
+        let merger = scenario.start(&machine, InstanceOptions { script: Some(script), ..start() });
         let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
         let catalog = owner.catalog.known_database(DATABASE).unwrap();
         let table = catalog.value.table(TABLE).unwrap().id();
@@ -134,20 +122,14 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
         let job = MergeJob::new(sections.collect(), MergeReason::Recent).unwrap();
         let (job, limits) = (
             job.reference(),
-            JobLimits {
-                time: Duration::from_secs(10_000),
-                ..JobLimits::default()
-            },
+            JobLimits { time: Duration::from_secs(10_000), ..JobLimits::default() },
         );
         let merge = merger.merger.run(DATABASE, &job, None, &limits);
         let (merged, ()) = futures::join!(merge, async {
             scenario.sleep(60.0).await;
             owner.catalog.set_retention(DATABASE, None).await.unwrap();
         });
-        assert!(
-            matches!(merged, Ok(MergeOutcome::Done { .. })),
-            "{merged:?}"
-        );
+        assert!(matches!(merged, Ok(MergeOutcome::Done { .. })), "{merged:?}");
         let answer = scenario.instance("reader").query().await.unwrap();
         // Two days before was older than the retention; the previous day was not.
         assert_eq!(answer.len(), 2 + 3, "{answer:?}");
@@ -176,10 +158,7 @@ fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
         let owner = scenario.instance("owner");
         // Two points for each day. The days are 1, 0, 2 and 1 before the first day of the schedule.
         for (point, minute) in [2, 0, 4, 2].into_iter().zip(1..) {
-            let content = GeneratedWrite {
-                cells: vec![(point, "a")],
-                ..scenario.content()
-            };
+            let content = GeneratedWrite { cells: vec![(point, "a")], ..scenario.content() };
             scenario.write(&owner, &content, None).await.unwrap();
             scenario.sleep_until(60.0 * f64::from(minute)).await;
             flush(&owner).await;

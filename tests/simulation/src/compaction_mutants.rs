@@ -77,10 +77,7 @@ fn rules() -> ProtocolRules {
 /// Finds seeds that break with a disabled rule. Checks that they break one of `expected`, and pass without it.
 pub(crate) fn matters(weakness: DisabledRule, mix: &ScheduleMix, expected: &[Invariant]) {
     let with = |weakness| ScheduleMix {
-        cast: ActorMix {
-            weakness: Some(weakness),
-            ..mix.cast.clone()
-        },
+        cast: ActorMix { weakness: Some(weakness), ..mix.cast.clone() },
         ..mix.clone()
     };
     let tally = simulate_all(0..SEEDS, rules(), &with(weakness), 2);
@@ -124,17 +121,11 @@ async fn write_and_flush(
     day: usize,
     minute: u32,
 ) {
-    let content = GeneratedWrite {
-        cells: vec![(HOSTS.len() * day, "a")],
-        ..scenario.content()
-    };
+    let content = GeneratedWrite { cells: vec![(HOSTS.len() * day, "a")], ..scenario.content() };
     scenario.write(instance, &content, None).await.unwrap();
     scenario.sleep_until(60.0 * f64::from(minute)).await;
     let flushed = instance.flusher.flush(DATABASE).await;
-    assert!(
-        matches!(flushed, Ok(FlushResult::Done { .. })),
-        "{flushed:?}"
-    );
+    assert!(matches!(flushed, Ok(FlushResult::Done { .. })), "{flushed:?}");
 }
 
 /// Returns the sections of a table, oldest first.
@@ -209,29 +200,20 @@ fn two_merges_with_overlapping_bounds_break_the_order_of_sections() {
 #[test]
 fn removed_inputs_reappear_without_the_input_check() {
     let mix = busy(OWN_COMPACTORS);
-    let expected = [
-        Invariant::ManifestIsConsistent,
-        Invariant::SegmentFlushedOnce,
-    ];
+    let expected = [Invariant::ManifestIsConsistent, Invariant::SegmentFlushedOnce];
     matters(DisabledRule::MergeInputCheck, &mix, &expected);
 }
 
 #[test]
 fn deleted_rows_reappear_if_a_merge_ignores_deletes() {
-    let mix = busy(ActorMix {
-        deleting: (1.0, 0.3),
-        ..OWN_COMPACTORS
-    });
+    let mix = busy(ActorMix { deleting: (1.0, 0.3), ..OWN_COMPACTORS });
     let expected = [Invariant::AnswerMatchesSegments];
     matters(DisabledRule::MergeAppliesDeletes, &mix, &expected);
 }
 
 #[test]
 fn deletes_that_filter_everything_remove_later_writes() {
-    let mix = busy(ActorMix {
-        deleting: (1.0, 0.3),
-        ..OWN_COMPACTORS
-    });
+    let mix = busy(ActorMix { deleting: (1.0, 0.3), ..OWN_COMPACTORS });
     let expected = [Invariant::AnswerMatchesSegments];
     matters(DisabledRule::DeleteStampLimit, &mix, &expected);
 }
@@ -249,11 +231,7 @@ fn expired_rows_reappear_if_a_merge_does_not_record_the_expiry() {
 
 #[test]
 fn deleting_an_object_with_its_first_section_removes_other_sections() {
-    let mix = busy(ActorMix {
-        days: &[2, 4],
-        wide: 1.0,
-        ..COLLECTING
-    });
+    let mix = busy(ActorMix { days: &[2, 4], wide: 1.0, ..COLLECTING });
     let expected = [Invariant::ObjectsExist];
     matters(DisabledRule::DeleteAfterLastSection, &mix, &expected);
 }
@@ -267,11 +245,7 @@ fn without_a_grace_period_queries_lose_their_objects() {
 
 #[test]
 fn objects_deleted_before_they_are_doomed_are_missing_from_readable_versions() {
-    let mix = busy(ActorMix {
-        looking_back: (1.0, 0.5),
-        restoring: 1.0,
-        ..COLLECTING
-    });
+    let mix = busy(ActorMix { looking_back: (1.0, 0.5), restoring: 1.0, ..COLLECTING });
     let expected = [Invariant::ObjectsExist];
     matters(DisabledRule::DoomBeforeDelete, &mix, &expected);
 }
@@ -334,10 +308,7 @@ fn a_collector_with_a_stale_manifest_deletes_objects_of_restored_databases() {
 /// Compacts while the clock of the store is an hour ahead. Returns the answers to a query before and after that.
 async fn compact_while_the_store_is_ahead(trusts_store_clock: bool) -> [Rows; 2] {
     let fast = Some((Duration::from_secs(300), Duration::from_secs(400)));
-    let store = StoreBehavior {
-        fast,
-        ..ScheduleParameters::WITHOUT_FAULTS.store
-    };
+    let store = StoreBehavior { fast, ..ScheduleParameters::WITHOUT_FAULTS.store };
     let scenario = ScriptedScenario::open_with(ScheduleParameters {
         store,
         ..ScheduleParameters::WITHOUT_FAULTS

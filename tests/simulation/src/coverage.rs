@@ -148,18 +148,8 @@ mod tests {
     fn a_state_names_roles_and_kinds_and_no_details() {
         let recorder = CoverageRecorder::default();
         let manifest = neap_bucket::Key::Manifest(neap_schema::DatabaseId::new(1)).to_string();
-        recorder.changed(
-            "flusher 0.1",
-            Operation::Put,
-            &manifest,
-            r#"Done(ETag("7")), Done"#,
-        );
-        recorder.changed(
-            "merger 1.0",
-            Operation::Put,
-            &manifest,
-            "Refused, LandsLate(3.2s)",
-        );
+        recorder.changed("flusher 0.1", Operation::Put, &manifest, r#"Done(ETag("7")), Done"#);
+        recorder.changed("merger 1.0", Operation::Put, &manifest, "Refused, LandsLate(3.2s)");
         recorder.read("querier 0.0", Operation::Get, &manifest);
         recorder.read("collector 0.0", Operation::List, "tail/1/");
         recorder.fault("last", "Lost", Operation::Delete, &manifest);

@@ -95,10 +95,7 @@ async fn check_bucket(stage: &ActorContext, instance: &Instance, full: bool) {
     if stage.mix.store_steps {
         return;
     }
-    let options = FsckOptions {
-        full,
-        ..FsckOptions::default()
-    };
+    let options = FsckOptions { full, ..FsckOptions::default() };
     let report = Fsck::new(instance.bucket.clone()).check(&options, &|_| {}).await;
     instance.trace(format_args!("fsck: {report:?}"));
     let truth = &stage.world.truth;

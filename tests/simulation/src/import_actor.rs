@@ -53,17 +53,9 @@ impl JobInfo {
 
 pub(crate) fn start_worker(instance: &Instance, max_batch_bytes: usize) -> Arc<ImportWorker> {
     let uploads = ObjectUploads::collected(Arc::new(instance.network.clone()), "");
-    let settings = ImportSettings {
-        max_batch_bytes,
-        ..ImportSettings::default()
-    };
+    let settings = ImportSettings { max_batch_bytes, ..ImportSettings::default() };
     let writer = Arc::clone(&instance.writer);
-    Arc::new(ImportWorker::new(
-        writer,
-        uploads,
-        settings,
-        &Metrics::default(),
-    ))
+    Arc::new(ImportWorker::new(writer, uploads, settings, &Metrics::default()))
 }
 
 /// Returns a file with a row for each of the first shared points.
@@ -73,10 +65,7 @@ fn parquet_file(request: u64, points: usize) -> Vec<u8> {
     let hosts = points.iter().map(|(host, _)| host);
     let values = (0..points.len()).map(|row| 100 * request as i64 + row as i64);
     let columns: [(&str, ArrayRef); 3] = [
-        (
-            TIME_COLUMN,
-            Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-        ),
+        (TIME_COLUMN, Arc::new(TimestampNanosecondArray::from_iter_values(times))),
         (TAG, Arc::new(StringArray::from_iter_values(hosts))),
         ("a", Arc::new(Int64Array::from_iter_values(values))),
     ];

@@ -113,11 +113,7 @@ impl Instance {
             surroundings,
         )
         .trusting_store_clock(start.trusts_store_clock);
-        let catalog = Arc::new(Catalog::new(
-            bucket.clone(),
-            ProtocolMargins::NETWORK,
-            Some(rules),
-        ));
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::NETWORK, Some(rules)));
         let manifest_settings = ManifestSettings::with_inline_sections(start.inline_sections);
         let manifests = ManifestStore::new(bucket.clone(), &rules, manifest_settings);
         let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
@@ -323,15 +319,10 @@ impl InstanceSlot {
             None => 0,
         };
         let chance = &self.world.chance;
-        let (suspension, skew) = (
-            chance.pick(self.mix.suspensions),
-            chance.pick(self.mix.wall_skew),
-        );
+        let (suspension, skew) =
+            (chance.pick(self.mix.suspensions), chance.pick(self.mix.wall_skew));
         let name = format!("{}.{generation}", self.name);
-        self.world.trace(
-            &name,
-            format_args!("starts: {suspension:?}, wall {skew:+} s"),
-        );
+        self.world.trace(&name, format_args!("starts: {suspension:?}, wall {skew:+} s"));
         let machine = Machine::new(name, self.world.time, suspension, skew);
         let cast = &self.world.choices.cast;
         let segments = chance.pick(&[1, 3, 1000, 1000]);
@@ -347,11 +338,7 @@ impl InstanceSlot {
             rules: self.rules,
             faulty: true,
             sole_writer: self.sole_writer,
-            flush_limits: FlushLimits {
-                segments,
-                pressure,
-                ..FlushLimits::default()
-            },
+            flush_limits: FlushLimits { segments, pressure, ..FlushLimits::default() },
             trusts_store_clock: self.mix.trust_store_clock,
             inline_sections: cast.inline_sections,
             merges: MergePolicy {

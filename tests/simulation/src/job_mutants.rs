@@ -77,10 +77,7 @@ async fn write_and_flush(scenario: &ScriptedScenario, instance: &Instance) {
     scenario.write(instance, &scenario.content(), None).await.unwrap();
     scenario.sleep(60.0).await;
     let flushed = instance.flusher.flush(DATABASE).await;
-    assert!(
-        matches!(flushed, Ok(FlushResult::Done { .. })),
-        "{flushed:?}"
-    );
+    assert!(matches!(flushed, Ok(FlushResult::Done { .. })), "{flushed:?}");
 }
 
 /// Merges and collects until nothing is left to collect.
@@ -104,11 +101,7 @@ async fn import_with_a_lost_answer(
     weakness: Option<DisabledRule>,
     forgets_claim: bool,
 ) -> ScriptedScenario {
-    const NIMP: ObjectFormat = ObjectFormat {
-        magic: *b"NIMP",
-        kind: "import job",
-        version: 1,
-    };
+    const NIMP: ObjectFormat = ObjectFormat { magic: *b"NIMP", kind: "import job", version: 1 };
     let scenario = ScriptedScenario::open().await;
     let segments = AtomicUsize::new(0);
     let script: CallScript = Arc::new(move |at, called, key| {
@@ -185,10 +178,7 @@ async fn back_up_beside_a_slow_write(rules: ProtocolRules) -> ScriptedScenario {
     };
     let script = before(Operation::Put, Key::TAIL_PREFIX, slow);
     let machine = scenario.machine("writer", Suspension::NoClockStops);
-    let (writer, owner) = (
-        scenario.scripted(&machine, script),
-        scenario.instance("owner"),
-    );
+    let (writer, owner) = (scenario.scripted(&machine, script), scenario.instance("owner"));
     scenario.sleep_until(100.0).await;
     let content = scenario.content();
     let backup = async {
@@ -282,11 +272,7 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
         let [copy] = register.restores().next().unwrap().copies[..] else {
             panic!("one database is expected");
         };
-        let restored = RestoredDatabase {
-            copy,
-            name: "restored".to_owned(),
-            source: None,
-        };
+        let restored = RestoredDatabase { copy, name: "restored".to_owned(), source: None };
         if !waits {
             owner.catalog.publish_restored(&[restored], &[], false).await.unwrap();
         }
@@ -361,17 +347,11 @@ fn a_frozen_copy_that_replaces_a_newer_manifest_loses_rows() {
 async fn restore_damaged_section(weakness: Option<DisabledRule>) -> ScriptedScenario {
     let scenario = ScriptedScenario::open().await;
     let machine = scenario.machine("owner", Suspension::NoClockStops);
-    let start = InstanceOptions {
-        weakness,
-        ..InstanceOptions::healthy(scenario.rules)
-    };
+    let start = InstanceOptions { weakness, ..InstanceOptions::healthy(scenario.rules) };
     let owner = scenario.start(&machine, start);
     write_and_flush(&scenario, &owner).await;
     let engine = backup_engine(&owner);
-    let request = BackupRequest {
-        place: Some(PLACE.to_owned()),
-        ..BackupRequest::default()
-    };
+    let request = BackupRequest { place: Some(PLACE.to_owned()), ..BackupRequest::default() };
     let started = engine.begin_backup(&request).await;
     assert_eq!(engine.run_backup(started.unwrap()).await, None);
     let truth = &scenario.world.truth;
@@ -424,10 +404,7 @@ fn a_delete_request_is_completed_too_early_if_its_database_counts_as_gone() {
 /// The store's clock is an hour ahead for a while.
 #[test]
 fn a_store_whose_clock_leaps_destroys_data_early_if_it_is_trusted() {
-    let mix = ScheduleMix {
-        trust_store_clock: true,
-        ..ScheduleMix::LEAPS
-    };
+    let mix = ScheduleMix { trust_store_clock: true, ..ScheduleMix::LEAPS };
     let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
     let tally = simulate_all(0..300, rules, &mix, 1);
     println!("{} seeds, broken: {:?}", tally.seeds, tally.broken);

@@ -90,11 +90,7 @@ pub(crate) async fn create_code(founder: &Instance) {
     let trigger = NewTrigger {
         code: Some(code),
         disabled: true,
-        ..NewTrigger::new(
-            "disabled",
-            "plugin.py",
-            TriggerSpecification::AllTablesWalWrite,
-        )
+        ..NewTrigger::new("disabled", "plugin.py", TriggerSpecification::AllTablesWalWrite)
     };
     founder.catalog.create_trigger(DATABASE, &trigger).await.unwrap();
 }

@@ -21,11 +21,7 @@ pub(crate) struct Ledger {
 }
 
 impl RegisterValue for Ledger {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"TEST",
-        kind: "ledger",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = ObjectFormat { magic: *b"TEST", kind: "ledger", version: 1 };
 }
 
 /// Returns the register that the actors of this module share.

@@ -90,33 +90,13 @@ fn only_histories_with_an_order_are_linearizable() {
     assert!(!is_linearizable(&[one, two, read(Some(1), 4)]));
     let concurrent = event(CellOperation::Write(2), 0, Some(3));
     assert!(is_linearizable(&[one, concurrent, read(Some(1), 4)]));
-    assert!(!is_linearizable(&[
-        one,
-        concurrent,
-        read(Some(2), 4),
-        read(Some(1), 6)
-    ]));
+    assert!(!is_linearizable(&[one, concurrent, read(Some(2), 4), read(Some(1), 6)]));
     let delete = event(CellOperation::Delete, 2, Some(3));
     assert!(!is_linearizable(&[one, delete, read(Some(1), 4)]));
     let lost = event(CellOperation::Delete, 2, None);
-    assert!(is_linearizable(&[
-        one,
-        lost,
-        read(Some(1), 4),
-        read(None, 6)
-    ]));
-    assert!(is_linearizable(&[
-        one,
-        lost,
-        read(Some(1), 4),
-        read(Some(1), 6)
-    ]));
-    assert!(!is_linearizable(&[
-        one,
-        lost,
-        read(None, 4),
-        read(Some(1), 6)
-    ]));
+    assert!(is_linearizable(&[one, lost, read(Some(1), 4), read(None, 6)]));
+    assert!(is_linearizable(&[one, lost, read(Some(1), 4), read(Some(1), 6)]));
+    assert!(!is_linearizable(&[one, lost, read(None, 4), read(Some(1), 6)]));
 }
 
 /// Hosts with differing clocks, `Date`s of whole seconds, and a network that loses some answers.
@@ -180,10 +160,7 @@ async fn history(seed: u64, rules: ProtocolRules) -> Vec<HistoryEvent> {
     let chance = SeededRandom::new(seed);
     let drawn = ScheduleParameters::draw(&MIX, &chance);
     let choices = ScheduleParameters {
-        store: StoreBehavior {
-            fast: None,
-            ..drawn.store
-        },
+        store: StoreBehavior { fast: None, ..drawn.store },
         calls: usize::MAX,
         ..drawn
     };

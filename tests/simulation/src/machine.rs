@@ -68,9 +68,9 @@ struct MachineState {
 impl MachineState {
     /// Returns the total time for which the machine has been frozen.
     fn total_freeze_time(&self, now: Duration) -> Duration {
-        let current = self.freeze.map_or(Duration::ZERO, |(since, until)| {
-            now.min(until).saturating_sub(since)
-        });
+        let current = self
+            .freeze
+            .map_or(Duration::ZERO, |(since, until)| now.min(until).saturating_sub(since));
         self.lost + current
     }
 }
@@ -93,10 +93,7 @@ impl Machine {
         suspension: Suspension,
         skew: f64,
     ) -> Arc<Self> {
-        let state = MachineState {
-            wall_offset: signed_micros(skew),
-            ..MachineState::default()
-        };
+        let state = MachineState { wall_offset: signed_micros(skew), ..MachineState::default() };
         Arc::new(Self {
             name,
             time,
@@ -261,10 +258,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sleep_interrupted_by_a_freeze_lasts_its_monotonic_time() {
-        for (suspension, slept) in [
-            (Suspension::NoClockStops, 60),
-            (Suspension::MonotonicClockStops, 65),
-        ] {
+        for (suspension, slept) in
+            [(Suspension::NoClockStops, 60), (Suspension::MonotonicClockStops, 65)]
+        {
             let time = VirtualTime::begin();
             let machine = Machine::new("m".to_owned(), time, suspension, 0.0);
             let sleep = SimClock(Arc::clone(&machine)).sleep(Duration::from_secs(10));

@@ -157,11 +157,7 @@ impl PreparedCollection {
             _ => base,
         };
         let now = considered.current_at?;
-        let Manifest {
-            condemned,
-            oldest_readable,
-            ..
-        } = &mut next;
+        let Manifest { condemned, oldest_readable, .. } = &mut next;
         for entry in condemned.iter_mut().filter(|entry| !entry.doomed) {
             if is_past_time_travel(entry, considered, now, self.time_travel) {
                 entry.doomed = true;

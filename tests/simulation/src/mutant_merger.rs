@@ -45,9 +45,7 @@ impl Instance {
         let job = closed_set(&self.world.chance, &manifest.value.sections, is_closed)?;
         let count = job.inputs.len();
         let is_done = self.merge_on(database, manifest, job, weakness).await?;
-        self.trace(format_args!(
-            "merge of {count} sections of {database}: {is_done}"
-        ));
+        self.trace(format_args!("merge of {count} sections of {database}: {is_done}"));
         Some(())
     }
 
@@ -88,13 +86,7 @@ impl Instance {
                 Some(section)
             }
         };
-        let merged = PendingMergeCommit {
-            job,
-            section,
-            object,
-            cutoff,
-            weakness,
-        };
+        let merged = PendingMergeCommit { job, section, object, cutoff, weakness };
         let register = self.manifests.register(database);
         let change = |base: &VersionedValue<Manifest>| {
             let next = merged.apply(base).ok_or(())?;
@@ -115,10 +107,7 @@ impl Instance {
     ) -> Option<Vec<RecordBatch>> {
         let mut left = Vec::new();
         for input in &job.inputs {
-            let options = GetOptions {
-                range: Some(input.range()),
-                if_none_match: None,
-            };
+            let options = GetOptions { range: Some(input.range()), if_none_match: None };
             let answer = self.bucket.get(&input.key(database), options).await.ok()?;
             let Get::Found(found) = answer.value else {
                 return None;
@@ -202,34 +191,23 @@ impl PendingMergeCommit {
             committed: None,
             doomed: false,
         }));
-        let section = self.section.clone().map(|section| Section {
-            added: version,
-            ..section
-        });
+        let section = self.section.clone().map(|section| Section { added: version, ..section });
         next.sections.extend(section.map(Arc::new));
         next.sections.sort_by_key(|one| (one.upto, one.above, one.table, one.first_day));
         if let Some(cutoff) = self.cutoff
             && self.weakness != DisabledRule::ExpiryRecord
         {
             let mark = next.low_water_mark.as_u64();
-            let condition = Condition::Time {
-                min: i64::MIN,
-                max: cutoff - 1,
-            };
+            let condition = Condition::Time { min: i64::MIN, max: cutoff - 1 };
             next.deletes.push(RecordedDelete {
                 stamp: Stamp::from_u64(mark + 1),
-                delete: RowDelete {
-                    table: self.job.table,
-                    condition,
-                },
+                delete: RowDelete { table: self.job.table, condition },
                 added: version,
                 dropped: None,
                 expiry: true,
             });
         }
-        let Manifest {
-            deletes, sections, ..
-        } = &mut next;
+        let Manifest { deletes, sections, .. } = &mut next;
         for recorded in deletes.iter_mut().filter(|one| one.dropped.is_none()) {
             let is_needed = sections.iter().any(|section| recorded.applies_to(section));
             recorded.dropped = (!is_needed).then_some(version);

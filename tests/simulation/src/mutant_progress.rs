@@ -59,11 +59,7 @@ pub(crate) fn with_progress_of(
             | DisabledRule::UnfinishedWindows
             | DisabledRule::CheckpointLag
             | DisabledRule::CollectAfterDelivery),
-        ) => Arc::new(ProgressMutant {
-            network,
-            rule,
-            time,
-        }),
+        ) => Arc::new(ProgressMutant { network, rule, time }),
         _ => Arc::new(network),
     }
 }
@@ -166,10 +162,7 @@ impl Store for ProgressMutant {
             _ => value.bytes,
         };
         let value = Get::Found(Object { bytes, ..value });
-        Ok(StoreResponse {
-            value,
-            date: answer.date,
-        })
+        Ok(StoreResponse { value, date: answer.date })
     }
 
     async fn put(

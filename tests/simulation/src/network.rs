@@ -180,10 +180,7 @@ impl SimulatedNetwork {
 
     /// Returns the network between the same instance and another store.
     pub(crate) fn to(&self, role: StoreRole) -> Self {
-        Self {
-            role,
-            ..self.clone()
-        }
+        Self { role, ..self.clone() }
     }
 
     pub(crate) fn with_weakness(self, weakness: Option<DisabledRule>) -> Self {
@@ -191,10 +188,7 @@ impl SimulatedNetwork {
     }
 
     pub(crate) fn with_script(self, script: CallScript) -> Self {
-        Self {
-            script: Some(script),
-            ..self
-        }
+        Self { script: Some(script), ..self }
     }
 
     /// Runs the script, and may freeze or kill the machine.
@@ -208,9 +202,7 @@ impl SimulatedNetwork {
             Some(script) => script(moment, operation, key).await,
             None => ScriptDecision::Proceed,
         };
-        let SimulationContext {
-            chance, choices, ..
-        } = self.world.as_ref();
+        let SimulationContext { chance, choices, .. } = self.world.as_ref();
         if self.faulty && chance.happens(choices.freeze) {
             let seconds = chance.pick(choices.freezes);
             let text = format!("freezes for {seconds} s {moment:?} {operation} {key}");
@@ -234,12 +226,7 @@ impl SimulatedNetwork {
 
     fn record_fault(&self, what: &str, moment: InterceptionPoint, operation: Operation, key: &str) {
         let coverage = &self.world.coverage;
-        coverage.fault(
-            self.machine.name(),
-            format_args!("{what} {moment:?}"),
-            operation,
-            key,
-        );
+        coverage.fault(self.machine.name(), format_args!("{what} {moment:?}"), operation, key);
     }
 
     fn latency(&self) -> Duration {
@@ -269,11 +256,7 @@ impl SimulatedNetwork {
     }
 
     fn unavailable(operation: Operation, key: &str, reason: &str) -> StoreError {
-        StoreError::Unavailable {
-            operation,
-            key: key.to_owned(),
-            reason: reason.to_owned(),
-        }
+        StoreError::Unavailable { operation, key: key.to_owned(), reason: reason.to_owned() }
     }
 
     async fn read<T: fmt::Debug>(
@@ -306,9 +289,7 @@ impl SimulatedNetwork {
     }
 
     fn fate(&self, conditional: bool) -> AttemptFate {
-        let SimulationContext {
-            chance, choices, ..
-        } = self.world.as_ref();
+        let SimulationContext { chance, choices, .. } = self.world.as_ref();
         if !self.faulty || !chance.happens(choices.trouble) {
             return AttemptFate::Done;
         }
@@ -368,10 +349,7 @@ impl SimulatedNetwork {
             _ => self.latency(),
         };
         let (tell, told) = oneshot::channel();
-        if matches!(
-            fate,
-            AttemptFate::Done | AttemptFate::LandsLate(_) | AttemptFate::Unanswered
-        ) {
+        if matches!(fate, AttemptFate::Done | AttemptFate::LandsLate(_) | AttemptFate::Unanswered) {
             let (world, role) = (Arc::clone(&self.world), self.role);
             let who = self.machine.name().to_owned();
             let key = key.to_owned();
@@ -388,17 +366,10 @@ impl SimulatedNetwork {
                 tell.send(answer).ok();
             });
         } else {
-            self.world.trace(
-                self.machine.name(),
-                format_args!("{operation} {key}: {fate:?}"),
-            );
+            self.world
+                .trace(self.machine.name(), format_args!("{operation} {key}: {fate:?}"));
             let coverage = &self.world.coverage;
-            coverage.fault(
-                self.machine.name(),
-                format_args!("{fate:?}"),
-                operation,
-                key,
-            );
+            coverage.fault(self.machine.name(), format_args!("{fate:?}"), operation, key);
         }
         let patience = Duration::from_secs_f64(self.world.chance.pick(&[0.1, 2.0, 12.0]));
         match fate {

@@ -43,10 +43,7 @@ pub(crate) async fn operator(stage: ActorContext, place: Arc<InstanceSlot>) {
         deeds.push(OperatorAction::Restore);
     }
     if cast.destroying {
-        deeds.extend([
-            OperatorAction::DropDatabase,
-            OperatorAction::UndeleteDatabase,
-        ]);
+        deeds.extend([OperatorAction::DropDatabase, OperatorAction::UndeleteDatabase]);
     }
     loop {
         stage.world.pause(stage.mix.cast.operator_pauses).await;

@@ -37,9 +37,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// Creates the triggers of a schedule: one for all tables, whose runs do not overlap, and one for the table of the
 /// witnesses, whose runs may overlap. Each acknowledged write has a row for both.
 pub(crate) async fn create_triggers(founder: &Instance) {
-    let of_witnesses = TriggerSpecification::SingleTableWalWrite {
-        table_name: WITNESSES.to_owned(),
-    };
+    let of_witnesses =
+        TriggerSpecification::SingleTableWalWrite { table_name: WITNESSES.to_owned() };
     let triggers = [
         ("all", TriggerSpecification::AllTablesWalWrite, false),
         ("witnesses", of_witnesses, true),
@@ -85,16 +84,10 @@ impl PluginRuntime for RecordingPlugins {
             .map(|(_, batches)| batches.iter().flat_map(plain).collect())
             .collect();
         let fails = world.chance.happens(0.1);
-        instance.trace(format_args!(
-            "trigger {trigger} for {name:?}, fails: {fails}"
-        ));
+        instance.trace(format_args!("trigger {trigger} for {name:?}, fails: {fails}"));
         world.truth.oracle(|oracle| {
             if fails && oracle.may_fail(trigger, name) {
-                Err(RunError::Plugin {
-                    text: "it fails".to_owned(),
-                    traceback: None,
-                }
-                .into())
+                Err(RunError::Plugin { text: "it fails".to_owned(), traceback: None }.into())
             } else {
                 oracle.segment_processed(call.database, trigger, name, rows);
                 Ok(CompletedRun {
@@ -146,10 +139,7 @@ fn engine_of(instance: &Arc<Instance>, max_queued: usize) -> Arc<Engine> {
         database: Arc::new(NoAccess),
         plugins: Arc::new(RecordingPlugins(Arc::clone(instance))),
         logs: Arc::new(EngineLogs::new(instance.bucket.clone())),
-        settings: EngineSettings {
-            max_queued,
-            ..EngineSettings::default()
-        },
+        settings: EngineSettings { max_queued, ..EngineSettings::default() },
         metrics: Metrics::default(),
     })
 }

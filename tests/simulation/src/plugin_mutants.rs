@@ -36,10 +36,7 @@ fn a_collector_that_does_not_wait_for_triggers_deletes_what_they_need() {
         calls: &[400],
         write_pauses: &[5.0, 20.0],
         collect_pauses: &[20.0],
-        cast: ActorMix {
-            refresh_pauses: &[100.0],
-            ..TRIGGERS.cast
-        },
+        cast: ActorMix { refresh_pauses: &[100.0], ..TRIGGERS.cast },
         ..TRIGGERS
     };
     let expected = [Invariant::DeliveryIsComplete];

@@ -67,16 +67,8 @@ fn steps() -> impl Strategy<Value = Vec<TestOperation>> {
             order,
         },
     );
-    let erase = (
-        0..INSTANCES,
-        prop_oneof![Just("a"), Just("b")],
-        (0..2_usize, 0..2_usize),
-    )
-        .prop_map(|(instance, host, days)| TestOperation::Delete {
-            instance,
-            host,
-            days,
-        });
+    let erase = (0..INSTANCES, prop_oneof![Just("a"), Just("b")], (0..2_usize, 0..2_usize))
+        .prop_map(|(instance, host, days)| TestOperation::Delete { instance, host, days });
     let look_back = (0..INSTANCES, 0..6_usize)
         .prop_map(|(instance, requests)| TestOperation::QueryEarlier { instance, requests });
     let step = prop_oneof![
@@ -110,19 +102,8 @@ async fn run_operations(steps: Vec<TestOperation>) {
     let mut history: Vec<(Stamp, Rows)> = Vec::new();
     for step in steps {
         match step {
-            TestOperation::Write {
-                instance,
-                cells,
-                new_column,
-                passes_back,
-                order,
-            } => {
-                let content = GeneratedWrite {
-                    cells,
-                    new_column,
-                    order,
-                    ..scenario.content()
-                };
+            TestOperation::Write { instance, cells, new_column, passes_back, order } => {
+                let content = GeneratedWrite { cells, new_column, order, ..scenario.content() };
                 let token = last.filter(|_| passes_back);
                 if order == WriteOrder::Clock {
                     // Because a `Date` has whole seconds, writes of two instances within a second may be ordered
@@ -136,11 +117,7 @@ async fn run_operations(steps: Vec<TestOperation>) {
                 merge_rows(&mut expected, rows.iter().map(|(_, row)| row));
                 history.push((stamp, expected.clone()));
             }
-            TestOperation::Delete {
-                instance,
-                host,
-                days: (one, other),
-            } => {
+            TestOperation::Delete { instance, host, days: (one, other) } => {
                 let point = |day: usize| shared_point(HOSTS.len() * day).1;
                 let times = (point(one.max(other)), point(one.min(other)) + 200 * SECOND);
                 let erasure = GeneratedDelete {

@@ -38,18 +38,12 @@ pub(crate) fn assert_rule_matters(
     with_rule: impl Fn(u64) -> ScheduleResult,
 ) {
     let seeds = without_rule.seeds;
-    assert!(
-        !without_rule.broken.is_empty(),
-        "no violation in {seeds} seeds"
-    );
+    assert!(!without_rule.broken.is_empty(), "no violation in {seeds} seeds");
     for (seed, violation) in &without_rule.broken {
         let is_expected = expected.contains(&violation.invariant);
         assert!(is_expected, "seed {seed} breaks {violation}");
         let violations = with_rule(*seed).violations;
-        assert!(
-            violations.is_empty(),
-            "seed {seed} with the rule: {violations:?}"
-        );
+        assert!(violations.is_empty(), "seed {seed} with the rule: {violations:?}");
     }
 }
 
@@ -69,10 +63,7 @@ const FROZEN_WRITERS: ScheduleMix = ScheduleMix {
 
 #[test]
 fn without_the_waiting_limit_an_old_batch_wins_over_newer_writes() {
-    let weakened = ProtocolRules {
-        wait_limit: Duration::MAX,
-        ..rules()
-    };
+    let weakened = ProtocolRules { wait_limit: Duration::MAX, ..rules() };
     let mix = ScheduleMix {
         suspensions: &[Suspension::NoClockStops, Suspension::MonotonicClockStops],
         freezes: &[&[75, 130, 400]],
@@ -84,10 +75,7 @@ fn without_the_waiting_limit_an_old_batch_wins_over_newer_writes() {
 
 #[test]
 fn without_the_acknowledgement_limit_acknowledged_writes_are_void() {
-    let weakened = ProtocolRules {
-        acknowledgement_limit: Duration::MAX,
-        ..rules()
-    };
+    let weakened = ProtocolRules { acknowledgement_limit: Duration::MAX, ..rules() };
     let mix = ScheduleMix {
         suspensions: &[Suspension::BothClocksStop],
         flush_pauses: &[1.0, 5.0],
@@ -98,10 +86,7 @@ fn without_the_acknowledgement_limit_acknowledged_writes_are_void() {
 
 #[test]
 fn without_the_flush_lag_acknowledged_writes_are_void() {
-    let weakened = ProtocolRules {
-        flush_lag: Duration::ZERO,
-        ..rules()
-    };
+    let weakened = ProtocolRules { flush_lag: Duration::ZERO, ..rules() };
     let mix = ScheduleMix {
         flush_pauses: &[0.5, 2.0],
         write_pauses: &[0.05, 0.5, 5.0],
@@ -113,10 +98,7 @@ fn without_the_flush_lag_acknowledged_writes_are_void() {
 
 #[test]
 fn without_recent_put_ids_commits_are_duplicated_or_reported_as_refused() {
-    let weakened = ProtocolRules {
-        recent_put_ids: 0,
-        ..rules()
-    };
+    let weakened = ProtocolRules { recent_put_ids: 0, ..rules() };
     let mix = ScheduleMix {
         ledger: 1.0,
         trouble: &[0.12],
@@ -125,19 +107,13 @@ fn without_recent_put_ids_commits_are_duplicated_or_reported_as_refused() {
     matters(
         weakened,
         &mix,
-        &[
-            Invariant::CommitIsAppliedOnce,
-            Invariant::RefusalIsNotApplied,
-        ],
+        &[Invariant::CommitIsAppliedOnce, Invariant::RefusalIsNotApplied],
     );
 }
 
 #[test]
 fn without_the_snapshot_span_acknowledged_writes_are_missing() {
-    let weakened = ProtocolRules {
-        snapshot_span: Duration::MAX,
-        ..rules()
-    };
+    let weakened = ProtocolRules { snapshot_span: Duration::MAX, ..rules() };
     let mix = ScheduleMix {
         calls: &[200, 300],
         freeze: &[0.03],
@@ -155,10 +131,7 @@ fn without_the_snapshot_span_acknowledged_writes_are_missing() {
 
 #[test]
 fn without_the_mark_check_a_backward_store_clock_loses_acknowledged_writes() {
-    let weakened = ProtocolRules {
-        mark_is_checked: false,
-        ..rules()
-    };
+    let weakened = ProtocolRules { mark_is_checked: false, ..rules() };
     let mix = ScheduleMix {
         store_steps: true,
         trust_store_clock: true,
@@ -173,10 +146,7 @@ fn without_the_mark_check_a_backward_store_clock_loses_acknowledged_writes() {
 
 #[test]
 fn without_following_the_tail_strict_writes_lose_to_earlier_writes() {
-    let weakened = ProtocolRules {
-        tail_is_followed: false,
-        ..rules()
-    };
+    let weakened = ProtocolRules { tail_is_followed: false, ..rules() };
     let mix = ScheduleMix {
         strict: &[1.0],
         write_pauses: &[0.05, 0.5],
@@ -188,17 +158,11 @@ fn without_following_the_tail_strict_writes_lose_to_earlier_writes() {
 
 #[test]
 fn without_the_settling_time_of_drops_rows_go_into_dropped_tables() {
-    let weakened = ProtocolRules {
-        settling_time: Duration::ZERO,
-        ..rules()
-    };
+    let weakened = ProtocolRules { settling_time: Duration::ZERO, ..rules() };
     let mix = ScheduleMix {
         write_pauses: &[0.05, 0.5],
         pace: &[1.0],
-        cast: ActorMix {
-            destroying: 0.5,
-            ..ActorMix::DROPS
-        },
+        cast: ActorMix { destroying: 0.5, ..ActorMix::DROPS },
         ..ScheduleMix::COMPACTION
     };
     matters(weakened, &mix, &[Invariant::DropIsObserved]);
@@ -206,10 +170,7 @@ fn without_the_settling_time_of_drops_rows_go_into_dropped_tables() {
 
 #[test]
 fn without_the_settling_time_of_aliases_rows_go_into_renamed_tables() {
-    let weakened = ProtocolRules {
-        settling_time: Duration::ZERO,
-        ..rules()
-    };
+    let weakened = ProtocolRules { settling_time: Duration::ZERO, ..rules() };
     let mix = ScheduleMix {
         write_pauses: &[0.05, 0.5],
         pace: &[1.0],

@@ -111,11 +111,7 @@ impl Instance {
             observed.answer.len(),
         ));
         self.check(&snapshot, &observed, &sections);
-        Some(SnapshotAnswer {
-            snapshot,
-            rows: observed.answer,
-            retention_base: kept_until,
-        })
+        Some(SnapshotAnswer { snapshot, rows: observed.answer, retention_base: kept_until })
     }
 
     /// Returns the rows of one table, with the sections of this table only; `None` if there is no such table. With
@@ -130,10 +126,7 @@ impl Instance {
         as_of: Option<Stamp>,
     ) -> Result<Option<TableAnswer>, String> {
         let question = as_of.map_or(QueryConsistency::Strong, QueryConsistency::AsOf);
-        let options = SnapshotOptions {
-            as_of,
-            ..SnapshotOptions::default()
-        };
+        let options = SnapshotOptions { as_of, ..SnapshotOptions::default() };
         let snapshot = self.snapshots.read(database, options).await.map_err(|error| {
             self.check_refusal(database, question, &error);
             error.to_string()
@@ -150,10 +143,7 @@ impl Instance {
         let cutoff = catalog.cutoff_of(table.id(), now);
         let mut rows = self.rows_of(&snapshot, table, &sections);
         rows.retain(|(_, time), _| cutoff.is_none_or(|first| first <= *time));
-        Ok(Some(TableAnswer {
-            rows,
-            shown: snapshot.as_of,
-        }))
+        Ok(Some(TableAnswer { rows, shown: snapshot.as_of }))
     }
 
     /// Whether a database exists and is not dropped; `None` if the catalog cannot be read.
@@ -287,10 +277,7 @@ impl Instance {
             let of_key = || sections.iter().filter(|section| section.key(database) == key);
             let start = of_key().map(|section| section.offset).min()?;
             let end = of_key().map(|section| section.range().end).max()?;
-            let options = GetOptions {
-                range: Some(start..end),
-                if_none_match: None,
-            };
+            let options = GetOptions { range: Some(start..end), if_none_match: None };
             match self.bucket.get(&key, options).await.ok()?.value {
                 Get::Found(object) if object.bytes.len() as u64 == end - start => {}
                 _ => {

@@ -41,10 +41,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
             held.released.notify_one();
             flushed
         });
-        assert!(matches!(
-            flushed.unwrap(),
-            FlushResult::Done { segments: 1, .. }
-        ));
+        assert!(matches!(flushed.unwrap(), FlushResult::Done { segments: 1, .. }));
         written.unwrap();
         scenario.instance("reader").query().await.unwrap();
         scenario.assert_no_violations();
@@ -59,15 +56,10 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
         scenario.write(&flusher, &scenario.content(), None).await.unwrap();
         scenario.sleep_until(60.0).await;
         scenario.world.truth.set_skew(5.0);
-        assert!(matches!(
-            flusher.flusher.flush(DATABASE).await,
-            Ok(FlushResult::Done { .. })
-        ));
+        assert!(matches!(flusher.flusher.flush(DATABASE).await, Ok(FlushResult::Done { .. })));
         scenario.world.truth.set_skew(-5.0);
-        let (data, manifest) = (
-            scenario.world.truth.keys("data/"),
-            flusher.manifests.read(DATABASE, None).await,
-        );
+        let (data, manifest) =
+            (scenario.world.truth.keys("data/"), flusher.manifests.read(DATABASE, None).await);
         let again = flusher.flusher.flush(DATABASE).await.unwrap();
         assert_eq!(again, FlushResult::Skipped(FlushSkipped::NothingToFlush));
         assert_eq!(scenario.world.truth.keys("data/"), data);
@@ -87,10 +79,7 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
     let (held, scene) = hold(ScriptDecision::Proceed);
     let start = InstanceOptions {
         script: Some(before(Operation::List, "tail/", scene)),
-        rules: ProtocolRules {
-            snapshot_span,
-            ..scenario.rules
-        },
+        rules: ProtocolRules { snapshot_span, ..scenario.rules },
         ..InstanceOptions::healthy(scenario.rules)
     };
     let reader = scenario.start(&machine, start);
@@ -100,10 +89,7 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
         scenario.sleep(1.0).await;
         machine.freeze(Duration::from_secs(300));
         held.released.notify_one();
-        assert!(matches!(
-            healthy.flusher.flush(DATABASE).await,
-            Ok(FlushResult::Done { .. })
-        ));
+        assert!(matches!(healthy.flusher.flush(DATABASE).await, Ok(FlushResult::Done { .. })));
         scenario.sleep(130.0).await;
         let manifest = healthy.manifests.read(DATABASE, None).await.unwrap();
         let grace = Duration::from_secs(120);
@@ -167,10 +153,7 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
             assert_eq!(first_cell(&during), Some(failed.value(0)));
             held.released.notify_one();
         });
-        assert!(matches!(
-            flushed.unwrap(),
-            FlushResult::Done { segments: 1, .. }
-        ));
+        assert!(matches!(flushed.unwrap(), FlushResult::Done { segments: 1, .. }));
         for instance in [&reader, &scenario.instance("cold reader")] {
             let after = instance.query().await.unwrap();
             assert_eq!(first_cell(&after), Some(kept.value(0)));
@@ -218,10 +201,7 @@ fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
         let twin = |name: &str| {
             let start = InstanceOptions {
                 entropy: Some(7),
-                flush_limits: FlushLimits {
-                    segments: 1,
-                    ..FlushLimits::default()
-                },
+                flush_limits: FlushLimits { segments: 1, ..FlushLimits::default() },
                 ..InstanceOptions::healthy(scenario.rules)
             };
             scenario.start(&scenario.machine(name, Suspension::NoClockStops), start)
@@ -235,10 +215,8 @@ fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
             .await
             .unwrap();
         scenario.sleep(1.0).await;
-        let (first, second) = futures::join!(
-            scenario.write(&a, &one, None),
-            scenario.write(&b, &two, None)
-        );
+        let (first, second) =
+            futures::join!(scenario.write(&a, &one, None), scenario.write(&b, &two, None));
         assert_eq!(first.unwrap(), second.unwrap());
         let before = scenario.instance("reader").query().await.unwrap();
         scenario.sleep_until(60.0).await;

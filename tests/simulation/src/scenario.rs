@@ -60,10 +60,8 @@ impl ScriptedScenario {
 
     /// Starts an instance on this machine whose calls follow the script.
     pub(crate) fn scripted(&self, machine: &Arc<Machine>, script: CallScript) -> Arc<Instance> {
-        let start = InstanceOptions {
-            script: Some(script),
-            ..InstanceOptions::healthy(self.rules)
-        };
+        let start =
+            InstanceOptions { script: Some(script), ..InstanceOptions::healthy(self.rules) };
         self.start(machine, start)
     }
 
@@ -192,10 +190,7 @@ pub(crate) struct HeldCall {
 /// Returns a scene that holds the call back until it is released.
 pub(crate) fn hold(
     decision: ScriptDecision,
-) -> (
-    HeldCall,
-    impl FnOnce() -> BoxFuture<'static, ScriptDecision> + Send + 'static,
-) {
+) -> (HeldCall, impl FnOnce() -> BoxFuture<'static, ScriptDecision> + Send + 'static) {
     let (arrived, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let held = HeldCall {
         arrived: Arc::clone(&arrived),

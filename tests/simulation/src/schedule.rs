@@ -77,9 +77,7 @@ impl ScheduleMix {
             Suspension::MonotonicClockStops,
             Suspension::BothClocksStop,
         ],
-        wall_skew: &[
-            0.0, 0.5, -0.5, 1.9, -1.9, 8.0, -8.0, 14.0, -14.0, 200.0, -4000.0,
-        ],
+        wall_skew: &[0.0, 0.5, -0.5, 1.9, -1.9, 8.0, -8.0, 14.0, -14.0, 200.0, -4000.0],
         wall_steps: true,
         host_skew: &[0.0, 1.0, 5.0, 5.0],
         store_steps: false,
@@ -139,10 +137,8 @@ impl ScheduleMix {
     };
 
     /// Only writes, flushes and queries.
-    pub(crate) const WITHOUT_COMPACTION: Self = Self {
-        cast: ActorMix::NO_OPTIONAL_ACTORS,
-        ..Self::ALL
-    };
+    pub(crate) const WITHOUT_COMPACTION: Self =
+        Self { cast: ActorMix::NO_OPTIONAL_ACTORS, ..Self::ALL };
 }
 
 /// The additional calls of a schedule for each kind of late actors, in percent of those without.
@@ -177,12 +173,7 @@ impl ScheduleParameters {
         sole_writer: false,
         ledger: false,
         strict: 0.0,
-        store: StoreBehavior {
-            page_keys: 1000,
-            sorted: true,
-            host_skew: 0.0,
-            fast: None,
-        },
+        store: StoreBehavior { page_keys: 1000, sorted: true, host_skew: 0.0, fast: None },
         cast: ActorSelection::NO_OPTIONAL_ACTORS,
     };
 

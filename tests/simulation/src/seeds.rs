@@ -65,11 +65,7 @@ fn kept_seeds_keep_all_invariants() {
     for seed in KEPT_SEEDS.lines() {
         let seed = seed.parse().unwrap();
         let outcome = simulate(seed, rules(), &ScheduleMix::EVERYTHING, false);
-        assert!(
-            outcome.violations.is_empty(),
-            "seed {seed}: {:?}",
-            outcome.violations
-        );
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:?}", outcome.violations);
     }
 }
 
@@ -103,10 +99,7 @@ fn focused(name: &str) -> Option<ScheduleMix> {
         "triggers" => ActorMix::TRIGGERS,
         _ => return None,
     };
-    Some(ScheduleMix {
-        cast,
-        ..ScheduleMix::COMPACTION
-    })
+    Some(ScheduleMix { cast, ..ScheduleMix::COMPACTION })
 }
 
 #[test]

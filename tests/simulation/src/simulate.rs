@@ -165,17 +165,12 @@ async fn schedule(
         actors.spawn(refresher(stage.clone(), refreshing));
     }
     for number in 0..if cast.triggering { 2 } else { 0 } {
-        actors.spawn(plugin_engine(
-            stage.clone(),
-            place(&format!("engine {number}")),
-        ));
+        actors.spawn(plugin_engine(stage.clone(), place(&format!("engine {number}"))));
     }
     if cast.expiring || cast.dropping || cast.renaming || cast.restoring || cast.destroying {
         actors.spawn(operator(stage.clone(), place("operator")));
     }
-    spawn_jobs(&mut actors, &stage, |name, mix| {
-        InstanceSlot::new(name, &world, mix, rules)
-    });
+    spawn_jobs(&mut actors, &stage, |name, mix| InstanceSlot::new(name, &world, mix, rules));
     if cast.jobs.forwarding {
         stage.add_copy(VIEW_DATABASE, VIEW_DATABASE_NAME.to_owned());
     }

@@ -90,10 +90,7 @@ impl SimulatedStore {
 
     /// Hides the effects from the oracle.
     pub(crate) fn unobserved(self) -> Self {
-        Self {
-            is_observed: false,
-            ..self
-        }
+        Self { is_observed: false, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, StoreState> {
@@ -212,9 +209,7 @@ impl SimulatedStore {
             last_modified: self.date(&state),
         };
         state.objects.insert(key.to_owned(), object);
-        let StoreState {
-            objects, oracle, ..
-        } = &mut *state;
+        let StoreState { objects, oracle, .. } = &mut *state;
         if self.is_observed {
             if changes_data {
                 oracle.fail(Invariant::DataNeverChanges, key);
@@ -258,10 +253,7 @@ impl SimulatedStore {
         found.truncate(self.habits.page_keys);
         let entries: Vec<_> = found.into_iter().map(|(_, entry)| entry).collect();
         let next_page_token = entries.last().filter(|_| more).map(|entry| entry.key.clone());
-        let page = ListPage {
-            entries,
-            next_page_token,
-        };
+        let page = ListPage { entries, next_page_token };
         self.answer(&state, page)
     }
 

@@ -39,11 +39,7 @@ pub(crate) async fn read_views(
     let Some(answer) = instance.ask_with_snapshot(database, question).await else {
         return;
     };
-    let SnapshotAnswer {
-        snapshot,
-        rows,
-        retention_base,
-    } = answer;
+    let SnapshotAnswer { snapshot, rows, retention_base } = answer;
     let catalog = &snapshot.catalog.value;
     if snapshot.as_of.is_some() || catalog.views().next().is_none() {
         return;
@@ -96,9 +92,7 @@ pub(crate) async fn check_views(stage: &ActorContext, instance: &Instance) {
             }
             let flushed = instance.flusher.flush(database).await;
             let refreshed = refresh(stage, instance, database, REFRESH_LIMIT).await;
-            instance.trace(format_args!(
-                "last refresh of {name}: {refreshed:?} after {flushed:?}"
-            ));
+            instance.trace(format_args!("last refresh of {name}: {refreshed:?} after {flushed:?}"));
             if refreshed.is_ok_and(|report| is_idle(&report))
                 && compare(stage, instance, database).await.is_some()
             {

@@ -40,12 +40,7 @@ struct WatchedWrite<'a>(&'a SimulatedViewData<'a>);
 
 impl Drop for WatchedWrite<'_> {
     fn drop(&mut self) {
-        let SimulatedViewData {
-            instance,
-            database,
-            jumps,
-            ..
-        } = self.0;
+        let SimulatedViewData { instance, database, jumps, .. } = self.0;
         if instance.machine.undetectable_time_jumps() != *jumps {
             let truth = &instance.world.truth;
             truth.oracle(|oracle| oracle.excuse_views(*database));
@@ -103,10 +98,7 @@ impl<'a> SimulatedViewData<'a> {
         let found = live.find(|(id, _)| Some(*id) == target);
         let (database, entry) = found.ok_or_else(|| failed("the database does not exist"))?;
         if view.target.database.is_some() {
-            let reference = ViewReference {
-                database: self.database,
-                view: view.name.clone(),
-            };
+            let reference = ViewReference { database: self.database, view: view.name.clone() };
             let table = &view.target.table;
             let reserved =
                 catalog.reserve_view_target(database, table, &reference, MAX_CATALOG_AGE);
@@ -176,10 +168,7 @@ fn failed(text: impl Into<String>) -> ViewDataError {
 fn ranges(times: &[TimeRange], request: u64) -> Condition {
     let ranges = times.iter().map(|range| Condition::between(range.first, range.last));
     let condition = ranges.fold(Condition::NOTHING, Condition::or);
-    let identity = Condition::Tag {
-        name: TAG.to_owned(),
-        value: Some(deleting_host(request)),
-    };
+    let identity = Condition::Tag { name: TAG.to_owned(), value: Some(deleting_host(request)) };
     let bounds = condition.time_bounds();
     let (first, last) = bounds.unwrap_or((i64::MIN, i64::MAX));
     let identity = Condition::between(first, last).and(identity);
@@ -248,10 +237,7 @@ impl ViewData for SimulatedViewData<'_> {
             return Ok(None);
         };
         let request = self.stage.draw_request();
-        let delete = RowDelete {
-            table: table.id(),
-            condition: ranges(times, request),
-        };
+        let delete = RowDelete { table: table.id(), condition: ranges(times, request) };
         let arrived = self.arrival(arrived);
         let deleter: &dyn RowDeleter = &*self.instance.writer;
         let deleted = deleter.delete_rows(database, vec![delete], arrived, after).await;

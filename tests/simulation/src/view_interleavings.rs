@@ -33,10 +33,7 @@ pub(crate) async fn write_and_flush(scenario: &ScriptedScenario, instance: &Inst
     scenario.write(instance, &content, None).await.unwrap();
     scenario.sleep(60.0).await;
     let flushed = instance.flusher.flush(DATABASE).await;
-    assert!(
-        matches!(flushed, Ok(FlushResult::Done { .. })),
-        "{flushed:?}"
-    );
+    assert!(matches!(flushed, Ok(FlushResult::Done { .. })), "{flushed:?}");
 }
 
 /// ```text

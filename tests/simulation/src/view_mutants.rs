@@ -51,10 +51,7 @@ const VIEWS: ScheduleMix = ScheduleMix {
 
 #[test]
 fn windows_that_are_not_listed_until_their_rows_are_stored_stay_outdated() {
-    let expected = [
-        Invariant::ViewsMatchSources,
-        Invariant::CurrentWindowsMatchSources,
-    ];
+    let expected = [Invariant::ViewsMatchSources, Invariant::CurrentWindowsMatchSources];
     matters(DisabledRule::PendingWindows, &VIEWS, &expected);
 }
 
@@ -62,10 +59,7 @@ fn windows_that_are_not_listed_until_their_rows_are_stored_stay_outdated() {
 fn windows_of_another_database_that_are_not_listed_until_their_rows_are_stored_stay_outdated() {
     let mix = ScheduleMix {
         cast: ActorMix {
-            jobs: JobMix {
-                forwarding: 1.0,
-                ..JobMix::NONE
-            },
+            jobs: JobMix { forwarding: 1.0, ..JobMix::NONE },
             ..VIEWS_CAST
         },
         ..VIEWS
@@ -114,10 +108,7 @@ async fn continue_after_another_refresh(
     call: (Operation, &'static str),
 ) -> Vec<Violation> {
     let scenario = ScriptedScenario::open_with(ScheduleParameters {
-        cast: ActorSelection {
-            viewing: true,
-            ..ActorSelection::NO_OPTIONAL_ACTORS
-        },
+        cast: ActorSelection { viewing: true, ..ActorSelection::NO_OPTIONAL_ACTORS },
         ..ScheduleParameters::WITHOUT_FAULTS
     })
     .await;
@@ -162,10 +153,7 @@ fn assert_rows_differ_without(rule: DisabledRule, call: (Operation, &'static str
     run(async {
         let broken = continue_after_another_refresh(Some(rule), call).await;
         let is_expected = |one: &Violation| one.invariant == Invariant::ViewsMatchSources;
-        assert!(
-            !broken.is_empty() && broken.iter().all(is_expected),
-            "{broken:?}"
-        );
+        assert!(!broken.is_empty() && broken.iter().all(is_expected), "{broken:?}");
     });
     run(async {
         let broken = continue_after_another_refresh(None, call).await;

@@ -37,10 +37,8 @@ pub(crate) const VIEW_DATABASE: DatabaseId = DatabaseId::new(2);
 pub(crate) const VIEW_DATABASE_NAME: &str = "views";
 
 /// A range that contains the times of all rows of clients.
-pub(crate) const ALL_TIMES: TimeRange = TimeRange {
-    first: BEGIN_NANOS - 30 * DAY,
-    last: BEGIN_NANOS + 30 * DAY,
-};
+pub(crate) const ALL_TIMES: TimeRange =
+    TimeRange { first: BEGIN_NANOS - 30 * DAY, last: BEGIN_NANOS + 30 * DAY };
 
 /// The number of rows, or of values.
 const COUNT: &str = "n";
@@ -88,10 +86,7 @@ pub(crate) fn within(rows: &Rows, times: TimeRange) -> Rows {
 
 /// Returns the result of the query of a view over rows of its source.
 pub(crate) fn aggregate(view: &MaterializedView, rows: &Rows) -> Rows {
-    let ViewWindows {
-        length_ns,
-        origin_ns,
-    } = view.windows;
+    let ViewWindows { length_ns, origin_ns } = view.windows;
     let mut groups = Rows::new();
     // The rows of a host are in the order of their times.
     for ((host, time), fields) in rows {
@@ -103,12 +98,7 @@ pub(crate) fn aggregate(view: &MaterializedView, rows: &Rows) -> Rows {
                 let values = value("a");
                 (values.map_or(0, |_| 1), values, values, value("b"))
             }
-            _ => (
-                value(COUNT).unwrap_or(0),
-                value(SUM),
-                value(MAX),
-                value(LAST),
-            ),
+            _ => (value(COUNT).unwrap_or(0), value(SUM), value(MAX), value(LAST)),
         };
         *group.entry(COUNT.to_owned()).or_insert(0) += count;
         if let Some(sum) = sum {
@@ -133,10 +123,7 @@ pub(crate) fn to_view_rows(rows: &Rows) -> Result<ViewRows, ViewDataError> {
         let times = rows.keys().map(|(_, time)| *time);
         let hosts = rows.keys().map(|(host, _)| Some(host));
         let mut columns: Vec<(&str, ArrayRef)> = vec![
-            (
-                TIME_COLUMN,
-                Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-            ),
+            (TIME_COLUMN, Arc::new(TimestampNanosecondArray::from_iter_values(times))),
             (TAG, Arc::new(StringArray::from_iter(hosts))),
         ];
         for name in [COUNT, SUM, MAX, LAST] {

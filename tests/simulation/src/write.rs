@@ -107,10 +107,7 @@ impl GeneratedDelete {
 
     /// Returns the rows as the planned condition of an SQL `DELETE`.
     fn condition(&self) -> Condition {
-        let host = |value: String| Condition::Tag {
-            name: TAG.to_owned(),
-            value: Some(value),
-        };
+        let host = |value: String| Condition::Tag { name: TAG.to_owned(), value: Some(value) };
         let (min, max) = self.times;
         Condition::All(vec![
             Condition::Time { min, max },
@@ -193,10 +190,7 @@ impl Instance {
             return self.erase_by_id(*database, erasure, after).await;
         }
         let selection = erasure.selection();
-        let options = DeleteOptions {
-            after,
-            ..DeleteOptions::default()
-        };
+        let options = DeleteOptions { after, ..DeleteOptions::default() };
         match self.writer.delete_rows(name, &selection, options).await {
             Ok(deleted) => Ok(deleted.stamp),
             Err(DeleteFailure::NoTable(_) | DeleteFailure::NoTag { .. }) => Ok(None),
@@ -232,10 +226,7 @@ impl Instance {
             .filter(|table| erasure.table.is_none_or(|name| table.is_named(name)));
         let deletes: Vec<_> = tables
             .filter(|table| table.column(TAG).is_some())
-            .map(|table| RowDelete {
-                table: table.id(),
-                condition: erasure.condition(),
-            })
+            .map(|table| RowDelete { table: table.id(), condition: erasure.condition() })
             .collect();
         if deletes.is_empty() {
             return Ok(None);

@@ -25,10 +25,7 @@ fn seconds_of(stamp: Stamp) -> f64 {
 }
 
 fn stamp_at(seconds: i64) -> Stamp {
-    Stamp::new(
-        StoreTime::from_micros(BEGIN_MICROS + seconds * 1_000_000),
-        0,
-    )
+    Stamp::new(StoreTime::from_micros(BEGIN_MICROS + seconds * 1_000_000), 0)
 }
 
 #[test]
@@ -56,10 +53,7 @@ fn a_wall_clock_step_does_not_move_stamps_into_the_future() {
 fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
     run(async {
         let fast = Some((Duration::ZERO, Duration::from_secs(100)));
-        let store = StoreBehavior {
-            fast,
-            ..ScheduleParameters::WITHOUT_FAULTS.store
-        };
+        let store = StoreBehavior { fast, ..ScheduleParameters::WITHOUT_FAULTS.store };
         let scenario = ScriptedScenario::open_with(ScheduleParameters {
             store,
             ..ScheduleParameters::WITHOUT_FAULTS
@@ -69,23 +63,15 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
         scenario.write(&writer, &scenario.content(), None).await.unwrap();
         scenario.sleep_until(60.0).await;
         let flushed = scenario.instance("careful flusher").flusher.flush(DATABASE).await.unwrap();
-        assert!(
-            matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))),
-            "{flushed:?}"
-        );
+        assert!(matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))), "{flushed:?}");
         let start = InstanceOptions {
             trusts_store_clock: true,
             ..InstanceOptions::healthy(scenario.rules)
         };
-        let trusting = scenario.start(
-            &scenario.machine("trusting", Suspension::NoClockStops),
-            start,
-        );
+        let trusting =
+            scenario.start(&scenario.machine("trusting", Suspension::NoClockStops), start);
         let flushed = trusting.flusher.flush(DATABASE).await.unwrap();
-        assert!(
-            matches!(flushed, FlushResult::Done { segments: 1, .. }),
-            "{flushed:?}"
-        );
+        assert!(matches!(flushed, FlushResult::Done { segments: 1, .. }), "{flushed:?}");
 
         scenario.sleep_until(200.0).await;
         let before = scenario.segments();
@@ -122,10 +108,7 @@ fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
         written.unwrap();
         let refused = frozen.unwrap_err();
         assert!(
-            matches!(
-                refused,
-                WriteFailure::Tail(WriteError::WaitedTooLong { .. })
-            ),
+            matches!(refused, WriteFailure::Tail(WriteError::WaitedTooLong { .. })),
             "{refused:?}"
         );
         assert_eq!(scenario.segments().len(), 1);
@@ -152,10 +135,7 @@ fn a_stamp_slightly_ahead_is_refused_until_later() {
         let WriteFailure::Tail(near) = near else {
             panic!("{near:?}")
         };
-        assert!(
-            matches!(near, WriteError::Stamp(StampError::Ahead { .. })),
-            "{near:?}"
-        );
+        assert!(matches!(near, WriteError::Stamp(StampError::Ahead { .. })), "{near:?}");
         assert_eq!(near.kind(), WriteErrorKind::Unavailable);
         assert_eq!(scenario.segments(), before);
         let stamp = scenario.retry(&b, &content, Some(stamp_at(18)), near).await;
@@ -194,17 +174,15 @@ async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
     let (held, scene) = hold(ScriptDecision::LoseAnswer);
     let a = scenario.scripted(&machine, after(Operation::Put, "ledger", scene));
     let b = scenario.instance("b");
-    let (outcome, ()) = futures::join!(
-        commit_entry(&a, None, 0, DuplicateEntryMode::Append),
-        async {
+    let (outcome, ()) =
+        futures::join!(commit_entry(&a, None, 0, DuplicateEntryMode::Append), async {
             held.arrived.notified().await;
             for entry in 1..=commits {
                 let (said, _) = commit_entry(&b, None, entry, DuplicateEntryMode::Append).await;
                 assert_eq!(said, ReportedOutcome::Committed);
             }
             held.released.notify_one();
-        }
-    );
+        });
     let ledger = register(&b).read(None).await.unwrap();
     let times = ledger.value.entries.iter().filter(|entry| **entry == 0).count();
     (outcome.0, times)
@@ -217,11 +195,7 @@ fn a_commit_followed_by_more_than_64_others_is_unknown_and_not_applied_again() {
         (64, ReportedOutcome::Committed),
         (65, ReportedOutcome::Unknown),
     ] {
-        assert_eq!(
-            run(commit_followed_by(followers)),
-            (said, 1),
-            "{followers} followers"
-        );
+        assert_eq!(run(commit_followed_by(followers)), (said, 1), "{followers} followers");
     }
 }
 
@@ -278,10 +252,6 @@ fn a_write_with_an_outdated_catalog_does_not_go_into_a_dropped_database() {
         second.unwrap();
         let [old, new] = [DATABASE, DatabaseId::new(2)]
             .map(|database| scenario.world.truth.keys(&Key::tail_prefix(database)).len());
-        assert_eq!(
-            (old, new),
-            (2, 1),
-            "the last one is in a new database of the same name"
-        );
+        assert_eq!((old, new), (2, 1), "the last one is in a new database of the same name");
     });
 }

@@ -312,11 +312,7 @@ impl BackupRegister {
 
 /// Returns the record of a backup at a place whose objects are to be deleted.
 fn discarded(backup: &Backup, now: StoreTime) -> Option<DiscardedBackup> {
-    Some(DiscardedBackup {
-        backup: backup.id,
-        place: backup.place.clone()?,
-        since: now,
-    })
+    Some(DiscardedBackup { backup: backup.id, place: backup.place.clone()?, since: now })
 }
 
 fn check_name(name: &str) -> Result<(), BackupError> {

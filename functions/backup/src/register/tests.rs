@@ -10,10 +10,7 @@ fn at(seconds: i64) -> StoreTime {
 }
 
 fn lease(holder: u128, seconds: i64) -> Lease {
-    Lease {
-        holder: Ulid(holder),
-        renewed: at(seconds),
-    }
+    Lease { holder: Ulid(holder), renewed: at(seconds) }
 }
 
 fn begin(
@@ -28,13 +25,7 @@ fn begin(
         place: Some("p".to_owned()),
         ..BackupRequest::default()
     };
-    register.begin_backup(
-        Ulid(id),
-        name.to_owned(),
-        &request,
-        false,
-        lease(1, seconds),
-    )
+    register.begin_backup(Ulid(id), name.to_owned(), &request, false, lease(1, seconds))
 }
 
 fn completed(register: &mut BackupRegister, id: u128, name: &str, parent: Option<&str>) {
@@ -227,10 +218,7 @@ fn an_incomplete_backup_is_restorable_and_replaces_no_completed_one() {
     assert_eq!(register.find_restorable("b").unwrap().id, Ulid(1));
     // The run that was recorded as ended changes nothing more.
     register.fail_own_job(JobId::Backup(Ulid(2)), lease(1, 4), &damaged);
-    assert_eq!(
-        register.backup(Ulid(2)).unwrap().job.state,
-        JobState::Incomplete
-    );
+    assert_eq!(register.backup(Ulid(2)).unwrap().job.state, JobState::Incomplete);
     register.remove_backup("b", false, at(5)).unwrap();
     register.remove_backup("b", false, at(5)).unwrap();
     assert_eq!(register.find_restorable("b"), None);

@@ -34,10 +34,7 @@ impl Server {
         let response = self.routes.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (
-            status,
-            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        )
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
     /// Lets the jobs in the background end.
@@ -112,18 +109,10 @@ async fn invalid_requests_are_refused() {
         (BACKUPS, json!({ "type": "full", "name": "a/b" }), 400),
         (BACKUPS, json!({ "type": "full", "to": "forbidden" }), 400),
         (BACKUPS, json!({ "type": "full", "database": "no" }), 404),
-        (
-            BACKUPS,
-            json!({ "type": "incremental", "parent": "x" }),
-            404,
-        ),
+        (BACKUPS, json!({ "type": "incremental", "parent": "x" }), 404),
         (RESTORES, json!({ "backup_name": "" }), 400),
         (RESTORES, json!({ "backup_name": "x" }), 404),
-        (
-            RESTORES,
-            json!({ "as_of": "yesterday", "database": "one" }),
-            400,
-        ),
+        (RESTORES, json!({ "as_of": "yesterday", "database": "one" }), 400),
         (RESTORES, json!({ "as_of": "2026-01-31T12:00:00Z" }), 400),
         (RESTORES, json!({ "backup_name": "x", "to": "y" }), 400),
     ] {

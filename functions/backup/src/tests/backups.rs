@@ -161,10 +161,7 @@ async fn names_are_unique_unless_the_backup_is_replaced() {
     let engine = cluster.engine();
     let taken = engine.begin_backup(&backup_to("b", None)).await;
     assert!(matches!(taken, Err(BackupError::Conflict(_))));
-    let again = BackupRequest {
-        force: true,
-        ..backup_to("b", None)
-    };
+    let again = BackupRequest { force: true, ..backup_to("b", None) };
     let second = engine.begin_backup(&again).await.unwrap();
     // The first one stays until the second one is completed.
     assert!(cluster.register().await.backup(first.id).is_some());
@@ -182,10 +179,7 @@ async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
     engine.cancel_backup("b").await.unwrap();
     cluster.drive(engine.run_backup(backup.clone())).await;
     let register = cluster.register().await;
-    assert_eq!(
-        register.backup(backup.id).unwrap().job.state,
-        JobState::Cancelled
-    );
+    assert_eq!(register.backup(backup.id).unwrap().job.state, JobState::Cancelled);
     let none = engine.begin_restore(&restore_from("b", None)).await;
     assert!(matches!(none, Err(BackupError::NotFound(_))));
     assert!(engine.cancel_backup("b").await.is_err());
@@ -220,14 +214,9 @@ async fn a_database_is_backed_up_and_restored_with_its_retention_policies() {
         assert_eq!(names, ["one", "one/week"]);
         let expected = cluster.points_now("one/week");
         cluster.write("one/week", "a", 2, 2).await;
-        let in_place = RestoreRequest {
-            database: Some("one".to_owned()),
-            ..restore_from("b", None)
-        };
-        let renamed = RestoreRequest {
-            to: Some("three".to_owned()),
-            ..in_place.clone()
-        };
+        let in_place =
+            RestoreRequest { database: Some("one".to_owned()), ..restore_from("b", None) };
+        let renamed = RestoreRequest { to: Some("three".to_owned()), ..in_place.clone() };
         for request in [in_place, renamed] {
             cluster.restore_completely(&request).await;
         }

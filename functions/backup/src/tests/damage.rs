@@ -37,11 +37,8 @@ impl TestCluster {
         self.flush(database).await;
         self.write(database, "new", 2, 2).await;
         self.flush(database).await;
-        let manifests = ManifestStore::new(
-            self.bucket.clone(),
-            &self.rules,
-            ManifestSettings::default(),
-        );
+        let manifests =
+            ManifestStore::new(self.bucket.clone(), &self.rules, ManifestSettings::default());
         let id = self.id(database).await;
         let manifest = manifests.read(id, None).await.unwrap();
         let sections = &manifest.value.sections;
@@ -81,10 +78,7 @@ async fn a_backup_contains_everything_but_damaged_objects_and_names_them() {
     let [found] = &report.unwrap().findings[..] else {
         panic!("one finding is expected");
     };
-    assert_eq!(
-        (found.backup.as_str(), found.message.as_str()),
-        ("later", error.as_str())
-    );
+    assert_eq!((found.backup.as_str(), found.message.as_str()), ("later", error.as_str()));
 
     // Both backups can be restored.
     let other = cluster.another().await;
@@ -131,10 +125,7 @@ async fn damage_that_was_put_into_a_backup_is_found() {
         panic!("{:?}", report.findings);
     };
     assert_eq!(found.key, path);
-    assert!(
-        found.message.contains("damaged when it was put"),
-        "{found:?}"
-    );
+    assert!(found.message.contains("damaged when it was put"), "{found:?}");
 }
 
 #[tokio::test]

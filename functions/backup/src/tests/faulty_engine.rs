@@ -43,15 +43,9 @@ impl Hooks {
 impl TestCluster {
     /// Returns a process whose requests to the bucket and to places pass a hook.
     pub(super) fn hooked_engine(&self, hook: CallHook) -> Arc<BackupEngine> {
-        let hooks = Hooks {
-            world: self.world.clone(),
-            hook,
-        };
+        let hooks = Hooks { world: self.world.clone(), hook };
         let store = hooks.wrap(Arc::clone(&self.store) as _);
-        let places = HookedPlaces {
-            places: Arc::clone(&self.places),
-            hooks,
-        };
+        let places = HookedPlaces { places: Arc::clone(&self.places), hooks };
         let bucket = Bucket::new(store, self.world.clone());
         self.engine_on(bucket, Arc::new(places))
     }

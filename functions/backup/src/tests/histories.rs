@@ -291,13 +291,7 @@ async fn restored_databases_equal_the_model_in_random_histories() {
     if tried < ALL_SEEDS.into() {
         return;
     }
-    let Tally {
-        backups,
-        incremental,
-        killed,
-        restores,
-        deletions,
-    } = tally;
+    let Tally { backups, incremental, killed, restores, deletions } = tally;
     let tried = usize::try_from(tried).unwrap();
     assert!(3 * backups > 2 * tried);
     for rarer in [incremental, killed, restores, deletions] {

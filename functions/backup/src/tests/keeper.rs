@@ -66,10 +66,7 @@ async fn scheduled_backups_at_a_place_are_incremental_between_full_ones() {
     let register = cluster.register().await;
     let kinds = register.backups().iter().map(|one| one.kind);
     let (full, incremental) = (BackupKind::Full, BackupKind::Incremental);
-    assert_eq!(
-        kinds.collect::<Vec<_>>(),
-        [full, incremental, incremental, full]
-    );
+    assert_eq!(kinds.collect::<Vec<_>>(), [full, incremental, incremental, full]);
     let metrics = engine.metrics();
     assert_eq!((metrics.completed, metrics.backups_succeeded), (4, 7));
     let last = register.backups().last().unwrap();

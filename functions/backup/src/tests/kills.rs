@@ -179,17 +179,9 @@ async fn kill_restores(place: Option<&str>) {
         let running = register.restores().next();
         if let Some(restore) = running.filter(|_| !has_ended && last_event > 10) {
             let error = &restore.job.error;
-            assert_eq!(
-                restore.job.state,
-                JobState::Completed,
-                "{last_event}: {error:?}"
-            );
+            assert_eq!(restore.job.state, JobState::Completed, "{last_event}: {error:?}");
             for database in ["one", "two"] {
-                assert_eq!(
-                    cluster.points(database).await,
-                    old(database),
-                    "{last_event}"
-                );
+                assert_eq!(cluster.points(database).await, old(database), "{last_event}");
             }
         }
         if has_ended {
@@ -242,11 +234,7 @@ async fn a_frozen_process_does_not_publish_the_databases_of_a_restore_again() {
         cluster.write("one", "new", 1, 1).await;
         gate.thaw();
         cluster.drive_for(JOB_TIME, job).await.unwrap().ok();
-        assert_eq!(
-            cluster.points("one").await,
-            cluster.points_now("one"),
-            "{last_event}"
-        );
+        assert_eq!(cluster.points("one").await, cluster.points_now("one"), "{last_event}");
         assert_eq!(cluster.points("two").await, old_two, "{last_event}");
         frozen += 1;
     }

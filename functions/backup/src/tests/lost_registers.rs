@@ -73,11 +73,7 @@ async fn a_register_of_a_newer_release_is_a_finding() {
     make_newer(&cluster.store, &Key::Backups).await;
     let findings = check_backups(&cluster.bucket).await.unwrap();
     assert_eq!(keys(&findings), ["backups/register"]);
-    assert!(
-        findings[0].message.contains("format version 99"),
-        "{}",
-        findings[0].message
-    );
+    assert!(findings[0].message.contains("format version 99"), "{}", findings[0].message);
 }
 
 #[tokio::test]
@@ -127,9 +123,6 @@ async fn the_list_of_a_backup_that_is_newer_is_a_finding() {
     make_newer(&store, &key).await;
     let report = check_place(store, &cluster.world, false).await.unwrap();
     assert_eq!(keys(&report.findings), [key.to_string()]);
-    assert_eq!(
-        (report.backups, report.findings[0].backup.as_str()),
-        (2, "b")
-    );
+    assert_eq!((report.backups, report.findings[0].backup.as_str()), (2, "b"));
     assert_ne!(first.id, second.id);
 }

@@ -28,9 +28,7 @@ impl TestCluster {
             ..NewTrigger::new(
                 "t",
                 "p.py",
-                TriggerSpecification::RequestPath {
-                    path: "hook".to_owned(),
-                },
+                TriggerSpecification::RequestPath { path: "hook".to_owned() },
             )
         };
         let id = self.id("one").await;

@@ -56,10 +56,7 @@ async fn a_restore_keeps_its_rows_unless_the_retention_is_kept() {
         assert_eq!(catalog.value.retention(), None);
         assert_eq!(catalog.value.retention_of(table), None);
 
-        let kept = RestoreRequest {
-            keep_retention: true,
-            ..restore_from("b", None)
-        };
+        let kept = RestoreRequest { keep_retention: true, ..restore_from("b", None) };
         cluster.restore_completely(&kept).await;
         let id = cluster.id("one").await;
         let catalog = cluster.catalog.database(id, Duration::ZERO).await.unwrap();

@@ -118,10 +118,7 @@ pub(crate) struct TestCluster {
 impl TestCluster {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(SteppedClock::self_advancing());
-        let places = Arc::new(TestPlaces {
-            clock: Arc::clone(&clock),
-            places: Mutex::default(),
-        });
+        let places = Arc::new(TestPlaces { clock: Arc::clone(&clock), places: Mutex::default() });
         Self::with(clock, places, 7).await
     }
 
@@ -253,12 +250,7 @@ impl TestCluster {
         let id = backup.id;
         self.drive(engine.run_backup(backup)).await;
         let backup = self.register().await.backup(id).unwrap().clone();
-        assert_eq!(
-            backup.job.state,
-            JobState::Completed,
-            "{:?}",
-            backup.job.error
-        );
+        assert_eq!(backup.job.state, JobState::Completed, "{:?}", backup.job.error);
         backup
     }
 
@@ -307,10 +299,8 @@ impl TestCluster {
         let table = catalog.value.table("m").unwrap().id();
         loop {
             self.pass(Duration::from_millis(1));
-            let condition = Condition::Tag {
-                name: "host".to_owned(),
-                value: Some(host.to_owned()),
-            };
+            let condition =
+                Condition::Tag { name: "host".to_owned(), value: Some(host.to_owned()) };
             let deletes = vec![RowDelete { table, condition }];
             let arrived = self.world.clock_reading();
             let deleted = RowDeleter::delete_rows(&*self.writer, id, deletes, arrived, None);

@@ -27,10 +27,7 @@ impl TestCluster {
         }
         self.maintain().await;
         let report = self.refresh_views().await;
-        assert!(
-            report.failures.is_empty() && !report.unfinished,
-            "{report:?}"
-        );
+        assert!(report.failures.is_empty() && !report.unfinished, "{report:?}");
     }
 
     async fn assert_current(&self, database: &str) -> Vec<Value> {
@@ -106,10 +103,7 @@ async fn views_into_another_database_return_with_the_database_that_they_read() {
     };
     cluster.restore_completely(&beside).await;
     assert!(cluster.sql("copy", views).await.is_empty());
-    let in_place = RestoreRequest {
-        database: Some("one".to_owned()),
-        ..restore_from("b", None)
-    };
+    let in_place = RestoreRequest { database: Some("one".to_owned()), ..restore_from("b", None) };
     cluster.restore_completely(&in_place).await;
     assert_eq!(cluster.sql("one", views).await.len(), 1);
     cluster.settle_views().await;

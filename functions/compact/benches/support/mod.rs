@@ -73,10 +73,7 @@ pub(crate) fn with_floats(rows: &RecordBatch) -> RecordBatch {
     ) {
         Some(integers) => {
             let floats: Float64Array = integers.unary(|value| value as f64);
-            (
-                ColumnType::Float.arrow_field(field.name()),
-                Arc::new(floats) as ArrayRef,
-            )
+            (ColumnType::Float.arrow_field(field.name()), Arc::new(floats) as ArrayRef)
         }
         None => (Arc::clone(field), Arc::clone(column)),
     });

@@ -62,10 +62,7 @@ impl MaterializedCaches {
         tables: &BTreeSet<TableId>,
         now: StoreTime,
     ) -> Self {
-        let mut kept = Self {
-            gone: gone(manifest, &catalog.value),
-            ..Self::default()
-        };
+        let mut kept = Self { gone: gone(manifest, &catalog.value), ..Self::default() };
         if catalog.version < manifest.needs_catalog {
             return kept;
         }
@@ -83,11 +80,7 @@ impl MaterializedCaches {
             let stored = found.stored();
             let caches = CacheShape::all_of(&stored).filter_map(|(cache, shape)| {
                 let entry = CacheEntry::clone(entries.get(&cache)?);
-                Some(MaterializedCache {
-                    from: shape.complete_from(now),
-                    entry,
-                    shape,
-                })
+                Some(MaterializedCache { from: shape.complete_from(now), entry, shape })
             });
             kept.by_table.insert(table, caches.collect());
         }
@@ -132,10 +125,7 @@ pub(crate) struct IntervalLayers {
 impl Default for IntervalLayers {
     /// Creates an empty interval with the memory limit of a flush.
     fn default() -> Self {
-        Self {
-            by_cache: BTreeMap::new(),
-            left: INTERVAL_BYTES,
-        }
+        Self { by_cache: BTreeMap::new(), left: INTERVAL_BYTES }
     }
 }
 
@@ -268,10 +258,7 @@ async fn update(
     let written = write(objects, database, step, object);
     let written = budget.run_within(bytes, written).await;
     let to = match written {
-        Ok(entry) => Some(NewCacheEntry {
-            entry,
-            drawn: object.drawn,
-        }),
+        Ok(entry) => Some(NewCacheEntry { entry, drawn: object.drawn }),
         Err(error) => {
             let (cache, table) = (from.cache, from.table);
             tracing::info!(%database, %table, %cache, %error, "dropped a cache object, which will be rebuilt");

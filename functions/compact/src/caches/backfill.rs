@@ -424,10 +424,8 @@ impl CacheBackfill {
         let (cache, put_id) = (layer.cache, self.objects.put_id());
         let contents = layer.contents.clone();
         let size = contents.size_bytes() as u64;
-        let encoded = run_blocking(size, move || {
-            EncodedCacheObject::encode(cache, put_id, contents)
-        })
-        .await?;
+        let encoded =
+            run_blocking(size, move || EncodedCacheObject::encode(cache, put_id, contents)).await?;
         let place = (cache, task.table.id());
         self.objects.write(task.database, place, object, encoded).await
     }

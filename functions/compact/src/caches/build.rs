@@ -38,9 +38,7 @@ impl LayerBuilders {
             let Some(slot) = largest.and_then(|place| self.slots.get_mut(place)) else {
                 return;
             };
-            *slot = Err(CacheError::TooLarge {
-                limit: self.limit_bytes,
-            });
+            *slot = Err(CacheError::TooLarge { limit: self.limit_bytes });
         }
     }
 }
@@ -101,10 +99,7 @@ impl CacheBackfill {
         manifest: &Manifest,
         above: Stamp,
     ) -> Result<Vec<SectionWithFooter>, CompactError> {
-        let times = TimeRange {
-            first: task.from(),
-            last: i64::MAX,
-        };
+        let times = TimeRange { first: task.from(), last: i64::MAX };
         let found = self
             .manifests
             .load_sections(task.database, manifest, task.table.id(), times)
@@ -195,12 +190,7 @@ impl CacheBackfill {
         for layer in std::mem::take(&mut built.layers) {
             let advanced = match newer.remove(&layer.cache) {
                 Some(Ok(newer)) => {
-                    let BuiltLayer {
-                        shape,
-                        from,
-                        contents,
-                        ..
-                    } = &layer;
+                    let BuiltLayer { shape, from, contents, .. } = &layer;
                     advanced(contents, shape, &deletes, None, &newer, *from)
                 }
                 Some(Err(error)) => Err(error),
@@ -255,20 +245,14 @@ mod tests {
         let slots = shapes
             .iter()
             .map(|shape| Ok(CacheLayerBuilder::new(shape, 0, MAX_CONTENT_BYTES)));
-        let mut builders = LayerBuilders {
-            slots: slots.collect(),
-            limit_bytes: 256 << 10,
-        };
+        let mut builders = LayerBuilders { slots: slots.collect(), limit_bytes: 256 << 10 };
         let names: Vec<_> = (0..20_000).map(|n| format!("host-{n}")).collect();
         let hosts: DictionaryArray<Int32Type> = names.iter().map(String::as_str).collect();
         let zones: DictionaryArray<Int32Type> = (0..20_000).map(|_| "x").collect();
         let rows = RecordBatch::try_from_iter([
             ("host", Arc::new(hosts) as ArrayRef),
             ("zone", Arc::new(zones)),
-            (
-                "time",
-                Arc::new(TimestampNanosecondArray::from_iter_values(0..20_000)),
-            ),
+            ("time", Arc::new(TimestampNanosecondArray::from_iter_values(0..20_000))),
         ]);
         builders.write(&rows.unwrap()).unwrap();
         let is_there: Vec<_> = builders.slots.iter().map(Result::is_ok).collect();

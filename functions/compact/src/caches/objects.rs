@@ -95,10 +95,7 @@ impl CacheObjects {
         let Get::Found(object) = answer.value else {
             return Err(ObjectError::Missing);
         };
-        Ok(FetchedCacheObject::Object {
-            key: key.to_string(),
-            bytes: object.bytes,
-        })
+        Ok(FetchedCacheObject::Object { key: key.to_string(), bytes: object.bytes })
     }
 
     /// Writes an object. The caller commits the returned entry.
@@ -109,11 +106,7 @@ impl CacheObjects {
         object: PendingObject,
         encoded: EncodedCacheObject,
     ) -> Result<CacheEntry, ObjectError> {
-        let EncodedCacheObject {
-            contents,
-            bytes,
-            crc32c,
-        } = encoded;
+        let EncodedCacheObject { contents, bytes, crc32c } = encoded;
         let entry = CacheEntry {
             cache,
             table,
@@ -201,11 +194,7 @@ impl EncodedCacheObject {
         if bytes.len() > MAX_OBJECT_BYTES {
             return Err(ObjectError::TooLong(bytes.len()));
         }
-        Ok(Self {
-            crc32c: crc32c::crc32c(&bytes),
-            contents,
-            bytes,
-        })
+        Ok(Self { crc32c: crc32c::crc32c(&bytes), contents, bytes })
     }
 }
 

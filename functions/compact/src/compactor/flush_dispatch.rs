@@ -61,10 +61,7 @@ mod tests {
     fn tail(number: u32, bytes: u64) -> DueTail {
         let mut tail = ListedTail::default();
         tail.size.bytes = bytes;
-        DueTail {
-            database: DatabaseId::new(number),
-            tail,
-        }
+        DueTail { database: DatabaseId::new(number), tail }
     }
 
     fn sizes(tails: Vec<DueTail>, own: Duration) -> (usize, Vec<usize>) {
@@ -75,10 +72,7 @@ mod tests {
     #[test]
     fn small_tails_share_an_invocation_and_a_large_one_has_its_own() {
         let small = |numbers: std::ops::Range<u32>| numbers.map(|number| tail(number, 1_000));
-        assert_eq!(
-            sizes(small(0..400).collect(), INVOCATION_SHARE),
-            (400, vec![])
-        );
+        assert_eq!(sizes(small(0..400).collect(), INVOCATION_SHARE), (400, vec![]));
         let (own, others) = sizes(small(0..1_000).collect(), INVOCATION_SHARE);
         assert_eq!((own, others), (500, vec![100; 5]));
         let mixed = small(0..400)

@@ -35,10 +35,7 @@ impl Compactor {
         time: &TimeLimit<'_>,
     ) -> Result<CompactionReport, CompactError> {
         let survey = TailSurvey::take(&self.bucket, &self.deferred).await?;
-        let report = CompactionReport {
-            tails: survey.total,
-            ..CompactionReport::default()
-        };
+        let report = CompactionReport { tails: survey.total, ..CompactionReport::default() };
         let date = survey.date;
         let mut due = survey.databases;
         due.retain(|_, tail| self.is_due(tail.size, date));

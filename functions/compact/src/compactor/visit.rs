@@ -76,10 +76,7 @@ impl Compactor {
             return visit;
         }
         let part = time.part();
-        let times = VisitTimeLimits {
-            invocation: time,
-            part: &part,
-        };
+        let times = VisitTimeLimits { invocation: time, part: &part };
         let tended = self.flush_if_due(database, (tail, date), &times, &mut visit);
         let tended = part.run(tended).await;
         let report = &mut visit.report;
@@ -189,10 +186,7 @@ impl Compactor {
         match collected.kept {
             0 => self.deferred.forget(database),
             _ => {
-                let deferral = (
-                    DeferralReason::AlreadyFlushed,
-                    manifest.value.low_water_mark,
-                );
+                let deferral = (DeferralReason::AlreadyFlushed, manifest.value.low_water_mark);
                 let world = self.bucket.world();
                 self.deferred.defer(database, deferral, TRIGGER_DEFERRAL_TIME, world);
             }

@@ -65,21 +65,15 @@ enum ColumnEncoding {
     Direct(Encoding),
 }
 
-const TEXT: [ColumnEncoding; 1] = [ColumnEncoding::Dictionary {
-    fallback: Encoding::PLAIN,
-}];
+const TEXT: [ColumnEncoding; 1] = [ColumnEncoding::Dictionary { fallback: Encoding::PLAIN }];
 const TIMES: [ColumnEncoding; 1] = [ColumnEncoding::Direct(Encoding::DELTA_BINARY_PACKED)];
 const FLAGS: [ColumnEncoding; 1] = [ColumnEncoding::Direct(Encoding::PLAIN)];
 const INTEGERS: [ColumnEncoding; 2] = [
     ColumnEncoding::Direct(Encoding::DELTA_BINARY_PACKED),
-    ColumnEncoding::Dictionary {
-        fallback: Encoding::DELTA_BINARY_PACKED,
-    },
+    ColumnEncoding::Dictionary { fallback: Encoding::DELTA_BINARY_PACKED },
 ];
 const FLOATS: [ColumnEncoding; 3] = [
-    ColumnEncoding::Dictionary {
-        fallback: Encoding::PLAIN,
-    },
+    ColumnEncoding::Dictionary { fallback: Encoding::PLAIN },
     ColumnEncoding::Direct(Encoding::BYTE_STREAM_SPLIT),
     ColumnEncoding::Direct(Encoding::PLAIN),
 ];
@@ -181,10 +175,7 @@ impl ColumnStorage {
             };
             if stored < smallest {
                 smallest = stored;
-                best = Self {
-                    encoding,
-                    is_compressed,
-                };
+                best = Self { encoding, is_compressed };
             }
         }
         Ok(best)
@@ -253,9 +244,7 @@ mod tests {
         let jumps = Int64Array::from_iter_values(jumps.take(20_000));
         assert_eq!(
             chosen(ColumnType::Integer, jumps),
-            ColumnEncoding::Dictionary {
-                fallback: Encoding::DELTA_BINARY_PACKED
-            }
+            ColumnEncoding::Dictionary { fallback: Encoding::DELTA_BINARY_PACKED }
         );
     }
 
@@ -271,9 +260,7 @@ mod tests {
         let steps = Float64Array::from_iter_values(steps.take(20_000));
         assert_eq!(
             chosen(ColumnType::Float, steps),
-            ColumnEncoding::Dictionary {
-                fallback: Encoding::PLAIN
-            }
+            ColumnEncoding::Dictionary { fallback: Encoding::PLAIN }
         );
     }
 
@@ -290,10 +277,7 @@ mod tests {
         let noise = Int64Array::from_iter_values(noise.take(20_000));
         assert!(!is_compressed(ColumnType::Integer, Arc::new(noise.clone())));
         // The same values, but too few for a trial.
-        assert!(is_compressed(
-            ColumnType::Integer,
-            Arc::new(noise.slice(0, 100))
-        ));
+        assert!(is_compressed(ColumnType::Integer, Arc::new(noise.slice(0, 100))));
         let regular = TimestampNanosecondArray::from_iter_values((0..20_000).map(|row| row * 10));
         assert!(is_compressed(ColumnType::Time, Arc::new(regular)));
         let tags = |texts: &mut dyn Iterator<Item = String>| {
@@ -312,11 +296,9 @@ mod tests {
         let runs = [["a"; 5_000], ["b"; 5_000]].into_iter().flatten().map(Some);
         let runs: ArrayRef = Arc::new(runs.collect::<DictionaryArray<Int32Type>>());
         let field = ColumnType::Tag.arrow_field("x");
-        for (texts, is_compressed) in [
-            (Some(MAX_TAG_TEXTS), false),
-            (Some(MAX_TAG_TEXTS + 1), true),
-            (None, true),
-        ] {
+        for (texts, is_compressed) in
+            [(Some(MAX_TAG_TEXTS), false), (Some(MAX_TAG_TEXTS + 1), true), (None, true)]
+        {
             let storage = ColumnStorage::choose(&field, &runs, texts, 1, COMPRESSION()).unwrap();
             assert_eq!(storage.is_compressed, is_compressed, "{texts:?}");
         }

@@ -145,10 +145,7 @@ impl ColumnwiseWriter {
 
 /// Returns a sample of a column: rows from all parts of it, because its series may differ.
 fn sample(column: &ArrayRef) -> Result<ArrayRef, ParquetError> {
-    let (rows, length) = (
-        column.len(),
-        PROFILE.sample_rows(column.len() as u64) / SAMPLE_SLICES,
-    );
+    let (rows, length) = (column.len(), PROFILE.sample_rows(column.len() as u64) / SAMPLE_SLICES);
     let slices: Vec<ArrayRef> = (0..SAMPLE_SLICES)
         .map(|slice| column.slice(rows / SAMPLE_SLICES * slice, length))
         .collect();
@@ -275,13 +272,8 @@ mod tests {
             let name = column.column_path().string();
             (name, column.compression() == Compression::UNCOMPRESSED)
         });
-        let expected = [
-            ("host", true),
-            ("load", false),
-            ("time", false),
-            ("value", true),
-        ]
-        .map(|(name, is_plain)| (name.to_owned(), is_plain));
+        let expected = [("host", true), ("load", false), ("time", false), ("value", true)]
+            .map(|(name, is_plain)| (name.to_owned(), is_plain));
         assert_eq!(are_plain.collect::<Vec<_>>(), expected);
     }
 
@@ -291,15 +283,9 @@ mod tests {
         let mut writer = ColumnwiseWriter::new(&tags(), 100);
         let field = rows.schema_ref().fields();
         let error = writer.add(&field[0], &rows.column(0).slice(0, 99)).unwrap_err();
-        assert!(
-            error.to_string().contains("column 'host' has 99 rows"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("column 'host' has 99 rows"), "{error}");
         writer.add(&field[0], rows.column(0)).unwrap();
         let error = writer.finish().unwrap_err();
-        assert!(matches!(
-            error,
-            EncodeError::Points(PointsError::MissingTimeColumn)
-        ));
+        assert!(matches!(error, EncodeError::Points(PointsError::MissingTimeColumn)));
     }
 }

@@ -157,17 +157,11 @@ mod tests {
         let range = &extent.tags[0].1;
         assert_eq!((range.min.as_deref(), range.has_null), (Some("m"), false));
         extent.add(&rows(&[Some("b"), None], -3)).unwrap();
-        assert_eq!(
-            (extent.rows, extent.min_time(), extent.max_time()),
-            (3, -3, 6)
-        );
+        assert_eq!((extent.rows, extent.min_time(), extent.max_time()), (3, -3, 6));
         let (ranges, _) = extent.into_tags_and_series();
         assert_eq!(ranges.len(), 1, "a tag without a value has no range");
         let host = &ranges["host"];
-        assert_eq!(
-            (host.min.as_deref(), host.max.as_deref()),
-            (Some("b"), Some("m"))
-        );
+        assert_eq!((host.min.as_deref(), host.max.as_deref()), (Some("b"), Some("m")));
         assert!(host.has_null);
     }
 }

@@ -20,13 +20,9 @@ impl GarbageCollector {
         manifest: VersionedValue<Manifest>,
         ended_publications: BTreeSet<(TableId, u64)>,
     ) -> Result<CollectionReport, CompactError> {
-        let listed = ListedObjects::list(
-            &self.bucket,
-            database,
-            &manifest.value,
-            self.settings.orphan_age,
-        )
-        .await?;
+        let listed =
+            ListedObjects::list(&self.bucket, database, &manifest.value, self.settings.orphan_age)
+                .await?;
         let value = &manifest.value;
         let has_pending = value.pending_deletes().next().is_some();
         let is_clean = value.condemned.is_empty()

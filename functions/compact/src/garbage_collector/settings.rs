@@ -60,14 +60,8 @@ impl GarbageCollectorSettings {
         query_timeout: Duration,
     ) -> Result<Self, TimeTravelTooShort> {
         if time_travel < query_timeout.saturating_mul(2) {
-            return Err(TimeTravelTooShort {
-                time_travel,
-                query_timeout,
-            });
+            return Err(TimeTravelTooShort { time_travel, query_timeout });
         }
-        Ok(Self {
-            time_travel,
-            ..Self::default()
-        })
+        Ok(Self { time_travel, ..Self::default() })
     }
 }

@@ -148,10 +148,7 @@ mod tests {
         assert_eq!(bytes(-64), [0x7f]);
         assert_eq!(bytes(64), [0x80, 1]);
         assert_eq!(bytes(i64::MAX).len(), 10);
-        assert_eq!(
-            bytes(i64::MIN),
-            [255, 255, 255, 255, 255, 255, 255, 255, 255, 1]
-        );
+        assert_eq!(bytes(i64::MIN), [255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
     }
 
     #[test]

@@ -101,10 +101,7 @@ impl PublishedState<'_> {
 
     fn properties(&self) -> BTreeMap<&'static str, String> {
         let mut properties = BTreeMap::from([
-            (
-                "schema.name-mapping.default",
-                self.schema.name_mapping().to_string(),
-            ),
+            ("schema.name-mapping.default", self.schema.name_mapping().to_string()),
             ("neap.database", self.database.to_owned()),
             ("neap.table", self.table.to_owned()),
         ]);
@@ -115,11 +112,7 @@ impl PublishedState<'_> {
 
     /// Returns which state the snapshot has, and for which times it is not the state of a query.
     fn summary(&self) -> BTreeMap<&'static str, String> {
-        let SettledSections {
-            published,
-            unsettled,
-            expired_before,
-        } = self.sections;
+        let SettledSections { published, unsettled, expired_before } = self.sections;
         let rows = |sections: &[_]| sum(sections, |section| section.rows);
         let mut summary = BTreeMap::from([
             ("operation", "overwrite".to_owned()),
@@ -127,10 +120,7 @@ impl PublishedState<'_> {
             ("total-records", rows(published)),
             ("total-files-size", sum(published, |one| one.length)),
             ("neap.stamp", self.stamp.to_string()),
-            (
-                "neap.manifest-version",
-                self.publication.version.to_string(),
-            ),
+            ("neap.manifest-version", self.publication.version.to_string()),
             ("neap.unsettled-sections", unsettled.len().to_string()),
             ("neap.unsettled-rows", rows(unsettled)),
         ]);
@@ -192,10 +182,7 @@ mod tests {
 
     #[test]
     fn intervals_have_nanoseconds() {
-        let interval = TimeInterval(TimeRange {
-            first: -1,
-            last: 1_700_000_000_000_000_000,
-        });
+        let interval = TimeInterval(TimeRange { first: -1, last: 1_700_000_000_000_000_000 });
         let expected = "1969-12-31T23:59:59.999999999Z/2023-11-14T22:13:20.000000000Z";
         assert_eq!(interval.to_string(), expected);
     }

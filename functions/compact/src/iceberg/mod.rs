@@ -151,9 +151,7 @@ mod tests {
         assert!(!has(&["garden/soil"], "garden", "air"));
         assert!(has(&["db/rp/a table/x"], "db/rp", "a table/x"));
         let names = ["garden", "gardn", "home/soil", "home/air"].map(str::to_owned);
-        let names = PublishedTables {
-            names: names.into(),
-        };
+        let names = PublishedTables { names: names.into() };
         let tables = [("garden", "soil"), ("home", "air")];
         assert_eq!(names.without_table(&tables), ["gardn", "home/soil"]);
     }

@@ -85,12 +85,7 @@ impl IcebergPublisher {
         let (Some(entry), Some(now)) = (entry, now) else {
             return Ok(outcome);
         };
-        let state = DatabaseState {
-            id: database,
-            name: entry.name.clone(),
-            manifest,
-            now,
-        };
+        let state = DatabaseState { id: database, name: entry.name.clone(), manifest, now };
         let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
         let published = self.settings.tables_of(&self.catalog, database, &catalog).await?;
         let mut sweep = TableSweep::new(&self.manifests, database, &state.manifest.value);
@@ -243,11 +238,7 @@ impl IcebergPublisher {
         number: u64,
         is_new: bool,
     ) -> PublishedTable {
-        let SettledSections {
-            published,
-            unsettled,
-            ..
-        } = &candidate.sections;
+        let SettledSections { published, unsettled, .. } = &candidate.sections;
         let path = Key::published_table(database, candidate.table.id());
         PublishedTable {
             database,
@@ -296,10 +287,7 @@ impl IcebergPublisher {
         let url = |key: &Key| self.settings.url.of_key(key);
         let sections = candidate.sections.published.iter();
         let files: Vec<_> = sections
-            .map(|section| DataFile {
-                url: url(&section.key(state.id)),
-                section,
-            })
+            .map(|section| DataFile { url: url(&section.key(state.id)), section })
             .collect();
         let sync = || self.bucket.world().entropy.next_u128();
         let manifest = if files.is_empty() {

@@ -45,10 +45,7 @@ impl SettledSections {
         cutoff: Option<i64>,
     ) -> Self {
         let (expiries, deletes): (Vec<_>, Vec<_>) = deletes.partition(|recorded| recorded.expiry);
-        let mut state = Self {
-            expired_before: cutoff,
-            ..Self::default()
-        };
+        let mut state = Self { expired_before: cutoff, ..Self::default() };
         let mut visible: Vec<&Arc<Section>> = Vec::new();
         for section in sections {
             let before = expired_before(section, cutoff, &expiries);
@@ -82,10 +79,7 @@ impl SettledSections {
                 Some(last) if section.min_time <= last.last.saturating_add(1) => {
                     last.last = last.last.max(section.max_time);
                 }
-                _ => ranges.push(TimeRange {
-                    first: section.min_time,
-                    last: section.max_time,
-                }),
+                _ => ranges.push(TimeRange { first: section.min_time, last: section.max_time }),
             }
         }
         combine_closest(&mut ranges);
@@ -180,10 +174,7 @@ mod tests {
     fn delete(stamp: u64, min: i64, max: i64, expiry: bool) -> RecordedDelete {
         RecordedDelete {
             stamp: Stamp::from_u64(stamp),
-            delete: RowDelete {
-                table: TABLE,
-                condition: Condition::Time { min, max },
-            },
+            delete: RowDelete { table: TABLE, condition: Condition::Time { min, max } },
             added: 1,
             dropped: None,
             expiry,
@@ -221,24 +212,15 @@ mod tests {
 
     #[test]
     fn sections_of_bundles_are_not_published() {
-        let in_bundle = Section {
-            in_bundle: true,
-            ..section(1, 0, 10)
-        };
-        let of_an_early_bundle = Section {
-            offset: 7,
-            ..section(2, 20, 30)
-        };
+        let in_bundle = Section { in_bundle: true, ..section(1, 0, 10) };
+        let of_an_early_bundle = Section { offset: 7, ..section(2, 20, 30) };
         let sections = vec![in_bundle, of_an_early_bundle, section(3, 40, 50)];
         assert_eq!(divide(sections, &[], None), (vec![3], vec![1, 2]));
     }
 
     #[test]
     fn sections_with_deleted_rows_are_not_published_until_they_are_rewritten() {
-        let rewritten = Section {
-            cleaned: Stamp::from_u64(9),
-            ..section(2, 20, 30)
-        };
+        let rewritten = Section { cleaned: Stamp::from_u64(9), ..section(2, 20, 30) };
         let sections = vec![section(1, 0, 10), rewritten, section(3, 40, 50)];
         let deletes = [delete(9, 5, 25, false)];
         assert_eq!(divide(sections, &deletes, None), (vec![2, 3], vec![1]));

@@ -124,10 +124,9 @@ impl TableSchema {
     pub(super) fn time_bounds(&self, first: i64, last: i64) -> (i64, i64) {
         match self.time {
             PublishedTimeType::Long => (first, last),
-            PublishedTimeType::Timestamp => (
-                first.div_euclid(1_000),
-                last.div_euclid(1_000).saturating_add(1),
-            ),
+            PublishedTimeType::Timestamp => {
+                (first.div_euclid(1_000), last.div_euclid(1_000).saturating_add(1))
+            }
         }
     }
 

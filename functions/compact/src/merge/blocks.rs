@@ -46,12 +46,7 @@ impl BlockMerge {
         on_duplicate: OnDuplicate,
         inputs: Vec<MergeInput>,
     ) -> Self {
-        Self {
-            tags,
-            schema,
-            on_duplicate,
-            inputs,
-        }
+        Self { tags, schema, on_duplicate, inputs }
     }
 
     pub(super) fn input_mut(&mut self, at: usize) -> Option<&mut MergeInput> {

@@ -154,10 +154,7 @@ impl Merger {
     ) -> Result<Vec<MergeOutcome>, MergeError> {
         bundle.name_object();
         let mut outcomes = bundle.done();
-        let MergeBundle {
-            bytes,
-            replacements,
-        } = bundle;
+        let MergeBundle { bytes, replacements } = bundle;
         let (database, manifest) = (base.database, base.manifest);
         if replacements.is_empty() {
             self.release(database, &manifest, release).await?;

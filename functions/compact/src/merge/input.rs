@@ -245,11 +245,8 @@ impl MergeInput {
         }
         self.last = Some(SortKeys::try_new(&self.tags, &rows.slice(end, 1))?);
         let rows = self.filter.apply(rows)?;
-        self.current = Some(CurrentBatch {
-            keys: SortKeys::try_new(&self.tags, &rows)?,
-            rows,
-            taken: 0,
-        });
+        self.current =
+            Some(CurrentBatch { keys: SortKeys::try_new(&self.tags, &rows)?, rows, taken: 0 });
         Ok(())
     }
 

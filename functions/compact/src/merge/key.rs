@@ -38,20 +38,14 @@ impl SortKeys {
             };
             let dictionary = column.as_dictionary_opt::<Int32Type>();
             let parts = dictionary.and_then(|dictionary| {
-                Some((
-                    dictionary.keys(),
-                    dictionary.values().as_string_opt::<i32>()?,
-                ))
+                Some((dictionary.keys(), dictionary.values().as_string_opt::<i32>()?))
             });
             let (keys, values) = parts.ok_or_else(|| PointsError::ColumnType {
                 column: tag.clone(),
                 found: column.data_type().to_string(),
                 expected: "Dictionary(Int32, Utf8)".to_owned(),
             })?;
-            Ok(Some(SortKeyTag {
-                keys: keys.clone(),
-                values: values.clone(),
-            }))
+            Ok(Some(SortKeyTag { keys: keys.clone(), values: values.clone() }))
         };
         Ok(Self {
             tags: tags.iter().map(tag_column).collect::<Result<_, PointsError>>()?,

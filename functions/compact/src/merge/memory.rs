@@ -67,19 +67,13 @@ pub(super) fn read_sizes(job: &MergeJob, memory_bytes: u64) -> ReadSizes {
 
 /// Returns the read sizes for `inputs` inputs, with `memory_bytes` bytes for them and for the merge itself.
 pub(super) fn read_sizes_within(memory_bytes: u64, inputs: usize) -> ReadSizes {
-    divided(
-        memory_bytes.saturating_sub(base_bytes(memory_bytes)),
-        inputs,
-    )
+    divided(memory_bytes.saturating_sub(base_bytes(memory_bytes)), inputs)
 }
 
 fn divided(memory_bytes: u64, inputs: usize) -> ReadSizes {
     let share = memory_bytes / (2 * inputs.max(1) as u64);
     let window_bytes = share.clamp(MIN_WINDOW_BYTES, MAX_WINDOW_BYTES);
-    ReadSizes {
-        whole_bytes: WHOLE_BYTES.min(2 * window_bytes),
-        window_bytes,
-    }
+    ReadSizes { whole_bytes: WHOLE_BYTES.min(2 * window_bytes), window_bytes }
 }
 
 #[cfg(test)]

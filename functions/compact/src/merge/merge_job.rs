@@ -113,10 +113,7 @@ pub struct SectionRef {
 impl SectionRef {
     /// Returns the reference to a section.
     pub fn from_section(section: &Section) -> Self {
-        Self {
-            object: section.object,
-            offset: section.offset,
-        }
+        Self { object: section.object, offset: section.offset }
     }
 }
 

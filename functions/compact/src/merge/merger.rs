@@ -150,11 +150,7 @@ struct PreparedMerge {
 impl Merger {
     /// Creates a merger for the databases of a bucket.
     pub fn new(bucket: Bucket, catalog: Arc<Catalog>, manifests: ManifestStore) -> Self {
-        Self {
-            bucket,
-            catalog,
-            manifests,
-        }
+        Self { bucket, catalog, manifests }
     }
 
     /// Merges the inputs of a job, without deleted or expired rows. `claim` is the claim of the job; it ends with the
@@ -218,12 +214,7 @@ impl Merger {
         // Drop the known manifest, so that memory holds only one.
         *known = None;
         let catalog = self.catalog_of(database, manifest.value.needs_catalog).await?;
-        Ok(MergeContext {
-            database,
-            started_at,
-            manifest,
-            catalog,
-        })
+        Ok(MergeContext { database, started_at, manifest, catalog })
     }
 
     /// Runs one merge up to its output.
@@ -253,12 +244,7 @@ impl Merger {
         };
         // Drops the inputs, and with them the pages that contain their footers.
         let PreparedMerge { job, cutoff, .. } = task;
-        Ok(merged?.map(|encoded| EncodedMerge {
-            job,
-            cutoff,
-            claim,
-            encoded,
-        }))
+        Ok(merged?.map(|encoded| EncodedMerge { job, cutoff, claim, encoded }))
     }
 
     /// Loads the sections and the table of a job.

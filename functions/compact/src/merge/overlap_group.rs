@@ -74,9 +74,7 @@ impl OverlapGroup {
 
     /// Adds the claims of other workers that intersect this group.
     pub(super) fn add_claims(&mut self, claims: &[SectionBounds]) {
-        let Self {
-            sections, outputs, ..
-        } = self;
+        let Self { sections, outputs, .. } = self;
         let overlaps = |claim: &&SectionBounds| {
             sections.iter().any(|section| claim.overlaps(&section.bounds()))
         };
@@ -134,10 +132,7 @@ impl OverlapGroup {
         for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
             if !*blocked && wanted.contains(&SectionRef::from_section(section)) {
                 *blocked = true;
-                jobs.extend(MergeJob::new(
-                    vec![Arc::clone(section)],
-                    MergeReason::Deletes,
-                ));
+                jobs.extend(MergeJob::new(vec![Arc::clone(section)], MergeReason::Deletes));
             }
         }
         jobs

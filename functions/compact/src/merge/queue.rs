@@ -21,11 +21,7 @@ pub(crate) struct MergeQueue {
 impl MergeQueue {
     /// Creates a queue that keeps at most `limit` merges.
     pub(crate) fn with_limit(limit: usize) -> Self {
-        Self {
-            limit,
-            jobs: Vec::new(),
-            debt: CompactionDebt::default(),
-        }
+        Self { limit, jobs: Vec::new(), debt: CompactionDebt::default() }
     }
 
     /// Adds the merges of a table.

@@ -46,10 +46,7 @@ impl SectionByteReader {
     async fn read(&self, range: Range<u64>) -> Result<Bytes, MergeError> {
         let expected = range.end - range.start;
         let at = self.offset.saturating_add(range.start)..self.offset.saturating_add(range.end);
-        let options = GetOptions {
-            range: Some(at),
-            if_none_match: None,
-        };
+        let options = GetOptions { range: Some(at), if_none_match: None };
         let get = self.bucket.get(&self.key, options);
         let answer = self.bucket.in_time(READ_TIMEOUT, Operation::Get, &self.key, get).await?;
         let Get::Found(object) = answer.value else {
@@ -57,11 +54,7 @@ impl SectionByteReader {
         };
         if object.bytes.len() as u64 != expected {
             let reason = "the length of the object differs from the manifest".to_owned();
-            return Err(FormatError::Damaged {
-                key: self.key.to_string(),
-                reason,
-            }
-            .into());
+            return Err(FormatError::Damaged { key: self.key.to_string(), reason }.into());
         }
         Ok(object.bytes)
     }
@@ -100,11 +93,8 @@ impl SectionSource {
         sizes: ReadSizes,
     ) -> Result<Self, MergeError> {
         let section = found.section;
-        let place = SectionByteReader {
-            bucket,
-            key: section.key(database),
-            offset: section.offset,
-        };
+        let place =
+            SectionByteReader { bucket, key: section.key(database), offset: section.offset };
         if section.length <= sizes.whole_bytes {
             return Self::open_whole(place, &section).await;
         }
@@ -140,17 +130,12 @@ impl SectionSource {
         let footer = decode_footer(&place, &bytes, section.length)?;
         footer.verify_all(&bytes).map_err(|error| place.damaged(&error))?;
         let (start, end) = (0, section.length);
-        let window = ReadWindow {
-            ranges: Vec::from([Range { start, end }]),
-        };
+        let window = ReadWindow { ranges: Vec::from([Range { start, end }]) };
         Ok(Self {
             footer,
             place,
             windows: VecDeque::new(),
-            ready: Some(FetchedWindow {
-                window,
-                bytes: Vec::from([bytes]),
-            }),
+            ready: Some(FetchedWindow { window, bytes: Vec::from([bytes]) }),
             is_fetching: false,
         })
     }

@@ -150,11 +150,7 @@ impl<S: RowSink> MergeStream<S> {
         self,
         mut go_on: impl FnMut(MergeProgress) -> bool,
     ) -> Result<Option<S>, MergeError> {
-        let Self {
-            mut sources,
-            mut work,
-            is_inline,
-        } = self;
+        let Self { mut sources, mut work, is_inline } = self;
         let mut fetches: FuturesUnordered<WindowFetch> = FuturesUnordered::new();
         loop {
             start_fetches(&mut sources, &mut fetches);

@@ -83,10 +83,7 @@ impl CacheHistory {
         stage.write("db", &format!("m,host=h0,zone=z0 v=1,w=1 {NOW}")).await;
         let id = stage.id("db").await;
         let catalog = &stage.catalog;
-        for new in [
-            last_cache("one", &["host"], 1),
-            last_cache("two", &["zone"], 2),
-        ] {
+        for new in [last_cache("one", &["host"], 1), last_cache("two", &["zone"], 2)] {
             catalog.create_last_cache(id, &new).await.unwrap();
         }
         let all = last_cache("all", &[], 5);
@@ -97,11 +94,7 @@ impl CacheHistory {
         ] {
             catalog.create_distinct_cache(id, &new).await.unwrap();
         }
-        Self {
-            warm: stage.compactor(),
-            stage: Arc::new(stage),
-            id,
-        }
+        Self { warm: stage.compactor(), stage: Arc::new(stage), id }
     }
 
     fn now(&self) -> i64 {
@@ -178,10 +171,7 @@ impl CacheHistory {
 
     /// Returns the rows of a section without deleted rows.
     async fn rows_of(&self, manifest: &Manifest, section: &Section) -> Vec<RecordBatch> {
-        let options = GetOptions {
-            range: Some(section.range()),
-            if_none_match: None,
-        };
+        let options = GetOptions { range: Some(section.range()), if_none_match: None };
         let got = self.stage.bucket.get(&section.key(self.id), options).await;
         let Get::Found(object) = got.unwrap().value else {
             panic!("{section:?} is gone");
@@ -229,11 +219,7 @@ impl CacheHistory {
             let mut builder = CacheLayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
             builder.push(&rows).unwrap();
             let expected = builder.finish().unwrap();
-            assert_eq!(
-                shown(&found, &shape, from),
-                shown(&expected, &shape, from),
-                "{cache}"
-            );
+            assert_eq!(shown(&found, &shape, from), shown(&expected, &shape, from), "{cache}");
         }
         manifest.value.caches.len()
     }

@@ -80,10 +80,7 @@ async fn a_flush_is_committed_although_its_cache_requests_hang() {
         .boxed()
     });
     let flushed = compactor.flush(id).await.unwrap();
-    assert!(
-        matches!(flushed, crate::FlushResult::Done { rows: 1, .. }),
-        "{flushed:?}"
-    );
+    assert!(matches!(flushed, crate::FlushResult::Done { rows: 1, .. }), "{flushed:?}");
     // The cache of the other table has not changed.
     assert_eq!(count_of_caches(&stage).await, 1);
 }

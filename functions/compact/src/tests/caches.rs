@@ -119,10 +119,7 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
     assert_eq!(report.unwrap().caches, 2);
     // GETs: each section once, and the manifest once more to see that the mark is unchanged. PUTs: two objects and the
     // commit.
-    assert_eq!(
-        counts.of(Operation::Get, KeyClass::DatabaseCatalog).requests,
-        1
-    );
+    assert_eq!(counts.of(Operation::Get, KeyClass::DatabaseCatalog).requests, 1);
     assert_eq!(counts.of(Operation::Get, KeyClass::Manifest).requests, 2);
     assert_eq!(counts.of(Operation::Get, KeyClass::Data).requests, 4);
     assert_eq!(counts.requests(Operation::Get), 7);
@@ -131,21 +128,12 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
     assert_eq!(counts.requests(Operation::List), 0);
     assert_eq!(rows(&stage).await, [2, 3]);
     let job = *stage.manifest("db").await.jobs.last().unwrap();
-    assert_eq!(
-        (job.kind, job.inputs, job.outputs, job.rows),
-        (JobKind::Cache, 4, 2, 5)
-    );
+    assert_eq!((job.kind, job.inputs, job.outputs, job.rows), (JobKind::Cache, 4, 2, 5));
 
     // Nothing is left to do.
     let (report, counts) = stage.counted(compactor.fill_caches(id, None)).await;
     assert_eq!(report.unwrap(), CompactionReport::default());
-    assert_eq!(
-        (
-            counts.requests(Operation::Get),
-            counts.requests(Operation::Put)
-        ),
-        (1, 0)
-    );
+    assert_eq!((counts.requests(Operation::Get), counts.requests(Operation::Put)), (1, 0));
 }
 
 #[tokio::test]
@@ -166,14 +154,7 @@ async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_with_a_
         ));
     }
     // Manifest and segment; with a cold cache also the catalog and both objects.
-    assert_eq!(
-        costs,
-        [
-            ((2, 2), [5, 4, 1, 0]),
-            ((0, 2), [2, 4, 1, 0]),
-            ((0, 2), [2, 4, 1, 0])
-        ]
-    );
+    assert_eq!(costs, [((2, 2), [5, 4, 1, 0]), ((0, 2), [2, 4, 1, 0]), ((0, 2), [2, 4, 1, 0])]);
     assert_eq!(rows(&stage).await, [3, 3]);
 
     stage.write("db", &format!("other,host=c v=1 {NOW}")).await;
@@ -186,10 +167,7 @@ async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_with_a_
 async fn a_flush_reads_the_objects_that_do_not_fit_into_its_memory() {
     let stage = filled().await;
     let id = stage.id("db").await;
-    let limits = FlushLimits {
-        cached_bytes: 0,
-        ..stage.flush
-    };
+    let limits = FlushLimits { cached_bytes: 0, ..stage.flush };
     let compactor = stage.compactor_of_limits(limits, Duration::ZERO);
     for number in 1..3 {
         let line = format!("m,host=c v=1 {}", NOW + number);
@@ -219,13 +197,7 @@ async fn a_database_that_never_had_a_cache_costs_nothing_more() {
     let id = stage.id("db").await;
     let compactor = stage.compactor();
     let (_, counts) = stage.counted(compactor.fill_caches(id, None)).await;
-    assert_eq!(
-        (
-            counts.requests(Operation::Get),
-            counts.requests(Operation::Put)
-        ),
-        (1, 0)
-    );
+    assert_eq!((counts.requests(Operation::Get), counts.requests(Operation::Put)), (1, 0));
     let (_, counts) = stage.counted(compactor.handle(&CompactorEvent::Collect, None)).await;
     assert_eq!(counts.of(Operation::List, KeyClass::Cache).requests, 0);
 }
@@ -233,10 +205,7 @@ async fn a_database_that_never_had_a_cache_costs_nothing_more() {
 #[tokio::test]
 async fn a_delete_that_leaves_gaps_drops_the_object_and_the_next_backfill_applies_it() {
     let stage = filled().await;
-    let host = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some("a".to_owned()),
-    };
+    let host = Condition::Tag { name: "host".to_owned(), value: Some("a".to_owned()) };
     stage.write("db", &format!("m,host=a v=7 {}", NOW - 5)).await;
     stage.flush("db").await;
     assert_eq!(rows(&stage).await, [2, 3]);
@@ -365,10 +334,7 @@ async fn a_backfill_applies_deletes_committed_meanwhile() {
     let id = stage.id("db").await;
     let between = Arc::clone(&stage);
     let compactor = stage.interrupted(KeyClass::Data, async move {
-        let host = Condition::Tag {
-            name: "host".to_owned(),
-            value: Some("b".to_owned()),
-        };
+        let host = Condition::Tag { name: "host".to_owned(), value: Some("b".to_owned()) };
         between.delete("db", host).await;
         between.flush("db").await;
     });

@@ -21,10 +21,7 @@ async fn database_with_cold_rows() -> CompactTestBed {
         bed.write("db", &format!("m,host=a v=1 {time}\nm,host=b v=1 {time}")).await;
         bed.flush("db").await;
     }
-    let cold = ColdStorage::new(
-        Duration::from_secs(90 * 24 * 3_600),
-        StorageClass::GlacierIr,
-    );
+    let cold = ColdStorage::new(Duration::from_secs(90 * 24 * 3_600), StorageClass::GlacierIr);
     let id = bed.id("db").await;
     bed.catalog.set_cold_storage(id, None, Some(cold)).await.unwrap();
     assert_eq!(bed.look(TWO_DAYS).await.merges, 2);
@@ -59,15 +56,9 @@ async fn old_rows_move_to_the_storage_class_once() {
 #[tokio::test]
 async fn a_row_delete_rewrites_only_the_cold_sections_that_it_may_match() {
     let bed = database_with_cold_rows().await;
-    let of_host = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some("a".to_owned()),
-    };
+    let of_host = Condition::Tag { name: "host".to_owned(), value: Some("a".to_owned()) };
     let before = NOW - 150 * DAY;
-    let old = Condition::Time {
-        min: i64::MIN,
-        max: before,
-    };
+    let old = Condition::Time { min: i64::MIN, max: before };
     bed.delete("db", Condition::All(vec![of_host, old])).await;
     bed.flush("db").await;
     assert_eq!(bed.look(HOUR).await.merges, 1);

@@ -87,17 +87,7 @@ async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
     let name = stage.flip_rows(a).await;
     let key = stage.keys("tail/").await.remove(0);
     let flushed = stage.try_flush().await;
-    assert!(
-        matches!(
-            flushed,
-            FlushResult::Done {
-                rows: 1,
-                sections: 1,
-                ..
-            }
-        ),
-        "{flushed:?}"
-    );
+    assert!(matches!(flushed, FlushResult::Done { rows: 1, sections: 1, .. }), "{flushed:?}");
     stage.write("db", &format!("a v=4 {}", NOW + 1)).await;
     stage.flush("db").await;
     let manifest = stage.manifest("db").await;
@@ -194,14 +184,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
     let compactor = stage.compactor();
     let flushed = compactor.flush(id).await.unwrap();
     assert!(
-        matches!(
-            flushed,
-            FlushResult::Done {
-                segments: 1,
-                more: true,
-                ..
-            }
-        ),
+        matches!(flushed, FlushResult::Done { segments: 1, more: true, .. }),
         "{flushed:?}"
     );
     let stopped = compactor.flush(id).await.unwrap();
@@ -219,14 +202,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
     stage.quarantine(&DamageRecord::of_object(part, Vec::new(), 0)).await;
     let flushed = compactor.flush(id).await.unwrap();
     assert!(
-        matches!(
-            flushed,
-            FlushResult::Done {
-                segments: 1,
-                more: false,
-                ..
-            }
-        ),
+        matches!(flushed, FlushResult::Done { segments: 1, more: false, .. }),
         "{flushed:?}"
     );
     assert_eq!(damaged.names(), Vec::<String>::new());
@@ -254,10 +230,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let page = manifest.pages.iter().find(|page| page.table == a).unwrap().clone();
     stage
-        .flip(
-            &page.key(id).to_string(),
-            usize::try_from(page.offset).unwrap() + 40,
-        )
+        .flip(&page.key(id).to_string(), usize::try_from(page.offset).unwrap() + 40)
         .await;
     // Objects that the page may reference: they existed before it.
     let bundles: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
@@ -276,10 +249,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
         let failures = report.unwrap().failures;
         assert_eq!(failures.len(), 1, "{failures:?}");
         assert!(failures[0].1.contains(&page.key(id).to_string()));
-        assert_eq!(
-            compactor.damaged_objects().names(),
-            [page.key(id).to_string()]
-        );
+        assert_eq!(compactor.damaged_objects().names(), [page.key(id).to_string()]);
     }
     let manifest = stage.manifest("db").await;
     let sections = |table| manifest.sections.iter().filter(move |one| one.table == table);
@@ -294,10 +264,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     stage.look_times(4, 25 * HOUR).await;
     let manifest = stage.manifest("db").await;
     assert_eq!(manifest.check(), Ok(()));
-    assert_eq!(
-        (manifest.pages.len(), rows(&manifest, a)),
-        (0, 24 - page.rows)
-    );
+    assert_eq!((manifest.pages.len(), rows(&manifest, a)), (0, 24 - page.rows));
     assert_eq!(rows(&manifest, b), 24);
     let left: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
     assert!(left.contains(&page.key(id).to_string()));
@@ -328,11 +295,7 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
         stage.write("db", &format!("a v=1 {}\nb v=3 {NOW}", NOW + number)).await;
         stage.flush("db").await;
     }
-    let (a, b, id) = (
-        stage.table("a").await,
-        stage.table("b").await,
-        stage.id("db").await,
-    );
+    let (a, b, id) = (stage.table("a").await, stage.table("b").await, stage.id("db").await);
     let base = stage.manifests.read(id, None).await.unwrap();
     let section = Arc::clone(&removal(&base.value, a).remove[0]);
     let bundle = section.key(id).to_string();
@@ -342,11 +305,7 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
     stage.pass(HOUR);
     let compactor = stage.compactor();
     let report = compactor.handle(&crate::CompactorEvent::Collect, None).await.unwrap();
-    assert!(
-        report.failures[0].1.contains(&bundle),
-        "{:?}",
-        report.failures
-    );
+    assert!(report.failures[0].1.contains(&bundle), "{:?}", report.failures);
     assert_eq!(report.merges, 1, "the other table is merged");
     let name = format!("{bundle}@{}", section.offset);
     assert_eq!(compactor.damaged_objects().names(), [name]);
@@ -354,10 +313,7 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
     let base = stage.manifests.read(id, None).await.unwrap();
     let removal = removal(&base.value, a);
     let outcome = stage.manifests.quarantine_sections(id, base, &removal).await;
-    assert!(
-        matches!(outcome, Ok(ReplaceOutcome::Committed(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Ok(ReplaceOutcome::Committed(_))), "{outcome:?}");
     stage.look_times(4, 25 * HOUR).await;
     let manifest = stage.manifest("db").await;
     assert_eq!((rows(&manifest, a), rows(&manifest, b)), (1, 1));

@@ -22,9 +22,7 @@ async fn run(compactor: &Compactor, event: &CompactorEvent) -> CompactionReport 
 }
 
 fn order(databases: &[DatabaseId]) -> CompactorEvent {
-    CompactorEvent::Flush(FlushRequest {
-        databases: databases.to_vec(),
-    })
+    CompactorEvent::Flush(FlushRequest { databases: databases.to_vec() })
 }
 
 /// Creates fifty databases with due tails.
@@ -122,10 +120,7 @@ async fn an_order_skips_databases_that_are_dropped_unknown_or_not_due() {
     assert_eq!((report.flushes, report.unfinished), (1, false));
     let manifest = stage.manifest("db2").await;
     assert_eq!(manifest.section_count(), 1);
-    assert_eq!(
-        run(&stage.compactor(), &order(&[])).await,
-        CompactionReport::default()
-    );
+    assert_eq!(run(&stage.compactor(), &order(&[])).await, CompactionReport::default());
 }
 
 /// A queue that accepts nothing.

@@ -25,10 +25,7 @@ async fn expired_sections_leave_unread_and_stay_away_when_retention_is_lifted() 
     assert_eq!(report.removed, 1);
     let of_data = |operation| counts.of(operation, KeyClass::Data).requests;
     let merged = report.merges as u64;
-    assert!(
-        of_data(Operation::Get) <= 2 * merged,
-        "the expired one is not read"
-    );
+    assert!(of_data(Operation::Get) <= 2 * merged, "the expired one is not read");
     let manifest = stage.manifest("db").await;
     assert!(manifest.jobs.iter().any(|job| job.kind == JobKind::Expire));
     stage.catalog.set_retention(id, None).await.unwrap();
@@ -117,10 +114,7 @@ async fn a_dry_run_names_the_keys_and_changes_nothing() {
     assert_eq!(report.collected.segments, 1);
     assert_eq!(counts.requests(Operation::Delete), 0);
     assert_eq!(counts.requests(Operation::Put), 0);
-    assert_eq!(
-        before,
-        (stage.keys("data/").await, stage.keys("tail/").await)
-    );
+    assert_eq!(before, (stage.keys("data/").await, stage.keys("tail/").await));
 }
 
 #[tokio::test]
@@ -155,10 +149,7 @@ async fn only_the_registers_of_a_dropped_database_remain() {
     let root = stage.catalog.root(Duration::ZERO).await.unwrap();
     let now = stage.bucket.clock().now().unwrap();
     assert_eq!(root.value.due_databases(now).count(), 0);
-    assert!(
-        root.value.databases().contains_key(&id),
-        "its id is not given again"
-    );
+    assert!(root.value.databases().contains_key(&id), "its id is not given again");
 }
 
 #[tokio::test]
@@ -257,10 +248,7 @@ async fn objects_stay_as_long_as_a_restore_of_a_restore_needs_them() {
         let at_once = HardDelete::NOW;
         stage.catalog.delete_database(dropped, at_once).await.unwrap();
         stage.look_times(6, 7 * HOUR).await;
-        assert!(
-            stage.keys("data/").await.contains(&object),
-            "after {dropped}"
-        );
+        assert!(stage.keys("data/").await.contains(&object), "after {dropped}");
     }
     stage.catalog.delete_database("c", HardDelete::NOW).await.unwrap();
     stage.look_times(12, 7 * HOUR).await;
@@ -307,10 +295,7 @@ async fn rows_of_tasks_are_deleted_after_an_hour() {
 async fn query_results_and_stale_node_records_are_deleted_after_a_day() {
     let stage = CompactTestBed::new().await;
     let ulid = stage.bucket.draw_ulid();
-    for key in [
-        Key::QueryResult(ulid, "parquet".to_owned()),
-        Key::Node(ulid),
-    ] {
+    for key in [Key::QueryResult(ulid, "parquet".to_owned()), Key::Node(ulid)] {
         let body = Bytes::from_static(b"rows");
         let put = stage.bucket.put(&key, body, PutMode::Overwrite);
         put.await.unwrap();

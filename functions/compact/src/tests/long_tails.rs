@@ -45,14 +45,7 @@ async fn a_flush_publishes_what_it_leaves_and_catches_up_in_parts() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         let flushed = compactor.flush(id).await.unwrap();
-        let FlushResult::Done {
-            segments,
-            more,
-            mark,
-            tail,
-            ..
-        } = flushed
-        else {
+        let FlushResult::Done { segments, more, mark, tail, .. } = flushed else {
             panic!("{flushed:?}");
         };
         let manifest = stage.manifest("db").await;
@@ -75,10 +68,7 @@ async fn a_flush_that_gives_up_publishes_the_tail_when_it_holds_writers_back() {
     for _ in 0..4 {
         let (flushed, counts) = stage.counted(blocked.flush(id)).await;
         let flushed = flushed.unwrap();
-        assert!(
-            matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))),
-            "{flushed:?}"
-        );
+        assert!(matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))), "{flushed:?}");
         assert_eq!(counts.requests(Operation::List), 1);
         published.push((counts.requests(Operation::Put), left(&stage).await));
         write(&stage, 1).await;
@@ -109,22 +99,14 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
         put.await.unwrap();
     }
     stage.pass(MINUTE);
-    let limits = FlushLimits {
-        segments: 10,
-        ..FlushLimits::default()
-    };
+    let limits = FlushLimits { segments: 10, ..FlushLimits::default() };
     let flusher = stage.compactor_of_limits(limits, Duration::ZERO);
     let (flushed, counts) = stage.counted(flusher.flush(id)).await;
     let flushed = flushed.unwrap();
     let FlushResult::Done {
         segments: 10,
         more: true,
-        tail:
-            Some(TailState {
-                segments: 10_001,
-                oldest,
-                ..
-            }),
+        tail: Some(TailState { segments: 10_001, oldest, .. }),
         ..
     } = flushed
     else {
@@ -159,12 +141,8 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
 #[tokio::test]
 async fn a_flush_limits_decoded_memory_independent_of_compression() {
     let stage = CompactTestBed::new().await;
-    let line = |number: usize| {
-        format!(
-            "m,host=a v=1i {}\n",
-            1_700_000_000_000_000_000_usize + number
-        )
-    };
+    let line =
+        |number: usize| format!("m,host=a v=1i {}\n", 1_700_000_000_000_000_000_usize + number);
     let many: String = (0..2_000).map(line).collect();
     for _ in 0..6 {
         stage.write("db", &many).await;
@@ -191,11 +169,7 @@ async fn a_flush_limits_decoded_memory_independent_of_compression() {
 /// Creates a database with one flushed segment that can be deleted. A tail is due if it has `segments` segments.
 async fn with_flushed_segment(segments: usize) -> (CompactTestBed, DatabaseId) {
     let mut stage = CompactTestBed::new().await;
-    stage.settings.triggers = FlushTriggers {
-        bytes: u64::MAX,
-        segments,
-        age: Duration::MAX,
-    };
+    stage.settings.triggers = FlushTriggers { bytes: u64::MAX, segments, age: Duration::MAX };
     write(&stage, 1).await;
     stage.flush("db").await;
     stage.pass(3 * MINUTE);
@@ -226,9 +200,7 @@ async fn lists(stage: &CompactTestBed, event: &CompactorEvent) -> u64 {
 #[tokio::test]
 async fn an_order_lists_a_tail_of_more_than_4_000_segments_three_times() {
     let (stage, id) = with_flushed_segment(usize::MAX).await;
-    let order = CompactorEvent::Flush(FlushRequest {
-        databases: vec![id],
-    });
+    let order = CompactorEvent::Flush(FlushRequest { databases: vec![id] });
     put(&stage, id, 0..3_999).await;
     // The flushed segment is deleted.
     assert_eq!(lists(&stage, &order).await, 4);

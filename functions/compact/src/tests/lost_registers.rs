@@ -96,10 +96,7 @@ async fn nothing_is_flushed_or_deleted_while_a_catalog_is_lost() {
     let before = stage.keys("data/").await;
     let failures = stage.run_for_days().await;
     let text = format!("'{key}' is missing");
-    assert!(
-        failures.iter().any(|(_, reason)| reason.contains(&text)),
-        "{failures:?}"
-    );
+    assert!(failures.iter().any(|(_, reason)| reason.contains(&text)), "{failures:?}");
     assert_eq!(stage.keys("data/").await, before);
     assert!(!stage.keys("db/").await.contains(&key.to_string()));
 }

@@ -99,10 +99,7 @@ async fn simulated(
     stage: &mut CompactTestBed,
     parallel_databases: usize,
 ) -> [(Duration, usize); 2] {
-    stage.settings = CompactorSettings {
-        parallel_databases,
-        ..CompactorSettings::default()
-    };
+    stage.settings = CompactorSettings { parallel_databases, ..CompactorSettings::default() };
     let mut simulated = [(Duration::ZERO, 0); 2];
     for (event, (time, most)) in
         [CompactorEvent::Scheduled, CompactorEvent::Collect].iter().zip(&mut simulated)
@@ -151,10 +148,7 @@ struct FlushMemory {
 async fn flushes_at_once_take_no_more_than_one_flush_may() {
     let mut stage = CompactTestBed::new().await;
     let whole = 60_000;
-    stage.flush = FlushLimits {
-        segment_bytes: whole,
-        ..FlushLimits::default()
-    };
+    stage.flush = FlushLimits { segment_bytes: whole, ..FlushLimits::default() };
     stage.settings.parallel_databases = 8;
     for (number, values) in
         [1, 1, 4_000, 1, 1, 1, 300, 300, 1, 1, 1, 4_000, 1, 1].iter().enumerate()
@@ -294,10 +288,7 @@ async fn databases_that_fail_each_time_are_last_in_the_next_run_of_the_process()
     for _ in 0..10 {
         let report = run(&compactor, Some(20 * FLUSH)).await;
         let failures = &report.failures;
-        assert!(
-            failures.iter().all(|(id, _)| damaged.contains(id)),
-            "{failures:?}"
-        );
+        assert!(failures.iter().all(|(id, _)| damaged.contains(id)), "{failures:?}");
         failed.push(report.failures.len());
         stage.pass(MINUTE);
         if flushed_again(&stage, &databases).await == 190 {

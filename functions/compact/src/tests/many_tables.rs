@@ -65,10 +65,7 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     // Each input is read once. In addition, footers of neighbours in a bundle are read together for pages.
     let inputs = rounds * TABLES;
     let footers = of(Operation::Get, KeyClass::Data).checked_sub(inputs);
-    assert!(
-        footers.is_some_and(|footers| footers <= 4 * commits),
-        "{counts}"
-    );
+    assert!(footers.is_some_and(|footers| footers <= 4 * commits), "{counts}");
     // The collector, the first plan and the backfill transfer the manifest; merges send conditional requests.
     let transferred = counts.of(Operation::Get, KeyClass::Manifest);
     assert!(transferred.requests >= (plans + commits) as u64);

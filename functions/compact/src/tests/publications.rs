@@ -234,10 +234,7 @@ async fn deleted_rows_leave_published_tables_with_the_next_collection() {
     stage.write("db", &format!("m,host=h3 v=1 {}", NOW + 3 * DAY)).await;
     stage.flush("db").await;
     assert_eq!(publish(&stage, HOUR).await.published[0].rows, 11);
-    let host = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some("h3".to_owned()),
-    };
+    let host = Condition::Tag { name: "host".to_owned(), value: Some("h3".to_owned()) };
     let time = Condition::between(NOW, NOW + DAY);
     stage.delete("db", Condition::All(vec![host, time])).await;
     stage.flush("db").await;
@@ -306,10 +303,7 @@ async fn dropped_tables_are_withdrawn() {
     assert_eq!(metadata(&stage, 1).await, None);
     assert!(metadata(&stage, 2).await.is_some());
     let keys = stage.keys("published/").await;
-    assert!(
-        keys.iter().all(|key| key.contains("/2/metadata/")),
-        "{keys:?}"
-    );
+    assert!(keys.iter().all(|key| key.contains("/2/metadata/")), "{keys:?}");
     stage.catalog.delete_database("db", HardDelete::NOW).await.unwrap();
     stage.look_times(4, HOUR).await;
     assert_eq!(stage.keys("published/").await, [] as [String; 0]);
@@ -372,9 +366,7 @@ async fn only_named_tables_are_published_and_sections_of_others_stay_in_bundles(
     stage.flush("db").await;
     stage.pass(HOUR);
     let settings = PublishSettings {
-        tables: PublishedTables {
-            names: vec!["db/n".to_owned()],
-        },
+        tables: PublishedTables { names: vec!["db/n".to_owned()] },
         time: PublishedTimeType::Long,
         ..settings()
     };
@@ -390,8 +382,5 @@ async fn only_named_tables_are_published_and_sections_of_others_stay_in_bundles(
     assert_eq!(bundled, [TableId::new(1)]);
     let metadata = metadata(&stage, 2).await.unwrap();
     let time = &metadata["schemas"][0]["fields"][0];
-    assert_eq!(
-        (&time["name"], &time["type"]),
-        (&"time".into(), &"long".into())
-    );
+    assert_eq!((&time["name"], &time["type"]), (&"time".into(), &"long".into()));
 }

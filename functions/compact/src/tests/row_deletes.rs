@@ -10,10 +10,7 @@ use crate::MergePolicy;
 
 /// Returns the condition of rows of `host`, with another alternative of `bytes` bytes that no row matches.
 fn of_host(host: &str, bytes: usize) -> Condition {
-    let tag = |value: String| Condition::Tag {
-        name: "host".to_owned(),
-        value: Some(value),
-    };
+    let tag = |value: String| Condition::Tag { name: "host".to_owned(), value: Some(value) };
     tag(host.to_owned()).or(tag("a".repeat(bytes)))
 }
 

@@ -209,10 +209,7 @@ async fn deleted_rows_leave_their_section_after_ten_minutes() {
     let lines = format!("m,host=a v=1 {NOW}\nm,host=b v=2 {NOW}");
     stage.write("db", &lines).await;
     stage.flush("db").await;
-    let host = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some("a".to_owned()),
-    };
+    let host = Condition::Tag { name: "host".to_owned(), value: Some("a".to_owned()) };
     stage.delete("db", host).await;
     stage.flush("db").await;
     assert_eq!(stage.look(9 * MINUTE).await.merges, 0);

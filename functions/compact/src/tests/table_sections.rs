@@ -89,10 +89,7 @@ async fn fields_that_are_decoded_one_by_one_give_the_sections_of_whole_rows() {
     for (segments, points) in [(&segments[..3], before_delete), (&segments, points.len())] {
         let whole = sections(table, segments, u64::MAX);
         assert_eq!(whole.len(), 3);
-        assert_eq!(
-            whole.iter().map(|(_, rows, _)| *rows).sum::<u64>(),
-            points as u64
-        );
+        assert_eq!(whole.iter().map(|(_, rows, _)| *rows).sum::<u64>(), points as u64);
         for fields_bytes in [0, 2_500, 5_000] {
             let divided = sections(table, segments, fields_bytes);
             assert!(divided == whole, "{fields_bytes} bytes of fields at a time");

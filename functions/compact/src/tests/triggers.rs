@@ -88,10 +88,7 @@ async fn a_disabled_trigger_and_a_dropped_database_keep_nothing() {
         .unwrap();
     stage.look_times(4, 2 * HOUR).await;
     assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
-    assert_eq!(
-        stage.keys(&Key::engine_prefix(dropped)).await,
-        [] as [String; 0]
-    );
+    assert_eq!(stage.keys(&Key::engine_prefix(dropped)).await, [] as [String; 0]);
 }
 
 #[tokio::test]
@@ -199,10 +196,7 @@ async fn code_is_deleted_when_neither_a_trigger_nor_a_plugin_references_it() {
     put(young).await;
     assert_eq!(stage.look(2 * HOUR).await.collected.engine, 1);
     let left = stage.keys(Key::PLUGINS_PREFIX).await;
-    assert_eq!(
-        left,
-        [named, young].map(|hash| Key::PluginCode(hash).to_string())
-    );
+    assert_eq!(left, [named, young].map(|hash| Key::PluginCode(hash).to_string()));
 }
 
 #[tokio::test]
@@ -218,11 +212,7 @@ async fn code_is_deleted_after_the_last_plugin_is_deleted() {
     let (key, body) = (Key::PluginCode(code), Bytes::from_static(b"code"));
     let put = stage.bucket.put(&key, body, PutMode::Overwrite);
     put.await.unwrap();
-    let plugin = NewPlugin {
-        code,
-        is_package: false,
-        files: Vec::new(),
-    };
+    let plugin = NewPlugin { code, is_package: false, files: Vec::new() };
     stage.catalog.put_plugin("p.py", plugin, None).await.unwrap();
     assert_eq!(collected(25 * HOUR).await, 0);
     stage.catalog.delete_plugin("p.py").await.unwrap();

@@ -58,10 +58,7 @@ async fn nothing_is_destroyed_while_the_clocks_disagree() {
     stage.pass(100 * HOUR);
     let behind = stage.compactor_behind(100 * HOUR);
     let report = run_all(&behind).await;
-    assert_eq!(
-        (report.removed, &report.collected),
-        (0, &Default::default())
-    );
+    assert_eq!((report.removed, &report.collected), (0, &Default::default()));
     // The database of the table, and the dropped ones.
     assert_eq!(report.failures.len(), 3);
     for (_, reason) in &report.failures {

@@ -136,10 +136,7 @@ impl CodeCacheInner {
             Err(_) if path.is_dir() => {}
             Err(error) => return Err(error),
         }
-        let on_disk = PluginOnDisk {
-            path,
-            version: hash.to_string().into(),
-        };
+        let on_disk = PluginOnDisk { path, version: hash.to_string().into() };
         for gone in self.record((hash, name.to_owned()), &on_disk, files.bytes()) {
             remove(&gone)?;
         }
@@ -150,11 +147,7 @@ impl CodeCacheInner {
     fn record(&self, key: (CodeHash, String), on_disk: &PluginOnDisk, bytes: u64) -> Vec<PathBuf> {
         let mut laid = self.laid();
         laid.uses += 1;
-        let plugin = CachedPlugin {
-            on_disk: on_disk.clone(),
-            bytes,
-            last_use: laid.uses,
-        };
+        let plugin = CachedPlugin { on_disk: on_disk.clone(), bytes, last_use: laid.uses };
         let before = laid.plugins.insert(key.clone(), plugin);
         laid.bytes += bytes;
         laid.bytes -= before.map_or(0, |before| before.bytes);
@@ -200,10 +193,7 @@ impl CacheFolder {
         let lock = File::create(&unnamed)?;
         lock.lock()?;
         fs::rename(&unnamed, folder.path().join(LOCK))?;
-        Ok(Self {
-            folder,
-            _lock: lock,
-        })
+        Ok(Self { folder, _lock: lock })
     }
 }
 
@@ -281,10 +271,7 @@ mod tests {
         let home = fs::read_dir(parent.path()).unwrap().next().unwrap().unwrap();
         let mode = home.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, folder_mode());
-        assert_eq!(
-            fs::read_to_string(laid.path.join("deep/x.py")).unwrap(),
-            "x"
-        );
+        assert_eq!(fs::read_to_string(laid.path.join("deep/x.py")).unwrap(), "x");
         let single = Arc::new(PluginSource::single("old.py", "y".to_owned()).unwrap());
         let name = "new.py".to_owned();
         let laid = disk.lay_down(single.hash(), name, single).await.unwrap();

@@ -42,11 +42,7 @@ impl PluginSource {
     pub fn single(name: &str, content: String) -> Result<Self, PluginCodeError> {
         let path = PluginPath::parse(name)?;
         let files = BTreeMap::from([(path.as_str().to_owned(), content)]);
-        Self {
-            is_package: false,
-            files,
-        }
-        .validate()
+        Self { is_package: false, files }.validate()
     }
 
     /// Creates a plugin from the files of a folder, which need not contain `__init__.py` yet.
@@ -57,10 +53,7 @@ impl PluginSource {
     pub fn folder(
         files: impl IntoIterator<Item = PluginSourceFile>,
     ) -> Result<Self, PluginCodeError> {
-        let mut folder = Self {
-            is_package: true,
-            files: BTreeMap::new(),
-        };
+        let mut folder = Self { is_package: true, files: BTreeMap::new() };
         for file in files {
             let path = PluginPath::parse(&file.path)?;
             folder.files.insert(path.as_str().to_owned(), file.content);
@@ -145,10 +138,7 @@ impl PluginSource {
             Some((rest.to_owned(), content.clone()))
         });
         let files: BTreeMap<_, _> = inside.collect();
-        (!files.is_empty()).then_some(Self {
-            is_package: true,
-            files,
-        })
+        (!files.is_empty()).then_some(Self { is_package: true, files })
     }
 
     /// Returns the manifest of the plugin at `path` below these files, or of these files themselves.
@@ -210,10 +200,8 @@ impl PluginSource {
 
 /// Returns the path of the manifest in the folder of a file.
 pub(super) fn beside(path: &str) -> String {
-    path.rsplit_once('/').map_or_else(
-        || MANIFEST.to_owned(),
-        |(folder, _)| format!("{folder}/{MANIFEST}"),
-    )
+    path.rsplit_once('/')
+        .map_or_else(|| MANIFEST.to_owned(), |(folder, _)| format!("{folder}/{MANIFEST}"))
 }
 
 /// Returns the Python file at the top of a folder, if there is exactly one that the manifest does not exclude.
@@ -261,10 +249,7 @@ mod tests {
 
     #[test]
     fn invalid_plugins_are_rejected() {
-        assert!(matches!(
-            folder(&[("../x.py", "")]),
-            Err(PluginCodeError::PathTraversal(_))
-        ));
+        assert!(matches!(folder(&[("../x.py", "")]), Err(PluginCodeError::PathTraversal(_))));
         for files in [
             folder(&[("a", ""), ("a/b.py", "")]),
             folder(&[("a", ""), ("a.py", ""), ("a/b.py", "")]),
@@ -298,12 +283,7 @@ mod tests {
         let single = PluginSource::single("a.py", "A".to_owned()).unwrap();
         let with =
             |files: &[(&str, &str)]| folder(&[&[(MANIFEST, manifest)], files].concat()).unwrap();
-        let one = with(&[
-            ("a.py", "A"),
-            ("test_a.py", ""),
-            ("data/b.py", ""),
-            ("c.toml", ""),
-        ]);
+        let one = with(&[("a.py", "A"), ("test_a.py", ""), ("data/b.py", ""), ("c.toml", "")]);
         assert_eq!(one.clone().entry_point("p").unwrap(), single);
         assert!(one.manifest_of(None).unwrap().is_some());
         assert!(one.manifest_of(Some("a.py")).unwrap().is_some());

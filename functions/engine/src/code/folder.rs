@@ -50,10 +50,7 @@ impl PluginFolder {
                 files.map(|(path, metadata)| FileFingerprint::new(path, &metadata)).collect();
             let mut hasher = DefaultHasher::new();
             seen.hash(&mut hasher);
-            Ok(PluginOnDisk {
-                path,
-                version: format!("{:016x}", hasher.finish()).into(),
-            })
+            Ok(PluginOnDisk { path, version: format!("{:016x}", hasher.finish()).into() })
         })
         .await
     }
@@ -123,9 +120,7 @@ pub(super) fn read_whole(
     let plugin = existing_below(folder, path)?;
     let Some(manifest) = manifest_in(&plugin)? else {
         let name = path.as_str();
-        return Err(PluginCodeError::Invalid(format!(
-            "'{name}' has no {MANIFEST}"
-        )));
+        return Err(PluginCodeError::Invalid(format!("'{name}' has no {MANIFEST}")));
     };
     let belongs = |path: &str| !manifest.excludes(path);
     read_files(&plugin, list_files(&plugin, |_| true)?, belongs)
@@ -287,11 +282,8 @@ mod tests {
         assert!(matches!(error, PluginCodeError::NoInit(_)));
         touch(&package.join(INIT), "", 1);
         let mut versions = vec![plugins.plugin(&path("pack")).await.unwrap().version];
-        for change in [
-            ("deep/x.py", "longer", 1),
-            ("deep/x.py", "longer", 2),
-            ("deep/y.py", "", 1),
-        ] {
+        for change in [("deep/x.py", "longer", 1), ("deep/x.py", "longer", 2), ("deep/y.py", "", 1)]
+        {
             touch(&package.join(change.0), change.1, change.2);
             let version = plugins.plugin(&path("pack")).await.unwrap().version;
             assert!(!versions.contains(&version), "{change:?}");

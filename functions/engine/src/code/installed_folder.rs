@@ -94,40 +94,15 @@ mod tests {
     fn an_installed_plugin_is_replaced_and_keeps_the_files_of_users() {
         let folder = tempfile::tempdir().unwrap();
         let text = |path: &str| fs::read_to_string(folder.path().join("one").join(path)).ok();
-        let first = [
-            (MANIFEST, ONE),
-            ("old.py", "1"),
-            ("deep/x.py", "x"),
-            ("a.toml", "shipped"),
-        ];
+        let first = [(MANIFEST, ONE), ("old.py", "1"), ("deep/x.py", "x"), ("a.toml", "shipped")];
         write(folder.path(), "one", &source(&first)).unwrap();
         assert_eq!(text("a.toml").as_deref(), Some("shipped"));
         put(folder.path(), "one/a.toml", "changed");
         put(folder.path(), "one/own.toml", "own");
-        let second = [
-            (MANIFEST, ONE),
-            ("new.py", "2"),
-            ("a.toml", "shipped"),
-            ("b.toml", "new"),
-        ];
+        let second = [(MANIFEST, ONE), ("new.py", "2"), ("a.toml", "shipped"), ("b.toml", "new")];
         write(folder.path(), "one", &source(&second)).unwrap();
-        let contents = [
-            "old.py",
-            "deep/x.py",
-            "new.py",
-            "a.toml",
-            "own.toml",
-            "b.toml",
-        ]
-        .map(text);
-        let expected = [
-            None,
-            None,
-            Some("2"),
-            Some("changed"),
-            Some("own"),
-            Some("new"),
-        ];
+        let contents = ["old.py", "deep/x.py", "new.py", "a.toml", "own.toml", "b.toml"].map(text);
+        let expected = [None, None, Some("2"), Some("changed"), Some("own"), Some("new")];
         assert_eq!(contents.each_ref().map(Option::as_deref), expected);
         let mode = fs::metadata(folder.path().join("one/new.py")).unwrap().permissions().mode();
         assert_eq!(mode & 0o400, 0o400);
@@ -143,20 +118,13 @@ mod tests {
         put(folder.path(), "part/manifest.toml", ONE);
         link("part/sub").unwrap();
         for name in ["own", "linked"] {
-            let error = write(
-                folder.path(),
-                name,
-                &source(&[(MANIFEST, ONE), ("a.py", "")]),
-            );
+            let error = write(folder.path(), name, &source(&[(MANIFEST, ONE), ("a.py", "")]));
             assert!(matches!(error, Err(PluginCodeError::Invalid(_))), "{name}");
         }
         let files = source(&[(MANIFEST, ONE), ("sub/a.py", "")]);
         let error = write(folder.path(), "part", &files);
         assert!(matches!(error, Err(PluginCodeError::PathTraversal(_))));
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
-        assert_eq!(
-            fs::read_to_string(folder.path().join("own/own.py")).unwrap(),
-            "mine"
-        );
+        assert_eq!(fs::read_to_string(folder.path().join("own/own.py")).unwrap(), "mine");
     }
 }

@@ -250,10 +250,7 @@ mod tests {
     #[test]
     fn the_line_of_a_mistake_is_named() {
         for (text, start) in [
-            (
-                format!("{HEAD}triggers = [\"a\" \"b\"]\n"),
-                "manifest.toml, line 6: ",
-            ),
+            (format!("{HEAD}triggers = [\"a\" \"b\"]\n"), "manifest.toml, line 6: "),
             (
                 format!("{HEAD}\n[dependencies]\npython = \"requests\"\n"),
                 "manifest.toml, line 8: ",
@@ -271,20 +268,11 @@ mod tests {
             (HEAD.replace("1.0.0", "latest"), "manifest.toml, line 5: "),
         ] {
             let error = refusal(&text);
-            assert!(
-                error.starts_with(&format!("invalid plugin: {start}")),
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("invalid plugin: {start}")), "{error}");
         }
         for (text, part) in [
-            (
-                HEAD.replace("1.3", "2.0"),
-                "manifest_schema_version is \"2.0\"",
-            ),
-            (
-                HEAD.replace("version = \"1.0.0\"\n", ""),
-                "missing field `version`",
-            ),
+            (HEAD.replace("1.3", "2.0"), "manifest_schema_version is \"2.0\""),
+            (HEAD.replace("version = \"1.0.0\"\n", ""), "missing field `version`"),
             (String::new(), "missing field `manifest_schema_version`"),
             (
                 format!(
@@ -327,26 +315,10 @@ mod tests {
 
     #[test]
     fn names_are_no_paths() {
-        for good in [
-            "p",
-            "threshold_deadman_checks",
-            "My-plugin2",
-            &"a".repeat(64),
-        ] {
+        for good in ["p", "threshold_deadman_checks", "My-plugin2", &"a".repeat(64)] {
             assert!(PluginName::try_from(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "1p",
-            "_p",
-            "-p",
-            "a.b",
-            "a/b",
-            "..",
-            "a b",
-            "ä",
-            &"a".repeat(65),
-        ] {
+        for bad in ["", "1p", "_p", "-p", "a.b", "a/b", "..", "a b", "ä", &"a".repeat(65)] {
             assert!(PluginName::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

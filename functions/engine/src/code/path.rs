@@ -88,34 +88,19 @@ mod tests {
         for (text, path) in [
             ("a.py", "a.py"),
             ("pack/", "pack"),
-            (
-                "./influxdata//downsampler/x.py",
-                "influxdata/downsampler/x.py",
-            ),
+            ("./influxdata//downsampler/x.py", "influxdata/downsampler/x.py"),
             ("..a/b..", "..a/b.."),
         ] {
             assert_eq!(PluginPath::parse(text).unwrap().as_str(), path);
         }
-        for text in [
-            "",
-            ".",
-            "/",
-            "/etc/passwd",
-            "../x",
-            "a/../../x",
-            "a/..",
-            "..",
-            "C:\\x",
-            "a\0b",
-        ] {
+        for text in
+            ["", ".", "/", "/etc/passwd", "../x", "a/../../x", "a/..", "..", "C:\\x", "a\0b"]
+        {
             let error = PluginPath::parse(text).unwrap_err();
             assert!(matches!(error, PluginCodeError::PathTraversal(_)), "{text}");
         }
         let long = "é".repeat(200);
-        assert!(matches!(
-            PluginPath::parse(&long),
-            Err(PluginCodeError::Invalid(_))
-        ));
+        assert!(matches!(PluginPath::parse(&long), Err(PluginCodeError::Invalid(_))));
     }
 
     #[test]
@@ -126,14 +111,8 @@ mod tests {
         std::fs::write(folder.path().join("in.py"), "").unwrap();
         std::os::unix::fs::symlink("in.py", folder.path().join("link.py")).unwrap();
         let below = |name: &str| existing_below(folder.path(), &PluginPath::parse(name).unwrap());
-        assert!(matches!(
-            below("out.py"),
-            Err(PluginCodeError::PathTraversal(_))
-        ));
-        assert!(matches!(
-            below("none.py"),
-            Err(PluginCodeError::NotFound(_))
-        ));
+        assert!(matches!(below("out.py"), Err(PluginCodeError::PathTraversal(_))));
+        assert!(matches!(below("none.py"), Err(PluginCodeError::NotFound(_))));
         assert_eq!(below("link.py").unwrap(), folder.path().join("link.py"));
     }
 }

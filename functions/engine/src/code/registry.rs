@@ -57,9 +57,7 @@ impl RegistryIndex {
         if schema.split('.').next() == Some("2") {
             Ok(index)
         } else {
-            Err(format!(
-                "index_schema_version is {schema:?}, but this release of Neap reads 2"
-            ))
+            Err(format!("index_schema_version is {schema:?}, but this release of Neap reads 2"))
         }
     }
 
@@ -127,9 +125,7 @@ fn unpack(bytes: &[u8]) -> Result<Vec<PluginSourceFile>, String> {
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if !kind.is_file() {
-            return Err(format!(
-                "{name:?} in the archive is neither a file nor a folder"
-            ));
+            return Err(format!("{name:?} in the archive is neither a file nor a folder"));
         }
         let Some((_, path)) = name.split_once('/') else {
             return Err(format!("{name:?} in the archive is in no folder"));
@@ -143,10 +139,7 @@ fn unpack(bytes: &[u8]) -> Result<Vec<PluginSourceFile>, String> {
                 "the archive ends in {name:?}, or has more than {MAX_ARCHIVE_BYTES} bytes"
             ));
         }
-        files.push(PluginSourceFile {
-            path: path.to_owned(),
-            content,
-        });
+        files.push(PluginSourceFile { path: path.to_owned(), content });
     }
     Ok(files)
 }
@@ -232,10 +225,7 @@ mod tests {
         assert_eq!(newest("a", ">=2.0.0"), None);
         assert_eq!(newest("c", "*"), None);
         let all: Vec<_> = index.newest_of_all().map(|entry| &entry.plugin.version).collect();
-        assert_eq!(
-            all,
-            [&Version::new(1, 10, 0), &"0.1.0+build.7".parse().unwrap()]
-        );
+        assert_eq!(all, [&Version::new(1, 10, 0), &"0.1.0+build.7".parse().unwrap()]);
         let of_b = index.newest(&name("b-c"), &VersionReq::STAR).unwrap();
         assert_eq!(
             index.artifact(of_b).unwrap().as_str(),
@@ -272,10 +262,7 @@ mod tests {
         let expected = [("deep/x.py", "x"), ("manifest.toml", "m")];
         assert_eq!(unpacked.iter().collect::<Vec<_>>(), expected);
         let error = entry.unpack(&archive[1..]).unwrap_err().to_string();
-        assert!(
-            error.contains("has the hash sha256:") && error.contains(&hash),
-            "{error}"
-        );
+        assert!(error.contains("has the hash sha256:") && error.contains(&hash), "{error}");
     }
 
     #[test]
@@ -291,10 +278,8 @@ mod tests {
             ("a//etc/../../x", EntryType::Regular, ""),
             ("a/large.py", EntryType::Regular, large.as_str()),
         ] {
-            let archive = archive(&[
-                ("a/manifest.toml", EntryType::Regular, ""),
-                (path, kind, content),
-            ]);
+            let archive =
+                archive(&[("a/manifest.toml", EntryType::Regular, ""), (path, kind, content)]);
             let files = unpack(&archive).ok().map(PluginSource::folder);
             assert!(!matches!(files, Some(Ok(_))), "{path}");
         }

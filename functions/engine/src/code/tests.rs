@@ -193,10 +193,7 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
     let (database, updated) = updated.unwrap();
     assert_eq!(database, stage.database);
     assert_eq!(stage.run_by(&updated).await, file("p.py", "second"));
-    assert_eq!(
-        fs::read_to_string(stage.folder.path().join("p.py")).unwrap(),
-        "first"
-    );
+    assert_eq!(fs::read_to_string(stage.folder.path().join("p.py")).unwrap(), "first");
 
     stage.file("pack/__init__.py", "first");
     stage.file("pack/x.py", "x");
@@ -207,10 +204,9 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
     assert_eq!(stage.run_by(&updated).await, expected);
 
     let whole = |names: &[&str]| {
-        let files = names.iter().map(|name| PluginSourceFile {
-            path: (*name).to_owned(),
-            content: "third".to_owned(),
-        });
+        let files = names
+            .iter()
+            .map(|name| PluginSourceFile { path: (*name).to_owned(), content: "third".to_owned() });
         files.collect::<Vec<_>>()
     };
     let no_package = stage.code.update_folder("of package", None, whole(&["y.py"])).await;
@@ -279,15 +275,9 @@ async fn a_server_without_a_plugin_folder_runs_uploaded_plugins() {
     let without = PluginCodeStore::new(PluginCodeSettings::default(), Arc::clone(&stage.catalog));
     assert!(without.pin("p.py").await.unwrap().is_some());
     let none = without.pin("q.py").await.unwrap_err();
-    assert_eq!(
-        none.to_string(),
-        "Node not configured with plugin directory"
-    );
+    assert_eq!(none.to_string(), "Node not configured with plugin directory");
     let missing = stage.code.delete_upload("q.py").await.unwrap_err();
-    assert!(matches!(
-        missing,
-        PluginCodeError::Catalog(CatalogError::NotFound { .. })
-    ));
+    assert!(matches!(missing, PluginCodeError::Catalog(CatalogError::NotFound { .. })));
 }
 
 #[tokio::test]
@@ -332,10 +322,7 @@ fn manifest(name: &str, version: &str, needed: &[(&str, &str)]) -> String {
 /// Adds a plugin of one file to the checkout.
 fn add_to_checkout(stage: &CodeFixture, name: &str, version: &str, needed: &[(&str, &str)]) {
     let folder = format!("checkout/influxdata/{name}");
-    stage.file(
-        &format!("{folder}/manifest.toml"),
-        &manifest(name, version, needed),
-    );
+    stage.file(&format!("{folder}/manifest.toml"), &manifest(name, version, needed));
     stage.file(&format!("{folder}/{name}.py"), &format!("{name} {version}"));
 }
 
@@ -350,12 +337,7 @@ fn names(installed: &[InstalledPlugin]) -> Vec<(String, String)> {
 #[tokio::test]
 async fn a_plugin_is_installed_in_the_plugin_folder_with_the_plugins_that_it_needs() {
     let stage = CodeFixture::new().await;
-    add_to_checkout(
-        &stage,
-        "one",
-        "1.0.0",
-        &[("two", ">=1.0.0"), ("three", "*")],
-    );
+    add_to_checkout(&stage, "one", "1.0.0", &[("two", ">=1.0.0"), ("three", "*")]);
     add_to_checkout(&stage, "two", "1.5.0", &[("one", "^1"), ("two", "*")]);
     add_to_checkout(&stage, "three", "3.0.0", &[]);
     let installed = stage.code.install("gh:influxdata/one", None).await.unwrap();
@@ -372,10 +354,7 @@ async fn a_plugin_is_installed_in_the_plugin_folder_with_the_plugins_that_it_nee
     add_to_checkout(&stage, "three", "3.1.0", &[]);
     stage.code.install("influxdata/three", None).await.unwrap();
     let trigger = stage.trigger("three", "three").await;
-    assert_eq!(
-        stage.run_by(&trigger).await,
-        file("three.py", "three 3.1.0")
-    );
+    assert_eq!(stage.run_by(&trigger).await, file("three.py", "three 3.1.0"));
     let available = stage.code.available(None).await.unwrap();
     let available = serde_json::to_value(&available).unwrap();
     let plugin = |place: usize, key: &str| available[place][key].clone();
@@ -396,11 +375,7 @@ async fn a_plugin_is_installed_in_the_bucket_without_a_plugin_folder_or_over_an_
         },
         Arc::clone(&stage.catalog),
     );
-    let checkout = || {
-        Some(PluginRepository::Folder(
-            stage.folder.path().join("checkout"),
-        ))
-    };
+    let checkout = || Some(PluginRepository::Folder(stage.folder.path().join("checkout")));
     let installed = without.install("gh:influxdata/one", checkout()).await.unwrap();
     let expected = [("one".to_owned(), "bucket".to_owned())];
     assert_eq!(names(&installed), expected);
@@ -422,23 +397,10 @@ async fn nothing_is_installed_if_plugins_are_missing_or_do_not_fit() {
     let stage = CodeFixture::new().await;
     add_to_checkout(&stage, "other", "1.0.0", &[]);
     add_to_checkout(&stage, "no_version", "1.0.0", &[("other", ">=2")]);
-    add_to_checkout(
-        &stage,
-        "missing",
-        "1.0.0",
-        &[("other", "*"), ("nowhere", "*")],
-    );
-    add_to_checkout(
-        &stage,
-        "two_versions",
-        "1.0.0",
-        &[("other", "*"), ("other", ">=2")],
-    );
+    add_to_checkout(&stage, "missing", "1.0.0", &[("other", "*"), ("nowhere", "*")]);
+    add_to_checkout(&stage, "two_versions", "1.0.0", &[("other", "*"), ("other", ">=2")]);
     add_to_checkout(&stage, "other_name", "1.0.0", &[]);
-    stage.file(
-        "checkout/influxdata/other_name/manifest.toml",
-        &manifest("x", "1.0.0", &[]),
-    );
+    stage.file("checkout/influxdata/other_name/manifest.toml", &manifest("x", "1.0.0", &[]));
     add_to_checkout(&stage, "wrong_name", "1.0.0", &[("other_name", "*")]);
     stage.file("checkout/influxdata/no_manifest/a.py", "");
     add_to_checkout(&stage, "no_code", "1.0.0", &[]);
@@ -450,15 +412,9 @@ async fn nothing_is_installed_if_plugins_are_missing_or_do_not_fit() {
     for (plugin, part) in [
         ("no_version", "plugin other >=2 is needed, not other 1.0.0"),
         ("missing", "Plugin not found: "),
-        (
-            "two_versions",
-            "plugin other >=2 is needed, not other 1.0.0",
-        ),
+        ("two_versions", "plugin other >=2 is needed, not other 1.0.0"),
         ("wrong_name", "plugin other_name * is needed, not x 1.0.0"),
-        (
-            "no_manifest",
-            "'influxdata/no_manifest' has no manifest.toml",
-        ),
+        ("no_manifest", "'influxdata/no_manifest' has no manifest.toml"),
         ("no_code", "must contain __init__.py: no_code"),
         ("chain0", "more than 32 plugins are needed"),
         ("..", "Path traversal detected"),

@@ -68,10 +68,9 @@ impl PluginCodeStore {
                 (None, _) => PluginSource::single(name, content)?,
                 (Some(_), Some(before)) if !before.is_package() => return Err(both()),
                 (Some(rest), Some(before)) => before.with(rest, content)?,
-                (Some(rest), None) => PluginSource::folder([PluginSourceFile {
-                    path: rest.to_owned(),
-                    content,
-                }])?,
+                (Some(rest), None) => {
+                    PluginSource::folder([PluginSourceFile { path: rest.to_owned(), content }])?
+                }
             };
             object::put(self.catalog.bucket(), &files).await?;
             let put = self.catalog.put_plugin(name, files.entry(), replaces);
@@ -92,9 +91,7 @@ impl PluginCodeStore {
         let path = PluginPath::parse(name)?;
         let (first, _) = path.split_first();
         let upload = self.upload_of(first).await?;
-        let missing = || CatalogError::NotFound {
-            name: name.to_owned(),
-        };
+        let missing = || CatalogError::NotFound { name: name.to_owned() };
         let (_, files) = upload.ok_or_else(missing)?;
         Ok(files)
     }

@@ -79,10 +79,9 @@ impl Engine {
             };
             match feeds.iter().find(|feed| waits(feed)) {
                 None => Ok(()),
-                Some(feed) => Err(format!(
-                    "trigger {} has not processed the segment yet",
-                    feed.key.trigger
-                )),
+                Some(feed) => {
+                    Err(format!("trigger {} has not processed the segment yet", feed.key.trigger))
+                }
             }
         };
         let delivered = segments.into_iter().map(|(database, name)| SegmentDelivery {

@@ -326,10 +326,7 @@ impl Engine {
             return Ok(SegmentContent::Nothing);
         }
         let stamp = Some(name);
-        Ok(SegmentContent::Call(
-            PluginInput::Writes { tables, stamp },
-            depth,
-        ))
+        Ok(SegmentContent::Call(PluginInput::Writes { tables, stamp }, depth))
     }
 
     /// Returns a catalog that has all tables of a segment.
@@ -344,11 +341,7 @@ impl Engine {
         }
         let version = catalog.version;
         if version < needed {
-            return Err(EngineError::CatalogBehind {
-                database,
-                needed,
-                version,
-            });
+            return Err(EngineError::CatalogBehind { database, needed, version });
         }
         Ok(catalog)
     }

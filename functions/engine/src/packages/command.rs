@@ -65,10 +65,7 @@ impl InstallerCommand {
             .into_iter()
             .filter(|text| !text.is_empty())
             .collect();
-        Err(format!(
-            "'{program}' ended with {status}: {}",
-            texts.join("\n")
-        ))
+        Err(format!("'{program}' ended with {status}: {}", texts.join("\n")))
     }
 }
 

@@ -184,11 +184,7 @@ pub struct PythonEnvironment {
 impl PythonEnvironment {
     /// Creates the instance's environment manager. Creates no environment and installs nothing yet.
     pub fn new(settings: PackageSettings, world: World) -> Self {
-        Self {
-            settings,
-            world,
-            turn: Mutex::new(()),
-        }
+        Self { settings, world, turn: Mutex::new(()) }
     }
 
     /// Returns the interpreter for plugins: that of the virtual environment if there is one.
@@ -215,9 +211,7 @@ impl PythonEnvironment {
     pub async fn install(&self, packages: &[String]) -> Result<(), PackageError> {
         self.require_enabled()?;
         if packages.is_empty() || packages.len() > MAX_PACKAGES {
-            return Err(PackageError::Invalid(format!(
-                "expected 1 to {MAX_PACKAGES} packages"
-            )));
+            return Err(PackageError::Invalid(format!("expected 1 to {MAX_PACKAGES} packages")));
         }
         packages.iter().try_for_each(|package| check(package))?;
         self.install_with(packages).await
@@ -259,10 +253,7 @@ impl PythonEnvironment {
         if packages.is_empty() {
             return Ok(());
         }
-        Err(PackageError::Missing {
-            plugin: plugin.to_owned(),
-            packages,
-        })
+        Err(PackageError::Missing { plugin: plugin.to_owned(), packages })
     }
 
     fn require_enabled(&self) -> Result<(), PackageError> {

@@ -18,10 +18,7 @@ impl PackagesFixture {
     fn program(&self, name: &str, then: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         let calls = self.folder.path().join("calls");
-        let text = format!(
-            "#!/bin/sh\necho \"{name} $*\" >> {}\n{then}\n",
-            calls.display()
-        );
+        let text = format!("#!/bin/sh\necho \"{name} $*\" >> {}\n{then}\n", calls.display());
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -45,11 +42,7 @@ impl PackagesFixture {
     fn maker(&self, then: &str) -> String {
         let python = self.program("env-python", then);
         let bin = self.folder.path().join("env/bin");
-        format!(
-            "mkdir -p {0}; cp {1} {0}/python",
-            bin.display(),
-            python.display()
-        )
+        format!("mkdir -p {0}; cp {1} {0}/python", bin.display(), python.display())
     }
 }
 
@@ -69,10 +62,7 @@ async fn pip_installs_into_an_environment_that_is_made_once() {
     assert_eq!(packages.python(), python);
     packages.install(&names(&["a==1", "b"])).await.unwrap();
     packages.install_requirements("/srv/requirements.txt").await.unwrap();
-    assert_eq!(
-        packages.python(),
-        stage.folder.path().join("env/bin/python")
-    );
+    assert_eq!(packages.python(), stage.folder.path().join("env/bin/python"));
     insta::assert_snapshot!(stage.calls(), @r#"
     python -m venv <folder>/env
     env-python -m pip install --no-input --disable-pip-version-check a==1 b
@@ -126,18 +116,12 @@ async fn uv_is_used_if_installed() {
 #[tokio::test]
 async fn installer_output_is_reported() {
     let stage = PackagesFixture::new();
-    let python = stage.program(
-        "python",
-        &stage.maker("echo No matching distribution >&2; exit 3"),
-    );
+    let python = stage.program("python", &stage.maker("echo No matching distribution >&2; exit 3"));
     let mut settings = stage.settings(python, stage.folder.path().join("no-uv"));
     let error = packages(settings.clone()).install(&names(&["a"])).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, PackageError::Failed(_)), "{text}");
-    assert!(
-        text.contains("exit status: 3: No matching distribution"),
-        "{text}"
-    );
+    assert!(text.contains("exit status: 3: No matching distribution"), "{text}");
 
     settings.python = stage.program("broken", "echo no venv; exit 1");
     settings.environment = Some(stage.folder.path().join("other"));
@@ -184,14 +168,7 @@ async fn invalid_package_names_reach_no_installer() {
     let stage = PackagesFixture::new();
     let python = stage.program("python", "exit 0");
     let mut settings = stage.settings(python.clone(), python);
-    for wrong in [
-        "",
-        " ",
-        "--index-url=x",
-        " -e .",
-        "a\nb",
-        &"x".repeat(1_025),
-    ] {
+    for wrong in ["", " ", "--index-url=x", " -e .", "a\nb", &"x".repeat(1_025)] {
         let packages = packages(settings.clone());
         let error = packages.install(&names(&["good", wrong])).await;
         assert!(matches!(error, Err(PackageError::Invalid(_))), "{wrong}");

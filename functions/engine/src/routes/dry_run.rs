@@ -73,10 +73,7 @@ struct DryRunOutcome {
 
 impl DryRunOutcome {
     fn failed(error: impl ToString) -> Self {
-        Self {
-            errors: vec![error.to_string()],
-            ..Self::default()
-        }
+        Self { errors: vec![error.to_string()], ..Self::default() }
     }
 }
 
@@ -201,19 +198,12 @@ impl EngineRoutes {
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let ran = self.workers.run(run).await;
-        let DryRunEffects {
-            mut log_lines,
-            mut writes,
-            ..
-        } = mem::take(&mut *recorder.recorded());
+        let DryRunEffects { mut log_lines, mut writes, .. } = mem::take(&mut *recorder.recorded());
         let CompletedRun { queued, took, .. } = match ran {
             Ok(finished) => finished,
             Err(error) => {
                 let error = format!("error executing plugin: {error}");
-                return Ok(DryRunOutcome {
-                    log_lines,
-                    ..DryRunOutcome::failed(error)
-                });
+                return Ok(DryRunOutcome { log_lines, ..DryRunOutcome::failed(error) });
             }
         };
         // In the order of real writes: synchronous writes first, then queued lines.
@@ -222,23 +212,15 @@ impl EngineRoutes {
         }
         let took = humantime::format_duration(took);
         log_lines.insert(0, line(LogLevel::Info, &dry_run.begins));
-        log_lines.push(line(
-            LogLevel::Info,
-            &format!("finished execution in {took}"),
-        ));
+        log_lines.push(line(LogLevel::Info, &format!("finished execution in {took}")));
         let mut errors = Vec::new();
         for (database, lines) in &writes {
             if let Err(error) = self.parse(database, &lines.join("\n"), false).await? {
-                errors.push(format!(
-                    "line protocol parse error on write to db {database}: {error}"
-                ));
+                errors
+                    .push(format!("line protocol parse error on write to db {database}: {error}"));
             }
         }
-        Ok(DryRunOutcome {
-            log_lines,
-            database_writes: writes,
-            errors,
-        })
+        Ok(DryRunOutcome { log_lines, database_writes: writes, errors })
     }
 
     /// Validates lines against the tables of a database, without creating tables. A database that does not exist is
@@ -266,20 +248,18 @@ impl EngineRoutes {
             max_errors: Some(MAX_ERRORS),
             ..Options::default()
         };
-        Ok(
-            match parse(lines.as_bytes(), &CatalogSchemaView(&catalog), &options) {
-                Err(error) => Err(error.to_string()),
-                Ok(parsed) if parsed.errors.is_empty() => Ok(parsed),
-                Ok(parsed) => {
-                    let of_line = |error: &neap_rows::line_protocol::LineError| {
-                        let (number, line) = (error.line_number, &error.original_line);
-                        format!("line {number}: {} in '{line}'", error.error_message)
-                    };
-                    let errors: Vec<_> = parsed.errors.iter().map(of_line).collect();
-                    Err(errors.join("; "))
-                }
-            },
-        )
+        Ok(match parse(lines.as_bytes(), &CatalogSchemaView(&catalog), &options) {
+            Err(error) => Err(error.to_string()),
+            Ok(parsed) if parsed.errors.is_empty() => Ok(parsed),
+            Ok(parsed) => {
+                let of_line = |error: &neap_rows::line_protocol::LineError| {
+                    let (number, line) = (error.line_number, &error.original_line);
+                    format!("line {number}: {} in '{line}'", error.error_message)
+                };
+                let errors: Vec<_> = parsed.errors.iter().map(of_line).collect();
+                Err(errors.join("; "))
+            }
+        })
     }
 }
 

@@ -64,10 +64,7 @@ impl EngineRoutes {
     }
 
     fn body_limits(&self, max_bytes: usize) -> BodyLimits {
-        BodyLimits {
-            max_bytes,
-            ..self.body
-        }
+        BodyLimits { max_bytes, ..self.body }
     }
 
     /// Checks that the Python packages that a plugin needs are installed. The plugins that it needs may run elsewhere, so

@@ -55,10 +55,7 @@ async fn request(
     // The permission check precedes the 404, so that callers without permission can't probe for paths.
     caller.require_any(&CALLERS, found.as_ref().map(|found| found.database))?;
     let Some(trigger) = found else {
-        return Ok(plain(
-            StatusCode::NOT_FOUND,
-            r#"{error: "not found"}"#.into(),
-        ));
+        return Ok(plain(StatusCode::NOT_FOUND, r#"{error: "not found"}"#.into()));
     };
     let (head, body) = request.into_parts();
     let body = read_body(&head.headers, body, &parts.body, parts.world()).await?;

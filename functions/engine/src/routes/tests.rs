@@ -227,10 +227,7 @@ async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
     assert_eq!(stage.switch(Method::POST, "/enable", nope).await, missing);
     assert_eq!(stage.switch(Method::DELETE, "", nope).await, missing);
     let running = "Cannot delete running plugin echo. Disable it first or use --force.";
-    assert_eq!(
-        stage.switch(Method::DELETE, "", echo).await,
-        answer(500, running)
-    );
+    assert_eq!(stage.switch(Method::DELETE, "", echo).await, answer(500, running));
     let body = serde_json::json!({"db": "home", "trigger_name": "echo", "force": true});
     assert_eq!(stage.json(Method::DELETE, TRIGGER, body).await, ok);
     assert_eq!(
@@ -238,10 +235,7 @@ async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
         answer(404, "Database not found no")
     );
     assert_eq!(stage.triggers.changed.load(Ordering::Relaxed), 6);
-    assert_eq!(
-        stage.create(|body| body["disabled"] = true.into()).await,
-        ok
-    );
+    assert_eq!(stage.create(|body| body["disabled"] = true.into()).await, ok);
     assert_eq!(stage.switch(Method::DELETE, "", echo).await, ok);
 }
 
@@ -365,10 +359,7 @@ async fn code_is_uploaded_and_replaced() {
     assert_eq!(json(&uploaded), json(&echo("x = 1\n")));
     assert_eq!(stage.create(|_| ()).await, answer(200, ""));
     let update = serde_json::json!({"plugin_name": "echo", "content": "x = 2\n"});
-    assert_eq!(
-        send(Method::PUT, files, update.clone()).await,
-        answer(200, "")
-    );
+    assert_eq!(send(Method::PUT, files, update.clone()).await, answer(200, ""));
     let of_trigger = read("trigger_name=echo&db=home").await;
     assert_eq!(json(&of_trigger), json(&echo("x = 2\n")));
     for query in ["", "plugin_name=echo.py&trigger_name=echo"] {
@@ -386,10 +377,7 @@ async fn code_is_uploaded_and_replaced() {
     assert_eq!(send(Method::PUT, files, nobody).await, missing);
     let out = serde_json::json!({"plugin_name": "../x.py", "content": ""});
     let (status, text) = send(Method::POST, files, out).await;
-    assert!(
-        text.starts_with("Plugin error: Path traversal detected"),
-        "{status} {text}"
-    );
+    assert!(text.starts_with("Plugin error: Path traversal detected"), "{status} {text}");
     let large = serde_json::json!({"plugin_name": "l.py", "content": "x".repeat((2 << 20) + 1)});
     assert_eq!(send(Method::POST, files, large).await.0, 400);
     for status in [200, 404] {
@@ -409,16 +397,10 @@ async fn package_installation_can_be_disabled() {
         "Package installation has been disabled. Contact your administrator for more information.";
     let packages = serde_json::json!({"packages": ["x"]});
     let path = format!("{environment}/install_packages");
-    assert_eq!(
-        stage.json(Method::POST, &path, packages).await,
-        answer(403, text)
-    );
+    assert_eq!(stage.json(Method::POST, &path, packages).await, answer(403, text));
     let requirements = serde_json::json!({"requirements_location": "r.txt"});
     let path = format!("{environment}/install_requirements");
-    assert_eq!(
-        stage.json(Method::POST, &path, requirements).await,
-        answer(403, text)
-    );
+    assert_eq!(stage.json(Method::POST, &path, requirements).await, answer(403, text));
 }
 
 #[tokio::test]
@@ -496,18 +478,10 @@ async fn failures_of_a_request_are_reported() {
         ),
         (response(99, "a"), 500, r#"{"error":"invalid status 99"}"#),
         (response(101, "a"), 500, r#"{"error":"invalid status 101"}"#),
-        (
-            response(200, "a b"),
-            500,
-            r#"{"error":"invalid header 'a b'"}"#,
-        ),
+        (response(200, "a b"), 500, r#"{"error":"invalid header 'a b'"}"#),
         (response(204, "a"), 204, ""),
         (
-            Ok(PluginResponse {
-                status: 200,
-                headers: too_many.collect(),
-                body: Bytes::new(),
-            }),
+            Ok(PluginResponse { status: 200, headers: too_many.collect(), body: Bytes::new() }),
             500,
             r#"{"error":"more than 1000 headers"}"#,
         ),

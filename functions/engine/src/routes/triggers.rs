@@ -58,10 +58,7 @@ async fn create((State(parts), caller, request): RoutesCall) -> ConfigureResult 
     let body: TriggerBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
     let specification = parse_specification(&body.trigger_specification)
         .map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
-    check_kind(
-        &parts.allowed,
-        TriggerKind::from_specification(&specification),
-    )?;
+    check_kind(&parts.allowed, TriggerKind::from_specification(&specification))?;
     if let Some(nodes) = body.node_spec
         && nodes != "all"
     {

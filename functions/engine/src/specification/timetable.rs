@@ -79,9 +79,7 @@ impl Timetable {
 
     fn every(period: Duration) -> Self {
         let micros = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
-        Self(Recurrence::Every {
-            micros: micros.max(1),
-        })
+        Self(Recurrence::Every { micros: micros.max(1) })
     }
 
     /// Returns the first time after `time`; `None` if there is none.
@@ -195,17 +193,10 @@ mod tests {
         let table = Timetable::cron("0 */20 * * * *").unwrap();
         assert_eq!(
             ticks(&table, "2025-03-30T00:20:00Z", "2025-03-30T01:20:00Z"),
-            [
-                "2025-03-30T00:40:00Z",
-                "2025-03-30T01:00:00Z",
-                "2025-03-30T01:20:00Z"
-            ]
+            ["2025-03-30T00:40:00Z", "2025-03-30T01:00:00Z", "2025-03-30T01:20:00Z"]
         );
         let between = at("2025-03-30T00:20:00.5Z");
-        assert_eq!(
-            table.next_after(between).map(shown).unwrap(),
-            "2025-03-30T00:40:00Z"
-        );
+        assert_eq!(table.next_after(between).map(shown).unwrap(), "2025-03-30T00:40:00Z");
         let over = Timetable::cron("0 0 0 1 1 * 2020").unwrap();
         assert_eq!(over.next_after(at("2025-01-01T00:00:00Z")), None);
     }
@@ -219,11 +210,7 @@ mod tests {
         );
         assert_eq!(
             ticks(&daily, "2025-10-25T12:00:00Z", "2025-10-27T12:00:00Z"),
-            [
-                "2025-10-26T00:30:00Z",
-                "2025-10-26T01:30:00Z",
-                "2025-10-27T01:30:00Z"
-            ]
+            ["2025-10-26T00:30:00Z", "2025-10-26T01:30:00Z", "2025-10-27T01:30:00Z"]
         );
         let often = Timetable::cron("CRON_TZ=Europe/Berlin 0 0,30 * * * *").unwrap();
         for day in ["2025-03-30", "2025-10-26"] {
@@ -243,14 +230,8 @@ mod tests {
     #[test]
     fn periods_are_counted_from_the_epoch() {
         let table = Timetable::every(Duration::from_millis(700));
-        let first = table.ticks(
-            StoreTime::from_micros(-1),
-            StoreTime::from_micros(1_400_000),
-        );
-        assert_eq!(
-            first.map(StoreTime::micros).collect::<Vec<_>>(),
-            [0, 700_000, 1_400_000]
-        );
+        let first = table.ticks(StoreTime::from_micros(-1), StoreTime::from_micros(1_400_000));
+        assert_eq!(first.map(StoreTime::micros).collect::<Vec<_>>(), [0, 700_000, 1_400_000]);
         let never = StoreTime::from_micros(i64::MAX);
         assert_eq!(table.next_after(never), None);
     }

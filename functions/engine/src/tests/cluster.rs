@@ -108,10 +108,7 @@ pub(super) fn finished() -> CompletedRun {
 }
 
 pub(super) fn exception() -> PluginCallError {
-    PluginCallError::Failed(RunError::Plugin {
-        text: "ValueError: no".to_owned(),
-        traceback: None,
-    })
+    PluginCallError::Failed(RunError::Plugin { text: "ValueError: no".to_owned(), traceback: None })
 }
 
 /// The fake plugins of one process.
@@ -404,19 +401,14 @@ impl TestCluster {
 
     /// Creates a process that is the only writer.
     pub(super) async fn alone(&self) -> TestProcess {
-        let cast = TestProcessOptions {
-            sole_writer: true,
-            ..TestProcessOptions::default()
-        };
+        let cast = TestProcessOptions { sole_writer: true, ..TestProcessOptions::default() };
         self.process(0, cast).await
     }
 
     /// Creates a process that shares the bucket with other writers.
     pub(super) async fn other(&self, number: usize) -> TestProcess {
-        let cast = TestProcessOptions {
-            seed: 100 + number as u64,
-            ..TestProcessOptions::default()
-        };
+        let cast =
+            TestProcessOptions { seed: 100 + number as u64, ..TestProcessOptions::default() };
         self.process(number, cast).await
     }
 
@@ -433,12 +425,8 @@ impl TestCluster {
         let rules = catalog.rules().await.unwrap();
         let notices = Arc::new(EngineObserver::default());
         let observer = Arc::clone(&notices) as _;
-        let writer = TailWriter::new(
-            bucket.clone(),
-            rules,
-            TailWriterSettings::LOCAL,
-            Some(observer),
-        );
+        let writer =
+            TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, Some(observer));
         let metrics = Metrics::default();
         let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
@@ -525,11 +513,7 @@ impl TestCluster {
     pub(super) async fn keys(&self, prefix: &str) -> Vec<String> {
         let (mut keys, mut page_token) = (Vec::new(), None);
         loop {
-            let request = ListRequest {
-                prefix,
-                start_after: None,
-                page_token,
-            };
+            let request = ListRequest { prefix, start_after: None, page_token };
             let page = self.store.list(request).await.unwrap().value;
             keys.extend(page.entries.into_iter().map(|entry| entry.key));
             page_token = page.next_page_token;

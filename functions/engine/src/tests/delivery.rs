@@ -13,9 +13,7 @@ use crate::{PluginCall, PluginInput};
 
 fn on_table(name: &str, table: &str) -> NewTrigger {
     NewTrigger {
-        specification: TriggerSpecification::SingleTableWalWrite {
-            table_name: table.to_owned(),
-        },
+        specification: TriggerSpecification::SingleTableWalWrite { table_name: table.to_owned() },
         ..on_writes(name)
     }
 }
@@ -39,10 +37,7 @@ async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
     let table = |name: &str, times: &[i64]| (name.to_owned(), times.to_vec());
     assert_eq!(
         rows("all"),
-        [
-            vec![table("b", &[4]), table("a", &[3, 2])],
-            vec![table("a", &[5])]
-        ]
+        [vec![table("b", &[4]), table("a", &[3, 2])], vec![table("a", &[5])]]
     );
     assert_eq!(rows("of_b"), [[table("b", &[4])]]);
     assert_eq!(rows("elsewhere"), [[table("a", &[6])]]);
@@ -199,10 +194,7 @@ async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
 #[tokio::test(start_paused = true)]
 async fn runs_overlap_only_if_the_trigger_allows_it() {
     let (stage, process) = TestCluster::with_started_process().await;
-    let parallel = NewTrigger {
-        run_async: true,
-        ..on_writes("parallel")
-    };
+    let parallel = NewTrigger { run_async: true, ..on_writes("parallel") };
     process.create("db", on_writes("serial")).await;
     process.create("db", parallel).await;
     stage.let_runs_last(SECOND);

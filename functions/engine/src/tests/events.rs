@@ -25,10 +25,7 @@ async fn an_event_runs_the_triggers_and_saves_their_checkpoints() {
     assert_eq!(handle(&other, &segments).await, [true, true]);
     assert_eq!(handle(&function, &segments).await, [true, true]);
     assert_eq!(stage.played.times("t"), [1, 2]);
-    assert!(
-        other.logged("db").await.len() >= 2,
-        "the log is in the bucket"
-    );
+    assert!(other.logged("db").await.len() >= 2, "the log is in the bucket");
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,10 +50,7 @@ async fn an_event_of_a_warm_function_costs_a_few_requests() {
 #[tokio::test(start_paused = true)]
 async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded() {
     let (stage, writer, function) = TestCluster::with_two_processes().await;
-    let retry = NewTrigger {
-        error_behavior: ErrorBehavior::Retry,
-        ..on_writes("t")
-    };
+    let retry = NewTrigger { error_behavior: ErrorBehavior::Retry, ..on_writes("t") };
     writer.create("db", retry).await;
     for time in 0..3 {
         writer.write("db", &format!("a v=1 {time}")).await.unwrap();
@@ -102,24 +96,13 @@ async fn a_run_gets_no_more_time_than_the_event_has() {
 async fn a_sweep_finds_segments_without_events() {
     let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
-    writer
-        .create(
-            "db2",
-            NewTrigger {
-                run_async: true,
-                ..on_writes("u")
-            },
-        )
-        .await;
+    writer.create("db2", NewTrigger { run_async: true, ..on_writes("u") }).await;
     for database in ["db", "db2"] {
         writer.write(database, "a v=1 1").await.unwrap();
     }
     stage.sleep(MINUTE).await;
     let report = function.engine.sweep(MINUTE).await;
-    assert_eq!(
-        (report.done, report.unfinished, report.failures),
-        (2, false, vec![])
-    );
+    assert_eq!((report.done, report.unfinished, report.failures), (2, false, vec![]));
     let report = stage.other(3).await.engine.sweep(MINUTE).await;
     assert_eq!(report.done, 0);
     let began = stage.played.take();
@@ -134,10 +117,7 @@ async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
     writer.write("db", "a v=1 2").await.unwrap();
     stage.let_runs_last(SECOND);
     let segments = stage.segments().await;
-    let both = futures::join!(
-        handle(&function, &segments[..1]),
-        handle(&function, &segments[1..])
-    );
+    let both = futures::join!(handle(&function, &segments[..1]), handle(&function, &segments[1..]));
     assert_eq!(both, (vec![true], vec![true]));
     assert_eq!(stage.played.times("t"), [1, 2]);
     assert_eq!(stage.played.running.lock().unwrap()["t"].1, 1);

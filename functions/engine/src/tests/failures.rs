@@ -18,10 +18,7 @@ use super::cluster::{
 use crate::{CompletedRun, PluginCallError};
 
 fn behaving(behavior: ErrorBehavior) -> NewTrigger {
-    NewTrigger {
-        error_behavior: behavior,
-        ..on_writes("t")
-    }
+    NewTrigger { error_behavior: behavior, ..on_writes("t") }
 }
 
 /// Returns the result of a run that queues a line.
@@ -55,9 +52,8 @@ async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
     process.create("db", behaving(ErrorBehavior::Retry)).await;
     let left = Arc::new(AtomicUsize::new(3));
     stage.played.play(move |_| {
-        let fails = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        });
+        let fails =
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         async move {
             match fails {
                 Ok(_) => Err(exception()),
@@ -74,10 +70,7 @@ async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
     }
     // Retries follow after 1 s, 2 s and 4 s; the second segment waits for the first.
     assert_eq!(runs.iter().sum::<usize>(), 5);
-    assert_eq!(
-        runs.iter().position(|runs| *runs > 1).map(|at| at >= 6),
-        Some(true)
-    );
+    assert_eq!(runs.iter().position(|runs| *runs > 1).map(|at| at >= 6), Some(true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,10 +90,7 @@ async fn a_segment_is_given_up_after_a_day() {
 #[tokio::test(start_paused = true)]
 async fn a_trigger_whose_runs_may_overlap_gives_up_after_five_attempts() {
     let (stage, process) = TestCluster::with_started_process().await;
-    let trigger = NewTrigger {
-        run_async: true,
-        ..behaving(ErrorBehavior::Retry)
-    };
+    let trigger = NewTrigger { run_async: true, ..behaving(ErrorBehavior::Retry) };
     process.create("db", trigger).await;
     stage.played.play(async |_| Err(exception()));
     process.write("db", "a v=1 1").await.unwrap();
@@ -110,10 +100,7 @@ async fn a_trigger_whose_runs_may_overlap_gives_up_after_five_attempts() {
     stage.sleep(HOUR).await;
     assert_eq!(stage.played.times("t"), [1; 5]);
     let logged = process.logged("db").await;
-    assert_eq!(
-        logged.last().unwrap(),
-        "ERROR: giving up: the plugin failed 5 times"
-    );
+    assert_eq!(logged.last().unwrap(), "ERROR: giving up: the plugin failed 5 times");
     assert_eq!(process.metric("neap_plugin_lost_segments_total", ""), 1.0);
     assert_eq!(process.metric("neap_plugin_pending_segments", "db"), 0.0);
     // Lines that can't be stored are not a failure of the plugin.
@@ -150,9 +137,8 @@ async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
     process.create("db", behaving(ErrorBehavior::Disable)).await;
     let left = Arc::new(AtomicUsize::new(1));
     stage.played.play(move |_| {
-        let fails = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        });
+        let fails =
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         async move {
             match fails {
                 Ok(_) => Err(PluginCallError::NotStarted("no interpreter".to_owned())),
@@ -176,10 +162,7 @@ async fn lines_that_are_refused_are_logged_and_for_retry_the_run_is_repeated() {
         let runs = stage.played.times("t").len();
         assert!(runs >= least && (least > 1 || runs == 1), "{runs}");
         let logged = process.logged("db").await.join("\n");
-        assert!(
-            logged.contains("ERROR: error writing lines to else: "),
-            "{logged}"
-        );
+        assert!(logged.contains("ERROR: error writing lines to else: "), "{logged}");
         assert!(process.metric("neap_plugin_unwritten_total", "") >= 1.0);
     }
 }
@@ -199,10 +182,7 @@ async fn a_trigger_that_causes_itself_is_stopped_and_reported() {
     assert_eq!(stage.played.times("t"), (1..=9).collect::<Vec<_>>());
     assert_eq!(process.metric("neap_plugin_loops_total", ""), 1.0);
     let logged = process.logged("db").await;
-    assert!(
-        logged.last().unwrap().starts_with("ERROR: 9 plugins in a row"),
-        "{logged:?}"
-    );
+    assert!(logged.last().unwrap().starts_with("ERROR: 9 plugins in a row"), "{logged:?}");
     // The depth of rows from clients starts at 0 again.
     process.write("db", "a v=1 100").await.unwrap();
     stage.sleep(MINUTE).await;

@@ -35,10 +35,7 @@ async fn rows_written_by_a_plugin_have_an_increased_depth() {
     let copied = process.bucket.world().timeout(MINUTE, copied).await;
     let logged = process.logged("db").await;
     assert!(copied.is_some(), "{logged:?}");
-    assert!(
-        logged.contains(&"INFO: copied 2 True".to_owned()),
-        "{logged:?}"
-    );
+    assert!(logged.contains(&"INFO: copied 2 True".to_owned()), "{logged:?}");
     let segments = stage.segments().await;
     let names: Vec<_> = segments.iter().map(|(_, name)| *name).collect();
     let fetched = process.tail().fetch(segments[0].0, &names).await.unwrap();

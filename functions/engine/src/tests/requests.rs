@@ -13,9 +13,7 @@ use crate::{
 
 fn on_path(name: &str, path: &str) -> NewTrigger {
     NewTrigger {
-        specification: TriggerSpecification::RequestPath {
-            path: path.to_owned(),
-        },
+        specification: TriggerSpecification::RequestPath { path: path.to_owned() },
         ..on_writes(name)
     }
 }
@@ -141,10 +139,7 @@ async fn a_run_goes_on_after_its_client_disconnects_and_the_log_tells() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_ends_with_its_client_if_its_trigger_says_so() {
-    let trigger = NewTrigger {
-        cancel_on_disconnect: true,
-        ..on_path("t", "x")
-    };
+    let trigger = NewTrigger { cancel_on_disconnect: true, ..on_path("t", "x") };
     let (stage, log) = log_after_disconnect(trigger).await;
     assert_eq!(
         log,

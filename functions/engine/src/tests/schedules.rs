@@ -22,17 +22,9 @@ fn wall(stage: &TestCluster) -> StoreTime {
 async fn a_trigger_runs_at_the_multiples_of_its_period_and_a_sole_writer_claims_nothing() {
     let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", every("t", 10 * SECOND)).await;
-    let cron = TriggerSpecification::Schedule {
-        schedule: "30 * * * * *".to_owned(),
-    };
+    let cron = TriggerSpecification::Schedule { schedule: "30 * * * * *".to_owned() };
     process
-        .create(
-            "db",
-            NewTrigger {
-                specification: cron,
-                ..on_writes("cron")
-            },
-        )
+        .create("db", NewTrigger { specification: cron, ..on_writes("cron") })
         .await;
     stage.sleep(35 * SECOND).await;
     // The clock starts at 20 s past the minute.
@@ -66,13 +58,7 @@ async fn two_engines_run_each_tick_once() {
         processes.push(stage.process(number, cast).await);
     }
     processes[0]
-        .create(
-            "db",
-            NewTrigger {
-                run_async: true,
-                ..every("t", 2 * SECOND)
-            },
-        )
+        .create("db", NewTrigger { run_async: true, ..every("t", 2 * SECOND) })
         .await;
     for process in &processes {
         process.start();
@@ -100,23 +86,14 @@ async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
     let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", every("serial", 10 * SECOND)).await;
     process
-        .create(
-            "db",
-            NewTrigger {
-                run_async: true,
-                ..every("parallel", 10 * SECOND)
-            },
-        )
+        .create("db", NewTrigger { run_async: true, ..every("parallel", 10 * SECOND) })
         .await;
     stage.let_runs_last(25 * SECOND);
     stage.sleep(61 * SECOND).await;
     assert_eq!(stage.played.ticks("serial"), [10_000, 40_000]);
     assert_eq!(stage.played.ticks("parallel").len(), 6);
     assert_eq!(stage.played.running.lock().unwrap()["serial"].1, 1);
-    assert_eq!(
-        process.metric("neap_plugin_ticks_skipped_total", "serial"),
-        4.0
-    );
+    assert_eq!(process.metric("neap_plugin_ticks_skipped_total", "serial"), 4.0);
 }
 
 #[tokio::test(start_paused = true)]

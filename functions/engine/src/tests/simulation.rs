@@ -46,19 +46,14 @@ const TRIGGERS: [&str; 3] = ["serial", "parallel", "of_b"];
 
 fn triggers() -> [NewTrigger; 3] {
     [
-        NewTrigger {
-            error_behavior: ErrorBehavior::Retry,
-            ..on_writes("serial")
-        },
+        NewTrigger { error_behavior: ErrorBehavior::Retry, ..on_writes("serial") },
         NewTrigger {
             run_async: true,
             error_behavior: ErrorBehavior::Retry,
             ..on_writes("parallel")
         },
         NewTrigger {
-            specification: TriggerSpecification::SingleTableWalWrite {
-                table_name: "b".to_owned(),
-            },
+            specification: TriggerSpecification::SingleTableWalWrite { table_name: "b".to_owned() },
             error_behavior: ErrorBehavior::Retry,
             ..on_writes("of_b")
         },
@@ -213,10 +208,7 @@ impl Simulation {
             merge: MergePolicy::default(),
             collect: GarbageCollectorSettings::default(),
             settings: CompactorSettings {
-                triggers: FlushTriggers {
-                    segments: 5,
-                    ..FlushTriggers::default()
-                },
+                triggers: FlushTriggers { segments: 5, ..FlushTriggers::default() },
                 ..CompactorSettings::default()
             },
         };
@@ -245,27 +237,15 @@ struct SimulationOptions {
 
 /// Runs a simulation and returns the number of acknowledged writes.
 async fn simulate(schedule: SimulationOptions) -> usize {
-    let SimulationOptions {
-        seed,
-        is_sole,
-        rounds,
-    } = schedule;
+    let SimulationOptions { seed, is_sole, rounds } = schedule;
     let stage = TestCluster::new();
     let chance = Entropy::from_seed(seed);
-    let scene = Simulation {
-        stage,
-        oracle: Arc::default(),
-        chance,
-        is_sole,
-    };
+    let scene = Simulation { stage, oracle: Arc::default(), chance, is_sole };
     let founder = scene.stage.other(9).await;
     for trigger in triggers() {
         founder.create("db", trigger).await;
     }
-    let (failing, clock) = (
-        Arc::new(Entropy::from_seed(seed ^ 1)),
-        Arc::clone(&scene.stage.clock),
-    );
+    let (failing, clock) = (Arc::new(Entropy::from_seed(seed ^ 1)), Arc::clone(&scene.stage.clock));
     scene.stage.played.play(move |_| {
         let fails = failing.next_u64() % 10 == 0;
         let took = neap_bucket::Clock::sleep(&*clock, failing.below(2 * SECOND));
@@ -303,10 +283,7 @@ async fn simulate(schedule: SimulationOptions) -> usize {
         process.stop().await;
     }
     let left = scene.stage.segments().await.len();
-    assert!(
-        left < MAX_REMAINING_SEGMENTS,
-        "seed {seed}: {left} segments are kept"
-    );
+    assert!(left < MAX_REMAINING_SEGMENTS, "seed {seed}: {left} segments are kept");
     let violations = scene.oracle.lock().unwrap().violations.clone();
     assert_eq!(violations, [] as [String; 0], "seed {seed}");
     assert_eq!(scene.unseen(), [] as [String; 0], "seed {seed}");
@@ -326,11 +303,7 @@ fn run(schedule: SimulationOptions) -> usize {
 /// crashes of a process.
 fn run_seeds(all: u32, is_sole: bool, rounds: usize) {
     let seeds = neap_test_inputs::seeds(all);
-    let schedule = |seed| SimulationOptions {
-        seed,
-        is_sole,
-        rounds,
-    };
+    let schedule = |seed| SimulationOptions { seed, is_sole, rounds };
     let acknowledged: usize = (0..seeds).map(|seed| run(schedule(seed))).sum();
     let least = usize::try_from(seeds).unwrap() * rounds / 4;
     assert!(acknowledged > least, "{acknowledged} acknowledged");
@@ -405,10 +378,7 @@ async fn crash_at(number: u64) -> bool {
     stage.sleep(2 * MINUTE).await;
     for (stamp, table) in acknowledged {
         let unseen = unseen(&stage.played, stamp, table);
-        assert!(
-            unseen.is_empty(),
-            "request {number}: {stamp} was not seen by {unseen:?}"
-        );
+        assert!(unseen.is_empty(), "request {number}: {stamp} was not seen by {unseen:?}");
     }
     has_struck.load(Ordering::Relaxed)
 }

@@ -49,11 +49,7 @@ async fn another_engine_takes_over_when_the_lease_of_a_dead_one_expires() {
     let engines = |began: Vec<super::cluster::StartedRun>| {
         began.into_iter().map(|run| run.engine).collect::<Vec<_>>()
     };
-    assert_eq!(
-        engines(stage.played.take()),
-        [1],
-        "the lease is renewed while it runs"
-    );
+    assert_eq!(engines(stage.played.take()), [1], "the lease is renewed while it runs");
     first.crash().await;
     stage.sleep(MINUTE).await;
     assert_eq!(engines(stage.played.take()), [2]);
@@ -68,10 +64,7 @@ async fn a_sweep_finds_segments_of_other_processes_and_runs_them_once() {
         let bystander = stage.other(3).await;
         engine.start();
         bystander.start();
-        let trigger = NewTrigger {
-            run_async,
-            ..on_writes("t")
-        };
+        let trigger = NewTrigger { run_async, ..on_writes("t") };
         engine.create("db", trigger).await;
         stage.sleep(30 * SECOND).await;
         for time in 0..5 {
@@ -143,10 +136,7 @@ async fn an_engine_leaves_stored_plugins_to_others_if_it_allows_only_its_folder(
     };
     let strict = stage.process(1, cast).await;
     strict.start();
-    let stored = NewTrigger {
-        code: Some(CodeHash([1; 32])),
-        ..on_writes("stored")
-    };
+    let stored = NewTrigger { code: Some(CodeHash([1; 32])), ..on_writes("stored") };
     strict.create("db", stored).await;
     strict.create("db", on_writes("in_folder")).await;
     strict.write("db", "a v=1 1").await.unwrap();

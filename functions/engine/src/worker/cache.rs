@@ -90,11 +90,7 @@ pub(super) struct CacheStore {
 
 impl CacheStore {
     pub(super) fn new(world: World, max_bytes: usize) -> Self {
-        Self {
-            state: Mutex::default(),
-            world,
-            max_bytes,
-        }
+        Self { state: Mutex::default(), world, max_bytes }
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut CacheState, Duration) -> R) -> R {
@@ -276,10 +272,7 @@ mod tests {
         assert_eq!(store.get(&one, false, "k"), None);
         assert!(store.delete(&one, true, "k") && !store.delete(&one, true, "k"));
         assert!(store.delete(&dry, true, "k"));
-        assert_eq!(
-            store.with(|state, _| (state.bytes, state.namespaces.len())),
-            (0, 0)
-        );
+        assert_eq!(store.with(|state, _| (state.bytes, state.namespaces.len())), (0, 0));
     }
 
     #[test]
@@ -291,10 +284,7 @@ mod tests {
         assert!(put(&store, &two, false, 600));
         assert_eq!(store.get(&one, false, "k"), None);
         assert!(!put(&store, &one, false, 600));
-        assert!(
-            put(&store, &two, false, 700),
-            "in the place of what was there"
-        );
+        assert!(put(&store, &two, false, 700), "in the place of what was there");
         assert!(!store.store_handover(one.clone(), vec![0; 300].into()));
         assert!(store.store_handover(one.clone(), vec![0; 100].into()));
         assert!(store.store_handover(one.clone(), vec![1; 100].into()));

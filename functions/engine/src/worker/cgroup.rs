@@ -69,19 +69,13 @@ impl CgroupParent {
     ) -> io::Result<Cgroup> {
         let folder = self.folder.join(name);
         fs::create_dir(&folder)?;
-        let group = Cgroup {
-            folder,
-            _groups: Arc::clone(self),
-        };
+        let group = Cgroup { folder, _groups: Arc::clone(self) };
         group.set("memory.max", limits.memory_bytes)?;
         // Otherwise swapped memory would not count. Fails on kernels without swap.
         let _no_swap = group.set("memory.swap.max", 0);
         let processes = u64::try_from(limits.processes.saturating_add(THREADS)).unwrap_or(u64::MAX);
         group.set("pids.max", processes)?;
-        fs::write(
-            group.folder.join("cgroup.procs"),
-            pid.as_raw_nonzero().to_string(),
-        )?;
+        fs::write(group.folder.join("cgroup.procs"), pid.as_raw_nonzero().to_string())?;
         Ok(group)
     }
 }
@@ -172,10 +166,7 @@ mod tests {
         let expected = "/sys/fs/cgroup/system.slice/neap.service/server";
         assert_eq!(own, Some(PathBuf::from(expected)));
         let mixed = "9:pids:/\n0::/\n";
-        assert_eq!(
-            own_folder(MOUNTS, mixed),
-            Some(PathBuf::from("/sys/fs/cgroup"))
-        );
+        assert_eq!(own_folder(MOUNTS, mixed), Some(PathBuf::from("/sys/fs/cgroup")));
         assert_eq!(own_folder(MOUNTS, "9:pids:/\n"), None);
         assert_eq!(own_folder("", "0::/\n"), None);
     }
@@ -187,30 +178,15 @@ mod tests {
         assert!(CgroupParent::make_in(parent.path(), "plugins").is_err());
         let folder = parent.path().join("plugins");
         fs::create_dir(&folder).unwrap();
-        let groups = Arc::new(CgroupParent {
-            folder: folder.clone(),
-        });
-        let limits = CgroupLimits {
-            memory_bytes: 1_000,
-            processes: 10,
-        };
+        let groups = Arc::new(CgroupParent { folder: folder.clone() });
+        let limits = CgroupLimits { memory_bytes: 1_000, processes: 10 };
         let pid = Pid::from_raw(77).unwrap();
         let group = groups.enter("one", pid, limits).unwrap();
         let read = |name: &str| fs::read_to_string(folder.join("one").join(name)).unwrap();
-        assert_eq!(
-            (read("memory.max"), read("pids.max")),
-            ("1000".into(), "1034".into())
-        );
-        assert_eq!(
-            (read("memory.swap.max"), read("cgroup.procs")),
-            ("0".into(), "77".into())
-        );
+        assert_eq!((read("memory.max"), read("pids.max")), ("1000".into(), "1034".into()));
+        assert_eq!((read("memory.swap.max"), read("cgroup.procs")), ("0".into(), "77".into()));
         assert!(!group.is_out_of_memory());
-        fs::write(
-            folder.join("one/memory.events"),
-            "low 0\noom 1\noom_kill 2\n",
-        )
-        .unwrap();
+        fs::write(folder.join("one/memory.events"), "low 0\noom 1\noom_kill 2\n").unwrap();
         assert!(group.is_out_of_memory());
         drop(group);
         assert_eq!(read("cgroup.kill"), "1");

@@ -69,10 +69,7 @@ fn row_frame(batch: &RecordBatch) -> Result<Vec<u8>, UnsupportedType> {
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         columns.push(push_column(field.name(), array, &mut data)?);
     }
-    let header = RowsHeader {
-        rows: batch.num_rows(),
-        columns,
-    };
+    let header = RowsHeader { rows: batch.num_rows(), columns };
     let mut frame = Vec::with_capacity(data.len() + 64 * (1 + batch.num_columns()));
     frames::push_header(&mut frame, kind::ROWS, &header, &data);
     Ok(frame)
@@ -101,11 +98,7 @@ fn push_column<'a>(
     } else {
         push_values(name, array, data)?
     };
-    Ok(ColumnHeader {
-        places: Some(places.len()),
-        sparse,
-        ..column
-    })
+    Ok(ColumnHeader { places: Some(places.len()), sparse, ..column })
 }
 
 /// Appends the values. The value of a null is arbitrary.
@@ -197,10 +190,7 @@ fn push_labels(array: &ArrayRef, data: &mut Vec<u8>) -> Result<Option<usize>, Un
     };
     let start = data.len();
     let labels = cast_to(dictionary.values(), &DataType::Utf8)?;
-    push_list(
-        labels.as_string::<i32>().iter().map(Option::unwrap_or_default),
-        data,
-    );
+    push_list(labels.as_string::<i32>().iter().map(Option::unwrap_or_default), data);
     let bytes = data.len() - start;
     let keys = dictionary.keys();
     if keys.null_count() == 0 {

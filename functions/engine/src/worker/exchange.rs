@@ -103,9 +103,7 @@ pub(super) async fn run(
     run: &PluginRun,
     environment: RunEnvironment<'_>,
 ) -> RunOutcome {
-    let RunEnvironment {
-        settings, world, ..
-    } = environment;
+    let RunEnvironment { settings, world, .. } = environment;
     let started = world.clock.monotonic();
     let limit = run.limits.output_bytes.unwrap_or(settings.output_bytes);
     let meter = Arc::new(OutputMeter::new(Arc::clone(&run.context), limit));
@@ -122,15 +120,8 @@ pub(super) async fn run(
     let result = match ended {
         Ok(ExchangeEnd::Done { response, is_last }) => {
             let took = world.clock.monotonic().saturating_sub(started);
-            let result = Ok(CompletedRun {
-                queued,
-                response,
-                took,
-            });
-            return RunOutcome {
-                result,
-                is_usable: !is_last,
-            };
+            let result = Ok(CompletedRun { queued, response, took });
+            return RunOutcome { result, is_usable: !is_last };
         }
         Ok(ExchangeEnd::Failed(failed)) => return failure(failed, environment),
         Ok(ExchangeEnd::InvalidInput(error)) => Err(error),
@@ -148,19 +139,11 @@ pub(super) async fn run(
         }
         Err(RunAbort::Limit(error)) => Err(error),
     };
-    RunOutcome {
-        result,
-        is_usable: false,
-    }
+    RunOutcome { result, is_usable: false }
 }
 
 fn failure(failed: FailedHeader, environment: RunEnvironment<'_>) -> RunOutcome {
-    let FailedHeader {
-        last,
-        memory,
-        text,
-        traceback,
-    } = failed;
+    let FailedHeader { last, memory, text, traceback } = failed;
     let error = if environment.stop.is_cancelled() {
         RunError::Stopping
     } else if memory {
@@ -281,20 +264,9 @@ pub(super) fn done(payload: Bytes, meter: &OutputMeter) -> Result<(), ExchangeEn
     if !meter.take(body.len()) {
         return Err(ExchangeEnd::Output);
     }
-    let DoneHeader {
-        last,
-        status,
-        headers,
-    } = done;
-    let response = status.map(|status| PluginResponse {
-        status,
-        headers,
-        body,
-    });
-    Err(ExchangeEnd::Done {
-        response,
-        is_last: last,
-    })
+    let DoneHeader { last, status, headers } = done;
+    let response = status.map(|status| PluginResponse { status, headers, body });
+    Err(ExchangeEnd::Done { response, is_last: last })
 }
 
 /// Decodes queued lines: their lengths, then their bytes.
@@ -334,13 +306,7 @@ async fn watch(
     handle: &ProcessHandle,
     meter: &OutputMeter,
 ) -> RunAbort {
-    let RunEnvironment {
-        settings,
-        world,
-        stop,
-        left,
-        ..
-    } = environment;
+    let RunEnvironment { settings, world, stop, left, .. } = environment;
     let wall_time = run.limits.wall_time.unwrap_or(settings.wall_time);
     let output = run.limits.output_bytes.unwrap_or(settings.output_bytes);
     tokio::select! {
@@ -357,9 +323,7 @@ async fn watch(
 
 /// Waits until the process has ended, or its descendants exceed a limit.
 async fn check(environment: RunEnvironment<'_>, handle: &ProcessHandle) -> RunAbort {
-    let RunEnvironment {
-        settings, world, ..
-    } = environment;
+    let RunEnvironment { settings, world, .. } = environment;
     loop {
         world.clock.sleep(PROCESS_CHECK_INTERVAL).await;
         if handle.has_ended() {

@@ -17,10 +17,7 @@ pub(super) fn describe(status: ExitStatus) -> String {
         (Signal::BUS, " (bus error)"),
         (Signal::ILL, " (illegal instruction)"),
         (Signal::FPE, " (arithmetic error)"),
-        (
-            Signal::KILL,
-            " (killed, perhaps for want of memory on this machine)",
-        ),
+        (Signal::KILL, " (killed, perhaps for want of memory on this machine)"),
         (Signal::TERM, " (terminated)"),
     ];
     let name = names

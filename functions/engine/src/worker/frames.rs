@@ -187,10 +187,7 @@ mod tests {
         assert_eq!((first.kind, &*first.payload), (b'a', b"plain".as_slice()));
         let second = reader.next().await.unwrap();
         let (header, bytes): ((String, u8), Bytes) = split(second.payload).unwrap();
-        assert_eq!(
-            (header.0.as_str(), header.1, &*bytes),
-            ("header", 7, b"bytes".as_slice())
-        );
+        assert_eq!((header.0.as_str(), header.1, &*bytes), ("header", 7, b"bytes".as_slice()));
         assert!(matches!(reader.next().await, Err(FrameError::TooLong(41))));
         let mut reader = FrameReader::new(b"\x05\0\0\0abc".as_slice(), 40);
         assert!(matches!(reader.next().await, Err(FrameError::End)));

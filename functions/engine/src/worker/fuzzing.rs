@@ -96,20 +96,12 @@ pub fn decode_frames(bytes: &[u8]) {
 
 fn run() -> PluginRun {
     PluginRun {
-        trigger: TriggerKey::Trigger {
-            database: DatabaseId::new(1),
-            trigger: TriggerId::new(1),
-        },
+        trigger: TriggerKey::Trigger { database: DatabaseId::new(1), trigger: TriggerId::new(1) },
         database_name: "db".into(),
         trigger_name: "trigger".into(),
-        code: PluginOnDisk {
-            path: "plugin.py".into(),
-            version: "1".into(),
-        },
+        code: PluginOnDisk { path: "plugin.py".into(), version: "1".into() },
         arguments: None,
-        call: PluginInput::Schedule {
-            time: neap_bucket::StoreTime::from_micros(1),
-        },
+        call: PluginInput::Schedule { time: neap_bucket::StoreTime::from_micros(1) },
         is_async: false,
         limits: RunLimits::default(),
         stop: CancellationToken::new(),

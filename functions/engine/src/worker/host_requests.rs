@@ -170,10 +170,7 @@ impl<W: AsyncWriteExt + Unpin> HostRequestHandler<'_, W> {
         let value = match put.held {
             // Copied, so that the value does not keep the whole read buffer alive.
             None => CachedValue::Pickled(Bytes::copy_from_slice(&pickled)),
-            Some(number) => CachedValue::InProcess {
-                process: self.process,
-                number,
-            },
+            Some(number) => CachedValue::InProcess { process: self.process, number },
         };
         // The host has validated it; a TTL too long for a `Duration` never expires.
         let ttl = put.ttl.and_then(|ttl| Duration::try_from_secs_f64(ttl).ok());
@@ -215,12 +212,7 @@ impl<W: AsyncWriteExt + Unpin> HostRequestHandler<'_, W> {
 
     async fn fail(&mut self, kind: &'static str, text: String) -> Result<(), HostRequestError> {
         let mut out = Vec::new();
-        frames::push_header(
-            &mut out,
-            kind::FAILURE,
-            &ExceptionHeader { kind, text },
-            b"",
-        );
+        frames::push_header(&mut out, kind::FAILURE, &ExceptionHeader { kind, text }, b"");
         Ok(self.to.write_all(&out).await?)
     }
 }

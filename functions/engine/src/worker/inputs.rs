@@ -123,12 +123,7 @@ fn header<'a>(run: &'a PluginRun, setting: RunHeaderOptions) -> RunHeader<'a> {
             header.batch_stamp = stamp.map(|name| name.stamp.as_u64());
         }
         PluginInput::Schedule { time } => header.time = Some(time.micros().div_euclid(1_000_000)),
-        PluginInput::Request {
-            method,
-            query,
-            headers,
-            ..
-        } => {
+        PluginInput::Request { method, query, headers, .. } => {
             let headers = headers.iter().map(|(name, value)| (name.to_lowercase(), value.as_str()));
             header.method = Some(method);
             header.query = Some(query);

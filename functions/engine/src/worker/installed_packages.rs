@@ -56,11 +56,7 @@ impl FileIdentity {
 impl WatchedFolder {
     fn new(path: PathBuf) -> Self {
         let identity = identity(&path);
-        Self {
-            entries: entries(&path),
-            path,
-            identity,
-        }
+        Self { entries: entries(&path), path, identity }
     }
 
     /// Returns whether packages have changed since the last check.

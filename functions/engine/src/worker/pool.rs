@@ -72,10 +72,7 @@ impl WorkerPool {
     pub fn new(settings: WorkerSettings, world: World) -> Self {
         let places = RunCapacity::new(settings.max_workers);
         let inner = WorkerPoolInner {
-            python: Mutex::new(Interpreter {
-                path: settings.python.clone(),
-                generation: 0,
-            }),
+            python: Mutex::new(Interpreter { path: settings.python.clone(), generation: 0 }),
             packages: Mutex::default(),
             slots: Mutex::default(),
             busy: Arc::new(Semaphore::new(places.all)),
@@ -92,9 +89,7 @@ impl WorkerPool {
             settings,
             world,
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// Starts the interpreter once and returns its version, such as `3.13.1`.
@@ -185,9 +180,7 @@ impl WorkerPool {
 
     /// Interrupts active runs, kills them after the grace period, and ends all processes. Later runs fail.
     pub async fn stop(&self) {
-        let WorkerPoolInner {
-            settings, world, ..
-        } = &*self.inner;
+        let WorkerPoolInner { settings, world, .. } = &*self.inner;
         self.inner.stop.cancel();
         let runs = u32::try_from(self.inner.places.all).unwrap_or(u32::MAX);
         // Each run ends within the grace period, and its process soon after.
@@ -291,10 +284,7 @@ impl WorkerPoolInner {
                 Some(process) => process,
                 None => self.start_for(slot, &run.code.path).await?,
             };
-            Ok(AcquiredProcess {
-                process,
-                _permits: permits,
-            })
+            Ok(AcquiredProcess { process, _permits: permits })
         };
         tokio::select! {
             biased;
@@ -423,12 +413,8 @@ impl WorkerPoolInner {
 
     /// Returns the parent of the cgroups of plugins, if the server may create cgroups.
     fn groups(&self) -> Option<Arc<CgroupParent>> {
-        let make = || {
-            CgroupParent::make(&format!(
-                "neap-plugins-{:016x}",
-                self.world.entropy.next_u64()
-            ))
-        };
+        let make =
+            || CgroupParent::make(&format!("neap-plugins-{:016x}", self.world.entropy.next_u64()));
         self.groups.get_or_init(make).clone()
     }
 

@@ -175,14 +175,9 @@ pub(super) struct ProcessOptions<'a> {
 impl Process {
     /// Starts an interpreter and the plugin host in it.
     pub(super) async fn start(start: ProcessOptions<'_>) -> Result<Self, RunError> {
-        let ProcessOptions {
-            settings, world, ..
-        } = start;
+        let ProcessOptions { settings, world, .. } = start;
         let python = start.python.display().to_string();
-        let failed = |reason: String| RunError::NoPython {
-            python: python.clone(),
-            reason,
-        };
+        let failed = |reason: String| RunError::NoPython { python: python.clone(), reason };
         let confinement = start
             .sandbox
             .confinement(world, start.generation, start.code, |script| {
@@ -259,12 +254,7 @@ impl Process {
         let length = u32::try_from(first.len()).ok()?;
         first.splice(..0, length.to_le_bytes());
         let memory_bytes = settings.memory_bytes;
-        frames::push_header(
-            &mut first,
-            kind::SETTINGS,
-            &SettingsHeader { memory_bytes },
-            b"",
-        );
+        frames::push_header(&mut first, kind::SETTINGS, &SettingsHeader { memory_bytes }, b"");
         self.input.write_all(&first).await.ok()?;
         let frame = self.frames.next().await.ok()?;
         let (hello, _) = frames::split(frame.payload).ok()?;
@@ -296,9 +286,7 @@ impl Process {
     /// Sends the cache that an earlier process of the trigger handed over `elapsed` ago.
     pub(super) async fn take_over(&mut self, pickled: &[u8], elapsed: Duration) {
         let mut out = Vec::with_capacity(64 + pickled.len());
-        let header = TakeOverHeader {
-            elapsed: elapsed.as_secs_f64(),
-        };
+        let header = TakeOverHeader { elapsed: elapsed.as_secs_f64() };
         frames::push_header(&mut out, kind::TAKE_OVER, &header, pickled);
         // A closed pipe is detected by the next run.
         let _closed = self.input.write_all(&out).await;

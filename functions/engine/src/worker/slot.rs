@@ -171,19 +171,14 @@ mod tests {
 
     #[test]
     fn consecutive_failures_back_off_exponentially_up_to_a_limit() {
-        let key = TriggerKey::Trigger {
-            database: DatabaseId::new(1),
-            trigger: TriggerId::new(1),
-        };
+        let key = TriggerKey::Trigger { database: DatabaseId::new(1), trigger: TriggerId::new(1) };
         let slot = TriggerSlot::new(key, false, 8, CancellationToken::new());
         let mut waits = Vec::new();
         for _ in 0..12 {
             slot.ended(true, Duration::ZERO);
             waits.push(slot.backoff(Duration::ZERO).as_millis());
         }
-        let expected = [
-            0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000, 10_000,
-        ];
+        let expected = [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000, 10_000];
         assert_eq!(waits, expected);
         assert!(!slot.is_unused(MAX_BACKOFF) && slot.is_unused(MAX_BACKOFF * 2));
         slot.ended(false, Duration::ZERO);

@@ -23,10 +23,7 @@ async fn an_unused_bucket_is_clean() {
     let report = fsck.check(&FsckOptions::default(), &|_| {}).await;
     assert_eq!(report.unwrap(), FsckReport::new(false));
     let got = bucket.get(&Key::RootCatalog, GetOptions::default()).await;
-    assert!(
-        matches!(got.unwrap().value, Get::Missing),
-        "nothing is written"
-    );
+    assert!(matches!(got.unwrap().value, Get::Missing), "nothing is written");
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,11 +47,7 @@ async fn written_and_flushed_data_is_clean() {
 async fn sections_in_pages_are_clean_and_all_are_read() {
     let stage = FsckFixture::paged().await;
     let told = Mutex::new(Vec::new());
-    let options = FsckOptions {
-        full: true,
-        database: Some("db".to_owned()),
-        repair: false,
-    };
+    let options = FsckOptions { full: true, database: Some("db".to_owned()), repair: false };
     let progress = |progress: crate::FsckProgress<'_>| {
         assert_eq!(progress.database, "db");
         let bytes = (progress.done_bytes, progress.total_bytes);
@@ -74,10 +67,7 @@ async fn sections_in_pages_are_clean_and_all_are_read() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_database_name_is_an_error() {
     let stage = FsckFixture::in_memory().await;
-    let options = FsckOptions {
-        database: Some("nope".to_owned()),
-        ..FsckOptions::default()
-    };
+    let options = FsckOptions { database: Some("nope".to_owned()), ..FsckOptions::default() };
     let report = Fsck::new(stage.bucket.clone()).check(&options, &|_| {}).await;
     assert_eq!(report.unwrap_err().to_string(), "database not found: nope");
 }

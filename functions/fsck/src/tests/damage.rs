@@ -119,11 +119,7 @@ async fn damaged_newer_or_missing_registers_are_found() {
             };
             let damaged = |message: &str| (FindingKind::Damaged, message.to_owned());
             let flipped = check(&|bytes| *bytes.last_mut().unwrap() ^= 1).await;
-            assert_eq!(
-                flipped,
-                damaged("its checksum does not match"),
-                "{expected}"
-            );
+            assert_eq!(flipped, damaged("its checksum does not match"), "{expected}");
             let cut = check(&|bytes| bytes.truncate(5)).await;
             assert_eq!(cut, damaged("it has only 5 bytes"), "{expected}");
             let (kind, message) = check(&|bytes| bytes[0] = b'X').await;
@@ -140,10 +136,7 @@ async fn damaged_newer_or_missing_registers_are_found() {
         let kinds: Vec<_> = found.findings.iter().map(|it| it.kind).collect();
         assert_eq!(kinds, [FindingKind::Missing, FindingKind::UnknownDatabase]);
         let message = &found.findings[0].message;
-        assert_eq!(
-            message,
-            "it is missing, and there are objects of 1 databases"
-        );
+        assert_eq!(message, "it is missing, and there are objects of 1 databases");
         stage.put("catalog", root).await;
         assert!(stage.full().await.clean);
     }
@@ -160,10 +153,7 @@ async fn damaged_or_truncated_segments_are_found() {
             assert_eq!(report.findings, stage.quick().await.findings);
             assert_eq!(report.errors, 1, "at {at}");
             let kind = report.findings[0].kind;
-            assert!(
-                matches!(kind, FindingKind::Damaged | FindingKind::Newer),
-                "at {at}"
-            );
+            assert!(matches!(kind, FindingKind::Damaged | FindingKind::Newer), "at {at}");
             stage.put(&key.to_string(), whole.clone()).await;
         }
         stage.truncate(&key, whole.len() - 1).await;
@@ -373,10 +363,7 @@ async fn a_catalog_older_than_the_data_is_found() {
 async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
     let stage = FsckFixture::filled_in_memory().await;
     let far = stage.bucket.clock().now().unwrap().plus(Duration::from_secs(3_600));
-    let name = neap_bucket::SegmentName {
-        stamp: Stamp::new(far, 1),
-        nonce: 1,
-    };
+    let name = neap_bucket::SegmentName { stamp: Stamp::new(far, 1), nonce: 1 };
     let segment = stage.bytes(&stage.segment().await).await;
     let key = Key::Segment(stage.database, name).to_string();
     stage.put(&key, segment).await;
@@ -416,10 +403,7 @@ async fn unsorted_or_duplicate_rows_are_found() {
         errors(&stage.full().await)
     };
     let (a, b) = ("a", "b");
-    assert_eq!(
-        check(&[(a, None, 1, 1.0), (a, Some("x"), 0, 1.0), (b, None, 0, 1.0)]).await,
-        []
-    );
+    assert_eq!(check(&[(a, None, 1, 1.0), (a, Some("x"), 0, 1.0), (b, None, 0, 1.0)]).await, []);
     let by_time = check(&[(a, None, 2, 1.0), (a, None, 1, 1.0)]).await;
     assert_eq!(by_time, [FindingKind::Unsorted]);
     let by_tag = check(&[(b, None, 1, 1.0), (a, None, 2, 1.0)]).await;

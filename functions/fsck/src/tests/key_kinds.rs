@@ -42,11 +42,9 @@ async fn a_full_check_verifies_the_header_of_each_object_as_its_readers_do() {
         stage.put(&key.to_string(), object.clone()).await;
         assert_eq!(lines(&stage.full().await), "", "{key}");
         // The checksum does not cover the header.
-        for (at, kind) in [
-            (0, FindingKind::Damaged),
-            (4, FindingKind::Newer),
-            (last, FindingKind::Damaged),
-        ] {
+        for (at, kind) in
+            [(0, FindingKind::Damaged), (4, FindingKind::Newer), (last, FindingKind::Damaged)]
+        {
             stage.flip_bit(&key, at).await;
             // There are few registers of the cluster, so that every check reads them.
             let is_read = key.is_register() && key.database().is_none();
@@ -71,10 +69,7 @@ async fn a_later_version_of_every_register_is_reported_and_the_rest_is_checked()
         newer[4] = 99;
         stage.put(&key.to_string(), newer).await;
         let report = stage.full().await;
-        assert!(
-            is_reported(&report, &key, FindingKind::Newer),
-            "{key}: {report}"
-        );
+        assert!(is_reported(&report, &key, FindingKind::Newer), "{key}: {report}");
         let errors = report.findings.iter().filter(|one| one.severity == Severity::Error);
         assert_eq!(errors.count(), 1, "{key}: {report}");
         // The check continues behind it: damage elsewhere is found, too.
@@ -82,10 +77,7 @@ async fn a_later_version_of_every_register_is_reported_and_the_rest_is_checked()
             let intact = stage.bytes(&bundle).await;
             stage.flip_bit(&bundle, 10).await;
             let report = stage.full().await;
-            assert!(
-                is_reported(&report, &bundle, FindingKind::Damaged),
-                "{key}: {report}"
-            );
+            assert!(is_reported(&report, &bundle, FindingKind::Damaged), "{key}: {report}");
             stage.put(&bundle.to_string(), intact).await;
         }
         stage.put(&key.to_string(), object).await;
@@ -119,27 +111,17 @@ async fn missing_and_damaged_code_of_plugins_is_reported() {
     };
     let create = stage.catalog.create_trigger(stage.database, &trigger);
     create.await.unwrap();
-    let plugin = NewPlugin {
-        code: of_plugin,
-        is_package: false,
-        files: Vec::new(),
-    };
+    let plugin = NewPlugin { code: of_plugin, is_package: false, files: Vec::new() };
     let put = stage.catalog.put_plugin("p.py", plugin, None);
     put.await.unwrap();
-    for (code, user) in [
-        (of_trigger, "trigger \"t\""),
-        (of_plugin, "plugin \"p.py\""),
-    ] {
+    for (code, user) in [(of_trigger, "trigger \"t\""), (of_plugin, "plugin \"p.py\"")] {
         let key = Key::PluginCode(code);
         let report = stage.quick().await;
         assert!(is_reported(&report, &key, FindingKind::Missing), "{key}");
         let text = lines(&report);
         assert!(text.contains(user), "{text}");
         stage
-            .put(
-                &key.to_string(),
-                formats::PLUGIN_CODE.encode(1, b"code").to_vec(),
-            )
+            .put(&key.to_string(), formats::PLUGIN_CODE.encode(1, b"code").to_vec())
             .await;
     }
     assert_eq!(lines(&stage.full().await), "");

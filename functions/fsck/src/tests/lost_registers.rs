@@ -26,14 +26,7 @@ fn trigger() -> NewTrigger {
 fn view() -> NewView {
     let query = "SELECT sum(usage) FROM cpu GROUP BY time(1h)";
     let windows = ViewWindows::since_epoch(3_600_000_000_000);
-    NewView::new(
-        "totals",
-        ViewLanguage::InfluxQl,
-        query,
-        CPU,
-        "totals",
-        windows,
-    )
+    NewView::new("totals", ViewLanguage::InfluxQl, query, CPU, "totals", windows)
 }
 
 /// Returns an object that passes the checks of its header.
@@ -168,10 +161,7 @@ async fn every_lost_register_is_reported_and_no_repair_deletes_data() {
         assert_eq!(stage.contents().await, contents, "{key}");
         if let Key::Manifest(_) | Key::DatabaseCatalog(_) | Key::RootCatalog = key {
             let got = stage.bucket.get(&key, GetOptions::default()).await.unwrap();
-            assert!(
-                matches!(got.value, Get::Missing),
-                "{key} is not created again"
-            );
+            assert!(matches!(got.value, Get::Missing), "{key} is not created again");
         }
         stage.put(&key.to_string(), object).await;
         let report = stage.full().await;
@@ -188,9 +178,7 @@ async fn a_register_without_rows_is_created_again_when_an_operator_accepts_its_l
         let repaired = stage.repair(false).await.repaired;
         assert_eq!(
             repaired,
-            [format!(
-                "the lost register {key} is created again when it is needed"
-            )]
+            [format!("the lost register {key} is created again when it is needed")]
         );
         assert!(stage.quick().await.clean, "{key}");
     }
@@ -215,11 +203,7 @@ async fn a_first_flush_that_was_interrupted_is_no_error_and_its_bundle_is_kept()
     assert_eq!(report.repaired, [] as [String; 0]);
     assert!(report.clean, "{report}");
     stage.flush().await;
-    assert_eq!(
-        stage.repair(true).await.repaired.len(),
-        1,
-        "now it is an orphan"
-    );
+    assert_eq!(stage.repair(true).await.repaired.len(), 1, "now it is an orphan");
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,10 +257,7 @@ async fn an_object_of_a_database_whose_manifest_is_lost_is_not_quarantined() {
     let part = key.to_string().parse().unwrap();
     let refused = Fsck::new(stage.bucket.clone()).quarantine(&part, None, true).await;
     let error = refused.unwrap_err().to_string();
-    assert!(
-        error.contains("is missing, although a catalog records it"),
-        "{error}"
-    );
+    assert!(error.contains("is missing, although a catalog records it"), "{error}");
     let manifest = stage.manifest().await;
     assert_eq!(manifest.version, 0);
 }

@@ -23,10 +23,7 @@ impl FsckFixture {
         let done = self.quarantine(part, true).await.unwrap();
         assert!(shown.iter().all(|one| !one.quarantined));
         assert!(done.iter().all(|one| one.quarantined));
-        let report = FsckReport {
-            lost: done,
-            ..FsckReport::default()
-        };
+        let report = FsckReport { lost: done, ..FsckReport::default() };
         let again = self.quarantine(part, true).await.unwrap();
         assert_eq!(again, report.lost);
         let text = report.lost.iter().map(ToString::to_string);
@@ -134,18 +131,13 @@ async fn nothing_is_quarantined_in_a_cluster_of_another_format_level() {
     let stage = FsckFixture::filled_in_memory().await;
     let key = stage.segment().await;
     stage.flip_bit(&key, 25).await;
-    let later = FormatLevels {
-        newest: FormatLevel::new(2),
-        ..FormatLevels::SUPPORTED
-    };
+    let later = FormatLevels { newest: FormatLevel::new(2), ..FormatLevels::SUPPORTED };
     let bucket = stage.bucket.clone().with_format_levels(later);
     let later_release = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
     later_release.raise_format_level(later.newest).await.unwrap();
     let refused = stage.quarantine(&key.to_string(), true).await;
-    let is_refused = matches!(
-        refused,
-        Err(FsckError::Catalog(CatalogError::OtherFormatLevel { .. }))
-    );
+    let is_refused =
+        matches!(refused, Err(FsckError::Catalog(CatalogError::OtherFormatLevel { .. })));
     assert!(is_refused, "{refused:?}");
 }
 
@@ -179,10 +171,8 @@ async fn only_damaged_objects_are_quarantined() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_section_is_quarantined_alone() {
     for stage in FsckFixture::filled().await {
-        let (section, other) = (
-            stage.sections(CPU).await.remove(0),
-            stage.sections(MEM).await.remove(0),
-        );
+        let (section, other) =
+            (stage.sections(CPU).await.remove(0), stage.sections(MEM).await.remove(0));
         assert_eq!(section.object, other.object);
         let key = section.key(stage.database);
         stage.flip_bit(&key, usize::try_from(section.offset).unwrap() + 30).await;

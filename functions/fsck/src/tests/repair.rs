@@ -23,10 +23,7 @@ async fn wrong_statistics_are_recomputed_from_the_rows() {
             .await;
         let report = stage.repair(true).await;
         assert!(!report.clean);
-        assert_eq!(
-            report.repaired,
-            [r#""db": the statistics of 1 sections and 0 pages"#]
-        );
+        assert_eq!(report.repaired, [r#""db": the statistics of 1 sections and 0 pages"#]);
         assert_eq!(stage.manifest().await.value.sections, before.sections);
         let again = stage.repair(true).await;
         assert_eq!((lines(&again).as_str(), again.repaired.len()), ("", 0));
@@ -40,11 +37,7 @@ async fn nothing_is_repaired_in_a_cluster_whose_root_catalog_is_of_a_later_relea
     let before = stage.manifest().await.version;
     // The upper byte of the version.
     stage.flip_bit(&Key::RootCatalog, 5).await;
-    let options = FsckOptions {
-        full: true,
-        repair: true,
-        database: None,
-    };
+    let options = FsckOptions { full: true, repair: true, database: None };
     let refused = Fsck::new(stage.bucket.clone()).check(&options, &|_| {}).await;
     assert!(matches!(refused, Err(FsckError::Aborted(_))), "{refused:?}");
     assert_eq!(stage.manifest().await.version, before);
@@ -53,10 +46,8 @@ async fn nothing_is_repaired_in_a_cluster_whose_root_catalog_is_of_a_later_relea
 #[tokio::test(start_paused = true)]
 async fn a_delete_dropped_too_early_is_found_and_applied_again() {
     for stage in FsckFixture::filled().await {
-        let host = |value: &str| Condition::Tag {
-            name: "host".to_owned(),
-            value: Some(value.to_owned()),
-        };
+        let host =
+            |value: &str| Condition::Tag { name: "host".to_owned(), value: Some(value.to_owned()) };
         stage.delete_rows(CPU, host("b")).await;
         stage.flush().await;
         let before = stage.manifest().await.value;
@@ -70,10 +61,7 @@ async fn a_delete_dropped_too_early_is_found_and_applied_again() {
         assert_eq!(kinds, [FindingKind::ForgottenDelete; 2], "{report}");
 
         let report = stage.repair(false).await;
-        assert_eq!(
-            report.repaired,
-            [r#""db": 1 row deletes are applied again"#]
-        );
+        assert_eq!(report.repaired, [r#""db": 1 row deletes are applied again"#]);
         assert_eq!(stage.manifest().await.value.deletes, before.deletes);
         assert_eq!(lines(&stage.quick().await), "");
     }
@@ -100,28 +88,19 @@ async fn statistics_in_a_page_are_repaired_and_earlier_versions_stay_readable() 
     // A page with different statistics, under the same name.
     let truth = stage.bytes(&key).await;
     let wrong = neap_manifest::Corrections {
-        sections: vec![Section {
-            rows: 7,
-            ..early.clone()
-        }],
+        sections: vec![Section { rows: 7, ..early.clone() }],
         pages: Vec::new(),
     };
     let base = stage.manifest().await;
     let corrected = stage.manifests.correct(stage.database, base, &wrong).await;
     assert_eq!(corrected.unwrap().sections, 0);
     assert_eq!(stage.sections(CPU).await[3].rows, 7);
-    assert_ne!(
-        stage.manifest().await.value.pages[0].key(stage.database),
-        key
-    );
+    assert_ne!(stage.manifest().await.value.pages[0].key(stage.database), key);
     assert_eq!(stage.bytes(&key).await, truth, "immutable");
 
     let report = stage.repair(true).await;
     assert!(report.findings.iter().all(|it| it.kind == FindingKind::WrongStatistics));
-    assert_eq!(
-        report.repaired,
-        [r#""db": the statistics of 0 sections and 1 pages"#]
-    );
+    assert_eq!(report.repaired, [r#""db": the statistics of 0 sections and 1 pages"#]);
     assert_eq!(stage.sections(CPU).await[3], early);
     assert_eq!(lines(&stage.full().await), "");
     let current = stage.manifest().await;
@@ -142,10 +121,7 @@ async fn statistics_of_a_page_are_repaired() {
         })
         .await;
     let report = stage.repair(false).await;
-    assert_eq!(
-        report.repaired,
-        [r#""db": the statistics of 0 sections and 1 pages"#]
-    );
+    assert_eq!(report.repaired, [r#""db": the statistics of 0 sections and 1 pages"#]);
     assert_eq!(stage.manifest().await.value.pages, before);
     assert_eq!(lines(&stage.full().await), "");
 }
@@ -157,11 +133,7 @@ async fn old_orphans_are_condemned_and_nothing_is_deleted() {
         stage.put(&key.to_string(), vec![1, 2, 3]).await;
         let bundle = Key::Bundle(stage.database, Ulid::from_parts(5, 6));
         stage.put(&bundle.to_string(), vec![1, 2, 3, 4]).await;
-        assert_eq!(
-            lines(&stage.repair(false).await),
-            "",
-            "its commit may still come"
-        );
+        assert_eq!(lines(&stage.repair(false).await), "", "its commit may still come");
         stage.advance(Duration::from_secs(25 * 3_600));
         stage.flush().await;
         let report = stage.repair(false).await;

@@ -14,21 +14,11 @@ async fn databases_whose_mark_or_tail_is_ahead_of_a_time_are_listed() {
     stage.advance(Duration::from_secs(3600));
     stage.write(CPU, &[("a", None, 6, 1.0)]).await;
     let ahead = fsck.writes_ahead(between).await.unwrap();
-    let [
-        WritesAhead {
-            database,
-            mark: None,
-            newest: Some(newest),
-        },
-    ] = &ahead[..]
-    else {
+    let [WritesAhead { database, mark: None, newest: Some(newest) }] = &ahead[..] else {
         panic!("{ahead:?}");
     };
     assert!(database == "db" && newest.since(between) >= Duration::from_secs(3600));
     stage.flush().await;
     let ahead = fsck.writes_ahead(between).await.unwrap();
-    assert!(
-        ahead[0].mark.is_some_and(|mark| mark > between),
-        "{ahead:?}"
-    );
+    assert!(ahead[0].mark.is_some_and(|mark| mark > between), "{ahead:?}");
 }

@@ -88,10 +88,9 @@ fn parse(sql: &str) -> Result<AlterStatement, ParserError> {
             name: name(&mut parser)?,
             change: database_change(&mut parser)?,
         },
-        Some(_) => AlterStatement::Table {
-            name: name(&mut parser)?,
-            change: table_change(&mut parser)?,
-        },
+        Some(_) => {
+            AlterStatement::Table { name: name(&mut parser)?, change: table_change(&mut parser)? }
+        }
         None => return unexpected(&parser, "DATABASE or TABLE"),
     };
     let _has_semicolon = parser.consume_token(&Token::SemiColon);
@@ -115,18 +114,12 @@ fn table_change(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
     } else if parser.parse_keywords(&[Keyword::RENAME, Keyword::COLUMN]) {
         let column = name(parser)?;
         parser.expect_keyword_is(Keyword::TO)?;
-        Ok(TableChange::RenameColumn {
-            name: column,
-            new_name: name(parser)?,
-        })
+        Ok(TableChange::RenameColumn { name: column, new_name: name(parser)? })
     } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::COLUMN]) {
         let column = name(parser)?;
         let _in_full = parser.parse_keywords(&[Keyword::SET, Keyword::DATA]);
         parser.expect_keyword_is(Keyword::TYPE)?;
-        Ok(TableChange::ChangeType {
-            name: column,
-            column_type: column_type(parser)?,
-        })
+        Ok(TableChange::ChangeType { name: column, column_type: column_type(parser)? })
     } else if parser.parse_keywords(&[Keyword::DROP, Keyword::COLUMN]) {
         drop_column(parser)
     } else if parser.parse_keywords(&[Keyword::DROP, Keyword::ALIAS]) {
@@ -155,10 +148,7 @@ fn drop_column(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
     if is_alias && !if_exists && matches!(parser.peek_token().token, Token::Word(_)) {
         return Ok(TableChange::DropColumnAlias(name(parser)?));
     }
-    Ok(TableChange::DropColumn {
-        name: column,
-        if_exists,
-    })
+    Ok(TableChange::DropColumn { name: column, if_exists })
 }
 
 /// Parses a name. Without quotes, it is in lower case.
@@ -196,17 +186,11 @@ mod tests {
     use super::*;
 
     fn database(name: &str, change: DatabaseChange) -> AlterStatement {
-        AlterStatement::Database {
-            name: name.to_owned(),
-            change,
-        }
+        AlterStatement::Database { name: name.to_owned(), change }
     }
 
     fn table(name: &str, change: TableChange) -> AlterStatement {
-        AlterStatement::Table {
-            name: name.to_owned(),
-            change,
-        }
+        AlterStatement::Table { name: name.to_owned(), change }
     }
 
     fn parsed(sql: &str) -> AlterStatement {
@@ -216,10 +200,7 @@ mod tests {
     #[test]
     fn changes_of_databases_and_tables_are_recognized() {
         let rename = || DatabaseChange::Rename("New-1".to_owned());
-        assert_eq!(
-            parsed("alter  database Old\nrename to \"New-1\";"),
-            database("old", rename())
-        );
+        assert_eq!(parsed("alter  database Old\nrename to \"New-1\";"), database("old", rename()));
         assert_eq!(
             parsed("ALTER DATABASE \"a/b\" DROP ALIAS c"),
             database("a/b", DatabaseChange::DropAlias("c".to_owned()))
@@ -248,11 +229,8 @@ mod tests {
             for if_not_exists in [false, true] {
                 let condition = if if_not_exists { "IF NOT EXISTS " } else { "" };
                 let sql = format!("ALTER TABLE cpu ADD COLUMN {condition}load {text}");
-                let change = TableChange::AddColumn {
-                    name: "load".to_owned(),
-                    column_type,
-                    if_not_exists,
-                };
+                let change =
+                    TableChange::AddColumn { name: "load".to_owned(), column_type, if_not_exists };
                 assert_eq!(parsed(&sql), table("cpu", change), "{sql}");
             }
         }
@@ -261,37 +239,23 @@ mod tests {
     #[test]
     fn columns_are_renamed_changed_and_dropped() {
         let text = str::to_owned;
-        let renamed = TableChange::RenameColumn {
-            name: text("load"),
-            new_name: text("Usage"),
-        };
+        let renamed = TableChange::RenameColumn { name: text("load"), new_name: text("Usage") };
         assert_eq!(
             parsed("ALTER TABLE cpu RENAME COLUMN Load TO \"Usage\""),
             table("cpu", renamed)
         );
-        let widened = || TableChange::ChangeType {
-            name: text("load"),
-            column_type: ColumnType::Float,
-        };
+        let widened =
+            || TableChange::ChangeType { name: text("load"), column_type: ColumnType::Float };
         for (sql, change) in [
             ("ALTER TABLE cpu ALTER COLUMN load TYPE double", widened()),
-            (
-                "ALTER TABLE cpu ALTER COLUMN load SET DATA TYPE float64",
-                widened(),
-            ),
+            ("ALTER TABLE cpu ALTER COLUMN load SET DATA TYPE float64", widened()),
             (
                 "ALTER TABLE cpu DROP COLUMN alias",
-                TableChange::DropColumn {
-                    name: text("alias"),
-                    if_exists: false,
-                },
+                TableChange::DropColumn { name: text("alias"), if_exists: false },
             ),
             (
                 "alter table cpu drop column if exists \"Load\";",
-                TableChange::DropColumn {
-                    name: text("Load"),
-                    if_exists: true,
-                },
+                TableChange::DropColumn { name: text("Load"), if_exists: true },
             ),
             (
                 "ALTER TABLE cpu DROP COLUMN ALIAS load",

@@ -66,12 +66,7 @@ impl FileEncoder {
                 FileFormatWriter::Arrow(Box::new(writer))
             }
         };
-        Ok(Self {
-            writer,
-            rows: 0,
-            bytes: 0,
-            hash: Sha256::new(),
-        })
+        Ok(Self { writer, rows: 0, bytes: 0, hash: Sha256::new() })
     }
 
     /// Adds rows, and returns the part of the file that can be written now, which may be empty.

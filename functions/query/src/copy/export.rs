@@ -52,10 +52,7 @@ impl QueryEngine {
         })?;
         let answer =
             answer(location, &totals, url).map_err(|error| QueryError::Execution(error.into()))?;
-        Ok(Rows {
-            as_of,
-            ..Rows::from_batch(answer)
-        })
+        Ok(Rows { as_of, ..Rows::from_batch(answer) })
     }
 
     async fn write_file(
@@ -65,16 +62,10 @@ impl QueryEngine {
         mut rows: Rows,
     ) -> Result<(String, FileTotals, Option<String>), QueryError> {
         let uploads = self.exports().ok_or(CopyError::NoStore)?;
-        let StartedCopy {
-            schema,
-            target,
-            memory,
-        } = copy;
+        let StartedCopy { schema, target, memory } = copy;
         let key = Key::Export(database, target.name.clone());
         let location = uploads.location(&key);
-        let exists = || CopyError::Exists {
-            location: location.clone(),
-        };
+        let exists = || CopyError::Exists { location: location.clone() };
         // Before the query computes. The upload checks it once more.
         if target.mode == UploadMode::Create
             && uploads.exists(&key).await.map_err(CopyError::Store)?
@@ -87,10 +78,9 @@ impl QueryEngine {
         };
         let mut upload =
             uploads.begin(&key, headers, target.mode).await.map_err(|error| match error {
-                StoreError::Rejected { reason, .. } => CopyError::Name {
-                    location: location.clone(),
-                    reason,
-                },
+                StoreError::Rejected { reason, .. } => {
+                    CopyError::Name { location: location.clone(), reason }
+                }
                 error => CopyError::Store(error),
             })?;
         let encoder = FileEncoder::new(target.format, schema)?;

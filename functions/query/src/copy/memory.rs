@@ -15,9 +15,8 @@ pub(super) fn plain_bytes(batch: &RecordBatch) -> usize {
 pub(super) fn text_bytes(batch: &RecordBatch) -> usize {
     let schema = batch.schema_ref();
     let names = schema.fields().iter().map(|field| field.name().len());
-    let row = names.fold(0_usize, |sum, name| {
-        sum.saturating_add(name).saturating_add(NUMBER_TEXT_BYTES)
-    });
+    let row =
+        names.fold(0_usize, |sum, name| sum.saturating_add(name).saturating_add(NUMBER_TEXT_BYTES));
     let rows = row.saturating_mul(batch.num_rows());
     let plain = plain_bytes(batch);
     rows.saturating_add(plain.saturating_add(plain / 2))

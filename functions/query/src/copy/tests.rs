@@ -65,10 +65,7 @@ async fn the_file_has_the_rows_of_the_query_and_the_answer_describes_it() {
     let file = stored(&one, "reports/weather.csv").await.unwrap();
     assert_eq!(file, "city,temp\nOslo,2.5\nRome,20.5\nRome,21.5\n");
     assert_eq!(answer["path"], "exports/1/reports/weather.csv");
-    assert_eq!(
-        (&answer["rows"], &answer["bytes"]),
-        (&json!(3), &json!(file.len()))
-    );
+    assert_eq!((&answer["rows"], &answer["bytes"]), (&json!(3), &json!(file.len())));
     assert_eq!(answer["sha256"], hex::encode(Sha256::digest(&file)));
     // A store in memory signs no URLs.
     assert_eq!(answer.get("url"), None);
@@ -178,10 +175,7 @@ async fn only_a_post_request_writes_files() {
 
 #[tokio::test]
 async fn placeholders_earlier_states_and_large_files_work_as_in_queries() {
-    let settings = QuerySettings {
-        max_rows: Some(2),
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { max_rows: Some(2), ..QuerySettings::default() };
     let clock = Arc::new(SteppedClock::self_advancing());
     let store = Arc::new(neap_bucket::MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::built(store, clock, settings, TestDeleter::Writer).await;
@@ -205,10 +199,7 @@ async fn placeholders_earlier_states_and_large_files_work_as_in_queries() {
 
 #[tokio::test]
 async fn bytes_that_are_not_stored_yet_count_as_memory_of_the_query() {
-    let settings = QuerySettings {
-        memory_pool_bytes: 64 << 20,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { memory_pool_bytes: 64 << 20, ..QuerySettings::default() };
     let clock = Arc::new(SteppedClock::self_advancing());
     let store = Arc::new(neap_bucket::MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::built(store, clock, settings, TestDeleter::Writer).await;

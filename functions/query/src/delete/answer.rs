@@ -20,8 +20,5 @@ pub(crate) fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
     let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
     let rows = RecordBatch::try_new(Arc::new(deleted_schema()), vec![column])
         .map_err(|error| QueryError::Execution(error.into()))?;
-    Ok(Rows {
-        deleted_at: Some(stamp),
-        ..Rows::from_batch(rows)
-    })
+    Ok(Rows { deleted_at: Some(stamp), ..Rows::from_batch(rows) })
 }

@@ -64,11 +64,9 @@ impl QueryEngine {
             }
         }
         let others = stream::iter(others).buffered(CONCURRENT_SNAPSHOTS);
-        let (of_first, others) = future::try_join(
-            self.snapshot(*first, options),
-            others.try_collect::<Vec<_>>(),
-        )
-        .await?;
+        let (of_first, others) =
+            future::try_join(self.snapshot(*first, options), others.try_collect::<Vec<_>>())
+                .await?;
         let times = self.times(&of_first, request.as_of);
         let context = |snapshot| {
             self.snapshot_context(snapshot, times, request, stale_tail, cancellation.clone())
@@ -123,14 +121,7 @@ impl QueryEngine {
         };
         let uses_caches =
             self.settings.use_caches && !request.without_caches && snapshot.as_of.is_none();
-        QueryContext::new(
-            &self.sessions,
-            snapshot,
-            times,
-            uses_caches,
-            stale_tail,
-            cancellation,
-        )
+        QueryContext::new(&self.sessions, snapshot, times, uses_caches, stale_tail, cancellation)
     }
 
     /// Returns an empty snapshot for `_internal`, which has no tables of its own.

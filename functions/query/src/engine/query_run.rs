@@ -147,9 +147,7 @@ impl QueryEngine {
             .map(|left| {
                 Duration::from_millis(left.as_secs() * 1000 + u64::from(left.subsec_millis()))
             });
-        left.map_or(self.settings.timeout, |left| {
-            left.min(self.settings.timeout)
-        })
+        left.map_or(self.settings.timeout, |left| left.min(self.settings.timeout))
     }
 
     async fn begin(
@@ -217,11 +215,7 @@ impl QueryEngine {
             return Err(QueryError::Stopped);
         };
         let (schema, workers, times, copy) = match started_at {
-            Ok(StartedQuery::Rows {
-                schema,
-                workers,
-                times,
-            }) => (schema, workers, times, None),
+            Ok(StartedQuery::Rows { schema, workers, times }) => (schema, workers, times, None),
             Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), 0, None, Some(copy)),
             Ok(StartedQuery::Delete(delete)) => {
                 job.done();

@@ -107,11 +107,7 @@ impl WindowExport {
 
     async fn open(&self, window: Window) -> Result<OpenWindow, QueryError> {
         let request = QueryRequest {
-            text: format!(
-                "SELECT * FROM {} WHERE {}",
-                quoted(&self.table),
-                window.condition()
-            ),
+            text: format!("SELECT * FROM {} WHERE {}", quoted(&self.table), window.condition()),
             ..self.request.clone()
         };
         Ok(OpenWindow {

@@ -184,10 +184,7 @@ impl ExportedTable {
         let database = engine.resolve_for_read(caller, db).await?;
         let catalog = read_catalog(engine, database).await?;
         let found = catalog.table(table).ok_or_else(|| {
-            ApiError::json(
-                Kind::NotFound,
-                format!("Table {table} not in DB schema for {db}"),
-            )
+            ApiError::json(Kind::NotFound, format!("Table {table} not in DB schema for {db}"))
         })?;
         Ok(Self {
             database,

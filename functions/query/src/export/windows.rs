@@ -159,10 +159,7 @@ impl QueryEngine {
         if !gaps.is_empty() {
             days.extend(self.days_with_rows(database, name, &gaps, request).await?);
         }
-        Ok(TableWindows {
-            windows: days.into_iter().map(Window).collect(),
-            memory,
-        })
+        Ok(TableWindows { windows: days.into_iter().map(Window).collect(), memory })
     }
 
     async fn known_days(
@@ -223,11 +220,7 @@ mod tests {
 
     #[test]
     fn windows_are_dates_in_utc() {
-        for (text, day) in [
-            ("1970-01-01", 0),
-            ("2026-01-15", 20_468),
-            ("1969-12-31", -1),
-        ] {
+        for (text, day) in [("1970-01-01", 0), ("2026-01-15", 20_468), ("1969-12-31", -1)] {
             assert_eq!(Window::parse(text), Some(Window(day)), "{text}");
             assert_eq!(Window(day).date(), text);
         }
@@ -263,10 +256,7 @@ mod tests {
         for number in 0..=MAX_RANGES as i64 {
             known.add(day(number * 10), day(number * 10 + 2));
         }
-        assert_eq!(
-            known.gaps().1,
-            [(1, i32::try_from(MAX_RANGES).unwrap() * 10 + 1)]
-        );
+        assert_eq!(known.gaps().1, [(1, i32::try_from(MAX_RANGES).unwrap() * 10 + 1)]);
     }
 
     #[test]

@@ -112,11 +112,7 @@ impl AnswerStream {
         };
         self.writer.begin_result(&result.name);
         let layouts = self.begin_tables(result.pipeline.clone(), database, None).await?;
-        self.current = Some(CurrentResult {
-            pipeline: result.pipeline,
-            database,
-            layouts,
-        });
+        self.current = Some(CurrentResult { pipeline: result.pipeline, database, layouts });
         Ok(())
     }
 

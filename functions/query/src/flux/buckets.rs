@@ -61,9 +61,7 @@ async fn database_name<'a>(
     let root = catalog.root(catalog.max_age()).await?.value;
     let mut live = root.live_databases();
     let entry = live.find(|(database, _)| Some(*database) == id);
-    Ok(entry.map_or(Cow::Borrowed(bucket), |(_, entry)| {
-        Cow::Owned(entry.name.clone())
-    }))
+    Ok(entry.map_or(Cow::Borrowed(bucket), |(_, entry)| Cow::Owned(entry.name.clone())))
 }
 
 /// Returns the buckets that a caller may know of, sorted by name.

@@ -19,10 +19,9 @@ pub(super) fn refusal(error: QueryError) -> ApiError {
 /// Returns the answer to a query of a bucket that the caller may not read, or that does not exist.
 pub(super) fn bucket_refusal(bucket: &str, error: ClientQueryError) -> ApiError {
     match error {
-        ClientQueryError::Query(QueryError::DatabaseNotFound(_)) => ApiError::v2(
-            Kind::NotFound,
-            format!("could not find bucket \"{bucket}\""),
-        ),
+        ClientQueryError::Query(QueryError::DatabaseNotFound(_)) => {
+            ApiError::v2(Kind::NotFound, format!("could not find bucket \"{bucket}\""))
+        }
         ClientQueryError::Query(error) => refusal(error),
         ClientQueryError::Request(error) => error,
     }

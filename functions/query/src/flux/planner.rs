@@ -33,12 +33,7 @@ impl TablesPlanner {
         buckets: Arc<BucketList>,
         wanted: Option<TableLayout>,
     ) -> Self {
-        Self {
-            pipeline,
-            buckets,
-            wanted,
-            layouts: Mutex::default(),
-        }
+        Self { pipeline, buckets, wanted, layouts: Mutex::default() }
     }
 
     /// Takes the columns of all tables of the pipeline. Those of the first plan come first. Valid once the pipeline is planned.

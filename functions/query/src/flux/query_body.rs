@@ -78,16 +78,12 @@ impl QueryBody {
         match dialect.date_time_format.as_deref() {
             None | Some("" | "RFC3339" | "RFC3339Nano") => {}
             Some(other) => {
-                return Err(invalid(format!(
-                    "unknown dialect date time format: {other}"
-                )));
+                return Err(invalid(format!("unknown dialect date time format: {other}")));
             }
         }
         let comment_prefix = dialect.comment_prefix.clone().unwrap_or(default.comment_prefix);
         if comment_prefix.len() > 1 {
-            return Err(invalid(
-                "invalid dialect comment prefix: must be length 0 or 1",
-            ));
+            return Err(invalid("invalid dialect comment prefix: must be length 0 or 1"));
         }
         let names = dialect.annotations.iter().flatten();
         let annotations = names.map(|name| {

@@ -123,20 +123,14 @@ async fn ranges_include_their_start_and_exclude_their_stop() {
 async fn bodies_are_text_or_json_and_the_dialect_is_that_of_the_request() {
     let one = home().await;
     let query = "buckets() |> keep(columns: [\"name\"])";
-    for content_type in [
-        "application/vnd.flux",
-        "application/vnd.flux; charset=utf-8",
-    ] {
+    for content_type in ["application/vnd.flux", "application/vnd.flux; charset=utf-8"] {
         let request = Request::post("/api/v2/query?orgID=0000000000000001")
             .header(header::CONTENT_TYPE, content_type)
             .body(Body::from(query))
             .unwrap();
         let (head, body) = one.exchange(request).await;
         assert_eq!(body, ",result,table,name\r\n,_result,0,db\r\n\r\n");
-        assert_eq!(
-            head.headers[header::CONTENT_TYPE],
-            "text/csv; charset=utf-8"
-        );
+        assert_eq!(head.headers[header::CONTENT_TYPE], "text/csv; charset=utf-8");
     }
     let dialect = json!({"header": true, "delimiter": ";", "annotations": ["group"], "commentPrefix": "%",
         "dateTimeFormat": "RFC3339", "quoteChar": "\""});
@@ -150,10 +144,7 @@ async fn bodies_are_text_or_json_and_the_dialect_is_that_of_the_request() {
         )
     );
     let without_header = json!({"query": query, "dialect": {"header": false}});
-    assert_eq!(
-        one.v2(without_header).await,
-        (200, ",_result,0,db\r\n\r\n".to_owned())
-    );
+    assert_eq!(one.v2(without_header).await, (200, ",_result,0,db\r\n\r\n".to_owned()));
 }
 
 #[tokio::test]
@@ -162,12 +153,7 @@ async fn refused_requests_are_json_with_a_code() {
     let dialect = |dialect: serde_json::Value| json!({"query": "buckets()", "dialect": dialect});
     let cases = [
         (json!({}), 400, "invalid", "request body requires a query"),
-        (
-            json!({"query": "x", "type": "sql"}),
-            400,
-            "invalid",
-            "unknown query type: sql",
-        ),
+        (json!({"query": "x", "type": "sql"}), 400, "invalid", "unknown query type: sql"),
         (
             dialect(json!({"delimiter": "ab"})),
             400,
@@ -369,10 +355,8 @@ async fn a_renamed_table_is_read_by_each_name() {
     let other =
         "filter(fn: (r) => r._measurement != \"house\") |> group() |> count(column: \"_field\")";
     assert_eq!(
-        one.home_flux(&format!(
-            "filter(fn: (r) => r._field == \"clean\") |> {other}"
-        ))
-        .await,
+        one.home_flux(&format!("filter(fn: (r) => r._field == \"clean\") |> {other}"))
+            .await,
         ",result,table,_field\n,_result,0,1\n\n"
     );
 }

@@ -108,9 +108,7 @@ impl InfluxqlSession {
         };
         match catalog.value.view(name).filter(is_same) {
             Some(_) => Ok(()),
-            None => Err(InfluxqlError::Invalid(
-                "continuous query already exists".to_owned(),
-            )),
+            None => Err(InfluxqlError::Invalid("continuous query already exists".to_owned())),
         }
     }
 
@@ -146,10 +144,7 @@ impl InfluxqlSession {
             }
         }
         let columns: Vec<(&str, ArrayRef)> = vec![
-            (
-                neap_formats::series::MEASUREMENT_COLUMN,
-                Arc::new(StringArray::from(databases)),
-            ),
+            (neap_formats::series::MEASUREMENT_COLUMN, Arc::new(StringArray::from(databases))),
             ("name", Arc::new(StringArray::from(names))),
             ("query", Arc::new(StringArray::from(texts))),
         ];
@@ -225,10 +220,8 @@ fn define(query: &ContinuousQuery, root: &RootCatalog) -> Result<ViewDefinition,
     }
     let clauses = [select.limit, select.offset, select.slimit, select.soffset];
     if clauses.iter().any(Option::is_some) || select.order.is_some() || select.time_zone.is_some() {
-        return Err(
-            "a continuous query has no ORDER BY, LIMIT, OFFSET, SLIMIT, SOFFSET and tz()"
-                .to_owned(),
-        );
+        return Err("a continuous query has no ORDER BY, LIMIT, OFFSET, SLIMIT, SOFFSET and tz()"
+            .to_owned());
     }
     if let Some(condition) = &select.condition {
         check_condition(condition)?;
@@ -258,11 +251,7 @@ fn source_table(database: &str, root: &RootCatalog, select: &mut Select) -> Resu
     let [SelectSource::Measurement(measurement)] = select.from.as_mut_slice() else {
         return Err("a continuous query reads one measurement, and no subquery".to_owned());
     };
-    let Measurement {
-        database: named,
-        retention_policy,
-        name,
-    } = measurement;
+    let Measurement { database: named, retention_policy, name } = measurement;
     let is_elsewhere = named.take().is_some_and(|named| named != database);
     let read = root.policy_database(database, retention_policy.take().as_deref());
     if is_elsewhere || read != database {
@@ -273,11 +262,11 @@ fn source_table(database: &str, root: &RootCatalog, select: &mut Select) -> Resu
     }
     match name {
         MeasurementName::Name(name) => Ok(name.clone()),
-        MeasurementName::Regex(_) => Err(
-            "a continuous query reads one measurement, and not all that match a \
+        MeasurementName::Regex(_) => {
+            Err("a continuous query reads one measurement, and not all that match a \
                                           regular expression"
-                .to_owned(),
-        ),
+                .to_owned())
+        }
     }
 }
 
@@ -298,10 +287,7 @@ fn windows(select: &Select) -> Result<ViewWindows, String> {
             .as_duration()
             .ok_or("the offset of time() in a continuous query is a duration")?,
     };
-    Ok(ViewWindows {
-        length_ns,
-        origin_ns: origin_ns.rem_euclid(length_ns),
-    })
+    Ok(ViewWindows { length_ns, origin_ns: origin_ns.rem_euclid(length_ns) })
 }
 
 /// Refuses conditions that depend on the present time, or that limit times.
@@ -314,10 +300,8 @@ fn check_condition(condition: &Condition) -> Result<(), String> {
         Condition::Value(value) => vec![value],
     };
     if sides.into_iter().any(depends_on_time) {
-        Err(
-            "a continuous query has no condition on time, because it computes all windows"
-                .to_owned(),
-        )
+        Err("a continuous query has no condition on time, because it computes all windows"
+            .to_owned())
     } else {
         Ok(())
     }
@@ -338,20 +322,15 @@ fn check_field(expr: &Expr, is_argument: bool) -> Result<(), String> {
     match expr {
         Expr::Call(call) if AGGREGATES.contains(&call.name.as_str()) => {
             if call.name == "distinct" && !is_argument {
-                return Err(
-                    "distinct() returns several rows for a window: use count(distinct())"
-                        .to_owned(),
-                );
+                return Err("distinct() returns several rows for a window: use count(distinct())"
+                    .to_owned());
             }
             call.args.iter().try_for_each(|arg| check_field(arg, true))
         }
         Expr::Call(call) if VALUE_FUNCTIONS.contains(&call.name.as_str()) => {
             call.args.iter().try_for_each(|arg| check_field(arg, is_argument))
         }
-        Expr::Call(call) => Err(format!(
-            "{}() is not supported in a continuous query",
-            call.name
-        )),
+        Expr::Call(call) => Err(format!("{}() is not supported in a continuous query", call.name)),
         Expr::Binary { left, right, .. } => {
             check_field(left, is_argument)?;
             check_field(right, is_argument)
@@ -433,10 +412,7 @@ mod tests {
         let new = defined(
             "SELECT sum(v) / count(v) INTO o.rp.t FROM s WHERE host = 'a' GROUP BY time(1m)",
         );
-        let ViewDefinition {
-            view: new,
-            target_database,
-        } = new.unwrap();
+        let ViewDefinition { view: new, target_database } = new.unwrap();
         let view = MaterializedView {
             id: neap_schema::ViewId::new(1),
             name: "cq".to_owned(),

@@ -88,12 +88,7 @@ pub(super) async fn retention_policies(
             id => seen.retention(catalog, id).await?,
         };
         let is_default = root.default_policy(&shown).unwrap_or(AUTOGEN) == policy;
-        policies.push(RetentionPolicyRow {
-            database: shown,
-            name: policy,
-            kept,
-            is_default,
-        });
+        policies.push(RetentionPolicyRow { database: shown, name: policy, kept, is_default });
     }
     if let Some(database) = database
         && !policies.iter().any(|policy| policy.name == AUTOGEN)
@@ -118,15 +113,9 @@ fn durations(values: impl Iterator<Item = Duration>) -> ArrayRef {
 fn v3(policies: &[RetentionPolicyRow]) -> Vec<(&'static str, ArrayRef)> {
     let policies = || policies.iter();
     vec![
-        (
-            DATABASE_COLUMN,
-            texts(policies().map(|policy| policy.database.as_str())),
-        ),
+        (DATABASE_COLUMN, texts(policies().map(|policy| policy.database.as_str()))),
         ("name", texts(policies().map(|policy| policy.name.as_str()))),
-        (
-            "duration",
-            durations(policies().map(|policy| policy.kept.unwrap_or_default())),
-        ),
+        ("duration", durations(policies().map(|policy| policy.kept.unwrap_or_default()))),
     ]
 }
 
@@ -137,18 +126,9 @@ fn v1(policies: &[RetentionPolicyRow]) -> Vec<(&'static str, ArrayRef)> {
     let is_default = all().map(|policy| Some(policy.is_default));
     vec![
         ("name", texts(all().map(|policy| policy.name.as_str()))),
-        (
-            "duration",
-            durations(all().map(|policy| policy.kept.unwrap_or_default())),
-        ),
-        (
-            "shardGroupDuration",
-            durations(all().map(|policy| shard_duration(policy.kept))),
-        ),
-        (
-            "replicaN",
-            Arc::new(Int64Array::from(vec![1; policies.len()])),
-        ),
+        ("duration", durations(all().map(|policy| policy.kept.unwrap_or_default()))),
+        ("shardGroupDuration", durations(all().map(|policy| shard_duration(policy.kept)))),
+        ("replicaN", Arc::new(Int64Array::from(vec![1; policies.len()]))),
         ("futureWriteLimit", none()),
         ("pastWriteLimit", none()),
         ("default", Arc::new(is_default.collect::<BooleanArray>())),

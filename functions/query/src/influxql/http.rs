@@ -19,10 +19,7 @@ use crate::{
 /// The routes of InfluxQL queries.
 pub(crate) fn routes() -> Router<Arc<QueryEngine>> {
     Router::new()
-        .route(
-            "/api/v3/query_influxql",
-            get(query_by_url).post(query_by_body),
-        )
+        .route("/api/v3/query_influxql", get(query_by_url).post(query_by_body))
         .merge(v1::routes())
 }
 

@@ -40,10 +40,7 @@ impl RowsPlanner {
 
     /// Uses the kept plans of other statements.
     pub(super) fn with_plans(self, plans: &Arc<PlanCache>) -> Self {
-        Self {
-            plans: Some(Arc::clone(plans)),
-            ..self
-        }
+        Self { plans: Some(Arc::clone(plans)), ..self }
     }
 
     /// Returns the series layout of the rows. Valid once the statement is planned.

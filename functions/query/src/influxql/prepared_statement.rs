@@ -81,12 +81,7 @@ pub(super) fn prepare_statements(
         let text = shown(&statement);
         statement.bind(&|name| literal(parameters.0.get(name)?))?;
         let databases = databases(&mut statement, named)?;
-        Ok(PreparedStatement {
-            statement,
-            text,
-            databases,
-            requested: requested.clone(),
-        })
+        Ok(PreparedStatement { statement, text, databases, requested: requested.clone() })
     };
     statements.drain(..).map(prepare).collect()
 }
@@ -109,10 +104,7 @@ fn databases(
     named: RequestedDatabase<'_>,
 ) -> Result<Vec<String>, InfluxqlError> {
     if let Statement::ShowRetentionPolicies { .. } = statement {
-        let itself = RequestedDatabase {
-            root: None,
-            ..named
-        };
+        let itself = RequestedDatabase { root: None, ..named };
         return Ok(database(statement, itself)?.into_iter().collect());
     }
     if named.is_default {
@@ -178,10 +170,7 @@ fn database(
     let in_statement = named.stored_name(database, lifted.retention_policy.as_deref());
     match of_request {
         Some(parameter) if !named.is_default && parameter != in_statement => {
-            Err(InfluxqlError::DatabaseMismatch {
-                parameter,
-                statement: in_statement,
-            })
+            Err(InfluxqlError::DatabaseMismatch { parameter, statement: in_statement })
         }
         _ => Ok(Some(in_statement)),
     }

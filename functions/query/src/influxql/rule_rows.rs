@@ -20,10 +20,7 @@ pub(crate) fn check_rule(database: &str, text: &str) -> Result<(), InfluxqlError
 }
 
 fn prepare(database: &str, text: &str) -> Result<PreparedStatement, InfluxqlError> {
-    let named = RequestedDatabase {
-        database: Some(database),
-        ..RequestedDatabase::default()
-    };
+    let named = RequestedDatabase { database: Some(database), ..RequestedDatabase::default() };
     let mut statements = prepare_statements(text, &Parameters::default(), named)?;
     let prepared = statements.pop().filter(|_| statements.is_empty());
     let prepared_statement = prepared.ok_or(InfluxqlError::NotOneStatement)?;
@@ -44,16 +41,10 @@ pub(crate) async fn rule_rows(
     request: QueryRequest,
 ) -> Result<Rows, InfluxqlError> {
     let prepared = match prepare(name, &request.text) {
-        Err(InfluxqlError::DatabaseMismatch {
-            parameter,
-            statement,
-        }) => {
+        Err(InfluxqlError::DatabaseMismatch { parameter, statement }) => {
             let root = engine.catalog().root(engine.catalog().max_age()).await?.value;
             if root.database(&statement) != Some(database) {
-                return Err(InfluxqlError::DatabaseMismatch {
-                    parameter,
-                    statement,
-                });
+                return Err(InfluxqlError::DatabaseMismatch { parameter, statement });
             }
             prepare(&statement, &request.text)?
         }

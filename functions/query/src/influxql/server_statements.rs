@@ -118,9 +118,7 @@ impl InfluxqlSession {
         if self.engine.query_log().kill(number) {
             Ok(StatementAnswer::done(None))
         } else {
-            Err(InfluxqlError::Invalid(format!(
-                "no such query id: {number}"
-            )))
+            Err(InfluxqlError::Invalid(format!("no such query id: {number}")))
         }
     }
 }

@@ -74,10 +74,7 @@ impl StatementAnswer {
     pub(super) fn done(deleted_at: Option<Stamp>) -> Self {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Self {
-            rows: Rows {
-                deleted_at,
-                ..Rows::from_batch(rows)
-            },
+            rows: Rows { deleted_at, ..Rows::from_batch(rows) },
             series: SeriesLayout::Single(None),
         }
     }
@@ -113,10 +110,7 @@ impl InfluxqlSession {
         let request = session.request_of(&prepared);
         let described =
             engine.describe(databases.first, request, Arc::clone(&planner) as _).await?;
-        Ok(StatementDescription {
-            columns: planner.columns(&described.columns),
-            ..described
-        })
+        Ok(StatementDescription { columns: planner.columns(&described.columns), ..described })
     }
 
     /// Returns the session of a query and its only statement.
@@ -136,10 +130,7 @@ impl InfluxqlSession {
             caller: query.caller,
             interface: AnswerInterface::V3,
             changes: AllowedChanges::None,
-            request: QueryRequest {
-                may_delete: false,
-                ..query.request
-            },
+            request: QueryRequest { may_delete: false, ..query.request },
             origin: query.origin,
             seen: Arc::default(),
         };
@@ -190,10 +181,9 @@ impl InfluxqlSession {
         let (catalog, seen, interface) = (self.engine.catalog(), &self.seen, self.interface);
         let sees = |database: DatabaseId| self.caller.can_see(database);
         let (rows, name) = match &prepared.statement {
-            Statement::ShowDatabases => (
-                databases::databases(catalog, seen, interface, sees).await?,
-                "databases",
-            ),
+            Statement::ShowDatabases => {
+                (databases::databases(catalog, seen, interface, sees).await?, "databases")
+            }
             _ => {
                 let database = prepared.databases.first().map(String::as_str);
                 if database.is_none() && interface == AnswerInterface::V1 {
@@ -251,17 +241,11 @@ impl InfluxqlSession {
         let request = self.request_of(prepared);
         let rows = self.engine.run_over(databases, request, Arc::clone(&planner) as _).await?;
         let schema = planner.columns(&rows.schema);
-        Ok(StatementAnswer {
-            rows: Rows { schema, ..rows },
-            series: planner.series(),
-        })
+        Ok(StatementAnswer { rows: Rows { schema, ..rows }, series: planner.series() })
     }
 
     fn request_of(&self, prepared: &PreparedStatement) -> QueryRequest {
-        QueryRequest {
-            text: prepared.text.clone(),
-            ..self.request.clone()
-        }
+        QueryRequest { text: prepared.text.clone(), ..self.request.clone() }
     }
 
     /// Resolves the databases of a statement and checks that the caller may read each of them.
@@ -284,10 +268,7 @@ impl InfluxqlSession {
         for name in others {
             named.push((name.clone(), self.resolve_readable(name).await?));
         }
-        Ok(QueryDatabases {
-            first: first_id,
-            named,
-        })
+        Ok(QueryDatabases { first: first_id, named })
     }
 
     /// Resolves the name of a database and checks that the caller may read it.
@@ -341,11 +322,8 @@ impl InfluxqlSession {
         &'a self,
         prepared: &'a PreparedStatement,
     ) -> impl Future<Output = Result<Option<Stamp>, InfluxqlError>> + Send + 'a {
-        let changes = ChangeExecutor {
-            engine: &self.engine,
-            caller: &self.caller,
-            seen: &self.seen,
-        };
+        let changes =
+            ChangeExecutor { engine: &self.engine, caller: &self.caller, seen: &self.seen };
         async move {
             match &prepared.statement {
                 Statement::CreateDatabase { name, policy } => {

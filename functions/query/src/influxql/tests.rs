@@ -87,10 +87,7 @@ async fn columns_of_the_answer_are_sorted_last_unless_the_order_has_others() {
         ("SELECT * FROM home", "RankSortExec"),
         ("SELECT temp FROM home GROUP BY room", "RankSortExec"),
         // Windows may be null.
-        (
-            "SELECT mean(temp) FROM home GROUP BY time(1h), room",
-            "SortExec",
-        ),
+        ("SELECT mean(temp) FROM home GROUP BY time(1h), room", "SortExec"),
         // Rows of one time are sorted by their room.
         ("SELECT temp FROM home", "ProjectionExec"),
     ] {
@@ -179,12 +176,7 @@ async fn rows_are_divided_into_series() {
       ]
     }
     "#);
-    let chunked = [
-        ("db", "db"),
-        ("q", q),
-        ("chunked", "true"),
-        ("chunk_size", "1"),
-    ];
+    let chunked = [("db", "db"), ("q", q), ("chunked", "true"), ("chunk_size", "1")];
     insta::assert_snapshot!(one.v1(&chunked).await, @r#"
     {"results":[{"statement_id":0,"series":[{"name":"home","tags":{"room":""},"columns":["time","temp"],"values":[["2024-01-01T08:00:00.000000001Z",20.5]]}],"partial":true}]}
     {"results":[{"statement_id":0,"series":[{"name":"home","tags":{"room":"Kitchen"},"columns":["time","temp"],"values":[["2024-01-01T08:00:00Z",21]],"partial":true}],"partial":true}]}
@@ -328,10 +320,7 @@ async fn a_policy_that_is_created_again_stays_as_it_is() {
         "CREATE RETENTION POLICY autogen ON db DURATION 1h REPLICATION 1",
     ] {
         let (_, body) = one.change(other).await;
-        assert!(
-            body.contains(r#""error":"retention policy already exists""#),
-            "{other}: {body}"
-        );
+        assert!(body.contains(r#""error":"retention policy already exists""#), "{other}: {body}");
     }
     let rps = one.ask("SHOW RETENTION POLICIES ON db").await;
     assert!(rps.contains(r#"["autogen","0s""#), "{rps}");
@@ -376,10 +365,7 @@ async fn get_requests_and_the_v3_interface_reject_changes() {
     for q in ["DROP DATABASE db", "CREATE DATABASE x", "DELETE FROM home"] {
         let (status, body) = one.v3(json!({"db": "db", "q": q})).await;
         assert_eq!(status, 405, "{q}");
-        assert!(
-            body.starts_with("This feature is not implemented: "),
-            "{body}"
-        );
+        assert!(body.starts_with("This feature is not implemented: "), "{body}");
     }
     insta::assert_snapshot!(one.ask("SHOW DATABASES").await, @r#""series":[{"name":"databases","columns":["name"],"values":[["_internal"],["db"]]}]"#);
 }
@@ -453,15 +439,8 @@ async fn the_interface_of_v3_answers_one_statement() {
     400 serde json error: missing field `q` at line 1 column 11
     "#);
     let (status, body) = one.get("/api/v3/query_influxql").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (400, "missing query parameters 'db' and 'q'")
-    );
-    let path = form(&[
-        ("db", "db"),
-        ("q", "SHOW MEASUREMENTS"),
-        ("format", "jsonl"),
-    ]);
+    assert_eq!((status, body.as_str()), (400, "missing query parameters 'db' and 'q'"));
+    let path = form(&[("db", "db"), ("q", "SHOW MEASUREMENTS"), ("format", "jsonl")]);
     let (_, body) = one.get(&format!("/api/v3/query_influxql?{path}")).await;
     insta::assert_snapshot!(body, @r#"
     {"iox::measurement":"measurements","name":"home"}

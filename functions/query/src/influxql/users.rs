@@ -39,11 +39,9 @@ impl InfluxqlSession {
             return Err(InfluxqlError::Invalid(text.to_owned()));
         };
         let changed = match statement {
-            UserStatement::Create {
-                user,
-                password,
-                is_admin,
-            } => self.create_user(identity, user, password, *is_admin).await,
+            UserStatement::Create { user, password, is_admin } => {
+                self.create_user(identity, user, password, *is_admin).await
+            }
             UserStatement::Drop { user } => self.drop_user(user).await,
             UserStatement::SetPassword { user, password } => {
                 self.set_password(identity, user, password).await
@@ -218,10 +216,8 @@ impl InfluxqlSession {
         rows.sort_unstable();
         let names: StringArray = rows.iter().map(|(name, _)| Some(*name)).collect();
         let privileges: StringArray = rows.iter().map(|(_, shown)| Some(*shown)).collect();
-        let columns: Vec<(_, ArrayRef)> = vec![
-            ("database", Arc::new(names)),
-            ("privilege", Arc::new(privileges)),
-        ];
+        let columns: Vec<(_, ArrayRef)> =
+            vec![("database", Arc::new(names)), ("privilege", Arc::new(privileges))];
         answer(None, columns)
     }
 }

@@ -283,10 +283,7 @@ mod tests {
             "SELECT E'a'' , ''b' FROM cpu",
             "SELECT $$a$$ FROM cpu",
         ] {
-            assert!(
-                LiftedStatement::from_sql(sql, &Parameters::default()).is_none(),
-                "{sql}"
-            );
+            assert!(LiftedStatement::from_sql(sql, &Parameters::default()).is_none(), "{sql}");
         }
         let long = format!("SELECT '{}'", "x".repeat(MAX_STATEMENT_BYTES));
         assert!(LiftedStatement::from_sql(&long, &Parameters::default()).is_none());
@@ -295,10 +292,7 @@ mod tests {
     #[test]
     fn values_of_placeholders_are_texts_and_times_of_the_statement() {
         let given = |host: &str, time| {
-            let values = [
-                ("1".to_owned(), ScalarValue::from(host)),
-                ("t".to_owned(), time),
-            ];
+            let values = [("1".to_owned(), ScalarValue::from(host)), ("t".to_owned(), time)];
             Parameters(values.into_iter().collect())
         };
         let of = |parameters: &Parameters| {

@@ -70,10 +70,7 @@ impl PlanTemplate {
     /// Returns the template with functions whose results are limited, as a session limits them when it executes a plan.
     /// Fails if DataFusion can't rebuild a node of the plan.
     pub(super) fn with_limits(self) -> Result<Self> {
-        Ok(Self {
-            plan: limit_for_execution(&self.plan)?,
-            ..self
-        })
+        Ok(Self { plan: limit_for_execution(&self.plan)?, ..self })
     }
 
     /// The name of the table that the plan reads.
@@ -359,11 +356,7 @@ struct Condition {
 
 impl Condition {
     fn try_new(expr: &Expr, placeholders: &[ScalarValue]) -> Result<Self> {
-        let mut condition = Self {
-            columns: HashSet::new(),
-            placeholders: 0,
-            literals: 0,
-        };
+        let mut condition = Self { columns: HashSet::new(), placeholders: 0, literals: 0 };
         expr.apply(|expr| {
             match expr {
                 Expr::Column(column) => {

@@ -208,24 +208,15 @@ async fn plans_are_kept_of_repeated_queries_of_one_table() {
              WHERE time >= '{t}' AND time >= '{t}' AND time < '2023-11-16' GROUP BY t",
             false,
         ),
-        (
-            "SELECT v FROM cpu WHERE time >= '{t}' AND time > '{t}'",
-            false,
-        ),
-        (
-            "SELECT v FROM cpu WHERE host = '{h}' AND host <> 'x'",
-            false,
-        ),
+        ("SELECT v FROM cpu WHERE time >= '{t}' AND time > '{t}'", false),
+        ("SELECT v FROM cpu WHERE host = '{h}' AND host <> 'x'", false),
         (
             "SELECT v FROM cpu WHERE time >= '{t}' AND date_trunc('hour', time) >= '2023-11-14T23:00:00'",
             false,
         ),
         // The text is in the answer, too.
         ("SELECT host = '{h}' FROM cpu", false),
-        (
-            "SELECT v FROM cpu WHERE time > now() - INTERVAL '1 hour'",
-            false,
-        ),
+        ("SELECT v FROM cpu WHERE time > now() - INTERVAL '1 hour'", false),
         (
             "SELECT a.v FROM cpu a JOIN cpu b ON a.time = b.time WHERE a.host = '{h}'",
             false,
@@ -303,10 +294,7 @@ async fn a_kept_plan_reads_what_was_written_later() {
     let one = QueryTestInstance::with_rows("cpu,host=a v=1 1700000000000000000").await;
     let sql = "SELECT * FROM cpu WHERE host = 'a' ORDER BY time";
     for _ in 0..3 {
-        assert_eq!(
-            one.sql(sql).await,
-            "host,time,v\na,2023-11-14T22:13:20,1.0\n"
-        );
+        assert_eq!(one.sql(sql).await, "host,time,v\na,2023-11-14T22:13:20,1.0\n");
     }
     // Rows, columns and sections.
     one.write("cpu,host=a v=2,w=3i 1700000060000000000").await;
@@ -318,10 +306,7 @@ async fn a_kept_plan_reads_what_was_written_later() {
     assert_eq!(one.sql(sql).await, both);
     one.sql("DELETE FROM cpu WHERE host = 'a' AND time < '2023-11-14T22:14:00'")
         .await;
-    assert_eq!(
-        one.sql(sql).await,
-        "host,time,v,w\na,2023-11-14T22:14:20,2.0,3\n"
-    );
+    assert_eq!(one.sql(sql).await, "host,time,v,w\na,2023-11-14T22:14:20,2.0,3\n");
 }
 
 #[rustfmt::skip]

@@ -16,21 +16,14 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// All times.
-    pub const ALL: Self = Self {
-        start_ms: i64::MIN,
-        end_ms: i64::MAX,
-    };
+    pub const ALL: Self = Self { start_ms: i64::MIN, end_ms: i64::MAX };
 
     /// Returns the conditions on the time column. The end includes all nanoseconds of its millisecond. Times are texts, because
     /// statements that differ only in texts share a kept plan.
     pub fn conditions(self) -> Vec<String> {
         let end = self.end_ms.saturating_mul(NANOS_PER_MILLI).saturating_add(NANOS_PER_MILLI - 1);
         let bounds = [
-            (
-                ">=",
-                self.start_ms.saturating_mul(NANOS_PER_MILLI),
-                i64::MIN,
-            ),
+            (">=", self.start_ms.saturating_mul(NANOS_PER_MILLI), i64::MIN),
             ("<=", end, i64::MAX),
         ];
         // A bound beyond the times that a column can have excludes none of them.
@@ -59,10 +52,7 @@ mod tests {
 
     #[test]
     fn a_range_includes_all_of_its_last_millisecond() {
-        let range = TimeRange {
-            start_ms: -1,
-            end_ms: 2,
-        };
+        let range = TimeRange { start_ms: -1, end_ms: 2 };
         assert_eq!(
             where_clause(&range.conditions()),
             " WHERE \"time\" >= TIMESTAMP '1969-12-31T23:59:59.999000000' \
@@ -73,15 +63,9 @@ mod tests {
     #[test]
     fn bounds_beyond_all_times_are_no_conditions() {
         assert!(TimeRange::ALL.conditions().is_empty());
-        let beyond = TimeRange {
-            start_ms: i64::MIN / 2,
-            end_ms: i64::MAX / 2,
-        };
+        let beyond = TimeRange { start_ms: i64::MIN / 2, end_ms: i64::MAX / 2 };
         assert!(beyond.conditions().is_empty());
-        let nothing = TimeRange {
-            start_ms: beyond.end_ms,
-            end_ms: beyond.start_ms,
-        };
+        let nothing = TimeRange { start_ms: beyond.end_ms, end_ms: beyond.start_ms };
         assert_eq!(
             nothing.conditions(),
             [

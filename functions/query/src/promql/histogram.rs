@@ -13,16 +13,10 @@ pub(super) fn decode_histogram(text: &str) -> Option<FloatHistogram> {
         };
         bucket_counts(spans.iter().copied(), &absolute)
     };
-    let positive = buckets(
-        &stored.positive_spans,
-        &stored.positive_deltas,
-        &stored.positive_counts,
-    )?;
-    let negative = buckets(
-        &stored.negative_spans,
-        &stored.negative_deltas,
-        &stored.negative_counts,
-    )?;
+    let positive =
+        buckets(&stored.positive_spans, &stored.positive_deltas, &stored.positive_counts)?;
+    let negative =
+        buckets(&stored.negative_spans, &stored.negative_deltas, &stored.negative_counts)?;
     Some(FloatHistogram {
         reset_hint: match stored.reset_hint {
             1 => CounterResetHint::Reset,

@@ -100,10 +100,7 @@ impl Matcher {
             MatcherKind::Regex => LabelCondition::Regex(LabelPattern::new(value, memory)?),
             MatcherKind::NotRegex => LabelCondition::NotRegex(LabelPattern::new(value, memory)?),
         };
-        Ok(Self {
-            label: label.clone(),
-            condition,
-        })
+        Ok(Self { label: label.clone(), condition })
     }
 
     /// Returns whether a value meets the condition.
@@ -151,11 +148,7 @@ mod tests {
     use super::*;
 
     fn message(kind: MatcherKind, label: &str, value: &str) -> LabelMatcher {
-        LabelMatcher {
-            kind,
-            label: label.to_owned(),
-            value: value.to_owned(),
-        }
+        LabelMatcher { kind, label: label.to_owned(), value: value.to_owned() }
     }
 
     fn compile(kind: MatcherKind, label: &str, value: &str) -> Result<Matcher, MatcherError> {
@@ -197,10 +190,7 @@ mod tests {
             let refused = compile(kind, label, value).unwrap_err();
             refused.to_string().lines().next().unwrap_or_default().to_owned()
         };
-        assert_eq!(
-            refused(MatcherKind::Equal, "", "a"),
-            "a matcher has no label"
-        );
+        assert_eq!(refused(MatcherKind::Equal, "", "a"), "a matcher has no label");
         let text = refused(MatcherKind::Regex, "job", "a(");
         assert!(text.starts_with("the pattern \"a(\" is invalid"), "{text}");
         assert!(compile(MatcherKind::Regex, "a", &"x".repeat(70_000)).is_err());
@@ -213,10 +203,7 @@ mod tests {
         let queries = [&matchers[..], &matchers];
         assert_eq!(compile_matchers(&queries).unwrap().len(), 2);
         let refused = compile_matchers(&[&matchers[..], &matchers, &matchers[..1]]).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "the request has more than 256 matchers"
-        );
+        assert_eq!(refused.to_string(), "the request has more than 256 matchers");
     }
 
     #[test]

@@ -81,10 +81,9 @@ impl Metric {
         tables: impl IntoIterator<Item = (&'a str, &'a Schema)>,
         matchers: &[Matcher],
     ) -> Vec<Arc<Self>> {
-        let aliased = Self::named(tables, matchers).into_iter().map(|metric| Self {
-            is_alias: true,
-            ..metric
-        });
+        let aliased = Self::named(tables, matchers)
+            .into_iter()
+            .map(|metric| Self { is_alias: true, ..metric });
         aliased.map(Arc::new).collect()
     }
 
@@ -127,10 +126,7 @@ impl Metric {
             has_non_finite: has_text(NON_FINITE_FIELD),
             has_histograms: has_text(HISTOGRAM_FIELD),
         };
-        let table = Arc::new(SeriesTable {
-            name: name.to_owned(),
-            tags: series_tags(&tags),
-        });
+        let table = Arc::new(SeriesTable { name: name.to_owned(), tags: series_tags(&tags) });
         let metric = |name: String, columns| Self {
             name,
             table: Arc::clone(&table),
@@ -147,10 +143,7 @@ impl Metric {
                 VALUE_FIELD => of_value.value = value,
                 COUNT_FIELD | SUM_FIELD if of_value.has_histograms => {}
                 field if is_sample => {
-                    let columns = SampleColumns {
-                        value,
-                        ..SampleColumns::default()
-                    };
+                    let columns = SampleColumns { value, ..SampleColumns::default() };
                     metrics.push(metric(format!("{name}_{field}"), columns));
                 }
                 _ => {}
@@ -218,10 +211,7 @@ fn series_tags(tags: &[&Field]) -> Vec<SeriesTag> {
         let label = label_of_tag(tag);
         // Only tables of other clients have both the label and its prefixed name as tags.
         let label = if is_taken(label) { tag.as_str() } else { label };
-        SeriesTag {
-            tag: tag.clone(),
-            label: label.to_owned(),
-        }
+        SeriesTag { tag: tag.clone(), label: label.to_owned() }
     });
     labels.collect()
 }

@@ -158,10 +158,7 @@ mod tests {
     impl MetricRowReader for HostReader {
         fn begin(&self, metrics: &[Arc<Metric>]) -> MetricStatements {
             self.hosts.lock().unwrap().clear();
-            let range = TimeRange {
-                start_ms: 0,
-                end_ms: self.end_ms.load(Ordering::Relaxed),
-            };
+            let range = TimeRange { start_ms: 0, end_ms: self.end_ms.load(Ordering::Relaxed) };
             let selections: Vec<MetricSelection> =
                 metrics.iter().filter_map(|metric| metric.select(&[].into(), range)).collect();
             Box::new(values_sql(&selections, "host").into_iter())
@@ -183,11 +180,9 @@ mod tests {
                     disk free=1 1000000000";
         let one = QueryTestInstance::with_rows(lines).await;
         let reader = Arc::new(HostReader::default());
-        for (end_ms, hosts, templates) in [
-            (3_000, &["a", "b", "c"][..], 0),
-            (1_000, &["a"], 2),
-            (2_999, &["a", "b"], 2),
-        ] {
+        for (end_ms, hosts, templates) in
+            [(3_000, &["a", "b", "c"][..], 0), (1_000, &["a"], 2), (2_999, &["a", "b"], 2)]
+        {
             reader.end_ms.store(end_ms, Ordering::Relaxed);
             let before = one.counting.counts();
             let request = QueryRequest::new("label_values(host)");

@@ -22,9 +22,7 @@ impl PatternMemory {
     /// Returns the memory of each pattern of a request.
     pub(super) fn shared_by(patterns: usize) -> Self {
         let share = MAX_REQUEST_REGEX_BYTES / patterns.max(1);
-        Self {
-            bytes: share.min(MAX_REGEX_BYTES),
-        }
+        Self { bytes: share.min(MAX_REGEX_BYTES) }
     }
 }
 

@@ -43,12 +43,7 @@ impl ExpressionPlanner {
         format: Option<Arc<dyn ResultFormat>>,
         plans: Arc<PlanCache>,
     ) -> Self {
-        Self {
-            evaluation,
-            format,
-            plans,
-            result: Mutex::default(),
-        }
+        Self { evaluation, format, plans, result: Mutex::default() }
     }
 
     async fn evaluate(
@@ -58,13 +53,7 @@ impl ExpressionPlanner {
     ) -> Result<QueryResult, PromqlError> {
         let expression = parse(text)?;
         let source = TableSource::new(context, Arc::clone(&self.plans));
-        evaluate(
-            &expression,
-            &self.evaluation,
-            &source,
-            context.memory_pool(),
-        )
-        .await
+        evaluate(&expression, &self.evaluation, &source, context.memory_pool()).await
     }
 
     /// Takes the result. Valid once the expression is planned, unless there is a format.

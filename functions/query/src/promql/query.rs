@@ -78,10 +78,7 @@ impl QueryEngine {
         let plans = Arc::clone(self.plan_cache());
         let planner = ExpressionPlanner::new(query.evaluation, Some(query.format), plans);
         let rows = self.run(database, query.request, Arc::new(planner)).await?;
-        Ok(PromqlAnswer {
-            text: pieces_of(rows.batches),
-            as_of: rows.as_of,
-        })
+        Ok(PromqlAnswer { text: pieces_of(rows.batches), as_of: rows.as_of })
     }
 
     /// Evaluates an expression over a database, and returns its result.

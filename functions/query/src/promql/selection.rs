@@ -155,10 +155,7 @@ pub fn values_sql(selections: &[MetricSelection], label: &str) -> Vec<String> {
     let mut statements = Vec::new();
     let mut tagged = Vec::new();
     for selection in selections {
-        match (
-            selection.metric.constant_label(label),
-            selection.metric.tag_of(label),
-        ) {
+        match (selection.metric.constant_label(label), selection.metric.tag_of(label)) {
             (Some(value), _) => statements.push(selection.text_sql(value)),
             (None, Some(tag)) => tagged.push((&selection.metric.table.name, tag, selection)),
             (None, None) => {}
@@ -234,10 +231,7 @@ mod tests {
             let names = metrics(tables).into_iter().map(|metric| metric.name.clone());
             names.collect::<Vec<_>>()
         };
-        assert_eq!(
-            names(&[("cpu", &columns)]),
-            ["cpu", "cpu_count", "cpu_idle", "cpu_is_on"]
-        );
+        assert_eq!(names(&[("cpu", &columns)]), ["cpu", "cpu_count", "cpu_idle", "cpu_is_on"]);
         let texts = [("value", ColumnType::String), ("host", ColumnType::Tag)];
         assert!(names(&[("texts", &texts)]).is_empty());
         let histogram = [
@@ -272,13 +266,7 @@ mod tests {
         let labels: Vec<Vec<_>> =
             both.iter().map(|metric| metric.constant_labels().collect()).collect();
         let name = ("__name__", "cpu_usage_idle");
-        assert_eq!(
-            labels,
-            [
-                [name, ("__table__", "cpu")],
-                [name, ("__table__", "cpu_usage")]
-            ]
-        );
+        assert_eq!(labels, [[name, ("__table__", "cpu")], [name, ("__table__", "cpu_usage")]]);
         let of_second = matchers([(MatcherKind::Equal, "__table__", "cpu_usage")]);
         let selected: Vec<bool> = both
             .iter()
@@ -330,22 +318,13 @@ mod tests {
             metrics.map(|metric| metric.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(names(MatcherKind::Equal, "cpu_a_idle"), ["cpu_a_idle"]);
-        assert_eq!(
-            names(MatcherKind::Regex, "cpu_(a_)?user"),
-            ["cpu_a_user", "cpu_user"]
-        );
-        assert_eq!(
-            names(MatcherKind::NotRegex, "cpu.*"),
-            ["disk_idle", "disk_user"]
-        );
+        assert_eq!(names(MatcherKind::Regex, "cpu_(a_)?user"), ["cpu_a_user", "cpu_user"]);
+        assert_eq!(names(MatcherKind::NotRegex, "cpu.*"), ["disk_idle", "disk_user"]);
     }
 
     #[test]
     fn matchers_become_conditions() {
-        let range = TimeRange {
-            start_ms: 0,
-            end_ms: i64::MAX,
-        };
+        let range = TimeRange { start_ms: 0, end_ms: i64::MAX };
         let of_tag = matchers([
             (MatcherKind::Regex, "__name__", "up."),
             (MatcherKind::Equal, "time", "noon"),

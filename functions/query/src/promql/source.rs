@@ -79,10 +79,7 @@ impl TableSource {
         let metric = &selection.metric;
         let mut labels: Vec<LabelColumn> = metric
             .tags()
-            .map(|tag| LabelColumn {
-                label: tag.label.clone(),
-                column: tag.tag.clone(),
-            })
+            .map(|tag| LabelColumn { label: tag.label.clone(), column: tag.tag.clone() })
             .collect();
         // The order in which scans output the rows.
         let catalog = &self.context.snapshot.catalog.value;
@@ -125,10 +122,7 @@ impl MetricSource for TableSource {
         let compiled = compile_matchers(&[&messages])
             .map_err(|error| PromqlError::BadData(error.to_string()))?;
         let conditions = compiled.into_iter().next().unwrap_or_default();
-        let range = TimeRange {
-            start_ms: after_ms.saturating_add(1),
-            end_ms: until_ms,
-        };
+        let range = TimeRange { start_ms: after_ms.saturating_add(1), end_ms: until_ms };
         let metrics = metrics_of(&self.context, &conditions);
         let selections: Vec<MetricSelection> =
             metrics.iter().filter_map(|metric| metric.select(&conditions, range)).collect();
@@ -172,10 +166,7 @@ mod tests {
         let mut session = source.session();
         let planned = create_optimized_plan(&mut session, &table.plan).await.unwrap();
         let shown = displayable(planned.as_ref()).indent(false).to_string();
-        assert!(
-            shown.contains("DedupExec") && !shown.contains("Sort"),
-            "{shown}"
-        );
+        assert!(shown.contains("DedupExec") && !shown.contains("Sort"), "{shown}");
         let rows = collect(planned, session.task_ctx()).await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
     }

@@ -69,15 +69,9 @@ async fn a_metric_of_remote_write_has_numbers_that_are_not_finite() {
     let [(table, 2)] = &selected[..] else {
         panic!("{selected:?}");
     };
-    assert_eq!(
-        table.constant_labels,
-        [("__name__".to_owned(), "up".to_owned())]
-    );
+    assert_eq!(table.constant_labels, [("__name__".to_owned(), "up".to_owned())]);
     let labels = table.labels.iter().map(|label| (label.label.as_str(), label.column.as_str()));
-    assert_eq!(
-        labels.collect::<Vec<_>>(),
-        [("job", "job"), ("time", "label_time")]
-    );
+    assert_eq!(labels.collect::<Vec<_>>(), [("job", "job"), ("time", "label_time")]);
     assert_eq!(table.value_column.as_deref(), Some("value"));
     let special = table.special_value_column.as_ref().unwrap();
     assert_eq!(special.column, "non_finite");
@@ -106,15 +100,9 @@ async fn samples_for_remote_read_have_the_order_of_the_series_key_and_are_not_so
     session.config_mut().set_extension(Arc::new(SeriesOrder));
     let planned = create_optimized_plan(&mut session, &plan).await.unwrap();
     let shown = displayable(planned.as_ref()).indent(false).to_string();
-    assert!(
-        shown.contains("DedupExec") && !shown.contains("Sort"),
-        "{shown}"
-    );
+    assert!(shown.contains("DedupExec") && !shown.contains("Sort"), "{shown}");
     let rows = async |in_series_order| {
-        let request = QueryRequest {
-            in_series_order,
-            ..QueryRequest::new(sql.clone())
-        };
+        let request = QueryRequest { in_series_order, ..QueryRequest::new(sql.clone()) };
         let rows = one.engine.query(DATABASE, request).await.unwrap();
         let batches: Vec<RecordBatch> = rows.batches.try_collect().await.unwrap();
         concat_batches(&batches[0].schema(), &batches).unwrap()
@@ -235,12 +223,7 @@ async fn an_expression_at_other_times_reads_samples_by_a_kept_plan() {
         (of_host("b"), 2_999, 1, "Float(20.5)"),
         (of_host("it's"), 2_999, 1, "[]"),
         // The step and the range of an expression are no part of the plan.
-        (
-            format!("sum_over_time({}[1500ms])", of_host("a")),
-            2_999,
-            1,
-            "Float(24.0)",
-        ),
+        (format!("sum_over_time({}[1500ms])", of_host("a")), 2_999, 1, "Float(24.0)"),
     ] {
         // Another process has no plans.
         let other = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
@@ -308,10 +291,7 @@ async fn errors_of_expressions_keep_their_kind() {
     let same_labels = "cpu_usage_idle * on() cpu_usage_idle";
     let error = failed(same_labels, "db").await;
     assert!(
-        matches!(
-            error,
-            PromqlQueryError::Expression(PromqlError::Execution(_))
-        ),
+        matches!(error, PromqlQueryError::Expression(PromqlError::Execution(_))),
         "{error:?}"
     );
     let error = failed("up", "missing").await;

@@ -65,10 +65,7 @@ fn the_oldest_queries_are_evicted_beyond_the_limits_of_number_and_bytes() {
         begin(&log, HOME, &"x".repeat(100_000)).record_success();
     }
     let kept: usize = texts(&log, None).iter().map(String::len).sum();
-    assert!(
-        (MAX_LOG_BYTES / 2..=MAX_LOG_BYTES).contains(&kept),
-        "{kept}"
-    );
+    assert!((MAX_LOG_BYTES / 2..=MAX_LOG_BYTES).contains(&kept), "{kept}");
 }
 
 #[test]

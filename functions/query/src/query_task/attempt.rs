@@ -36,9 +36,7 @@ impl QueryAttempt {
     pub(super) fn first() -> Self {
         Self {
             joins: JoinAlgorithm::Hash,
-            place: QueryPlace::Workers {
-                excluded: Vec::new(),
-            },
+            place: QueryPlace::Workers { excluded: Vec::new() },
         }
     }
 
@@ -71,9 +69,8 @@ impl QueryAttempt {
         .filter(|excluded| excluded.len() < MAX_WORKER_ATTEMPTS);
         Self {
             joins: self.joins,
-            place: excluded.map_or(QueryPlace::ThisProcess, |excluded| QueryPlace::Workers {
-                excluded,
-            }),
+            place: excluded
+                .map_or(QueryPlace::ThisProcess, |excluded| QueryPlace::Workers { excluded }),
         }
     }
 }

@@ -54,10 +54,7 @@ pub(super) struct ExecutedRows {
 impl ExecutedRows {
     /// Returns the same rows. Their answer is not kept unless the condition holds.
     pub(super) fn kept_if(self, may_be_kept: bool) -> Self {
-        Self {
-            times: self.times.filter(|_| may_be_kept),
-            ..self
-        }
+        Self { times: self.times.filter(|_| may_be_kept), ..self }
     }
 }
 
@@ -79,11 +76,7 @@ pub(crate) type StartedReceiver = oneshot::Receiver<Result<StartedQuery, QueryEr
 pub(super) fn row_channel() -> (RowSender, StartedReceiver, mpsc::Receiver<RowMessage>) {
     let (outcome, started_receiver) = oneshot::channel();
     let (messages, receiver) = mpsc::channel(1);
-    let sender = RowSender {
-        outcome: Some(outcome),
-        started: None,
-        messages,
-    };
+    let sender = RowSender { outcome: Some(outcome), started: None, messages };
     (sender, started_receiver, receiver)
 }
 
@@ -133,12 +126,7 @@ impl RowSender {
         max_rows: Option<u64>,
         tracker: &QueryTracker,
     ) -> SendOutcome {
-        let ExecutedRows {
-            mut batches,
-            batch_size,
-            is_text,
-            ..
-        } = rows;
+        let ExecutedRows { mut batches, batch_size, is_text, .. } = rows;
         let mut sent: usize = 0;
         let mut polled = None;
         loop {
@@ -236,11 +224,7 @@ mod tests {
     }
 
     fn started() -> StartedQuery {
-        StartedQuery::Rows {
-            schema: schema(),
-            workers: 0,
-            times: None,
-        }
+        StartedQuery::Rows { schema: schema(), workers: 0, times: None }
     }
 
     #[test]
@@ -256,10 +240,7 @@ mod tests {
         assert!(outcome.try_recv().is_err());
         let is_sent = sender.send(RowMessage::LastRows(last)).now_or_never();
         assert_eq!(is_sent, Some(true));
-        assert!(matches!(
-            outcome.try_recv(),
-            Ok(Ok(StartedQuery::Rows { .. }))
-        ));
+        assert!(matches!(outcome.try_recv(), Ok(Ok(StartedQuery::Rows { .. }))));
         assert!(
             matches!(receiver.try_recv(), Ok(RowMessage::LastRows(rows)) if rows.num_rows() == 2)
         );
@@ -286,9 +267,6 @@ mod tests {
         });
         let batches = Box::pin(stream::iter([Ok(batch(3))]).chain(next));
         let sent = sender.send_rows(rows(batches), None, &running);
-        assert!(matches!(
-            sent.now_or_never(),
-            Some(SendOutcome::Complete(None))
-        ));
+        assert!(matches!(sent.now_or_never(), Some(SendOutcome::Complete(None))));
     }
 }

@@ -66,13 +66,7 @@ impl RowReceiver {
             }
             None => (Box::pin(batches), AnswerReuse::None),
         };
-        Rows {
-            as_of,
-            workers,
-            logged,
-            reuse,
-            ..Rows::new(schema, batches)
-        }
+        Rows { as_of, workers, logged, reuse, ..Rows::new(schema, batches) }
     }
 }
 

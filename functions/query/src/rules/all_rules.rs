@@ -51,10 +51,7 @@ impl QueryEngine {
         let started_at = world.clock_reading();
         let databases = self.databases_with_rules(RULE_LIST_AGE).await?;
         let count = databases.len();
-        let mut report = AllRulesReport {
-            databases: count,
-            ..AllRulesReport::default()
-        };
+        let mut report = AllRulesReport { databases: count, ..AllRulesReport::default() };
         for (index, database) in databases.into_iter().enumerate() {
             let remaining = limit.saturating_sub(world.elapsed(&started_at));
             let others = u32::try_from(count - index).unwrap_or(u32::MAX);

@@ -156,10 +156,7 @@ fn check_rule_of(database: &str, rule: &Rule) -> Result<(), ApiError> {
         RuleLanguage::InfluxQl => check_rule(database, text).map_err(|error| error.to_string()),
     };
     checked.map_err(|error| {
-        invalid(format!(
-            "rule {:?}: could not parse expression: {error}",
-            rule.name()
-        ))
+        invalid(format!("rule {:?}: could not parse expression: {error}", rule.name()))
     })?;
     if let RuleAction::Record { metric } = &rule.action {
         let named = validate_table_name(metric);

@@ -38,10 +38,7 @@ pub(super) async fn results(
     at_ms: i64,
     options: QueryRequest,
 ) -> Result<Vec<RuleResult>, String> {
-    let request = QueryRequest {
-        text: rule.expression.clone(),
-        ..options
-    };
+    let request = QueryRequest { text: rule.expression.clone(), ..options };
     match rule.language {
         RuleLanguage::PromQl => {
             let evaluation = Evaluation {
@@ -68,10 +65,7 @@ pub(super) async fn results(
 fn vector_results(evaluated: QueryResult) -> Result<Vec<RuleResult>, String> {
     let samples = match evaluated.value {
         QueryValue::Scalar { value, .. } => {
-            return Ok(vec![RuleResult {
-                labels: LabelSet::new(),
-                value,
-            }]);
+            return Ok(vec![RuleResult { labels: LabelSet::new(), value }]);
         }
         QueryValue::Vector(samples) => samples,
         QueryValue::Text { .. } | QueryValue::Matrix(_) => {
@@ -85,10 +79,7 @@ fn vector_results(evaluated: QueryResult) -> Result<Vec<RuleResult>, String> {
         };
         let labels = sample.labels.iter().filter(|(name, _)| *name != NAME_LABEL);
         let owned = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Ok(RuleResult {
-            labels: owned.collect(),
-            value,
-        })
+        Ok(RuleResult { labels: owned.collect(), value })
     };
     let results = samples.into_iter().map(result).collect::<Result<Vec<_>, _>>()?;
     check_bytes(results.iter().map(RuleResult::size_bytes).sum())?;
@@ -97,18 +88,14 @@ fn vector_results(evaluated: QueryResult) -> Result<Vec<RuleResult>, String> {
 
 fn check_count(count: usize) -> Result<(), String> {
     if count > MAX_RESULTS {
-        return Err(format!(
-            "the expression has more than {MAX_RESULTS} results"
-        ));
+        return Err(format!("the expression has more than {MAX_RESULTS} results"));
     }
     Ok(())
 }
 
 fn check_bytes(bytes: usize) -> Result<(), String> {
     if bytes > MAX_RESULT_BYTES {
-        return Err(format!(
-            "the labels of the results have more than {MAX_RESULT_BYTES} bytes"
-        ));
+        return Err(format!("the labels of the results have more than {MAX_RESULT_BYTES} bytes"));
     }
     Ok(())
 }
@@ -163,10 +150,7 @@ fn add_rows(batch: &RecordBatch, results: &mut Vec<RuleResult>) -> Result<(), St
                 ((*name).to_owned(), text.to_owned())
             });
         let present = labels.filter(|(_, text)| !text.is_empty());
-        results.push(RuleResult {
-            labels: present.collect(),
-            value,
-        });
+        results.push(RuleResult { labels: present.collect(), value });
     }
     Ok(())
 }
@@ -210,10 +194,7 @@ mod tests {
             ("host", hosts),
             ("count", Arc::clone(&counts)),
         ];
-        assert_eq!(
-            rows(columns.clone()).unwrap(),
-            [r#"{"host": "a"} 1"#, "{} 2"]
-        );
+        assert_eq!(rows(columns.clone()).unwrap(), [r#"{"host": "a"} 1"#, "{} 2"]);
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1.5, 2.5]));
         let with_value = [columns, vec![("value", floats)]].concat();
         assert_eq!(rows(with_value).unwrap()[0], r#"{"host": "a"} 0.5"#);

@@ -145,12 +145,7 @@ impl<'a> GroupEvaluation<'a> {
             Ok(0) | Err(_) => MAX_RESULTS,
             Ok(configured) => configured.min(MAX_RESULTS),
         };
-        let context = RuleContext {
-            rule,
-            at_ms: self.at_ms,
-            max_results,
-            max_alerts,
-        };
+        let context = RuleContext { rule, at_ms: self.at_ms, max_results, max_alerts };
         let evaluated = match outcome {
             Ok(results) => state.evaluate(&context, results),
             Err(reason) => {
@@ -164,10 +159,7 @@ impl<'a> GroupEvaluation<'a> {
             Ok(samples) => {
                 let bytes: usize = samples.iter().map(RuleSample::size_bytes).sum();
                 self.pending_bytes = self.pending_bytes.saturating_add(bytes);
-                self.pending.push(RuleSamples {
-                    rule: index,
-                    samples,
-                });
+                self.pending.push(RuleSamples { rule: index, samples });
             }
             Err(reason) => report.failures.push((short_name(rule), reason)),
         }

@@ -93,10 +93,7 @@ impl QueryEngine {
         let catalog = self.catalog().database(database, Duration::ZERO).await?;
         let round = RuleRound {
             engine: self,
-            database: RuleDatabase {
-                id: database,
-                name: &entry.name,
-            },
+            database: RuleDatabase { id: database, name: &entry.name },
             catalog: &catalog.value,
             register: rule_progress(self.bucket(), database),
             started_at: self.world().clock_reading(),
@@ -166,12 +163,7 @@ impl<'a> RuleRound<'a> {
                 let (times, wait) = due_times(group.interval_ms, evaluated, millis(now));
                 next = Some(next.map_or(wait, |next| next.min(wait)));
                 if !times.is_empty() {
-                    due.push(DueGroup {
-                        namespace,
-                        name,
-                        group,
-                        times,
-                    });
+                    due.push(DueGroup { namespace, name, group, times });
                 }
             }
         }
@@ -360,10 +352,7 @@ mod tests {
         let catalog = one.engine.catalog().database(DATABASE, Duration::ZERO).await.unwrap();
         let round = RuleRound {
             engine: &one.engine,
-            database: RuleDatabase {
-                id: DATABASE,
-                name: "db",
-            },
+            database: RuleDatabase { id: DATABASE, name: "db" },
             catalog: &catalog.value,
             register: rule_progress(one.engine.bucket(), DATABASE),
             started_at: one.engine.world().clock_reading(),

@@ -54,10 +54,7 @@ fn table_part(metric: &str, samples: &[&RuleSample], at_ms: i64) -> Result<Table
     let mut tags = Vec::with_capacity(labels.len());
     for label in labels {
         let tag = tag_of_label(label).into_owned();
-        columns.push((
-            tag.clone(),
-            label_values(samples, |labels| labels.get(label)),
-        ));
+        columns.push((tag.clone(), label_values(samples, |labels| labels.get(label))));
         tags.push(tag);
     }
     let numbers = || samples.iter().map(|sample| float(sample.number));

@@ -54,11 +54,7 @@ async fn results_are_stored_at_the_times_of_the_schedule() {
     let first = one.evaluate().await;
     assert_eq!((first.evaluations, first.samples), (1, 0));
     assert!(first.next.unwrap() <= Duration::from_secs(40), "{first:?}");
-    assert_eq!(
-        one.evaluate().await.evaluations,
-        0,
-        "a time is evaluated once"
-    );
+    assert_eq!(one.evaluate().await.evaluations, 0, "a time is evaluated once");
     one.pass(MINUTE);
     let second = one.evaluate().await;
     assert_eq!((second.evaluations, second.samples), (1, 1), "{second:?}");
@@ -140,16 +136,10 @@ async fn an_alert_fires_when_its_time_is_over_and_ends_with_its_series() {
         let alert = &list.progress.group("ns", "g").unwrap().rules[0].alerts[0];
         (alert.phase, alert.labels["instance"].clone())
     };
-    assert_eq!(
-        phase(&one.rules().await),
-        (AlertPhase::Pending, "b".to_owned())
-    );
+    assert_eq!(phase(&one.rules().await), (AlertPhase::Pending, "b".to_owned()));
     one.pass(MINUTE);
     one.evaluate().await;
-    assert_eq!(
-        phase(&one.rules().await),
-        (AlertPhase::Firing, "b".to_owned())
-    );
+    assert_eq!(phase(&one.rules().await), (AlertPhase::Firing, "b".to_owned()));
     let alerts =
         "SELECT time, alertstate, non_finite, value FROM \"ALERTS\" ORDER BY time, alertstate";
     assert_eq!(
@@ -252,10 +242,7 @@ async fn a_rule_that_fails_does_not_stop_others() {
     assert!(group.rules[0].error.as_deref().unwrap().contains("absent"));
     assert_eq!(group.rules[1].error, None);
     assert_eq!(one.sql("SELECT value FROM good").await, "value\n1.0\n");
-    assert_eq!(
-        one.sql("SELECT value FROM up WHERE label_value = 'x'").await,
-        "value\n2.0\n"
-    );
+    assert_eq!(one.sql("SELECT value FROM up WHERE label_value = 'x'").await, "value\n2.0\n");
 }
 
 #[tokio::test]

@@ -70,9 +70,7 @@ async fn write_days(one: &QueryTestInstance) {
 async fn assert_current(one: &QueryTestInstance) {
     let stored = one.sql("SELECT time, host, v FROM daily ORDER BY time").await;
     let computed = one
-        .sql(&format!(
-            "SELECT time, host, v FROM ({VIEW}) AS computed ORDER BY time"
-        ))
+        .sql(&format!("SELECT time, host, v FROM ({VIEW}) AS computed ORDER BY time"))
         .await;
     assert_eq!(stored, computed);
 }
@@ -85,10 +83,7 @@ async fn windows_that_need_more_time_than_a_step_are_divided() {
     write_days(&writer).await;
     writer.create_view("daily", VIEW).await;
     let slow = slow_store(store, &clock, &is_slow);
-    let settings = QuerySettings {
-        timeout: FOREVER,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { timeout: FOREVER, ..QuerySettings::default() };
     let one = QueryTestInstance::over(Arc::new(slow), clock, settings, TestDeleter::Writer).await;
     is_slow.store(true, Ordering::Relaxed);
     let report = one.engine.refresh_all_views(FOREVER).await.unwrap();
@@ -104,11 +99,7 @@ async fn a_refresh_without_time_left_is_continued_by_the_next_one() {
     write_days(&one).await;
     one.create_view("daily", VIEW).await;
     let report = one.engine.refresh_all_views(Duration::ZERO).await.unwrap();
-    let nothing = AllViewsReport {
-        databases: 1,
-        unfinished: true,
-        ..AllViewsReport::default()
-    };
+    let nothing = AllViewsReport { databases: 1, unfinished: true, ..AllViewsReport::default() };
     assert_eq!(report, nothing);
     let report = one.engine.refresh_all_views(FOREVER).await.unwrap();
     let all = AllViewsReport {
@@ -121,10 +112,7 @@ async fn a_refresh_without_time_left_is_continued_by_the_next_one() {
     assert_current(&one).await;
     assert_eq!(
         one.engine.refresh_all_views(FOREVER).await.unwrap(),
-        AllViewsReport {
-            databases: 1,
-            ..AllViewsReport::default()
-        }
+        AllViewsReport { databases: 1, ..AllViewsReport::default() }
     );
 }
 

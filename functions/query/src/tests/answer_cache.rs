@@ -19,10 +19,7 @@ const COUNT: &str = "SELECT count(*) AS n FROM weather";
 /// Returns an instance that keeps this number of bytes of answers.
 async fn instance(answer_cache_bytes: usize) -> QueryTestInstance {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        answer_cache_bytes,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { answer_cache_bytes, ..QuerySettings::default() };
     QueryTestInstance::with(store, clock, settings).await
 }
 
@@ -95,10 +92,8 @@ async fn a_kept_answer_has_the_same_bytes_and_stamp_and_says_that_it_is_kept() {
     for format in ["json", "jsonl", "csv", "pretty", "parquet", "arrow"] {
         let body =
             json!({"db": "db", "q": "SELECT * FROM weather ORDER BY city, time", "format": format});
-        let answers = [
-            one.exchange(sql_request(&body)).await,
-            one.exchange(sql_request(&body)).await,
-        ];
+        let answers =
+            [one.exchange(sql_request(&body)).await, one.exchange(sql_request(&body)).await];
         let [(computed, first), (kept, second)] = &answers;
         assert_eq!(first, second, "{format}");
         let status = |headers: &HeaderMap| headers.get(header::CACHE_STATUS).cloned();
@@ -175,14 +170,7 @@ async fn influxql_is_kept_in_both_interfaces_unless_it_ends_now() {
     let one = with_weather().await;
     let kept = [
         path("/query", &[("db", "db"), ("q", "SELECT temp FROM weather")]),
-        path(
-            "/query",
-            &[
-                ("db", "db"),
-                ("q", "SELECT temp FROM weather"),
-                ("epoch", "s"),
-            ],
-        ),
+        path("/query", &[("db", "db"), ("q", "SELECT temp FROM weather"), ("epoch", "s")]),
         path(
             "/query",
             &[
@@ -210,11 +198,7 @@ async fn influxql_is_kept_in_both_interfaces_unless_it_ends_now() {
         ),
         path(
             "/api/v3/query_influxql",
-            &[
-                ("db", "db"),
-                ("q", "SELECT temp FROM weather"),
-                ("format", "csv"),
-            ],
+            &[("db", "db"), ("q", "SELECT temp FROM weather"), ("format", "csv")],
         ),
         path(
             "/query",
@@ -324,10 +308,7 @@ async fn kept_answers_are_logged_and_counted_as_queries() {
     one.sql(sql).await;
     let after = one.engine.query_stats();
     assert_eq!(lookups(&one), (1, 1));
-    assert_eq!(
-        (after.succeeded, after.rows),
-        (before.succeeded + 1, before.rows + 3)
-    );
+    assert_eq!((after.succeeded, after.rows), (before.succeeded + 1, before.rows + 3));
     let logged = format!("SELECT success FROM system.queries WHERE query_text = '{sql}'");
     assert_eq!(one.sql(&logged).await, "success\ntrue\ntrue\n");
 }

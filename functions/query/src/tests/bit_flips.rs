@@ -102,10 +102,7 @@ impl BitFlipFixture {
     fn new() -> (Self, Arc<MemoryStore>) {
         let clock = Arc::new(SteppedClock::self_advancing());
         let inner = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        let store = FlippedStore {
-            inner: Arc::clone(&inner),
-            flip: Mutex::default(),
-        };
+        let store = FlippedStore { inner: Arc::clone(&inner), flip: Mutex::default() };
         let stage = Self {
             clock,
             store: Arc::new(store),
@@ -273,17 +270,7 @@ async fn a_flipped_bit_of_any_object_never_changes_an_answer() {
     let found: Vec<_> = errors.iter().filter(|(_, count)| **count > 0).collect();
     let classes: Vec<_> = found.iter().map(|(class, _)| **class).collect();
     // A cache whose object is damaged is rebuilt from the sections.
-    assert_eq!(
-        classes,
-        [
-            "Data",
-            "DatabaseCatalog",
-            "Manifest",
-            "Page",
-            "RootCatalog",
-            "Tail"
-        ]
-    );
+    assert_eq!(classes, ["Data", "DatabaseCatalog", "Manifest", "Page", "RootCatalog", "Tail"]);
     let all: Vec<_> = errors.keys().copied().collect();
     assert!(all.contains(&"Cache"), "{all:?}");
 }
@@ -355,12 +342,8 @@ async fn a_range_that_arrives_damaged_is_read_once_more() {
     let footer = section.footer_range();
     for byte in [footer.start - 1, footer.start, footer.end - 1] {
         for reads in [1, 2] {
-            *stage.store.flip.lock().unwrap() = Some(BitFlip {
-                key: section.key(DATABASE).to_string(),
-                byte,
-                bit: 3,
-                reads,
-            });
+            *stage.store.flip.lock().unwrap() =
+                Some(BitFlip { key: section.key(DATABASE).to_string(), byte, bit: 3, reads });
             let reader = stage.reader().await.unwrap();
             let answer = ask(&reader, OF_FIRST).await;
             assert_eq!(answer.is_ok(), reads == 1, "{byte}: {answer:?}");

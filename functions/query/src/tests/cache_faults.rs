@@ -279,10 +279,7 @@ async fn limited(
 #[tokio::test]
 async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        cache_bytes: 4 << 10,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { cache_bytes: 4 << 10, ..QuerySettings::default() };
     let one = limited(&store, &clock, settings).await;
     one.write(&many()).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
@@ -301,10 +298,7 @@ async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
 async fn caches_take_no_room_from_the_tail() {
     let (store, clock) = QueryTestInstance::memory_store();
     let with = async |tail_bytes: usize| {
-        let settings = QuerySettings {
-            tail_bytes,
-            ..QuerySettings::default()
-        };
+        let settings = QuerySettings { tail_bytes, ..QuerySettings::default() };
         limited(&store, &clock, settings).await
     };
     let writer = with(64 << 20).await;

@@ -210,13 +210,7 @@ impl CacheQueryHistory {
             created.await.unwrap();
         }
         let reader = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
-        Self {
-            store,
-            clock,
-            writer,
-            reader,
-            hits: 0,
-        }
+        Self { store, clock, writer, reader, hits: 0 }
     }
 
     async fn delete(&self, condition: &str) {
@@ -326,10 +320,7 @@ impl CacheQueryHistory {
             let (by, order): (String, String) = if keys.is_empty() {
                 (String::new(), String::new())
             } else {
-                (
-                    format!("PARTITION BY {}", keys.join(", ")),
-                    format!("{}, ", keys.join(", ")),
-                )
+                (format!("PARTITION BY {}", keys.join(", ")), format!("{}, ", keys.join(", ")))
             };
             let defined = format!(
                 "SELECT {columns} FROM (SELECT *, row_number() OVER ({by} ORDER BY time DESC, {tags}) \
@@ -374,17 +365,9 @@ impl CacheQueryHistory {
 
     async fn compare(&self, call: &str, defined: &str) {
         let expected = self.writer.sql(defined).await;
-        assert_eq!(
-            self.writer.sql_without_caches(call).await,
-            expected,
-            "{call}\n{defined}"
-        );
+        assert_eq!(self.writer.sql_without_caches(call).await, expected, "{call}\n{defined}");
         for (who, instance) in [("writer", &self.writer), ("reader", &self.reader)] {
-            assert_eq!(
-                instance.sql(call).await,
-                expected,
-                "{who}: {call}\n{defined}"
-            );
+            assert_eq!(instance.sql(call).await, expected, "{who}: {call}\n{defined}");
         }
     }
 }

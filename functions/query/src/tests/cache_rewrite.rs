@@ -32,11 +32,7 @@ async fn flush(one: &QueryTestInstance) {
 
 /// Whether a cache answers the statement. Asserts that the answer is the same without it.
 async fn uses_cache(one: &QueryTestInstance, sql: &str) -> bool {
-    assert_eq!(
-        one.sql(sql).await,
-        one.sql_without_caches(sql).await,
-        "{sql}"
-    );
+    assert_eq!(one.sql(sql).await, one.sql_without_caches(sql).await, "{sql}");
     let plan = one.sql(&format!("EXPLAIN {sql}")).await;
     plan.contains("in_place_of=home")
 }

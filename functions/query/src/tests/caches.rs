@@ -96,10 +96,7 @@ async fn the_newest_rows_of_each_key_are_shown_newest_first() {
             one.sql("SELECT time, room FROM last_cache('home', 'two') LIMIT 1").await,
             "time,room\n2023-11-14T22:12:50,Attic\n"
         );
-        assert_eq!(
-            one.sql("SELECT count(*) AS n FROM last_cache('home', 'two')").await,
-            "n\n4\n"
-        );
+        assert_eq!(one.sql("SELECT count(*) AS n FROM last_cache('home', 'two')").await, "n\n4\n");
         one.flush().await;
     }
 }
@@ -167,10 +164,7 @@ async fn caches_may_be_keyed_by_fields() {
             .await,
         "k,time\nb,2023-11-14T22:13:11\n"
     );
-    assert_eq!(
-        one.sql("SELECT * FROM distinct_cache('home')").await,
-        "state\noff\n"
-    );
+    assert_eq!(one.sql("SELECT * FROM distinct_cache('home')").await, "state\noff\n");
 }
 
 #[tokio::test]
@@ -186,20 +180,11 @@ async fn wrong_arguments_are_refused_in_the_words_of_influxdb() {
         ("last_cache(1)", table),
         ("last_cache('home', 1)", cache),
         ("last_cache('nope')", "provided table name is invalid"),
-        (
-            "last_cache('home')",
-            "could not find cache for the given arguments",
-        ),
-        (
-            "last_cache('home', 'c')",
-            "could not find cache for the given arguments",
-        ),
+        ("last_cache('home')", "could not find cache for the given arguments"),
+        ("last_cache('home', 'c')", "could not find cache for the given arguments"),
         ("distinct_cache()", table),
         ("distinct_cache('home', NULL)", cache),
-        (
-            "distinct_cache('nope')",
-            "provided table name (nope) is invalid",
-        ),
+        ("distinct_cache('nope')", "provided table name (nope) is invalid"),
         (
             "distinct_cache('home')",
             "could not find distinct value cache for the given arguments",
@@ -314,20 +299,11 @@ async fn contents_come_from_one_object_and_stay_in_memory() {
     let sql = "SELECT room, temp FROM last_cache('home') WHERE room = 'Kitchen'";
     let of = |counts: OperationCounts, class| counts.of(Operation::Get, class).requests;
     let first = one.requests(sql).await;
-    assert_eq!(
-        (of(first, KeyClass::Cache), of(first, KeyClass::Data)),
-        (1, 0)
-    );
+    assert_eq!((of(first, KeyClass::Cache), of(first, KeyClass::Data)), (1, 0));
     let second = one.requests(sql).await;
-    assert_eq!(
-        (of(second, KeyClass::Cache), of(second, KeyClass::Data)),
-        (0, 0)
-    );
+    assert_eq!((of(second, KeyClass::Cache), of(second, KeyClass::Data)), (0, 0));
     let stats = one.engine.cache_stats();
-    assert_eq!(
-        (stats.hits, stats.misses, stats.loads, stats.scans),
-        (1, 1, 1, 0)
-    );
+    assert_eq!((stats.hits, stats.misses, stats.loads, stats.scans), (1, 1, 1, 0));
     one.write("home,room=Kitchen,floor=0 temp=5 1699999999500000000").await;
     assert_eq!(one.sql(sql).await, "room,temp\nKitchen,5.0\n");
     one.flush().await;
@@ -382,12 +358,8 @@ async fn a_tail_image_newer_than_a_query_is_kept() {
     let rows = |context: &QueryContext, stale_tail| {
         let table = context.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.tables().scan.tails;
-        let image = tails.image(
-            &TailSnapshot::from(context.snapshot.as_ref()),
-            table,
-            &[],
-            stale_tail,
-        );
+        let image =
+            tails.image(&TailSnapshot::from(context.snapshot.as_ref()), table, &[], stale_tail);
         image.map(|tail| tail.image.num_rows())
     };
     assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);

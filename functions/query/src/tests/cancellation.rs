@@ -102,10 +102,7 @@ async fn every_query_ends_soon_after_its_timeout() {
     let one = with_threads(2).await;
     for sql in ENDLESS {
         let ended = World::system().timeout(GUARD, run_past_timeout(&one, sql)).await;
-        assert!(
-            matches!(ended, Some(Err(QueryError::Timeout(LIMIT)))),
-            "{sql}: {ended:?}"
-        );
+        assert!(matches!(ended, Some(Err(QueryError::Timeout(LIMIT)))), "{sql}: {ended:?}");
         wait_for_cancelled_queries(one.engine.executor()).await;
         // It has released its permit.
         assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3000\n");
@@ -158,10 +155,7 @@ async fn a_step_of_the_wall_clock_ends_no_query() {
     };
     let (rows, ()) = tokio::join!(run, step);
     let rows: Vec<_> = rows.unwrap().batches.collect().await;
-    assert!(
-        matches!(&rows[..], [Ok(batch)] if batch.num_rows() == 1),
-        "{rows:?}"
-    );
+    assert!(matches!(&rows[..], [Ok(batch)] if batch.num_rows() == 1), "{rows:?}");
 }
 
 #[tokio::test]
@@ -175,25 +169,17 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
         one.pass(LIMIT + Duration::from_secs(1));
     };
     let (ended, ()) = tokio::join!(run, over);
-    assert!(
-        matches!(ended, Err(QueryError::Timeout(LIMIT))),
-        "{ended:?}"
-    );
+    assert!(matches!(ended, Err(QueryError::Timeout(LIMIT))), "{ended:?}");
     assert_eq!(one.engine.executor().given_up(), 1);
 
     // Writes are not affected. Queries wait for the permit.
     one.write("m,host=b v=1i 1").await;
-    let (second, ()) = tokio::join!(
-        one.engine.query(DATABASE, QueryRequest::new("SELECT 1")),
-        async {
+    let (second, ()) =
+        tokio::join!(one.engine.query(DATABASE, QueryRequest::new("SELECT 1")), async {
             tokio::task::yield_now().await;
             one.pass(LIMIT + Duration::from_secs(1));
-        }
-    );
-    assert!(matches!(
-        second,
-        Err(QueryError::Busy | QueryError::Timeout(_))
-    ));
+        });
+    assert!(matches!(second, Err(QueryError::Busy | QueryError::Timeout(_))));
 
     is_told.store(true, Ordering::Relaxed);
     wait_for_cancelled_queries(one.engine.executor()).await;

@@ -47,10 +47,7 @@ async fn a_renamed_column_has_its_values_from_before_and_after() {
     assert_everywhere(&one, all, expected).await;
     for (sql, expected) in [
         ("SELECT count(*) AS n FROM home", "n\n4\n"),
-        (
-            "SELECT hum FROM home WHERE place = 'b' AND celsius > 1",
-            "hum\n6\n",
-        ),
+        ("SELECT hum FROM home WHERE place = 'b' AND celsius > 1", "hum\n6\n"),
         (
             "SELECT celsius + hum AS s, place FROM home WHERE place IN ('a', 'x')",
             "s,place\n15,a\n",
@@ -59,10 +56,7 @@ async fn a_renamed_column_has_its_values_from_before_and_after() {
             "SELECT place, max(celsius) AS m FROM home GROUP BY place ORDER BY m DESC LIMIT 1",
             "place,m\na,10\n",
         ),
-        (
-            "SELECT celsius FROM home ORDER BY time DESC LIMIT 1",
-            "celsius\n4\n",
-        ),
+        ("SELECT celsius FROM home ORDER BY time DESC LIMIT 1", "celsius\n4\n"),
     ] {
         assert_eq!(one.sql(sql).await, expected, "{sql}");
     }
@@ -78,18 +72,12 @@ async fn statements_name_a_column_by_an_alias_and_wildcards_leave_it_out() {
     one.write(&line("place=b celsius=2i", 1)).await;
     for (sql, expected) in [
         ("SELECT temp FROM home ORDER BY time", "temp\n1\n2\n"),
-        (
-            "SELECT temp, celsius FROM home WHERE room = 'b'",
-            "temp,celsius\n2,2\n",
-        ),
+        ("SELECT temp, celsius FROM home WHERE room = 'b'", "temp,celsius\n2,2\n"),
         (
             "SELECT room, sum(temp) AS s FROM home GROUP BY room ORDER BY room",
             "room,s\na,1\nb,2\n",
         ),
-        (
-            "SELECT * EXCEPT (time) FROM home WHERE temp = 2",
-            "celsius,place\n2,b\n",
-        ),
+        ("SELECT * EXCEPT (time) FROM home WHERE temp = 2", "celsius,place\n2,b\n"),
         (
             "SELECT h.* FROM home AS h WHERE h.temp = 2",
             "celsius,place,time\n2,b,2023-11-14T22:01:00\n",
@@ -108,23 +96,14 @@ async fn statements_name_a_column_by_an_alias_and_wildcards_leave_it_out() {
     let rows = one.influxql("SELECT temp FROM home WHERE room = 'b'").await;
     assert!(rows.contains("\"temp\"") && rows.contains(",2]"), "{rows}");
     let rows = one.influxql("SELECT * FROM home WHERE temp = 2").await;
-    assert!(
-        rows.contains("celsius") && !rows.contains("\"temp\""),
-        "{rows}"
-    );
+    assert!(rows.contains("celsius") && !rows.contains("\"temp\""), "{rows}");
     let keys = one.influxql("SHOW FIELD KEYS FROM home").await;
     assert!(keys.contains("celsius") && !keys.contains("temp"), "{keys}");
     let listed = "SELECT column_name, alias FROM system.aliases ORDER BY alias";
-    assert_eq!(
-        one.sql(listed).await,
-        "column_name,alias\nplace,room\ncelsius,temp\n"
-    );
+    assert_eq!(one.sql(listed).await, "column_name,alias\nplace,room\ncelsius,temp\n");
     one.sql("ALTER TABLE home DROP COLUMN ALIAS temp").await;
     one.rejected("SELECT temp FROM home").await;
-    assert_eq!(
-        one.rejected("ALTER TABLE home DROP COLUMN ALIAS temp").await.0,
-        404
-    );
+    assert_eq!(one.rejected("ALTER TABLE home DROP COLUMN ALIAS temp").await.0, 404);
 }
 
 #[tokio::test]
@@ -218,22 +197,11 @@ async fn caches_follow_renames_and_drops() {
         let rooms = "SELECT place FROM distinct_cache('home', 'rooms') ORDER BY place";
         assert_eq!(one.sql(rooms).await, "place\na\nb\n");
         let distinct = "SELECT DISTINCT place FROM home ORDER BY place";
-        assert_eq!(
-            one.sql(distinct).await,
-            one.sql_without_caches(distinct).await
-        );
+        assert_eq!(one.sql(distinct).await, one.sql_without_caches(distinct).await);
         one.flush().await;
         one.fill_caches().await;
     }
-    create_last(
-        &one,
-        "of-celsius",
-        &["place"],
-        Some(&["celsius"]),
-        1,
-        FOREVER,
-    )
-    .await;
+    create_last(&one, "of-celsius", &["place"], Some(&["celsius"]), 1, FOREVER).await;
     let (status, message) = one.rejected("ALTER TABLE home DROP COLUMN celsius").await;
     assert_eq!(status, 409, "{message}");
 }

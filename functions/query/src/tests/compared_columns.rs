@@ -95,14 +95,8 @@ impl Column {
 }
 
 /// The operators, with those of the exchanged sides.
-const OPERATORS: [(&str, &str); 6] = [
-    ("=", "="),
-    ("<", ">"),
-    ("<=", ">="),
-    (">", "<"),
-    (">=", "<="),
-    ("<>", "<>"),
-];
+const OPERATORS: [(&str, &str); 6] =
+    [("=", "="), ("<", ">"), ("<=", ">="), (">", "<"), (">=", "<="), ("<>", "<>")];
 
 /// The comparison of a column with its value in a row.
 #[derive(Clone, Debug)]
@@ -160,10 +154,7 @@ fn query(conditions: &[Comparison], is_nested: bool) -> String {
             "SELECT n FROM (SELECT * FROM t WHERE {}) AS d WHERE {first} ORDER BY n",
             rest.join(" AND ")
         ),
-        _ => format!(
-            "SELECT n FROM t WHERE {} ORDER BY n",
-            conditions.join(" AND ")
-        ),
+        _ => format!("SELECT n FROM t WHERE {} ORDER BY n", conditions.join(" AND ")),
     }
 }
 

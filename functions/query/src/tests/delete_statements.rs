@@ -40,11 +40,7 @@ impl RowDeleter for RecordingDeleter {
 
 impl RecordingDeleter {
     fn answering(answer: Result<Stamp, DeleteRowsError>) -> Self {
-        Self {
-            answer,
-            last: Mutex::default(),
-            arrived: Mutex::default(),
-        }
+        Self { answer, last: Mutex::default(), arrived: Mutex::default() }
     }
 }
 
@@ -158,10 +154,7 @@ async fn only_a_post_deletes() {
         (405, "DELETE requires a POST request".to_owned())
     );
     let (status, _, body) = one.sql_at("DELETE FROM weather", "1").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (400, "DELETE can't have an as-of time")
-    );
+    assert_eq!((status, body.as_str()), (400, "DELETE can't have an as-of time"));
     for sql in ["EXPLAIN DELETE FROM weather", "UPDATE weather SET temp = 1"] {
         let (status, _) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
         assert_eq!(status, 400, "{sql}");
@@ -171,10 +164,7 @@ async fn only_a_post_deletes() {
     let reading = QueryTestInstance::deleting(None).await;
     reading.write(WEATHER).await;
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
-    assert_eq!(
-        reading.post(body).await,
-        (405, "this server does not accept writes".to_owned())
-    );
+    assert_eq!(reading.post(body).await, (405, "this server does not accept writes".to_owned()));
 }
 
 #[tokio::test]
@@ -198,10 +188,7 @@ async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
 async fn the_arrival_of_a_delete_precedes_its_wait_for_a_permit() {
     let recorder = Arc::new(RecordingDeleter::answering(Ok(Stamp::from_u64(7))));
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        concurrent_queries: 1,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { concurrent_queries: 1, ..QuerySettings::default() };
     let deleter = TestDeleter::Other(Arc::clone(&recorder) as _);
     let one = QueryTestInstance::built(store, clock, settings, deleter).await;
     one.write(WEATHER).await;

@@ -125,13 +125,7 @@ async fn a_tag_is_missing_in_sections_that_are_older_than_it() {
 #[tokio::test]
 async fn counts_and_limits_are_those_of_the_rows_that_are_left() {
     let one = QueryTestInstance::alone().await;
-    let line = |at: i64| {
-        format!(
-            "t,k=k{} v={at}i {}",
-            at % 10,
-            1_700_000_000_000_000_000 + at
-        )
-    };
+    let line = |at: i64| format!("t,k=k{} v={at}i {}", at % 10, 1_700_000_000_000_000_000 + at);
     let lines: Vec<String> = (0..1_000).map(line).collect();
     one.write(&lines.join("\n")).await;
     one.flush().await;
@@ -209,10 +203,7 @@ fn rows_of_hosts() -> String {
 /// Returns deletes of single points: those of the first `times` times of all hosts with an even number.
 fn point_deletes(times: i64) -> Vec<Condition> {
     let delete = |host: i64, time: i64| {
-        let tag = Condition::Tag {
-            name: "k".to_owned(),
-            value: Some(format!("h{host}")),
-        };
+        let tag = Condition::Tag { name: "k".to_owned(), value: Some(format!("h{host}")) };
         let time = 1_700_000_000_000_000_000 + time;
         tag.and(Condition::between(time, time))
     };
@@ -230,10 +221,7 @@ async fn thousands_of_deletes_hide_exactly_their_rows_wherever_these_are() {
         let catalog = one.catalog.database(DATABASE, ANY_AGE).await.unwrap();
         let table = catalog.value.table("t").unwrap().id();
         for conditions in point_deletes(40).chunks(1_000) {
-            let delete = |condition: &Condition| RowDelete {
-                table,
-                condition: condition.clone(),
-            };
+            let delete = |condition: &Condition| RowDelete { table, condition: condition.clone() };
             let deletes = conditions.iter().map(delete).collect();
             let arrived = one.bucket.world().clock_reading();
             let deleted = RowDeleter::delete_rows(&*one.service, DATABASE, deletes, arrived, None);

@@ -67,11 +67,7 @@ async fn run(instance: &QueryTestInstance, sql: &str) -> DistributedAnswer {
         .headers
         .get("x-neap-workers")
         .map_or(0, |workers| workers.to_str().unwrap().parse().unwrap());
-    DistributedAnswer {
-        status: head.status.as_u16(),
-        workers,
-        body,
-    }
+    DistributedAnswer { status: head.status.as_u16(), workers, body }
 }
 
 fn sorted(body: &str) -> Vec<&str> {
@@ -101,10 +97,7 @@ pub(crate) async fn fill(one: &QueryTestInstance) {
     let mut lines = Vec::new();
     for minute in (0..40).step_by(3) {
         let time = START + 86_400_000_000_000 + minute * MINUTE;
-        lines.push(format!(
-            "cpu,host=h1,region=us usage={}i {time}",
-            minute + 1_000
-        ));
+        lines.push(format!("cpu,host=h1,region=us usage={}i {time}", minute + 1_000));
     }
     one.write(&lines.join("\n")).await;
     one.flush().await;
@@ -228,10 +221,7 @@ async fn answers_are_the_same_if_workers_exchange_no_rows() {
 
 #[tokio::test]
 async fn a_single_partition_setting_does_not_change_the_answers() {
-    let settings = QuerySettings {
-        partitions: 1,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { partitions: 1, ..QuerySettings::default() };
     let pair = Pair::with(settings, 4, Exchange::Workers).await;
     fill(&pair.local).await;
     for sql in DISTRIBUTED {
@@ -244,9 +234,7 @@ async fn a_point_with_versions_in_four_overlapping_sections_is_one_row() {
     let pair = Pair::new(4, Exchange::Workers).await;
     let one = &pair.local;
     for version in 0..4 {
-        let mut lines = vec![format!(
-            "t,k=shared v={version}i,f{version}={version}i {START}"
-        )];
+        let mut lines = vec![format!("t,k=shared v={version}i,f{version}={version}i {START}")];
         for other in 0..50 {
             let time = START + (other - 25) * MINUTE;
             lines.push(format!("t,k=k{other} v={version}i {time}"));
@@ -257,15 +245,9 @@ async fn a_point_with_versions_in_four_overlapping_sections_is_one_row() {
     let sql = "SELECT v, f0, f1, f2, f3 FROM t WHERE k = 'shared'";
     let answer = pair.run(sql).await;
     assert_eq!(answer.body, "v,f0,f1,f2,f3\n3,0,1,2,3\n");
-    assert_eq!(
-        pair.check("SELECT count(*) AS n, sum(v) AS s FROM t").await,
-        4
-    );
+    assert_eq!(pair.check("SELECT count(*) AS n, sum(v) AS s FROM t").await, 4);
     // Four workers divide the rows; each version of a point is on one of them.
-    assert_eq!(
-        pair.check("SELECT k, count(*) AS n FROM t GROUP BY k").await,
-        4
-    );
+    assert_eq!(pair.check("SELECT k, count(*) AS n FROM t GROUP BY k").await, 4);
 }
 
 #[tokio::test]
@@ -361,14 +343,8 @@ async fn explain_shows_stages_and_workers_or_the_reason_why_there_are_none() {
     let explained = pair.run("EXPLAIN SELECT host, sum(usage) AS s FROM cpu GROUP BY host").await;
     assert_eq!(explained.workers, 0);
     let text = &explained.body;
-    assert!(
-        text.contains("physical_plan") && text.contains("distributed_plan"),
-        "{text}"
-    );
-    assert!(
-        text.contains("Stage 1") && text.contains("tasks=2"),
-        "{text}"
-    );
+    assert!(text.contains("physical_plan") && text.contains("distributed_plan"), "{text}");
+    assert!(text.contains("Stage 1") && text.contains("tasks=2"), "{text}");
     assert!(text.contains("workers: w"), "{text}");
     let local = pair.run("EXPLAIN SELECT 1").await.body;
     assert!(local.contains("not distributed: "), "{local}");
@@ -380,10 +356,7 @@ async fn explain_shows_stages_and_workers_or_the_reason_why_there_are_none() {
         .await;
     assert_eq!(analyzed.workers, 2, "{}", analyzed.body);
     let text = &analyzed.body;
-    assert!(
-        text.contains("Stage 1") && text.contains("bytes_scanned"),
-        "{text}"
-    );
+    assert!(text.contains("Stage 1") && text.contains("bytes_scanned"), "{text}");
     assert!(text.contains("elapsed_compute"), "{text}");
 }
 
@@ -397,10 +370,7 @@ async fn an_error_of_the_statement_is_answered_as_such_and_not_retried() {
     let answer = pair.run(sql).await;
     assert_eq!((answer.status, answer.body), (status, expected));
     let stats = pair.distributed.engine.distribution_stats();
-    assert_eq!(
-        (stats.queries, stats.worker_failures, stats.retries),
-        (1, 0, 0)
-    );
+    assert_eq!((stats.queries, stats.worker_failures, stats.retries), (1, 0, 0));
 }
 
 #[tokio::test]

@@ -57,10 +57,7 @@ async fn a_query_runs_again_without_an_unreachable_worker() {
     }
     assert!(workers.failures().iter().all(|worker| worker == "http://w2:9/"));
     let stats = pair.distributed.engine.distribution_stats();
-    assert_eq!(
-        (stats.queries, stats.worker_failures, stats.retries),
-        (4, 4, 4)
-    );
+    assert_eq!((stats.queries, stats.worker_failures, stats.retries), (4, 4, 4));
     workers.set_fault(2, None);
     pair.check(SQL).await;
     assert_eq!(pair.distributed.engine.distribution_stats().retries, 4);
@@ -117,10 +114,7 @@ async fn an_answer_that_was_begun_ends_with_an_error_and_never_as_a_part() {
         Ok(_) => assert_eq!(given, expected.lines().count() - 1),
         Err(error) => {
             let text = error.to_string();
-            assert!(
-                text.contains("worker http://w") && text.contains("failed"),
-                "{text}"
-            );
+            assert!(text.contains("worker http://w") && text.contains("failed"), "{text}");
             assert_eq!(error.kind(), QueryErrorKind::Unavailable);
         }
     }

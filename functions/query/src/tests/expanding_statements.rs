@@ -13,10 +13,7 @@ async fn refusal(one: &QueryTestInstance, sql: &str) -> String {
 async fn statements_whose_plans_are_huge_are_refused_before_they_are_planned() {
     let one = QueryTestInstance::with_rows("cpu,host=a v=1 1700000000000000000").await;
     let joined = |number: usize| {
-        format!(
-            ", c{} AS (SELECT a.v FROM c{number} a JOIN c{number} b USING (v))",
-            number + 1
-        )
+        format!(", c{} AS (SELECT a.v FROM c{number} a JOIN c{number} b USING (v))", number + 1)
     };
     let chain: String = (0..29).map(joined).collect();
     let doubled = format!("WITH c0 AS (SELECT v FROM cpu){chain} SELECT count(*) FROM c29");
@@ -26,10 +23,7 @@ async fn statements_whose_plans_are_huge_are_refused_before_they_are_planned() {
     // A quote in a comment hides nothing.
     refusal(&one, &format!("--'\n{doubled}")).await;
     let columns: Vec<_> = (0..24).map(|number| format!("v+{number}")).collect();
-    let cube = format!(
-        "SELECT count(*) FROM cpu GROUP BY CUBE ({})",
-        columns.join(",")
-    );
+    let cube = format!("SELECT count(*) FROM cpu GROUP BY CUBE ({})", columns.join(","));
     let answer = refusal(&one, &cube).await;
     assert!(answer.contains("16777216 grouping sets"), "{answer}");
     let tables: Vec<_> = (0..20_000).map(|number| format!("cpu c{number}")).collect();
@@ -54,10 +48,7 @@ async fn filters_over_columns_that_double_stay_small() {
         format!("(SELECT ({repeated}) / 100 AS v FROM {table})")
     });
     for (sql, value) in [
-        (
-            format!("{with} SELECT v FROM c40 WHERE v > 1"),
-            "1099511627776.0",
-        ),
+        (format!("{with} SELECT v FROM c40 WHERE v > 1"), "1099511627776.0"),
         (
             format!("{with} SELECT v FROM c40 WHERE v > (SELECT min(v) FROM cpu)"),
             "1099511627776.0",

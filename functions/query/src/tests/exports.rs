@@ -34,10 +34,7 @@ impl QueryTestInstance {
             .unwrap();
         let answer = routes.oneshot(request).await.unwrap();
         let status = answer.status().as_u16();
-        (
-            status,
-            answer.into_body().collect().await.unwrap().to_bytes(),
-        )
+        (status, answer.into_body().collect().await.unwrap().to_bytes())
     }
 
     async fn export(&self, path: &str) -> (u16, Value) {
@@ -79,10 +76,7 @@ async fn tables_are_exported_by_days_with_the_rows_of_the_tail() {
     one.flush().await;
     one.write(&format!("t,k=a v=5i {}\nu v=1i {FIRST}", FIRST + 6 * DAY)).await;
     let tables = json!({ "tables": ["t", "u"] });
-    assert_eq!(
-        one.export("databases").await,
-        (200, json!({ "databases": ["db"] }))
-    );
+    assert_eq!(one.export("databases").await, (200, json!({ "databases": ["db"] })));
     assert_eq!(one.export("tables?db=db").await, (200, tables));
     let days = ["2026-01-01", "2026-01-03", "2026-01-05", "2026-01-07"];
     let windows = json!({ "windows": days });
@@ -96,12 +90,7 @@ async fn tables_are_exported_by_days_with_the_rows_of_the_tail() {
     let file = |day: &str, rows| (format!("{day}/0001.parquet"), rows);
     assert_eq!(
         data("t").await,
-        [
-            file(days[0], 2),
-            file(days[1], 1),
-            file(days[2], 1),
-            file(days[3], 1)
-        ]
+        [file(days[0], 2), file(days[1], 1), file(days[2], 1), file(days[3], 1)]
     );
     assert_eq!(
         data("t&windows=2026-01-07,2026-01-01").await,
@@ -119,10 +108,7 @@ async fn days_between_the_ends_of_a_section_are_windows_only_if_they_have_rows()
     one.write(&lines.join("\n")).await;
     let windows = json!({ "windows": ["2026-01-01", "2026-01-02", "2026-01-04", "2026-01-10"] });
     // The segment tells only the first and the last time.
-    assert_eq!(
-        one.export("windows?db=db&table=t").await,
-        (200, windows.clone())
-    );
+    assert_eq!(one.export("windows?db=db&table=t").await, (200, windows.clone()));
     one.flush().await;
     assert_eq!(one.export("windows?db=db&table=t").await, (200, windows));
 }
@@ -131,16 +117,8 @@ async fn days_between_the_ends_of_a_section_are_windows_only_if_they_have_rows()
 async fn unknown_tables_and_windows_are_errors() {
     let one = QueryTestInstance::with_rows("t v=1i 0").await;
     for (path, status, message) in [
-        (
-            "tables?db=nope",
-            404,
-            "query error: database not found: nope",
-        ),
-        (
-            "windows?db=db&table=nope",
-            404,
-            "Table nope not in DB schema for db",
-        ),
+        ("tables?db=nope", 404, "query error: database not found: nope"),
+        ("windows?db=db&table=nope", 404, "Table nope not in DB schema for db"),
         (
             "window_data?db=db&table=t&windows=2026-01-02",
             404,
@@ -153,11 +131,7 @@ async fn unknown_tables_and_windows_are_errors() {
         ),
     ] {
         let (got, answer) = one.export(path).await;
-        assert_eq!(
-            (got, answer["error"].as_str()),
-            (status, Some(message)),
-            "{path}"
-        );
+        assert_eq!((got, answer["error"].as_str()), (status, Some(message)), "{path}");
     }
 }
 
@@ -179,10 +153,7 @@ async fn the_number_of_concurrent_queries_can_be_changed_and_reset() {
     assert_eq!(put("", r#"{"max_concurrent_queries":64}"#).await, 204);
     assert_eq!(limit().await, of(64));
     assert_eq!(put("", r#"{"max_concurrent_queries":2}"#).await, 400);
-    assert_eq!(
-        put("?force=true", r#"{"max_concurrent_queries":2}"#).await,
-        204
-    );
+    assert_eq!(put("?force=true", r#"{"max_concurrent_queries":2}"#).await, 204);
     assert_eq!(limit().await, of(2));
     one.write("t v=1i 0").await;
     assert_eq!(one.sql("SELECT v FROM t").await, "v\n1\n");

@@ -53,9 +53,7 @@ fn which() -> impl Strategy<Value = PointSelection> {
 
 fn steps() -> impl Strategy<Value = Vec<QueryHistoryStep>> {
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
-        .prop_filter("a line has a field", |fields| {
-            fields.iter().any(Option::is_some)
-        });
+        .prop_filter("a line has a field", |fields| fields.iter().any(Option::is_some));
     let point = ((proptest::option::of(0..3u8), 0..6i64), fields);
     let step = prop_oneof![
         6 => proptest::collection::vec(point, 1..6).prop_map(QueryHistoryStep::Write),

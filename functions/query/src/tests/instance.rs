@@ -181,18 +181,10 @@ impl QueryTestInstance {
             delete_after: Duration::ZERO,
             ..MergePolicy::default()
         };
-        let maintainer = Maintainer::new(
-            bucket.clone(),
-            Arc::clone(&catalog),
-            manifests.clone(),
-            merger,
-            eager,
-        );
+        let maintainer =
+            Maintainer::new(bucket.clone(), Arc::clone(&catalog), manifests.clone(), merger, eager);
         let settings_of_users = IdentitySettings {
-            password_cost: PasswordCost {
-                memory_kib: 64,
-                passes: 1,
-            },
+            password_cost: PasswordCost { memory_kib: 64, passes: 1 },
             ..IdentitySettings::default()
         };
         let identity = IdentityService::new(Arc::clone(&catalog), settings_of_users).unwrap();

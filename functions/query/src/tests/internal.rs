@@ -113,10 +113,7 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
     let sql = "SELECT table_name FROM system.tables WHERE database_name = 'db' AND NOT deleted";
     assert_eq!(one.sql_in(INTERNAL, sql).await, "table_name\nu\n");
     let cost = one.counting.counts() - before;
-    assert_eq!(
-        cost.to_string(),
-        "1 get root_catalog, 1 get database_catalog"
-    );
+    assert_eq!(cost.to_string(), "1 get root_catalog, 1 get database_catalog");
     let before = one.counting.counts();
     let sql = "SELECT count(*) > 50 AS many FROM information_schema.columns";
     assert_eq!(one.sql_in(INTERNAL, sql).await, "many\ntrue\n");
@@ -126,10 +123,7 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
     let list = "/api/v3/configure/database";
     assert_eq!(
         get(&one, list).await,
-        (
-            200,
-            "[{\"iox::database\":\"_internal\"},{\"iox::database\":\"db\"}]".to_owned()
-        )
+        (200, "[{\"iox::database\":\"_internal\"},{\"iox::database\":\"db\"}]".to_owned())
     );
     assert_eq!(
         get(&one, &format!("{list}?format=csv&show_deleted=true")).await,
@@ -151,10 +145,7 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
 #[tokio::test]
 async fn tokens_show_hash_prefixes_only_with_authentication() {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        with_authentication: true,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { with_authentication: true, ..QuerySettings::default() };
     let guarded = QueryTestInstance::with(Arc::clone(&store), Arc::clone(&clock), settings).await;
     let token = guarded.catalog.create_admin_token().await.unwrap();
     let hash = token.entry.hash.to_hex();
@@ -211,10 +202,7 @@ async fn audit_entries_are_listed_by_database_and_all_together() {
     one.catalog.create_database("other", None).await.unwrap();
     one.catalog.delete_table(DATABASE, "weather", HardDelete::Never).await.unwrap();
     let of_database = "SELECT action, target FROM system.audit";
-    assert_eq!(
-        one.sql(of_database).await,
-        "action,target\ndelete table,weather\n"
-    );
+    assert_eq!(one.sql(of_database).await, "action,target\ndelete table,weather\n");
     let of_all = "SELECT database_name, action, target FROM system.audit";
     assert_eq!(
         one.sql_in(INTERNAL, of_all).await,

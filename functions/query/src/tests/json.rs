@@ -128,12 +128,8 @@ async fn values_of_fields_and_tags_are_answered_everywhere() {
 async fn kept_plans_take_other_values_beside_json() {
     let one = QueryTestInstance::alone().await;
     fill(&one).await;
-    for (host, expected) in [
-        ("a", "id\n1\n"),
-        ("b", "id\n2\n"),
-        ("a", "id\n1\n"),
-        ("b", "id\n2\n"),
-    ] {
+    for (host, expected) in [("a", "id\n1\n"), ("b", "id\n2\n"), ("a", "id\n1\n"), ("b", "id\n2\n")]
+    {
         let sql = format!(
             "SELECT id FROM spans WHERE host = '{host}' AND attributes ->> 'service.name' = 'shop'"
         );
@@ -152,11 +148,7 @@ async fn keys_and_values_may_be_parameters() {
         let body = serde_json::json!({
             "db": "db", "q": sql, "format": "csv", "params": {"key": "service.name", "name": "shop"}
         });
-        assert_eq!(
-            one.post(body).await,
-            (200, "id\n1\n2\n".to_owned()),
-            "{sql}"
-        );
+        assert_eq!(one.post(body).await, (200, "id\n1\n2\n".to_owned()), "{sql}");
     }
 }
 

@@ -64,11 +64,7 @@ async fn integers_of_all_widths_are_read_from_tails_merges_and_sections() {
         (350, 20, false),
     ] {
         one.write(&points.lines(start, bits, has_unsigned)).await;
-        assert_eq!(
-            rows(&one).await,
-            points.expected(),
-            "{bits} bits in the tail"
-        );
+        assert_eq!(rows(&one).await, points.expected(), "{bits} bits in the tail");
     }
     // Many rows are read through the order of all, few by their numbers.
     let host = "SELECT count(v) AS v, max(u) AS u, min(v) AS m FROM t WHERE host = 'h3' AND time > '1970-01-01T00:03:20Z'";

@@ -23,10 +23,7 @@ fn lines(points: &[Point]) -> String {
         } else {
             fields.join(",")
         };
-        format!(
-            "t,host=h{host},zone=z{zone} {fields} {}\n",
-            FIRST + second * 1_000_000_000
-        )
+        format!("t,host=h{host},zone=z{zone} {fields} {}\n", FIRST + second * 1_000_000_000)
     };
     points.iter().map(line).collect()
 }
@@ -44,10 +41,7 @@ const CONDITIONS: [(&str, bool); 15] = [
     ("host IN ('h1', 'h2') AND zone <> 'z0'", true),
     ("upper(host) = 'H1'", true),
     ("time > '2023-11-14T22:13:40'", true),
-    (
-        "time >= '2023-11-14T22:13:30' AND time < '2023-11-14T22:14:00'",
-        true,
-    ),
+    ("time >= '2023-11-14T22:13:30' AND time < '2023-11-14T22:14:00'", true),
     ("time <= '2023-11-14T22:14:00' AND host <> 'h3'", true),
     ("w IS NOT NULL", true),
     ("zone IS NOT NULL", true),
@@ -56,10 +50,7 @@ const CONDITIONS: [(&str, bool); 15] = [
     ("w IS NULL", false),
     ("v IS NOT NULL OR w > 100", false),
     ("host = 'h1' OR time > '2023-11-14T22:13:50'", false),
-    (
-        "date_bin(INTERVAL '10 seconds', time) > '2023-11-14T22:13:40'",
-        false,
-    ),
+    ("date_bin(INTERVAL '10 seconds', time) > '2023-11-14T22:13:40'", false),
 ];
 
 /// Returns pairs of queries with the same answer: the second one reads all rows.

@@ -181,10 +181,8 @@ async fn columns_of_one_name_may_be_different_tags() {
 async fn a_section_of_another_table_stands_for_older_rows_of_the_same_groups() {
     let one = days(&[["a", "b"].as_slice(); 3]).await;
     let time = FIRST + 3 * DAY;
-    one.write(&format!(
-        "u,host=a,zone=z v=7i {time}\nu,host=b,zone=z v=8i {time}\n"
-    ))
-    .await;
+    one.write(&format!("u,host=a,zone=z v=7i {time}\nu,host=b,zone=z v=8i {time}\n"))
+        .await;
     one.flush().await;
     let both = "(SELECT host, v, time, 't' AS origin FROM t UNION ALL SELECT host, v, time, 'u' AS origin FROM u)";
     let last = format!(

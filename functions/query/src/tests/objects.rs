@@ -74,10 +74,7 @@ async fn only_an_object_of_one_section_is_a_parquet_file_by_name() {
         .await;
     one.flush().await;
     let objects = one.objects().await;
-    assert_eq!(
-        (count(&objects, ".parquet"), count(&objects, ".bundle")),
-        (1, 1)
-    );
+    assert_eq!((count(&objects, ".parquet"), count(&objects, ".bundle")), (1, 1));
     for key in objects.iter().filter(|key| key.ends_with(".parquet")) {
         let bytes = one.object(key).await;
         let file = SerializedFileReader::new(bytes).unwrap();

@@ -54,8 +54,5 @@ async fn a_backslash_in_a_pattern_is_one_in_the_text() {
 async fn columns_are_called_what_the_statement_says() {
     let instance = QueryTestInstance::with_rows(PATHS).await;
     let sql = r"SELECT d ~ '\\', count(*) AS n FROM paths GROUP BY d ~ '\\' ORDER BY n";
-    assert_eq!(
-        instance.sql(sql).await,
-        "\"paths.d ~ Utf8(\"\"\\\\\"\")\",n\ntrue,1\nfalse,5\n"
-    );
+    assert_eq!(instance.sql(sql).await, "\"paths.d ~ Utf8(\"\"\\\\\"\")\",n\ntrue,1\nfalse,5\n");
 }

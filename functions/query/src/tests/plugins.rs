@@ -29,30 +29,15 @@ async fn triggers_are_listed_as_influxdb_keeps_them() {
             arguments: Some(arguments),
             ..trigger("seen", AllTablesWalWrite)
         },
-        trigger(
-            "one",
-            SingleTableWalWrite {
-                table_name: text("a \"b\""),
-            },
-        ),
+        trigger("one", SingleTableWalWrite { table_name: text("a \"b\"") }),
         NewTrigger {
             disabled: true,
             error_behavior: ErrorBehavior::Disable,
-            ..trigger(
-                "hourly",
-                Schedule {
-                    schedule: text("0 0 * * * *"),
-                },
-            )
+            ..trigger("hourly", Schedule { schedule: text("0 0 * * * *") })
         },
         NewTrigger {
             error_behavior: ErrorBehavior::Retry,
-            ..trigger(
-                "counts",
-                Every {
-                    duration: Duration::from_millis(1_500),
-                },
-            )
+            ..trigger("counts", Every { duration: Duration::from_millis(1_500) })
         },
         trigger("echo", RequestPath { path: text("echo") }),
     ] {

@@ -69,19 +69,12 @@ async fn durations_and_ids_are_there_when_a_query_has_ended() {
                  AND compute_duration IS NOT NULL AND max_memory > 0 AS known, \
                  date_trunc('second', issue_time) AS issue_time \
                  FROM system.queries WHERE success";
-    assert_eq!(
-        one.sql(known).await,
-        "known,issue_time\ntrue,2023-11-14T22:13:20\n"
-    );
+    assert_eq!(one.sql(known).await, "known,issue_time\ntrue,2023-11-14T22:13:20\n");
 }
 
 #[tokio::test]
 async fn a_query_whose_client_disconnects_is_cancelled_and_releases_its_permit() {
-    let one = with(QuerySettings {
-        concurrent_queries: 2,
-        ..QuerySettings::default()
-    })
-    .await;
+    let one = with(QuerySettings { concurrent_queries: 2, ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     let rows = one.engine.query(DATABASE, QueryRequest::new(LONG)).await.unwrap();
     let phases = |phase: &str, running, cancelled| {
@@ -94,11 +87,7 @@ async fn a_query_whose_client_disconnects_is_cancelled_and_releases_its_permit()
 
 #[tokio::test]
 async fn a_query_dropped_during_planning_is_cancelled() {
-    let one = with(QuerySettings {
-        concurrent_queries: 1,
-        ..QuerySettings::default()
-    })
-    .await;
+    let one = with(QuerySettings { concurrent_queries: 1, ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     let first = one.engine.query(DATABASE, QueryRequest::new(LONG)).await.unwrap();
     let second = one.engine.query(DATABASE, QueryRequest::new("SELECT 2 FROM weather"));
@@ -113,11 +102,8 @@ async fn a_query_dropped_during_planning_is_cancelled() {
 
 #[tokio::test]
 async fn a_query_that_takes_too_long_fails() {
-    let one = with(QuerySettings {
-        timeout: Duration::from_secs(60),
-        ..QuerySettings::default()
-    })
-    .await;
+    let one =
+        with(QuerySettings { timeout: Duration::from_secs(60), ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     let rows = one.engine.query(DATABASE, QueryRequest::new(LONG)).await.unwrap();
     tokio::task::yield_now().await;
@@ -142,11 +128,7 @@ async fn a_query_without_any_time_is_logged_as_failed() {
 
 #[tokio::test]
 async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
-    let one = with(QuerySettings {
-        max_rows: Some(2),
-        ..QuerySettings::default()
-    })
-    .await;
+    let one = with(QuerySettings { max_rows: Some(2), ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     let sql = "SELECT * FROM weather";
     let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
@@ -158,21 +140,14 @@ async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
              add LIMIT"
         )
     );
-    assert_eq!(
-        one.sql("SELECT city FROM weather LIMIT 2").await.lines().count(),
-        3
-    );
+    assert_eq!(one.sql("SELECT city FROM weather LIMIT 2").await.lines().count(), 3);
     let phase = format!("SELECT phase FROM system.queries WHERE query_text = '{sql}'");
     assert_eq!(one.sql(&phase).await, "phase\nfail\n");
 }
 
 #[tokio::test]
 async fn a_query_without_a_permit_gets_a_retry_after_header() {
-    let one = with(QuerySettings {
-        concurrent_queries: 1,
-        ..QuerySettings::default()
-    })
-    .await;
+    let one = with(QuerySettings { concurrent_queries: 1, ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     // More rows than fit into the channel.
     let rows = "SELECT * FROM generate_series(1, 1000000)";
@@ -198,11 +173,8 @@ async fn a_query_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused(
     // The process holds more than one byte.
     let monitor = MemoryMonitor::new(1);
     assert_eq!(monitor.look(), PressureLevel::Exhausted);
-    let one = with(QuerySettings {
-        pressure: monitor.pressure(),
-        ..QuerySettings::default()
-    })
-    .await;
+    let one =
+        with(QuerySettings { pressure: monitor.pressure(), ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     let body = serde_json::json!({"db": "db", "q": "SELECT 1"});
     let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
@@ -234,10 +206,7 @@ async fn the_newest_query_is_ended_when_memory_is_exhausted() {
             last => break last,
         }
     };
-    assert!(
-        matches!(last, Some(Err(QueryError::OutOfMemory))),
-        "{last:?}"
-    );
+    assert!(matches!(last, Some(Err(QueryError::OutOfMemory))), "{last:?}");
     assert!(matches!(first.batches.next().await, Some(Ok(_))));
     one.engine.end_newest_query();
     while let Some(Ok(_)) = first.batches.next().await {}
@@ -247,11 +216,7 @@ async fn the_newest_query_is_ended_when_memory_is_exhausted() {
 
 #[tokio::test]
 async fn the_log_keeps_at_most_its_maximum_number_of_queries() {
-    let one = with(QuerySettings {
-        query_log_size: 2,
-        ..QuerySettings::default()
-    })
-    .await;
+    let one = with(QuerySettings { query_log_size: 2, ..QuerySettings::default() }).await;
     one.write(WEATHER).await;
     for number in 0..4 {
         one.sql(&format!("SELECT {number}")).await;

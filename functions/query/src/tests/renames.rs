@@ -56,11 +56,8 @@ async fn rows_from_before_and_after_a_rename_are_those_of_one_table() {
     }
     assert!(one.merge().await > 0);
     assert_eq!(assert_same(&one, everything).await, expected);
-    assert_same(
-        &one,
-        "SELECT TABLE.room, max(TABLE.temp) AS m FROM TABLE GROUP BY 1 ORDER BY 1",
-    )
-    .await;
+    assert_same(&one, "SELECT TABLE.room, max(TABLE.temp) AS m FROM TABLE GROUP BY 1 ORDER BY 1")
+        .await;
     one.sql("DELETE FROM home WHERE room = 'a'").await;
     one.sql("DELETE FROM house WHERE room = 'b'").await;
     assert_eq!(assert_same(&one, everything).await, "room,temp\nc,3\nc,4\n");
@@ -74,10 +71,7 @@ async fn listings_have_the_present_name_and_the_aliases() {
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox'";
     assert_eq!(one.sql(tables).await, "table_name\nhouse\n");
     let databases = "SELECT database_name FROM system.databases";
-    assert_eq!(
-        one.sql_in("_internal", databases).await,
-        "database_name\n_internal\ndb-2\n"
-    );
+    assert_eq!(one.sql_in("_internal", databases).await, "database_name\n_internal\ndb-2\n");
     let aliases = "SELECT * FROM system.aliases";
     let expected = "database_name,table_name,column_name,alias\ndb-2,,,db\ndb-2,house,,home\n";
     for database in ["db", "db-2", "_internal"] {
@@ -98,10 +92,7 @@ async fn influxql_reads_a_table_by_each_name() {
     one.write(&line("house", "b", 1, 2)).await;
     for name in ["home", "house"] {
         let rows = one.influxql(&format!("SELECT sum(temp) FROM {name}")).await;
-        assert!(
-            rows.contains(&format!("\"{name}\"")) && rows.contains(",3]"),
-            "{rows}"
-        );
+        assert!(rows.contains(&format!("\"{name}\"")) && rows.contains(",3]"), "{rows}");
         let keys = one.influxql(&format!("SHOW TAG KEYS FROM {name}")).await;
         assert!(keys.contains("room"), "{keys}");
         let policies = one.influxql("SHOW RETENTION POLICIES ON db").await;
@@ -168,10 +159,7 @@ async fn views_follow_renames_of_their_source_and_of_their_table() {
         assert!(plan.contains("TableScan: counts"), "{plan}");
     }
     let shown = "SELECT source_table, target_table FROM system.materialized_views";
-    assert_eq!(
-        one.sql(shown).await,
-        "source_table,target_table\nhouse,counts\n"
-    );
+    assert_eq!(one.sql(shown).await, "source_table,target_table\nhouse,counts\n");
     let (status, message) = one.rejected("ALTER TABLE house DROP ALIAS home").await;
     assert_eq!(status, 409);
     assert_contains!(message, "materialized view 'hourly' uses the alias 'home'");
@@ -225,21 +213,12 @@ async fn an_added_column_has_no_values_yet() {
     one.flush().await;
     one.sql("ALTER TABLE home ADD COLUMN humidity double").await;
     one.sql("ALTER TABLE home ADD COLUMN IF NOT EXISTS humidity double").await;
-    assert_eq!(
-        one.rejected("ALTER TABLE home ADD COLUMN humidity double").await.0,
-        409
-    );
-    assert_eq!(
-        one.rejected("ALTER TABLE home ADD COLUMN humidity bigint").await.0,
-        400
-    );
+    assert_eq!(one.rejected("ALTER TABLE home ADD COLUMN humidity double").await.0, 409);
+    assert_eq!(one.rejected("ALTER TABLE home ADD COLUMN humidity bigint").await.0, 400);
     let rows = "SELECT room, humidity FROM home ORDER BY time";
     assert_eq!(one.sql(rows).await, "room,humidity\na,\n");
-    one.write(&format!(
-        "home,room=b humidity=1.5 {}",
-        (HOUR + 60) * 1_000_000_000
-    ))
-    .await;
+    one.write(&format!("home,room=b humidity=1.5 {}", (HOUR + 60) * 1_000_000_000))
+        .await;
     assert_eq!(one.sql(rows).await, "room,humidity\na,\nb,1.5\n");
 }
 

@@ -26,10 +26,7 @@ impl QueryTestInstance {
         let rows = self.sql("SELECT v FROM t").await;
         let values: Vec<i64> = rows.lines().skip(1).map(|v| v.parse().unwrap()).collect();
         let count = values.len();
-        assert_eq!(
-            self.sql("SELECT count(*) AS n FROM t").await,
-            format!("n\n{count}\n")
-        );
+        assert_eq!(self.sql("SELECT count(*) AS n FROM t").await, format!("n\n{count}\n"));
         let limited = self.sql(&format!("SELECT k FROM t LIMIT {count}")).await;
         assert_eq!(limited.lines().skip(1).count(), count);
         let oldest = values.into_iter().max().unwrap_or(-1);
@@ -50,10 +47,7 @@ async fn rows_older_than_the_retention_are_hidden() {
             assert_eq!(one.seen().await, (5, 12));
         }
         one.pass(Duration::from_secs(590));
-        assert_eq!(
-            one.seen().await,
-            (if flushed { 4 } else { 5 }, if flushed { 10 } else { 12 })
-        );
+        assert_eq!(one.seen().await, (if flushed { 4 } else { 5 }, if flushed { 10 } else { 12 }));
         one.pass(Duration::from_secs(10));
         assert_eq!(one.seen().await, (4, 10));
         one.keep(None).await;
@@ -99,11 +93,8 @@ async fn only_sections_that_the_cutoff_divides_are_filtered() {
     let day = 86_400_000_000_000_i64;
     for at in 0..3 {
         let time = 1_700_000_000_000_000_000 - at * day;
-        one.write(&format!(
-            "t,k=a v={at}i {time}\nt,k=b v={at}i {}",
-            time - 1_000_000_000
-        ))
-        .await;
+        one.write(&format!("t,k=a v={at}i {time}\nt,k=b v={at}i {}", time - 1_000_000_000))
+            .await;
     }
     one.flush().await;
     one.keep(Some(24 * HOUR + Duration::from_secs(11))).await;

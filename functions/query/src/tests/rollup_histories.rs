@@ -47,17 +47,15 @@ fn rollup_steps() -> impl Strategy<Value = Vec<RollupHistoryStep>> {
     let tables = prop_oneof![3 => Just("t"), 1 => Just("wide"), 1 => Just("daily")];
     let keep = (tables, proptest::option::of(1..12u8))
         .prop_map(|(table, half_days)| RollupHistoryStep::Keep(table, half_days));
-    (
-        steps(),
-        proptest::collection::vec((keep, any::<prop::sample::Index>()), 0..4),
-    )
-        .prop_map(|(steps, keeps)| {
+    (steps(), proptest::collection::vec((keep, any::<prop::sample::Index>()), 0..4)).prop_map(
+        |(steps, keeps)| {
             let mut all: Vec<_> = steps.into_iter().map(RollupHistoryStep::Change).collect();
             for (keep, place) in keeps {
                 all.insert(place.index(all.len()), keep);
             }
             all
-        })
+        },
+    )
 }
 
 async fn check(one: &QueryTestInstance) {

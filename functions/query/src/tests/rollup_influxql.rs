@@ -13,10 +13,7 @@ const TIMES: &str = "time >= '2023-11-14T15:20:00Z' AND time < '2023-11-15T06:00
 
 /// Queries in InfluxQL, without `WHERE`, that the view answers exactly.
 const ANSWERED: [(&str, &str); 9] = [
-    (
-        "mean(v), max(i), sum(i), count(v)",
-        "time(1h), host, region fill(none)",
-    ),
+    ("mean(v), max(i), sum(i), count(v)", "time(1h), host, region fill(none)"),
     ("mean(v), median(v)", "time(1h), host, region"),
     ("max(i) - min(i)", "time(2h), host fill(0)"),
     ("count(i)", "time(3h, 1h) fill(previous)"),
@@ -77,10 +74,7 @@ async fn is_answered(one: &QueryTestInstance, statement: &str, usage: &str) -> b
         let expected = one.influxql_with_rollups(path, statement, "off").await;
         let answer = one.influxql_with_rollups(path, statement, usage).await;
         assert_eq!(answer, expected, "{path}: {statement}");
-        assert!(
-            answer.contains("2023-11") || answer.contains("host"),
-            "{statement}: {answer}"
-        );
+        assert!(answer.contains("2023-11") || answer.contains("host"), "{statement}: {answer}");
     }
     let explain = format!("EXPLAIN {statement}");
     let plan = one.influxql_with_rollups("/api/v3/query_influxql", &explain, usage).await;
@@ -95,16 +89,10 @@ fn statement((outputs, groups): (&str, &str)) -> String {
 async fn a_view_answers_influxql() {
     let one = with_view().await;
     for query in ANSWERED {
-        assert!(
-            is_answered(&one, &statement(query), "exact").await,
-            "{query:?}"
-        );
+        assert!(is_answered(&one, &statement(query), "exact").await, "{query:?}");
     }
     for query in NOT_ANSWERED {
-        assert!(
-            !is_answered(&one, &statement(query), "exact").await,
-            "{query:?}"
-        );
+        assert!(!is_answered(&one, &statement(query), "exact").await, "{query:?}");
     }
     let conditions = [
         ("host = 'a' AND region = 'eu'", true),
@@ -114,11 +102,7 @@ async fn a_view_answers_influxql() {
     for (condition, expected) in conditions {
         let statement =
             format!("SELECT max(i) FROM cpu WHERE {TIMES} AND {condition} GROUP BY time(1h), host");
-        assert_eq!(
-            is_answered(&one, &statement, "exact").await,
-            expected,
-            "{condition}"
-        );
+        assert_eq!(is_answered(&one, &statement, "exact").await, expected, "{condition}");
     }
     // Floats are added in another order.
     let inexact = statement(("mean(v), sum(v)", "time(2h), host"));
@@ -144,10 +128,7 @@ async fn a_group_without_values_of_the_field_has_no_rows() {
         one.refresh().await;
     }
     for query in ANSWERED {
-        assert!(
-            is_answered(&one, &statement(query), "exact").await,
-            "{query:?}"
-        );
+        assert!(is_answered(&one, &statement(query), "exact").await, "{query:?}");
     }
     for condition in ["i IS NOT NULL", "i IS NOT NULL OR v IS NOT NULL"] {
         let sql = format!(

@@ -57,10 +57,7 @@ async fn levels_have_the_values_of_the_source() {
         one.create_view(name, query).await;
         settle(&one).await;
     }
-    for change in [
-        None,
-        Some("levels,host=1 v=777,w=\"late\" 1700000000000000000"),
-    ] {
+    for change in [None, Some("levels,host=1 v=777,w=\"late\" 1700000000000000000")] {
         if let Some(change) = change {
             one.write(change).await;
             settle(&one).await;

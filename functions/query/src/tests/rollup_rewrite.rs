@@ -91,11 +91,7 @@ fn lines() -> String {
             minutes,
             &format!("v={minutes}.5,i={minutes}i,s=\"w{minutes}\""),
         ));
-        lines.push(line(
-            "host=b,region=us",
-            minutes,
-            &format!("v=0.25,ok={}", minutes % 3 == 0),
-        ));
+        lines.push(line("host=b,region=us", minutes, &format!("v=0.25,ok={}", minutes % 3 == 0)));
         lines.push(line("host=b", minutes, "i=7i"));
     }
     lines.join("\n")
@@ -330,10 +326,7 @@ async fn the_conditions_of_a_view_must_be_those_of_the_query() {
         "WHERE v > 1 AND host = 'b'",
         "WHERE v > 0 AND host = 'b' AND i > 0",
     ] {
-        assert!(
-            !one.reads_view(&query(condition), "exact").await,
-            "{condition}"
-        );
+        assert!(!one.reads_view(&query(condition), "exact").await, "{condition}");
     }
 }
 
@@ -349,11 +342,8 @@ async fn the_longest_windows_are_read() {
         plan.contains("TableScan: two_hourly") && !plan.contains("TableScan: hourly"),
         "{plan}"
     );
-    one.assert_answered(
-        "SELECT host, count(*) AS n FROM cpu GROUP BY host ORDER BY host",
-        "exact",
-    )
-    .await;
+    one.assert_answered("SELECT host, count(*) AS n FROM cpu GROUP BY host ORDER BY host", "exact")
+        .await;
 }
 
 #[tokio::test]
@@ -372,10 +362,7 @@ async fn only_queries_that_a_view_can_answer_read_the_progress() {
         let total = |counts: &OperationCounts| {
             counts.iter().map(|(_, _, count)| count.requests).sum::<u64>()
         };
-        assert!(
-            total(&counts) <= total(&without) + 1,
-            "{sql}: {counts} and {without}"
-        );
+        assert!(total(&counts) <= total(&without) + 1, "{sql}: {counts} and {without}");
     }
     for sql in NOT_ANSWERED.into_iter().take(9).chain(["SELECT count(*) FROM other"]) {
         let counts = one.requests(sql).await;

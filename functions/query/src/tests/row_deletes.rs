@@ -79,11 +79,7 @@ async fn a_delete_is_completed_when_no_object_has_the_rows() {
     one.flush().await;
     assert_eq!(one.dispositions().await, "pending", "a section has the row");
     assert_eq!(one.merge().await, 1);
-    assert_eq!(
-        one.dispositions().await,
-        "pending",
-        "the old section can be read"
-    );
+    assert_eq!(one.dispositions().await, "pending", "the old section can be read");
     one.collect().await;
     one.collect().await;
     one.collect().await;
@@ -168,11 +164,7 @@ async fn a_delete_of_rows_that_were_never_flushed_is_completed_with_their_segmen
     let one = QueryTestInstance::with_rows("t,k=a v=1i 0\nt,k=b v=2i 0").await;
     one.delete_and_log("a").await;
     one.flush().await;
-    assert_eq!(
-        one.dispositions().await,
-        "pending",
-        "the segments are there"
-    );
+    assert_eq!(one.dispositions().await, "pending", "the segments are there");
     one.collect().await;
     one.collect().await;
     assert_eq!(one.dispositions().await, "completed");

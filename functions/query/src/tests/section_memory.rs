@@ -67,10 +67,7 @@ async fn overlapping_sections_are_merged_in_passes_if_they_do_not_fit() {
         flush_version(&one, 0, version).await;
     }
     let answer = one.sql(SUMS).await;
-    assert_eq!(
-        answer,
-        "rows,first,last,n,is_read\n3000,23.0,23.0,9000,true\n"
-    );
+    assert_eq!(answer, "rows,first,last,n,is_read\n3000,23.0,23.0,9000,true\n");
 }
 
 #[tokio::test]
@@ -86,10 +83,7 @@ async fn overlaps_are_merged_one_after_the_other_if_they_do_not_fit() {
     assert!(!plan.contains("FilterExec"), "{plan}");
     assert_eq!(plan.matches("DedupExec").count(), 12, "{plan}");
     let answer = one.sql(SUMS).await;
-    assert_eq!(
-        answer,
-        "rows,first,last,n,is_read\n36000,1.0,1.0,108000,true\n"
-    );
+    assert_eq!(answer, "rows,first,last,n,is_read\n36000,1.0,1.0,108000,true\n");
 }
 
 #[tokio::test]

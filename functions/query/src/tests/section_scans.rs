@@ -74,10 +74,7 @@ async fn compare(one: &QueryTestInstance) -> Result<(), TestCaseError> {
             ("*", "ORDER BY host, zone, time"),
             ("v, time", "ORDER BY time DESC, host, zone LIMIT 3"),
             ("host, w", "ORDER BY v DESC, host, zone, time LIMIT 2"),
-            (
-                "count(*) AS n, sum(v) AS s, count(w) AS w, min(time) AS t",
-                "",
-            ),
+            ("count(*) AS n, sum(v) AS s, count(w) AS w, min(time) AS t", ""),
         ] {
             let rows_of = |condition| format!("SELECT {columns} FROM t WHERE {condition} {order}");
             let answer = one.sql(&rows_of(selecting)).await;

@@ -32,10 +32,7 @@ async fn plans_of_few_rows_have_one_partition() {
             "SELECT host, max(v) FROM cpu WHERE time < '2023-11-14T22:30:00' GROUP BY host",
         ] {
             let plan = one.plan(small).await;
-            assert!(
-                !plan.contains("RepartitionExec"),
-                "{place}: {small}\n{plan}"
-            );
+            assert!(!plan.contains("RepartitionExec"), "{place}: {small}\n{plan}");
         }
         // A join may have more rows than its inputs.
         let join = "SELECT a.host, count(*) FROM cpu a JOIN cpu b ON a.v = b.v \
@@ -65,10 +62,9 @@ async fn groups_of_many_rows_are_found_by_runs() {
 async fn rows_are_sorted_by_ranks_of_their_tags() {
     let one = QueryTestInstance::with_rows(&lines(100_000)).await;
     for place in ["tail", "section"] {
-        for (of_rows, count, by_rank) in [
-            ("v >= 0", 100_000, "100.0 K"),
-            ("host = 'h7'", 1_000, "1.00 K"),
-        ] {
+        for (of_rows, count, by_rank) in
+            [("v >= 0", 100_000, "100.0 K"), ("host = 'h7'", 1_000, "1.00 K")]
+        {
             let sorted = format!("SELECT * FROM cpu WHERE {of_rows} ORDER BY host, time DESC");
             let executed = one.sql(&format!("EXPLAIN ANALYZE {sorted}")).await;
             let by_rank = format!("rows_by_rank={by_rank}");
@@ -80,10 +76,7 @@ async fn rows_are_sorted_by_ranks_of_their_tags() {
                 .map(|row| {
                     let mut columns = row.split(',');
                     let host = columns.next().unwrap();
-                    (
-                        host.to_owned(),
-                        std::cmp::Reverse(columns.next().unwrap().to_owned()),
-                    )
+                    (host.to_owned(), std::cmp::Reverse(columns.next().unwrap().to_owned()))
                 })
                 .collect();
             assert_eq!(keys.len(), count);
@@ -168,11 +161,7 @@ async fn a_merge_outputs_the_columns_that_are_read() {
     }
     for (sql, columns, answer) in [
         ("SELECT sum(v) AS n FROM cpu", "[v]", "n\n1999000.0\n"),
-        (
-            "SELECT count(DISTINCT host) AS n FROM cpu",
-            "[host]",
-            "n\n100\n",
-        ),
+        ("SELECT count(DISTINCT host) AS n FROM cpu", "[host]", "n\n100\n"),
         ("SELECT count(*) AS n FROM cpu", "[]", "n\n2000\n"),
     ] {
         let plan = one.plan(sql).await;
@@ -211,11 +200,7 @@ async fn last_rows_are_those_of_all_writes() {
         let rows = rows.map(|(host, v, time)| format!("{host},{v}.0,2023-11-14T{time}\n"));
         format!("host,v,time\n{}", rows.concat())
     };
-    let first = [
-        ("h1", 901, "22:28:21"),
-        ("h2", 902, "22:28:22"),
-        ("h3", 903, "22:28:23"),
-    ];
+    let first = [("h1", 901, "22:28:21"), ("h2", 902, "22:28:22"), ("h3", 903, "22:28:23")];
     assert_eq!(one.sql(last).await, answer(first));
     one.flush().await;
     // A late row changes nothing, an overwrite and a new row do.
@@ -223,11 +208,7 @@ async fn last_rows_are_those_of_all_writes() {
     one.write(&format!("cpu,host=h1 v=-1 {}", time(5))).await;
     one.write(&format!("cpu,host=h2 v=-2 {}", time(902))).await;
     one.write(&format!("cpu,host=h3 v=-3 {}", time(2_000))).await;
-    let second = [
-        ("h1", 901, "22:28:21"),
-        ("h2", -2, "22:28:22"),
-        ("h3", -3, "22:46:40"),
-    ];
+    let second = [("h1", 901, "22:28:21"), ("h2", -2, "22:28:22"), ("h3", -3, "22:46:40")];
     for _ in ["tail", "section"] {
         assert_eq!(one.sql(last).await, answer(second));
         one.flush().await;
@@ -267,10 +248,6 @@ async fn answers_about_a_series_are_those_of_section_and_tail() {
         ("host = 'h7' OR v = 1", "7,1037.0"),
     ] {
         let sql = format!("SELECT count(v) AS n, sum(v) AS s FROM cpu WHERE {condition}");
-        assert_eq!(
-            one.sql(&sql).await,
-            format!("n,s\n{expected}\n"),
-            "{condition}"
-        );
+        assert_eq!(one.sql(&sql).await, format!("n,s\n{expected}\n"), "{condition}");
     }
 }

@@ -11,11 +11,7 @@ use crate::QuerySettings;
 /// Creates an instance whose tails have so little memory that each segment of 100 rows is spilled.
 async fn spilling(spill_bytes: u64) -> QueryTestInstance {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        tail_bytes: 8 << 10,
-        spill_bytes,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { tail_bytes: 8 << 10, spill_bytes, ..QuerySettings::default() };
     QueryTestInstance::with(store, clock, settings).await
 }
 
@@ -74,12 +70,7 @@ async fn spilled_rows_are_used_until_all_of_them_are_flushed() {
         let table = context.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.tables().scan.tails;
         let tail = tails
-            .image(
-                &TailSnapshot::from(context.snapshot.as_ref()),
-                table,
-                &[],
-                context.stale_tail,
-            )
+            .image(&TailSnapshot::from(context.snapshot.as_ref()), table, &[], context.stale_tail)
             .unwrap();
         tail.runs
     };

@@ -118,10 +118,7 @@ async fn files_are_listed_by_table() {
     let path = one
         .sql("SELECT path FROM system.parquet_files WHERE size_bytes > 100 LIMIT 1")
         .await;
-    assert!(
-        path.starts_with("path\ndata/1/") && path.ends_with(".bundle\n"),
-        "{path}"
-    );
+    assert!(path.starts_with("path\ndata/1/") && path.ends_with(".bundle\n"), "{path}");
     let requests = one.requests(sql).await;
     assert_eq!(requests.of(Operation::Get, KeyClass::Data).requests, 0);
 }
@@ -166,25 +163,15 @@ async fn jobs_and_versions_are_listed() {
     );
     let plan = one
         .maintainer
-        .plan(
-            DATABASE,
-            PlanScope::All,
-            neap_compact::PlanLimits::with_max_jobs(9),
-        )
+        .plan(DATABASE, PlanScope::All, neap_compact::PlanLimits::with_max_jobs(9))
         .await
         .unwrap();
     let job = "SELECT kind, table_name, state, inputs, outputs FROM system.compactions \
                WHERE kind = 'merge'";
-    assert_eq!(
-        one.sql(job).await,
-        "kind,table_name,state,inputs,outputs\nmerge,u,running,,\n"
-    );
+    assert_eq!(one.sql(job).await, "kind,table_name,state,inputs,outputs\nmerge,u,running,,\n");
     let limits = JobLimits::default();
     one.maintainer.run(&plan.orders[0], &limits).await.unwrap();
-    assert_eq!(
-        one.sql(job).await,
-        "kind,table_name,state,inputs,outputs\nmerge,u,done,2,1\n"
-    );
+    assert_eq!(one.sql(job).await, "kind,table_name,state,inputs,outputs\nmerge,u,done,2,1\n");
     let marks = one
         .sql("SELECT count(*) AS n FROM system.versions WHERE low_water_mark > 0")
         .await;

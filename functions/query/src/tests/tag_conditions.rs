@@ -46,11 +46,7 @@ async fn rows_of_the_few_series_that_conditions_leave_are_looked_up() {
         let reads_chunks = async |sql: &str| one.plan(sql).await.contains("TailScanExec: ");
         assert_eq!(!reads_chunks(&sql(condition)).await, are_few, "{condition}");
         assert!(reads_chunks(&of_rows).await, "{of_rows}");
-        assert_eq!(
-            one.sql(&sql(condition)).await,
-            one.sql(&of_rows).await,
-            "{condition}"
-        );
+        assert_eq!(one.sql(&sql(condition)).await, one.sql(&of_rows).await, "{condition}");
     }
 }
 

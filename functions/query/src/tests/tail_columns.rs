@@ -16,10 +16,7 @@ async fn instance() -> QueryTestInstance {
 /// Returns an instance whose tails have so much memory.
 async fn with_tail_bytes(tail_bytes: usize) -> QueryTestInstance {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        tail_bytes,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { tail_bytes, ..QuerySettings::default() };
     QueryTestInstance::with(store, clock, settings).await
 }
 
@@ -223,10 +220,7 @@ async fn tags_that_were_scanned_are_in_the_next_image() {
         one.flush().await;
     }
     let last = "room,temp\na,59.0\n";
-    assert_eq!(
-        answers,
-        ["room,n\na,60\n", last, last, "room,n\na,240\n", last]
-    );
+    assert_eq!(answers, ["room,n\na,60\n", last, last, "room,n\na,240\n", last]);
 }
 
 #[tokio::test]
@@ -272,10 +266,7 @@ fn rows(temp: usize) -> String {
             let mixed = (temp * 200 + row * 4 + part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             format!("{mixed:x}")
         });
-        format!(
-            "home,room=r{row} temp={temp},note=\"{}\" 1699900000000000000\n",
-            text.concat()
-        )
+        format!("home,room=r{row} temp={temp},note=\"{}\" 1699900000000000000\n", text.concat())
     };
     (0..200).map(line).collect()
 }

@@ -9,10 +9,7 @@ async fn counts(one: &QueryTestInstance, sql: &str) -> (String, bool) {
     let plan = one.plan(sql).await;
     let answer = one.sql(sql).await;
     let (_, counts) = answer.split_once('\n').unwrap();
-    (
-        counts.trim_end().to_owned(),
-        plan.contains("TailScanExec: "),
-    )
+    (counts.trim_end().to_owned(), plan.contains("TailScanExec: "))
 }
 
 #[tokio::test]
@@ -45,8 +42,5 @@ async fn replaced_rows_are_not_counted() {
     let rows = "SELECT count(*) AS n FROM t";
     assert_eq!(counts(&one, rows).await, ("3".to_owned(), false));
     assert_eq!(counts(&one, COUNTS).await, ("3,3,2".to_owned(), true));
-    assert_eq!(
-        one.sql("SELECT v, w FROM t ORDER BY time").await,
-        "v,w\n1,1.0\n8,2.0\n300,\n"
-    );
+    assert_eq!(one.sql("SELECT v, w FROM t ORDER BY time").await, "v,w\n1,1.0\n8,2.0\n300,\n");
 }

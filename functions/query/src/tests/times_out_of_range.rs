@@ -26,10 +26,7 @@ const CONDITIONS: [(&str, u32); 24] = [
     ("time IN ('0001-01-01', '2023-11-14T22:13:20Z')", 1),
     ("time NOT IN ('0001-01-01')", 3),
     ("time >= to_timestamp_millis(-99999999999999)", 3),
-    (
-        "time < arrow_cast('3000-01-01', 'Timestamp(Second, None)')",
-        3,
-    ),
+    ("time < arrow_cast('3000-01-01', 'Timestamp(Second, None)')", 3),
     ("time < DATE '3000-01-01'", 3),
     ("CASE WHEN v > 0 THEN time END < '9999-12-31'", 1),
 ];

@@ -98,10 +98,7 @@ async fn an_aggregate_of_a_lateral_subquery_with_an_inequality_is_refused_in_wor
         "SELECT o.id, t.n FROM o, LATERAL (SELECT count(*) AS n FROM i WHERE i.id > o.id) AS t";
     let (status, text) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
     assert_eq!(status, 400, "{text}");
-    assert_contains!(
-        text,
-        "this subquery with columns of the outer query is not supported"
-    );
+    assert_contains!(text, "this subquery with columns of the outer query is not supported");
     assert!(!text.contains("OuterReferenceColumn"), "{text}");
 }
 
@@ -109,12 +106,7 @@ async fn an_aggregate_of_a_lateral_subquery_with_an_inequality_is_refused_in_wor
 async fn modifiers_of_groups_are_refused() {
     let one = QueryTestInstance::alone().await;
     fill(&one).await;
-    for groups in [
-        "k WITH ROLLUP",
-        "k, v WITH CUBE",
-        "ALL WITH ROLLUP",
-        "k WITH TOTALS",
-    ] {
+    for groups in ["k WITH ROLLUP", "k, v WITH CUBE", "ALL WITH ROLLUP", "k WITH TOTALS"] {
         let sql = format!("SELECT k, v, count(*) FROM o GROUP BY {groups}");
         let (status, text) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
         assert_eq!(status, 405, "{sql}: {text}");

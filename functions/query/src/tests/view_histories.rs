@@ -60,9 +60,7 @@ pub(super) enum ViewHistoryStep {
 pub(super) fn steps() -> impl Strategy<Value = Vec<ViewHistoryStep>> {
     use ViewHistoryStep::*;
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
-        .prop_filter("a line has a field", |fields| {
-            fields.iter().any(Option::is_some)
-        });
+        .prop_filter("a line has a field", |fields| fields.iter().any(Option::is_some));
     let point = ((proptest::option::of(0..UNCHANGED_TAG), 0..8i64), fields);
     let step = prop_oneof![
         6 => proptest::collection::vec(point, 1..6).prop_map(Write),
@@ -140,11 +138,7 @@ impl StoppableProcess {
             QuerySettings::default(),
             TestDeleter::Writer,
         );
-        Self {
-            instance: instance.await,
-            stop,
-            gate,
-        }
+        Self { instance: instance.await, stop, gate }
     }
 
     /// Refreshes. Failures are those of requests that waited too long.
@@ -313,9 +307,7 @@ impl ViewHistory {
             // A row without a value is not stored.
             let stored = one.sql(&format!("SELECT {columns} FROM {view} ORDER BY time, k")).await;
             let computed = one
-                .sql(&format!(
-                    "SELECT {columns} FROM ({query}) AS computed ORDER BY time, k"
-                ))
+                .sql(&format!("SELECT {columns} FROM ({query}) AS computed ORDER BY time, k"))
                 .await;
             assert_eq!(stored, computed, "{view}");
         }

@@ -54,9 +54,7 @@ fn urlencode(text: &str) -> String {
 /// Checks that the rows of a view in SQL are those of its query.
 pub(super) async fn assert_current(one: &QueryTestInstance, view: &str, query: &str) {
     let stored = one
-        .sql(&format!(
-            "SELECT time, host, n, mean, w FROM {view} ORDER BY time, host"
-        ))
+        .sql(&format!("SELECT time, host, n, mean, w FROM {view} ORDER BY time, host"))
         .await;
     let computed = one
         .sql(&format!(
@@ -152,10 +150,8 @@ async fn deleted_rows_leave_the_view() {
     let count = one.sql("SELECT count(*) AS n FROM hourly WHERE host = 'b'").await;
     assert_eq!(count, "n\n0\n");
     let end = (HOUR + 3_600) * 1_000_000_000;
-    one.sql(&format!(
-        "DELETE FROM cpu WHERE time < to_timestamp_nanos({end})"
-    ))
-    .await;
+    one.sql(&format!("DELETE FROM cpu WHERE time < to_timestamp_nanos({end})"))
+        .await;
     one.flush().await;
     one.refresh().await;
     assert_current(&one, "hourly", QUERY).await;
@@ -265,10 +261,7 @@ async fn a_refresh_puts_one_segment_and_two_versions_of_the_progress() {
     let counts = one.counting.counts() - before;
     let puts = |class| counts.of(Operation::Put, class).requests;
     assert_eq!((puts(KeyClass::Tail), puts(KeyClass::ViewProgress)), (1, 2));
-    assert_eq!(
-        counts.of(Operation::Get, KeyClass::ViewProgress).requests,
-        1
-    );
+    assert_eq!(counts.of(Operation::Get, KeyClass::ViewProgress).requests, 1);
     // One listing for the rows of the source, one for those of the view.
     assert_eq!(counts.of(Operation::List, KeyClass::Tail).requests, 2);
 }
@@ -387,10 +380,7 @@ async fn views_are_shown_with_their_progress() {
     let sql = "SELECT view_name, language, source_table, target_table, window_ns, state, pending_windows, staleness_s \
                FROM system.materialized_views";
     let head = "view_name,language,source_table,target_table,window_ns,state,pending_windows,staleness_s\n";
-    assert_eq!(
-        one.sql(sql).await,
-        format!("{head}hourly,sql,cpu,hourly,3600000000000,new,,\n")
-    );
+    assert_eq!(one.sql(sql).await, format!("{head}hourly,sql,cpu,hourly,3600000000000,new,,\n"));
     one.refresh().await;
     assert_eq!(
         one.sql(sql).await,

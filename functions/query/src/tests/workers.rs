@@ -116,12 +116,7 @@ impl TestWorkers {
                 };
                 let environment = engine.scan_environment(tail);
                 let (worker, counters) = worker(environment, settings, world);
-                TestWorker {
-                    worker,
-                    tickets,
-                    counters,
-                    engine,
-                }
+                TestWorker { worker, tickets, counters, engine }
             };
             WorkersInner {
                 workers: engines.into_iter().map(start).collect(),
@@ -215,13 +210,8 @@ async fn engine(
         rules,
         SnapshotSettings::default(),
     );
-    let engine = QueryEngine::new(
-        bucket,
-        catalog,
-        manifests,
-        Arc::new(snapshots),
-        settings.clone(),
-    );
+    let engine =
+        QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings.clone());
     (engine.unwrap(), tail)
 }
 
@@ -347,10 +337,7 @@ impl WorkerChannel for MemoryChannel {
             },
             head => head,
         };
-        let request = ExecuteTaskRequest {
-            producer_head,
-            ..request
-        };
+        let request = ExecuteTaskRequest { producer_head, ..request };
         let (streams, _) = self.worker.execute_task(request).await.map_err(sent)?;
         let fault = self.fault;
         let streams = streams.into_iter().map(|rows| {
@@ -374,9 +361,7 @@ impl WorkerChannel for MemoryChannel {
     }
 
     async fn get_worker_info(&mut self, _: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
-        Ok(GetWorkerInfoResponse {
-            version: self.worker.version().to_owned(),
-        })
+        Ok(GetWorkerInfoResponse { version: self.worker.version().to_owned() })
     }
 }
 

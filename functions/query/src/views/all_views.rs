@@ -71,10 +71,7 @@ impl QueryEngine {
         let world = self.world();
         let started_at = world.clock_reading();
         let mut waiting = self.databases_with_views(Duration::ZERO).await?;
-        let mut report = AllViewsReport {
-            databases: waiting.len(),
-            ..AllViewsReport::default()
-        };
+        let mut report = AllViewsReport { databases: waiting.len(), ..AllViewsReport::default() };
         while !waiting.is_empty() {
             let mut behind = Vec::new();
             let count = waiting.len();

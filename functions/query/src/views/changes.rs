@@ -37,11 +37,7 @@ impl QueryEngine {
         statement: ViewStatement,
     ) -> Result<(), ClientQueryError> {
         match statement {
-            ViewStatement::Create {
-                name,
-                query,
-                if_not_exists,
-            } => {
+            ViewStatement::Create { name, query, if_not_exists } => {
                 let created = self.create_sql_view(caller, database, &name, &query);
                 match created.await? {
                     Err(CatalogError::AlreadyExists { .. }) if if_not_exists => Ok(()),
@@ -119,14 +115,8 @@ impl QueryEngine {
         // A refresh needs the present retention, because it never changes windows whose rows have expired.
         let catalog = self.catalog().database(database, Duration::ZERO).await?;
         let refresher = ViewRefresher::new(self.bucket().clone(), self.manifests().clone());
-        let source = ViewSource {
-            database,
-            catalog: &catalog.value,
-        };
-        let data = EngineViewData {
-            engine: self,
-            database,
-        };
+        let source = ViewSource { database, catalog: &catalog.value };
+        let data = EngineViewData { engine: self, database };
         Ok(refresher.refresh(source, &data, limit).await?)
     }
 }
@@ -145,10 +135,9 @@ pub enum RefreshViewsError {
 /// Refuses the internal database, which has no tables of its own.
 fn check_database(database: DatabaseId) -> Result<(), ApiError> {
     match database {
-        INTERNAL_DATABASE_ID => Err(ApiError::text(
-            Kind::Invalid,
-            "the internal database has no materialized views",
-        )),
+        INTERNAL_DATABASE_ID => {
+            Err(ApiError::text(Kind::Invalid, "the internal database has no materialized views"))
+        }
         _ => Ok(()),
     }
 }

@@ -57,10 +57,7 @@ impl EngineViewData<'_> {
         let database = self.target(view).await?.database;
         let table = &view.target.table;
         let text = format!("SELECT {columns} FROM {}", quoted_name(table));
-        let planner = TimeRangePlanner {
-            times,
-            table: Some(table.clone()),
-        };
+        let planner = TimeRangePlanner { times, table: Some(table.clone()) };
         let rows = self.engine.run(database, request(text, None), Arc::new(planner));
         collect(rows.await.map_err(|error| read_error(&error))?.batches).await
     }
@@ -84,18 +81,12 @@ impl EngineViewData<'_> {
         };
         if view.target.database.is_some() {
             self.check_creator(view, &root, database)?;
-            let reference = ViewReference {
-                database: self.database,
-                view: view.name.clone(),
-            };
+            let reference = ViewReference { database: self.database, view: view.name.clone() };
             let (table, max_age) = (&view.target.table, catalog.max_age());
             let reserved = catalog.reserve_view_target(database, table, &reference, max_age);
             reserved.await.map_err(|error| catalog_error(&error))?;
         }
-        Ok(TargetTable {
-            database_name: entry.name.clone(),
-            database,
-        })
+        Ok(TargetTable { database_name: entry.name.clone(), database })
     }
 
     /// Refuses a view whose creator may no longer read its database or write to that of its table. A view that was
@@ -153,10 +144,7 @@ impl ViewData for EngineViewData<'_> {
         let request = request(view.query.clone(), Some(as_of));
         let (rows, key) = match view.language {
             ViewLanguage::Sql => {
-                let planner = TimeRangePlanner {
-                    times: windows,
-                    table: None,
-                };
+                let planner = TimeRangePlanner { times: windows, table: None };
                 let rows = self.engine.run(self.database, request, Arc::new(planner));
                 (rows.await.map_err(|error| read_error(&error))?, None)
             }
@@ -201,10 +189,7 @@ impl ViewData for EngineViewData<'_> {
                 let values = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
                 values.iter().next().flatten()
             };
-            Some(TimeRange {
-                first: value("first")?,
-                last: value("last")?,
-            })
+            Some(TimeRange { first: value("first")?, last: value("last")? })
         }))
     }
 

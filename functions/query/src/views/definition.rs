@@ -249,10 +249,7 @@ pub(super) fn bin_windows(
             }
         }
     };
-    Ok(ViewWindows {
-        length_ns,
-        origin_ns,
-    })
+    Ok(ViewWindows { length_ns, origin_ns })
 }
 
 /// Returns the roles of the columns of a projection.
@@ -309,10 +306,7 @@ fn check_output(
         if let Expr::Column(column) = expr.clone().unalias()
             && !tags.contains_key(column.name.as_str())
         {
-            return plan_err!(
-                "select the tag '{}', by which the query groups",
-                column.name
-            );
+            return plan_err!("select the tag '{}', by which the query groups", column.name);
         }
     }
     Ok(tags.into_values().collect())

@@ -78,10 +78,7 @@ fn parse(sql: &str) -> Result<ViewStatement> {
             cascade: false,
             ..
         }) => match names.as_slice() {
-            [name] => Ok(ViewStatement::Drop {
-                name: view_name(name)?,
-                if_exists,
-            }),
+            [name] => Ok(ViewStatement::Drop { name: view_name(name)?, if_exists }),
             _ => plan_err!("DROP MATERIALIZED VIEW drops one view"),
         },
         _ => {
@@ -113,20 +110,12 @@ mod tests {
     #[test]
     fn statements_about_views_are_recognized() {
         let sql = "create  materialized view IF NOT EXISTS Hourly AS SELECT 1";
-        let Some(ViewStatement::Create {
-            name,
-            query,
-            if_not_exists,
-        }) = parsed(sql)
-        else {
+        let Some(ViewStatement::Create { name, query, if_not_exists }) = parsed(sql) else {
             panic!("{sql}");
         };
         assert_eq!((name.as_str(), query.as_str()), ("hourly", "SELECT 1"));
         assert!(if_not_exists);
-        let drop = ViewStatement::Drop {
-            name: "Hourly".to_owned(),
-            if_exists: false,
-        };
+        let drop = ViewStatement::Drop { name: "Hourly".to_owned(), if_exists: false };
         assert_eq!(parsed("DROP MATERIALIZED VIEW \"Hourly\";"), Some(drop));
         assert_eq!(parsed("SELECT 1"), None);
         assert!(parse_view_statement("DROP TABLE t").is_none());

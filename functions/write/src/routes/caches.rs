@@ -109,9 +109,7 @@ async fn create_last_cache(
     let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
     let table = catalog.value.table(&new.table).ok_or_else(|| no_table(&body.db, &new.table))?;
     let operation = json!({ "CreateLastCache": last_cache_json(table, &cache) });
-    Ok(created_answer(
-        &service, database, &body.db, &catalog, &operation,
-    ))
+    Ok(created_answer(&service, database, &body.db, &catalog, &operation))
 }
 
 /// `POST /api/v3/configure/distinct_cache`
@@ -131,9 +129,7 @@ async fn create_distinct_cache(
     let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
     let table = catalog.value.table(&new.table).ok_or_else(|| no_table(&body.db, &new.table))?;
     let operation = json!({ "CreateDistinctCache": distinct_cache_json(table, &cache) });
-    Ok(created_answer(
-        &service, database, &body.db, &catalog, &operation,
-    ))
+    Ok(created_answer(&service, database, &body.db, &catalog, &operation))
 }
 
 /// Returns the answer with the change to the catalog. The sequence number is the catalog version.

@@ -27,10 +27,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
             post(add_column).put(change_type).delete(drop_column),
         )
         .route("/api/v3/configure/table/column/rename", post(rename_column))
-        .route(
-            "/api/v3/configure/table/column/alias",
-            delete(delete_column_alias),
-        )
+        .route("/api/v3/configure/table/column/alias", delete(delete_column_alias))
 }
 
 #[derive(Debug, Deserialize)]

@@ -41,19 +41,10 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
     Router::new()
         .route("/api/v3/configure/database", database)
         .route("/api/v3/configure/database/retention_period", retention)
-        .route(
-            "/api/v3/configure/database/undelete",
-            post(undelete_database),
-        )
+        .route("/api/v3/configure/database/undelete", post(undelete_database))
         .route("/api/v3/configure/table", table)
-        .route(
-            "/api/v3/configure/table/retention_period",
-            table_retention.clone(),
-        )
-        .route(
-            "/api/v3/enterprise/configure/table/retention_period",
-            table_retention,
-        )
+        .route("/api/v3/configure/table/retention_period", table_retention.clone())
+        .route("/api/v3/enterprise/configure/table/retention_period", table_retention)
         .route("/api/v3/configure/table/undelete", post(undelete_table))
 }
 
@@ -150,9 +141,7 @@ async fn set(
 
 async fn live(service: &WriteService, name: &str) -> Result<DatabaseId, CatalogError> {
     let found = find(service, name).await?;
-    found.ok_or_else(|| CatalogError::NotFound {
-        name: name.to_owned(),
-    })
+    found.ok_or_else(|| CatalogError::NotFound { name: name.to_owned() })
 }
 
 pub(super) async fn find(

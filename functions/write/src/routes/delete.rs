@@ -163,9 +163,7 @@ fn predicate(text: Option<String>) -> Result<Predicate, ApiError> {
 /// Parses a time as nanoseconds since the Unix epoch. Out-of-range times are clamped to the earliest or latest time.
 pub(super) fn nanoseconds(name: &str, text: &str) -> Result<i64, ApiError> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|error| {
-        refused(format!(
-            "{name} is not a time such as 2009-01-02T23:00:00Z: {error}"
-        ))
+        refused(format!("{name} is not a time such as 2009-01-02T23:00:00Z: {error}"))
     })?;
     let out_of_range = if time.timestamp() < 0 {
         i64::MIN

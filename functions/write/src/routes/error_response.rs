@@ -44,11 +44,9 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
         WriteFailure::Parse(ParseError::Arrow(_)) | WriteFailure::Encode(_) => {
             ApiError::json(Kind::Internal, message)
         }
-        WriteFailure::Rejected(error) => ApiError::with_data(
-            Kind::Invalid,
-            "parsing failed for write_lp endpoint",
-            line(&error),
-        ),
+        WriteFailure::Rejected(error) => {
+            ApiError::with_data(Kind::Invalid, "parsing failed for write_lp endpoint", line(&error))
+        }
         WriteFailure::Partial { errors, .. } => ApiError::with_data(
             if is_limit { Kind::Limit } else { Kind::Invalid },
             "partial write of line protocol occurred",
@@ -97,9 +95,7 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
 /// data those of InfluxDB 3.
 pub(super) fn of_v1(failure: WriteFailure) -> ApiError {
     match &failure {
-        WriteFailure::Partial {
-            errors, refused, ..
-        } => ApiError::with_data(
+        WriteFailure::Partial { errors, refused, .. } => ApiError::with_data(
             Kind::Invalid,
             partial_write::v1_message(errors, *refused),
             errors.iter().map(line).collect(),
@@ -112,16 +108,15 @@ pub(super) fn of_v1(failure: WriteFailure) -> ApiError {
 /// Converts a failure for `/api/v2/write`, which has no separate status for limits.
 pub(super) fn of_v2(failure: WriteFailure) -> ApiError {
     let message = match &failure {
-        WriteFailure::Partial {
-            errors, refused, ..
-        } => partial_write::v2_message(errors, *refused),
+        WriteFailure::Partial { errors, refused, .. } => {
+            partial_write::v2_message(errors, *refused)
+        }
         WriteFailure::Empty | WriteFailure::Catalog(CatalogError::SoftDeleted { .. }) => {
             format!("write buffer error: {failure}")
         }
-        WriteFailure::Rejected(error) => format!(
-            "write buffer error: line protocol parse failed: {}",
-            error.error_message
-        ),
+        WriteFailure::Rejected(error) => {
+            format!("write buffer error: line protocol parse failed: {}", error.error_message)
+        }
         _ => failure.to_string(),
     };
     let answer = of(failure);

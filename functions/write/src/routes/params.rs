@@ -134,10 +134,7 @@ fn default_true() -> bool {
 /// Parses the database and the options in a query string of `/api/v3/write_lp`.
 pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     if uri.query().is_none() {
-        return Err(ApiError::text(
-            Kind::Invalid,
-            "missing query parameter 'db'",
-        ));
+        return Err(ApiError::text(Kind::Invalid, "missing query parameter 'db'"));
     }
     let params: WriteV3Params = parse_query(uri)?;
     let options = WriteOptions {
@@ -164,9 +161,7 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     let refused = |message: String| ApiError::v2(Kind::Invalid, message);
     let query = uri.query().unwrap_or_default();
     let params: WriteV2Params = serde_urlencoded::from_str(query).map_err(|error| {
-        refused(format!(
-            "failed to deserialize org/bucket/precision in request: {error}"
-        ))
+        refused(format!("failed to deserialize org/bucket/precision in request: {error}"))
     })?;
     if params.bucket.is_empty() {
         return Err(refused("missing bucket value".to_owned()));
@@ -200,20 +195,15 @@ pub(super) fn v1(
         (None, None) => return Err(refused("no db destination provided".to_owned())),
     };
     let undecipherable = |error: serde_urlencoded::de::Error| {
-        refused(format!(
-            "failed to deserialize db/rp/precision in request: {error}"
-        ))
+        refused(format!("failed to deserialize db/rp/precision in request: {error}"))
     };
     let params: WriteV1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
     let options = legacy_options(params.precision, params.accept_partial);
     match (params.db, default) {
         (Some(db), _) => Ok((root.policy_database(&db, params.rp.as_deref()), options)),
         (None, Some(default)) => {
-            let options = WriteOptions {
-                dialect: Dialect::QuestDb,
-                accept_partial: false,
-                ..options
-            };
+            let options =
+                WriteOptions { dialect: Dialect::QuestDb, accept_partial: false, ..options };
             Ok((default.to_owned(), options))
         }
         (None, None) => Err(undecipherable(serde::de::Error::missing_field("db"))),

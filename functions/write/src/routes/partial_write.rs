@@ -93,20 +93,14 @@ mod tests {
 
     #[test]
     fn conflicts_of_field_types_have_the_text_of_influxdb_1() {
-        for (value, name) in [
-            ("1", "float"),
-            ("1i", "integer"),
-            ("1u", "unsigned"),
-            ("true", "boolean"),
-        ] {
+        for (value, name) in
+            [("1", "float"), ("1i", "integer"), ("1u", "unsigned"), ("true", "boolean")]
+        {
             let errors = errors(&format!("m name=\"web\" 1\nm name={value} 2"));
             let conflict = format!(
                 r#"field type conflict: input field "name" on measurement "m" is type {name}, already exists as type string"#
             );
-            assert_eq!(
-                v1_message(&errors, 1),
-                format!("partial write: {conflict} dropped=1")
-            );
+            assert_eq!(v1_message(&errors, 1), format!("partial write: {conflict} dropped=1"));
             assert_eq!(
                 v2_message(&errors, 1),
                 format!("partial write: line 2: {conflict} dropped=1")
@@ -142,9 +136,6 @@ mod tests {
         for error in &mut same {
             error.kind = LineErrorKind::Limit;
         }
-        assert_eq!(
-            v1_message(&same, 2_000),
-            "partial write: No fields were provided dropped=2000"
-        );
+        assert_eq!(v1_message(&same, 2_000), "partial write: No fields were provided dropped=2000");
     }
 }

@@ -71,10 +71,7 @@ impl From<WriteFailure> for QuestDbError {
         );
         let answer = error_response::of(failure);
         let kind = answer.kind();
-        Self {
-            answer: answer.into_v2(kind, message),
-            line: Some(line),
-        }
+        Self { answer: answer.into_v2(kind, message), line: Some(line) }
     }
 }
 

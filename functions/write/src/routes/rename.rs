@@ -19,10 +19,7 @@ use crate::WriteService;
 pub(super) fn routes() -> Router<Arc<WriteService>> {
     Router::new()
         .route("/api/v3/configure/database/rename", post(rename_database))
-        .route(
-            "/api/v3/configure/database/alias",
-            delete(delete_database_alias),
-        )
+        .route("/api/v3/configure/database/alias", delete(delete_database_alias))
         .route("/api/v3/configure/table/rename", post(rename_table))
         .route("/api/v3/configure/table/alias", delete(delete_table_alias))
 }

@@ -34,11 +34,8 @@ use super::{
 use crate::{DeleteOptions, RowSelection, WriteService};
 
 /// The permissions that allow seeing requests, whose predicates contain values of tags.
-const SHOW_ACTIONS: [DatabaseAction; 3] = [
-    DatabaseAction::Read,
-    DatabaseAction::Write,
-    DatabaseAction::Delete,
-];
+const SHOW_ACTIONS: [DatabaseAction; 3] =
+    [DatabaseAction::Read, DatabaseAction::Write, DatabaseAction::Delete];
 
 /// Maximum bytes of the reason of an abort.
 const MAX_REASON_BYTES: usize = 4 << 10;
@@ -105,9 +102,9 @@ impl CreateRequestBody {
         let min = bound("min_time", &self.min_time)?;
         let max = bound("max_time", &self.max_time)?;
         match (min, max) {
-            (None, None) if !self.all_time => Err(refused(
-                "one of min_time, max_time and all_time is required",
-            )),
+            (None, None) if !self.all_time => {
+                Err(refused("one of min_time, max_time and all_time is required"))
+            }
             (Some(_), _) | (_, Some(_)) if self.all_time => {
                 Err(refused("all_time excludes min_time and max_time"))
             }
@@ -171,10 +168,7 @@ async fn create_request(
                 min_time,
                 max_time,
             };
-            let options = DeleteOptions {
-                after: None,
-                only: Some(database),
-            };
+            let options = DeleteOptions { after: None, only: Some(database) };
             let deleted = service.delete_rows(&body.db, &selection, options).await;
             deleted.map_err(error_response::of_delete)?.stamp
         }
@@ -197,10 +191,7 @@ async fn create_request(
         })?;
     let root = service.catalog.root(ANY_AGE).await?;
     let names = CurrentNames::read(service, &root.value, std::iter::once(&added)).await?;
-    Ok(CreatedRequest {
-        answer: RequestAnswer::new(&added, &names),
-        stamp,
-    })
+    Ok(CreatedRequest { answer: RequestAnswer::new(&added, &names), stamp })
 }
 
 async fn find_table(
@@ -308,10 +299,7 @@ async fn abort(
     let log = RowDeleteLog::new(&service.catalog);
     let requests = refreshed(&service, &log).await?;
     let found = requests.get(sequence);
-    caller.require_any(
-        &DELETE_ACTIONS,
-        found.map(|request| request.delete.database),
-    )?;
+    caller.require_any(&DELETE_ACTIONS, found.map(|request| request.delete.database))?;
     let Some(found) = found else {
         let text = format!("row delete request not found: {sequence}");
         return Err(ApiError::json(Kind::NotFound, text));

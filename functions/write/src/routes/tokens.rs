@@ -223,11 +223,7 @@ struct RecoveryState {
 /// and serves nothing else. Do not wrap it in `neap_http::with_common_layers`. Serve it only on an address that the operator of the
 /// server alone can reach; it refuses web pages. `done` is notified after the success; close the listener then.
 pub fn recovery_router(service: Arc<WriteService>, done: Arc<Notify>) -> Router {
-    let recovery = RecoveryState {
-        service,
-        over: Mutex::new(false),
-        done,
-    };
+    let recovery = RecoveryState { service, over: Mutex::new(false), done };
     let no_route = async || ApiError::no_route();
     Router::new()
         .route(REGENERATE, post(recover))

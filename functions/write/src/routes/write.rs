@@ -24,11 +24,7 @@ use crate::{
 };
 
 /// A request that is answered with 204 and stores nothing.
-const NO_ROWS: AcceptedWrite = AcceptedWrite {
-    rows: 0,
-    stamp: None,
-    duplicates: None,
-};
+const NO_ROWS: AcceptedWrite = AcceptedWrite { rows: 0, stamp: None, duplicates: None };
 
 /// How a request without lines is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,11 +27,7 @@ async fn refused_lines_name_what_is_missing_and_the_others_are_stored() {
     let locked = configure(&instance, "PUT", r#"{"db":"d","auto_create":"none"}"#).await;
     assert_eq!(locked.status, 200, "{}", locked.body);
     let body = "m,t=a v=1 2\nnew v=1 3\nm,t=a w=1 4\n";
-    for path in [
-        "/api/v3/write_lp?db=d",
-        "/api/v2/write?bucket=d",
-        "/write?db=d",
-    ] {
+    for path in ["/api/v3/write_lp?db=d", "/api/v2/write?bucket=d", "/write?db=d"] {
         let rows = stage.rows().await;
         let reply = instance.post(path, body).await;
         assert_eq!(reply.status, 400, "{path}");
@@ -85,16 +81,10 @@ async fn the_setting_is_chosen_at_creation_and_changed_without_other_settings() 
     assert_eq!(configure(&instance, "POST", body).await.status, 200);
     let day = Some(Duration::from_secs(86_400));
     let catalog = instance.catalog_of("d").await;
-    assert_eq!(
-        (catalog.auto_create(), catalog.retention()),
-        (AutoCreate::Columns, day)
-    );
+    assert_eq!((catalog.auto_create(), catalog.retention()), (AutoCreate::Columns, day));
     configure(&instance, "PUT", r#"{"db":"d","auto_create":"none"}"#).await;
     let catalog = instance.catalog_of("d").await;
-    assert_eq!(
-        (catalog.auto_create(), catalog.retention()),
-        (AutoCreate::None, day)
-    );
+    assert_eq!((catalog.auto_create(), catalog.retention()), (AutoCreate::None, day));
     configure(&instance, "PUT", r#"{"db":"d","order":"strict"}"#).await;
     let catalog = instance.catalog_of("d").await;
     assert_eq!(catalog.auto_create(), AutoCreate::None);

@@ -23,10 +23,7 @@ async fn created(instance: &WriteInstance, path: &str, body: Value) -> Value {
     assert!(answer["sequence_number"].as_u64().unwrap() > 0);
     let mut batch = answer["catalog_batch"]["Database"].take();
     assert!(batch["time_ns"].as_i64().unwrap() >= 1_700_000_000_000_000_000);
-    assert_eq!(
-        (&batch["database_id"], &batch["database_name"]),
-        (&json!(1), &json!("home"))
-    );
+    assert_eq!((&batch["database_id"], &batch["database_name"]), (&json!(1), &json!("home")));
     assert_eq!(batch["ops"].as_array().unwrap().len(), 1);
     batch["ops"][0].take()
 }

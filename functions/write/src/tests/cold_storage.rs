@@ -43,12 +43,7 @@ async fn the_class_of_old_rows_is_set_and_cleared_for_a_database_and_a_table() {
     let ia = Some(ColdStorage::new(DAY * 30, StorageClass::StandardIa));
     let glacier = Some(ColdStorage::new(DAY * 90, StorageClass::GlacierIr));
     for (method, query, body, expected) in [
-        (
-            "POST",
-            "",
-            r#"{"db":"d","after":"30d","class":"standard_ia"}"#,
-            [ia, ia],
-        ),
+        ("POST", "", r#"{"db":"d","after":"30d","class":"standard_ia"}"#, [ia, ia]),
         (
             "POST",
             "",

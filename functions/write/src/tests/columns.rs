@@ -25,12 +25,7 @@ async fn rename(instance: &WriteInstance, column: &str, name: &str) {
 }
 
 async fn drop_column(instance: &WriteInstance, column: &str) {
-    sent(
-        instance,
-        "DELETE",
-        &format!("{COLUMN}?db=home&table=cpu&column={column}"),
-    )
-    .await;
+    sent(instance, "DELETE", &format!("{COLUMN}?db=home&table=cpu&column={column}")).await;
 }
 
 async fn written(instance: &WriteInstance, lines: &'static str) {
@@ -65,11 +60,7 @@ async fn rows_have_the_stored_names_of_columns_under_each_name() {
         "cpu,host=a usage=4 4\ncpu,server=b load=5 5",
     ] {
         written(&instance, lines).await;
-        assert_eq!(
-            stored(&fixture).await,
-            names(&["host", "load", "time"]),
-            "{lines}"
-        );
+        assert_eq!(stored(&fixture).await, names(&["host", "load", "time"]), "{lines}");
     }
     assert_eq!(instance.tables("home").await, ["cpu server,usage"]);
     let twice = instance.write("home", "cpu,host=a load=1,usage=2 6").await;
@@ -94,12 +85,7 @@ async fn a_column_that_is_created_again_is_stored_under_another_name() {
     let expected = names(&["host", "load~4", "note~5", "time"]);
     assert_eq!(stored(&fixture).await, expected);
     assert_eq!(instance.tables("home").await, ["cpu host,load,note"]);
-    let reply = send(
-        &instance,
-        "DELETE",
-        &format!("{COLUMN}?db=home&table=cpu&column=host"),
-    )
-    .await;
+    let reply = send(&instance, "DELETE", &format!("{COLUMN}?db=home&table=cpu&column=host")).await;
     assert_eq!(reply.status, 400);
     assert!(reply.body.contains("part of the key"), "{}", reply.body);
 }

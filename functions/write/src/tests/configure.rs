@@ -59,14 +59,8 @@ async fn created_tables_keep_the_order_of_their_tags() {
     let body =
         r#"{"db":"home","table":"made","tags":["z","a"],"fields":[{"name":"f","type":"bool"}]}"#;
     assert_eq!(send(&instance, "POST", TABLE, body).await.status, 200);
-    assert_eq!(
-        instance.write("home", "made,a=1,z=2 f=true 1").await.status,
-        204
-    );
-    assert_eq!(
-        instance.write("home", "made,a=1,z=2 f=1 1").await.status,
-        400
-    );
+    assert_eq!(instance.write("home", "made,a=1,z=2 f=true 1").await.status, 204);
+    assert_eq!(instance.write("home", "made,a=1,z=2 f=1 1").await.status, 400);
     let catalog = instance.catalog_of("home").await;
     let tags: Vec<_> = catalog.table("made").unwrap().tags().map(|tag| &tag.name).collect();
     assert_eq!(tags, ["z", "a"]);
@@ -77,24 +71,12 @@ async fn retention_is_set_replaced_and_cleared() {
     let (_stage, instance) = prepared().await;
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let retention = async || instance.catalog_of("home").await.retention();
-    send(
-        &instance,
-        "POST",
-        &format!("{RETENTION}?db=home&duration=36h"),
-        "",
-    )
-    .await;
+    send(&instance, "POST", &format!("{RETENTION}?db=home&duration=36h"), "").await;
     assert_eq!(retention().await, Some(DAY * 3 / 2));
     let body = r#"{"db":"home","retention_period":"7d"}"#;
     send(&instance, "PUT", DATABASE, body).await;
     assert_eq!(retention().await, Some(DAY * 7));
-    send(
-        &instance,
-        "PUT",
-        DATABASE,
-        r#"{"db":"home","retention_period":null}"#,
-    )
-    .await;
+    send(&instance, "PUT", DATABASE, r#"{"db":"home","retention_period":null}"#).await;
     assert_eq!(retention().await, None);
     let body = r#"{"db":"new","retention_period":"1w"}"#;
     send(&instance, "POST", DATABASE, body).await;
@@ -134,20 +116,10 @@ async fn hard_delete_at_sets_the_deletion_time_of_dropped_data() {
         ("b", "&hard_delete_at=default", Some(now + 72 * HOUR_MICROS)),
         ("c", "&hard_delete_at=never", None),
         ("d", "&hard_delete_at=now", Some(now)),
-        (
-            "e",
-            "&hard_delete_at=2023-11-15T00:13:20%2B01:00",
-            Some(now + HOUR_MICROS),
-        ),
+        ("e", "&hard_delete_at=2023-11-15T00:13:20%2B01:00", Some(now + HOUR_MICROS)),
         ("f", "&hard_delete_at=2001-01-01T00:00:00Z", Some(now)),
     ] {
-        send(
-            &instance,
-            "POST",
-            DATABASE,
-            &format!(r#"{{"db":"{name}"}}"#),
-        )
-        .await;
+        send(&instance, "POST", DATABASE, &format!(r#"{{"db":"{name}"}}"#)).await;
         let path = format!("{DATABASE}?db={name}{hard_delete_at}");
         let reply = send(&instance, "DELETE", &path, "").await;
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -221,11 +193,7 @@ async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
     ];
     for (method, path, query, status, answer, expected) in cases {
         let reply = send(&instance, method, &format!("{path}{query}"), "").await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (status, answer),
-            "{method} {path}{query}"
-        );
+        assert_eq!((reply.status, reply.body.as_str()), (status, answer), "{method} {path}{query}");
         assert_eq!(kept().await, expected, "{method} {path}{query}");
     }
     let made = r#"{"db":"home","table":"made","tags":[],"fields":[],"retention_period":"2d"}"#;
@@ -251,10 +219,7 @@ async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
             r#"{"database":"home","table":"made","retention_period_ns":172800000000000,"source":"table"}]"#
         )
     );
-    assert_eq!(
-        send(&instance, "GET", &format!("{all}?db=nope"), "").await.status,
-        404
-    );
+    assert_eq!(send(&instance, "GET", &format!("{all}?db=nope"), "").await.status, 404);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,11 +254,7 @@ async fn dropped_items_can_be_undeleted_by_either_name_until_hard_delete() {
     let path = "/api/v3/configure/database/undelete?db=back";
     let late = send(&instance, "POST", path, "").await;
     assert_eq!(late.status, 409);
-    assert!(
-        late.body.ends_with("it can't be undeleted"),
-        "{}",
-        late.body
-    );
+    assert!(late.body.ends_with("it can't be undeleted"), "{}", late.body);
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,10 +295,6 @@ async fn bodies_of_configure_requests_are_limited() {
         "/api/v3/configure/distinct_cache",
         "/api/v3/configure/file_index",
     ] {
-        assert_eq!(
-            send(&instance, "POST", path, &body).await.status,
-            413,
-            "{path}"
-        );
+        assert_eq!(send(&instance, "POST", path, &body).await.status, 413, "{path}");
     }
 }

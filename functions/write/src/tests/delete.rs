@@ -125,10 +125,7 @@ async fn rows_of_one_table_are_deleted_without_a_time_range() {
     let history = stage.history(&instance, "d").await;
     assert_eq!(
         history[1..],
-        [
-            "-m \"t\" = 'a' OR \"t\" IS NULL",
-            "-m time <= '1970-01-01T00:00:02Z'",
-        ]
+        ["-m \"t\" = 'a' OR \"t\" IS NULL", "-m time <= '1970-01-01T00:00:02Z'",]
     );
 }
 

@@ -17,10 +17,8 @@ use crate::WriteSettings;
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {
     let stage = WriteTestBed::new();
-    let instance = stage.instance_with(WriteSettings {
-        max_request_bytes: 1000,
-        ..WriteSettings::default()
-    });
+    let instance =
+        stage.instance_with(WriteSettings { max_request_bytes: 1000, ..WriteSettings::default() });
     let lines = "cpu,host=a usage=1 1\nmem,host=a,zone=b v=1 1\nodd zone=1 1";
     let reply = instance.write("d", lines).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
@@ -153,10 +151,7 @@ async fn invalid_v3_delete_requests_are_refused() {
 }
 
 fn everything(table: u32) -> RowDelete {
-    RowDelete {
-        table: TableId::new(table),
-        condition: Condition::EVERYTHING,
-    }
+    RowDelete { table: TableId::new(table), condition: Condition::EVERYTHING }
 }
 
 /// Returns the ids of the database and of its table `cpu`.
@@ -175,10 +170,7 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
     let register = Register::<Manifest>::new(bucket, Key::Manifest(database), 64);
     let long = RowDelete {
         table: TableId::new(table),
-        condition: Condition::Tag {
-            name: "host".to_owned(),
-            value: Some("x".repeat(16_000)),
-        },
+        condition: Condition::Tag { name: "host".to_owned(), value: Some("x".repeat(16_000)) },
     };
     let one = long.stored_bytes();
     let set = async |pending: u64, applied: u64| {
@@ -202,11 +194,7 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
     let reply = v2(&instance, "bucket=d", &of("")).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
     for (pending, applied, message) in [
-        (
-            most + 1,
-            0,
-            "are waiting to be applied (limit: 4194304 bytes)",
-        ),
+        (most + 1, 0, "are waiting to be applied (limit: 4194304 bytes)"),
         (
             0,
             most_applied + 1,
@@ -226,26 +214,16 @@ async fn a_database_with_too_many_pending_deletes_refuses_more() {
 async fn an_unavailable_store_is_503() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
-    let faults = StoreFaults {
-        unavailable: 1.0,
-        ..StoreFaults::default()
-    };
+    let faults = StoreFaults { unavailable: 1.0, ..StoreFaults::default() };
     let instance = stage.instance_with_faults(faults);
     let one_table = json!({ "db": "d", "table": "cpu" });
-    for reply in [
-        v2(&instance, "bucket=d", &of("")).await,
-        v3(&instance, &one_table).await,
-    ] {
+    for reply in [v2(&instance, "bucket=d", &of("")).await, v3(&instance, &one_table).await] {
         assert_eq!(reply.status, 503, "{}", reply.body);
         assert!(reply.headers.contains_key("retry-after"));
     }
     let deleter: &dyn RowDeleter = &*instance.service;
-    let deleted = deleter.delete_rows(
-        database,
-        vec![everything(table)],
-        stage.clock_reading(),
-        None,
-    );
+    let deleted =
+        deleter.delete_rows(database, vec![everything(table)], stage.clock_reading(), None);
     let error = deleted.await.unwrap_err();
     assert_eq!(error.kind, DeleteRowsErrorKind::Unavailable);
     assert!(error.retry_after.is_some());
@@ -272,12 +250,7 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
     let (database, table) = ids(&instance).await;
     let deleter: &dyn RowDeleter = &*instance.service;
     let delete = |database, deletes| {
-        deleter.delete_rows(
-            database,
-            deletes,
-            stage.clock_reading(),
-            Some(Stamp::from_u64(7)),
-        )
+        deleter.delete_rows(database, deletes, stage.clock_reading(), Some(Stamp::from_u64(7)))
     };
     let stamp = delete(database, vec![everything(table)]).await.unwrap();
     let segment = stage.segments().await.pop().unwrap();
@@ -285,10 +258,7 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
     assert_eq!(segment.deletes(), [everything(table)]);
 
     let tag = |name: &str| RowDelete {
-        condition: Condition::Tag {
-            name: name.to_owned(),
-            value: Some("a".to_owned()),
-        },
+        condition: Condition::Tag { name: name.to_owned(), value: Some("a".to_owned()) },
         ..everything(table)
     };
     let many = RowDelete {
@@ -312,12 +282,7 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
             NotFound,
             format!("table {dropped} was dropped"),
         ),
-        (
-            database,
-            vec![tag("zone")],
-            Invalid,
-            "table 'cpu' has no tag 'zone'".to_owned(),
-        ),
+        (database, vec![tag("zone")], Invalid, "table 'cpu' has no tag 'zone'".to_owned()),
         (
             database,
             vec![tag("usage")],
@@ -331,12 +296,7 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
             Invalid,
             "the condition of a delete has more than 100 terms".to_owned(),
         ),
-        (
-            database,
-            Vec::new(),
-            Invalid,
-            "the write has no rows".to_owned(),
-        ),
+        (database, Vec::new(), Invalid, "the write has no rows".to_owned()),
     ] {
         let error = delete(database, deletes).await.unwrap_err();
         assert_eq!((error.kind, error.message), (kind, message));
@@ -351,20 +311,12 @@ async fn a_misspelt_condition_deletes_nothing() {
     let body = json!({ "db": "d", "table": "cpu", "predicate": "host=a" });
     let reply = v3(&instance, &body).await;
     assert_eq!(reply.status, 400);
-    assert!(
-        reply.body.contains("unknown field `predicate`"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("unknown field `predicate`"), "{}", reply.body);
     let body =
         r#"{"start":"1970-01-01T00:00:00Z","stop":"2100-01-01T00:00:00Z","condition":"host=a"}"#;
     let reply = v2(&instance, "bucket=d", body).await;
     assert_eq!(reply.status, 400);
-    assert!(
-        reply.body.contains("unknown field `condition`"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("unknown field `condition`"), "{}", reply.body);
     assert_eq!(stage.segments().await.len(), 1);
 }
 

@@ -53,11 +53,7 @@ async fn an_index_of_missing_databases_tables_or_columns_is_refused() {
     assert_answers(&instance, requests).await;
     let missing = send(&instance, "POST", PATH, json!({"db": "d"})).await;
     assert_eq!(missing.0, 400);
-    assert!(
-        missing.1.contains("missing field `columns`"),
-        "{}",
-        missing.1
-    );
+    assert!(missing.1.contains("missing field `columns`"), "{}", missing.1);
     let gone = send(&instance, "DELETE", PATH, json!({"db": "e"})).await;
     assert_eq!(gone, (404, "Database not found e".to_owned()));
 }

@@ -40,10 +40,7 @@ async fn valid_points_are_stored_beside_a_conflict_of_types() {
             assert_eq!(stage.rows().await, stored);
             let answer = body(&reply);
             if path == V1 {
-                assert_eq!(
-                    answer["error"],
-                    format!("partial write: {CONFLICT} dropped=1")
-                );
+                assert_eq!(answer["error"], format!("partial write: {CONFLICT} dropped=1"));
                 assert_eq!(answer["data"][0]["line_number"], 2);
             } else {
                 let message = format!("partial write: line 2: {CONFLICT} dropped=1");
@@ -76,11 +73,9 @@ async fn a_request_or_a_server_can_refuse_all_lines_with_one() {
     let (partial, strict) = (stage.instance(), strict_instance(&stage));
     strict.post(V1, "vm name=\"a\" 1").await;
     let no_partial = "&accept_partial=false";
-    for (instance, suffix) in [
-        (&partial, no_partial),
-        (&strict, ""),
-        (&strict, "&accept_partial=true"),
-    ] {
+    for (instance, suffix) in
+        [(&partial, no_partial), (&strict, ""), (&strict, "&accept_partial=true")]
+    {
         let message = "invalid column type for column 'name', expected iox::column_type::field::string, got iox::column_type::field::float";
         let reply = instance.post(&format!("{V1}{suffix}"), MACHINES).await;
         assert_eq!((reply.status, reply.stamp()), (400, None));
@@ -121,11 +116,7 @@ async fn bytes_that_are_not_utf8_refuse_only_their_line() {
     for (path, stored) in [(V1, 1), (V2, 2)] {
         let reply = instance.post(path, lines.to_vec()).await;
         assert_eq!(reply.status, 400);
-        assert!(
-            reply.body.contains("the line is not UTF-8"),
-            "{}",
-            reply.body
-        );
+        assert!(reply.body.contains("the line is not UTF-8"), "{}", reply.body);
         assert_eq!(stage.rows().await, stored);
     }
 }
@@ -140,15 +131,10 @@ async fn a_request_without_lines_finds_a_database_of_influxdb_1() {
         assert_eq!((reply.status, reply.body.as_str()), (204, ""), "{lines:?}");
         let reply = partial.post("/write?db=d&rp=weekly", lines).await;
         assert_eq!(reply.status, 404, "{lines:?}");
-        assert_eq!(
-            body(&reply),
-            json!({"error": "database not found: \"d/weekly\""})
-        );
-        for (instance, path) in [
-            (&partial, "/write?db=d&accept_partial=false"),
-            (&strict, V1),
-            (&partial, V2),
-        ] {
+        assert_eq!(body(&reply), json!({"error": "database not found: \"d/weekly\""}));
+        for (instance, path) in
+            [(&partial, "/write?db=d&accept_partial=false"), (&strict, V1), (&partial, V2)]
+        {
             let reply = instance.post(path, lines).await;
             assert_eq!(reply.status, 400, "{path}");
             assert!(reply.body.contains("incoming write was empty"), "{path}");
@@ -156,10 +142,7 @@ async fn a_request_without_lines_finds_a_database_of_influxdb_1() {
     }
     assert_eq!(stage.rows().await, 1);
     let catalog = &partial.catalog;
-    assert_eq!(
-        catalog.database_by_name("d/weekly", Duration::ZERO).await.unwrap(),
-        None
-    );
+    assert_eq!(catalog.database_by_name("d/weekly", Duration::ZERO).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

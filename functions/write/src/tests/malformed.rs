@@ -61,10 +61,7 @@ async fn unknown_precisions_are_refused() {
     let (_stage, instance) = prepared().await;
     let old = "failed to deserialize org/bucket/precision in request: ";
     for (path, start) in [
-        (
-            format!("{V3}?db=w"),
-            format!("serde error: {NO_SUCH_PRECISION}`auto`"),
-        ),
+        (format!("{V3}?db=w"), format!("serde error: {NO_SUCH_PRECISION}`auto`")),
         (
             format!("{V2}?bucket=w"),
             format!(r#"{{"code":"invalid","message":"{old}{NO_SUCH_PRECISION}"#),
@@ -86,11 +83,7 @@ async fn unknown_precisions_are_refused() {
         // InfluxDB 1 and 2 treat an empty parameter as absent.
         let empty = format!("{path}&precision=");
         let status = if path.starts_with(V3) { 400 } else { 204 };
-        assert_eq!(
-            instance.post(&empty, "m v=1").await.status,
-            status,
-            "{path}"
-        );
+        assert_eq!(instance.post(&empty, "m v=1").await.status, status, "{path}");
     }
 }
 
@@ -111,12 +104,7 @@ async fn encodings_are_decoded() {
     let v3 = format!("{V3}?db=w");
     let members = [gzip("known v=1i 1\nknown v="), gzip("2i 2\n")].concat();
     let reply = instance.send(encoded(&v3, "gzip", members)).await;
-    assert_eq!(
-        (reply.status, stage.rows().await),
-        (204, 3),
-        "{}",
-        reply.body
-    );
+    assert_eq!((reply.status, stage.rows().await), (204, 3), "{}", reply.body);
     let plain = b"known v=1i 1".to_vec();
     let reply = instance.send(encoded(&v3, "identity", plain)).await;
     assert_eq!(reply.status, 204);
@@ -131,15 +119,9 @@ async fn unreachable_stamps_are_refused() {
     };
     let v3 = format!("{V3}?db=w");
     let reply = send(&v3, "soon").await;
-    assert_eq!(
-        (reply.status, reply.body.as_str()),
-        (400, "header x-neap-stamp is not a stamp")
-    );
+    assert_eq!((reply.status, reply.body.as_str()), (400, "header x-neap-stamp is not a stamp"));
     let reply = send(&format!("{V2}?bucket=w"), "soon").await;
-    assert_eq!(
-        (reply.status, reply.body),
-        (400, v2("header x-neap-stamp is not a stamp"))
-    );
+    assert_eq!((reply.status, reply.body), (400, v2("header x-neap-stamp is not a stamp")));
     assert_eq!(send(&v3, "18446744073709551615").await.status, 400);
     let ahead = |seconds: u64| ((1_700_000_000 + seconds) * 1_000_000) << 12;
     let reply = send(&v3, &ahead(30).to_string()).await;
@@ -171,23 +153,14 @@ async fn exceeded_limits_are_422() {
 
     let columns = "Update to schema would exceed number of columns per table limit of 3 columns";
     let reply = instance.write("d", "m x=1 1\nm v=2 2").await;
-    assert_eq!(
-        (reply.status, reply.body),
-        (422, partial(&[(1, "m x=1 1", columns)]))
-    );
+    assert_eq!((reply.status, reply.body), (422, partial(&[(1, "m x=1 1", columns)])));
     let path = "/api/v3/write_lp?db=d&accept_partial=false";
     let reply = instance.post(path, "m x=1 1\nm v=2 2").await;
-    assert_eq!(
-        (reply.status, reply.body),
-        (400, whole(1, "m x=1 1", columns))
-    );
+    assert_eq!((reply.status, reply.body), (400, whole(1, "m x=1 1", columns)));
 
     let tags = "Update to schema would exceed number of tag columns per table limit of 1 columns";
     let reply = instance.write("d", "n,a=1,b=1 v=1 1").await;
-    assert_eq!(
-        (reply.status, reply.body),
-        (422, partial(&[(1, "n,a=1,b=1 v=1 1", tags)]))
-    );
+    assert_eq!((reply.status, reply.body), (422, partial(&[(1, "n,a=1,b=1 v=1 1", tags)])));
 
     let before = stage.rows().await;
     let tables = "Update to schema would exceed number of tables limit: attempted to create table but already have 3 table(s) (limit: 3)";

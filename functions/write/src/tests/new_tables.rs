@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{WriteFailure, WriteOptions, WriteSettings};
 
-const PATHS: [&str; 3] = [
-    "/api/v3/write_lp?db=d",
-    "/api/v2/write?bucket=d",
-    "/write?db=d",
-];
+const PATHS: [&str; 3] = ["/api/v3/write_lp?db=d", "/api/v2/write?bucket=d", "/write?db=d"];
 
 fn lines(tables: std::ops::Range<usize>) -> String {
     tables.map(|table| format!("m{table} v=1 1\n")).collect()
@@ -71,11 +67,7 @@ async fn the_tables_of_a_database_are_limited() {
     assert!(reply.body.contains(message), "{}", reply.body);
     // The limit for all databases is reached first in another one.
     let reply = instance.write("other", "a v=1 1\nb v=1 1\nc v=1 1").await;
-    assert!(
-        reply.body.contains("already have 5 table(s) (limit: 5)"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("already have 5 table(s) (limit: 5)"), "{}", reply.body);
     assert_eq!(instance.tables("other").await, ["a v", "b v"]);
 }
 
@@ -99,10 +91,7 @@ async fn a_write_that_never_fits_in_the_bytes_in_flight_creates_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_write_without_memory_for_its_columns_creates_nothing() {
     let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
-    let settings = WriteSettings {
-        max_bytes_in_flight: 128 << 10,
-        ..WriteSettings::default()
-    };
+    let settings = WriteSettings { max_bytes_in_flight: 128 << 10, ..WriteSettings::default() };
     let instance = stage.instance_on(store_with_lost_responses(&stage, &switch), settings);
     assert_eq!(instance.write("d", "known v=1 1").await.status, 204);
     switch.set(true);

@@ -20,11 +20,7 @@ async fn publish(instance: &WriteInstance, mark: Option<Stamp>, segments: u64) {
     let commit = register.commit(None, |base| {
         let mut manifest = Manifest::successor(base);
         manifest.low_water_mark = mark.unwrap_or(manifest.low_water_mark);
-        manifest.tail = Some(TailState {
-            segments,
-            oldest: None,
-            listed,
-        });
+        manifest.tail = Some(TailState { segments, oldest: None, listed });
         Ok::<_, Infallible>(RegisterChange::Put(manifest, ()))
     });
     assert!(matches!(commit.await, Ok(CommitOutcome::Committed { .. })));
@@ -52,10 +48,7 @@ async fn all_instances_refuse_writes_within_five_seconds_of_a_backlog_and_resume
         assert_eq!(counts.requests(Operation::Put), 0);
         // The next request is refused from the cached state.
         let (reply, counts) = writer.counted(writer.write("d", LINE)).await;
-        assert_eq!(
-            (reply.status, counts.to_string().as_str()),
-            (503, "nothing")
-        );
+        assert_eq!((reply.status, counts.to_string().as_str()), (503, "nothing"));
     }
     publish(&flusher, None, 20).await;
     stage.sleep(Duration::from_secs(5)).await;
@@ -124,11 +117,7 @@ async fn pending_deletes_in_the_tail_count_towards_the_limit() {
     let reply = writer.post("/api/v2/delete?bucket=d", body).await;
     assert_eq!(reply.status, 503, "{}", reply.body);
     assert_eq!(reply.headers["retry-after"], "60");
-    assert!(
-        reply.body.contains("1936 bytes of deletes"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("1936 bytes of deletes"), "{}", reply.body);
     publish(&writer, last.map(Stamp::from_u64), 0).await;
     stage.sleep(Duration::from_secs(1)).await;
     let reply = writer.post("/api/v2/delete?bucket=d", body).await;

@@ -31,11 +31,7 @@ async fn rows_without_a_database_go_to_the_default_database() {
     let named = instance.post("/write?db=other", "m v=1").await;
     assert_eq!(named.status, 204);
     assert_eq!(instance.tables("other").await, ["m v"]);
-    for path in [
-        "/write?db=other",
-        "/api/v3/write_lp?db=other",
-        "/api/v2/write?bucket=other",
-    ] {
+    for path in ["/write?db=other", "/api/v3/write_lp?db=other", "/api/v2/write?bucket=other"] {
         let reply = instance.post(path, "m w=5t").await;
         assert_eq!(reply.status, 400, "{path}");
     }
@@ -58,10 +54,7 @@ async fn questdb_requests_are_all_or_nothing() {
             b"a v==\x10\n\n\n\n\n\n\n\n 1n\nb v==\x0e\n\x40",
             "an array has 64 dimensions, more than 32",
         ),
-        (
-            b"a v=1 1\nb v==\x10\0\0\0",
-            "the body ends inside a binary value",
-        ),
+        (b"a v=1 1\nb v==\x10\0\0\0", "the body ends inside a binary value"),
         (b"a v=1 1\nb v=\"\xff\" 1\n", "a string is not UTF-8"),
     ] {
         let reply = instance.post("/write?precision=n", body).await;
@@ -124,10 +117,7 @@ async fn rows_with_binary_values_are_stored() {
     let reply = instance.post("/write?precision=n", body).await;
     assert_eq!((reply.status, reply.body.as_str()), (204, ""));
     assert_eq!(stage.rows().await, 2);
-    assert_eq!(
-        instance.tables("quest").await,
-        ["trades symbol,price,book,amount,id"]
-    );
+    assert_eq!(instance.tables("quest").await, ["trades symbol,price,book,amount,id"]);
     let catalog = instance.catalog_of("quest").await;
     let columns = catalog.table("trades").unwrap().columns().iter();
     let types: Vec<_> = columns.map(|column| column.column_type).collect();
@@ -147,10 +137,8 @@ async fn rows_with_binary_values_are_stored() {
 #[tokio::test(start_paused = true)]
 async fn settings_announce_versions_and_transports() {
     for (questdb_over_tcp, transports) in [(false, r#"["http"]"#), (true, r#"["tcp","http"]"#)] {
-        let instance = WriteTestBed::new().instance_with(WriteSettings {
-            questdb_over_tcp,
-            ..WriteSettings::default()
-        });
+        let instance = WriteTestBed::new()
+            .instance_with(WriteSettings { questdb_over_tcp, ..WriteSettings::default() });
         let request = Request::get("/settings").body(Body::empty()).unwrap();
         let reply = instance.send(request).await;
         assert_eq!(reply.status, 200);

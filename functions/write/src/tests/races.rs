@@ -13,13 +13,7 @@ async fn concurrent_creations_of_a_table_agree_on_its_id() {
     let (one, other) = (stage.instance(), stage.instance());
     let lines = ["m,t=a v=1i 1", "m,t=a v=2i,w=1.5 1"];
     let (first, second) = tokio::join!(one.write("d", lines[0]), other.write("d", lines[1]));
-    assert_eq!(
-        (first.status, second.status),
-        (204, 204),
-        "{} {}",
-        first.body,
-        second.body
-    );
+    assert_eq!((first.status, second.status), (204, 204), "{} {}", first.body, second.body);
     let mut tables = one.tables("d").await;
     assert_eq!(tables, other.tables("d").await);
     assert_eq!(tables.remove(0).len(), "m t,v,w".len());
@@ -38,25 +32,17 @@ async fn concurrent_creations_of_a_column_with_two_types_refuse_one_line() {
         ..StoreFaults::default()
     };
     let stage = WriteTestBed::new();
-    let (one, other) = (
-        stage.instance_with_faults(faults.clone()),
-        stage.instance_with_faults(faults),
-    );
+    let (one, other) =
+        (stage.instance_with_faults(faults.clone()), stage.instance_with_faults(faults));
     one.write("d", "m u=1 1").await;
     other.write("d", "m u=1 1").await;
-    let (int, float) = tokio::join!(
-        one.write("d", "m v=1i 1\nm u=2 2"),
-        other.write("d", "m v=1.5 1\nm u=2 2")
-    );
+    let (int, float) =
+        tokio::join!(one.write("d", "m v=1i 1\nm u=2 2"), other.write("d", "m v=1.5 1\nm u=2 2"));
     let mut statuses = [int.status, float.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 400], "{} {}", int.body, float.body);
     let refused = if int.status == 400 { int } else { float };
-    assert!(
-        refused.body.contains("invalid column type for column 'v'"),
-        "{}",
-        refused.body
-    );
+    assert!(refused.body.contains("invalid column type for column 'v'"), "{}", refused.body);
     assert!(refused.stamp().is_some());
     // The other line of the refused request is stored.
     assert_eq!(stage.rows().await, 2 + 3);

@@ -38,12 +38,7 @@ async fn lines_with_the_former_names_go_to_the_renamed_table() {
     rename_table(&instance, "home", "cpu", "processor").await;
     written(&instance, "home", "cpu,host=a w=2 2").await;
     written(&instance, "house", "processor,host=a x=3 3").await;
-    written(
-        &instance,
-        "house",
-        "processor,host=b v=4 4\ncpu,zone=c y=5 5",
-    )
-    .await;
+    written(&instance, "house", "processor,host=b v=4 4\ncpu,zone=c y=5 5").await;
     let columns = ["processor host,v,w,x,zone,y"];
     assert_eq!(instance.tables("house").await, columns);
     assert_eq!(instance.tables("home").await, columns);
@@ -56,12 +51,7 @@ async fn lines_with_the_former_names_go_to_the_renamed_table() {
         .collect();
     assert!(tables.iter().all(|table| *table == tables[0]), "{tables:?}");
 
-    sent(
-        &instance,
-        "DELETE",
-        &format!("{TABLE}/alias?db=house&alias=cpu"),
-    )
-    .await;
+    sent(&instance, "DELETE", &format!("{TABLE}/alias?db=house&alias=cpu")).await;
     sent(&instance, "DELETE", &format!("{DATABASE}/alias?alias=home")).await;
     written(&instance, "house", "cpu,host=a v=6 6").await;
     assert_eq!(instance.tables("house").await, [columns[0], "cpu host,v"]);
@@ -76,11 +66,7 @@ async fn rows_are_deleted_under_the_former_names() {
     written(&instance, "home", "cpu,host=a v=1 1").await;
     rename_database(&instance, "home", "house").await;
     rename_table(&instance, "home", "cpu", "processor").await;
-    for (db, table) in [
-        ("home", "cpu"),
-        ("house", "processor"),
-        ("home", "processor"),
-    ] {
+    for (db, table) in [("home", "cpu"), ("house", "processor"), ("home", "processor")] {
         let body = format!(r#"{{"db":"{db}","table":"{table}","condition":"host=a"}}"#);
         let reply = send(&instance, "POST", "/api/v3/delete_rows", &body).await;
         assert_eq!(reply.status, 204, "{db}.{table}: {}", reply.body);
@@ -131,10 +117,7 @@ async fn another_instance_writes_to_the_renamed_table_before_and_after_it_knows_
     assert_eq!(one.tables("house").await, ["processor host,v"]);
     sent(&one, "DELETE", &format!("{TABLE}/alias?db=house&alias=cpu")).await;
     written(&other, "house", "cpu,host=a v=5 5").await;
-    assert_eq!(
-        one.tables("house").await,
-        ["processor host,v", "cpu host,v"]
-    );
+    assert_eq!(one.tables("house").await, ["processor host,v", "cpu host,v"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,10 +31,7 @@ async fn a_strict_write_costs_one_more_list() {
     assert_eq!(reply.status, 204);
     assert_eq!(counts.to_string(), "1 put tail, 1 list tail");
     let (reply, counts) = asked("clock").await;
-    assert_eq!(
-        (reply.status, counts.to_string().as_str()),
-        (204, "1 put tail")
-    );
+    assert_eq!((reply.status, counts.to_string().as_str()), (204, "1 put tail"));
     assert_eq!(asked("other").await.0.status, 400);
 
     let database = instance.catalog.database_by_name("d", ANY_AGE).await.unwrap().unwrap();

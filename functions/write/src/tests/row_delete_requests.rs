@@ -98,16 +98,9 @@ async fn requests_are_listed_by_database_table_state_and_sequence() {
         ("?disposition=pending", vec![1, 2, 3]),
         ("?disposition=completed", vec![4]),
         ("?disposition=aborted", vec![]),
-        (
-            "?min_sequence=2&max_sequence=3&include_progress=true",
-            vec![2, 3],
-        ),
+        ("?min_sequence=2&max_sequence=3&include_progress=true", vec![2, 3]),
     ] {
-        assert_eq!(
-            sequences(&instance.requests(query).await),
-            expected,
-            "{query}"
-        );
+        assert_eq!(sequences(&instance.requests(query).await), expected, "{query}");
     }
 }
 
@@ -163,21 +156,13 @@ async fn requests_without_times_or_with_invalid_ones_are_refused() {
     let fixture = WriteTestBed::new();
     let instance = written(&fixture).await;
     for (fields, status, message) in [
-        (
-            json!({}),
-            400,
-            "one of min_time, max_time and all_time is required",
-        ),
+        (json!({}), 400, "one of min_time, max_time and all_time is required"),
         (
             json!({ "min_time": 1, "all_time": true }),
             400,
             "all_time excludes min_time and max_time",
         ),
-        (
-            json!({ "min_time": 2, "max_time": 2 }),
-            400,
-            "max_time is not after min_time",
-        ),
+        (json!({ "min_time": 2, "max_time": 2 }), 400, "max_time is not after min_time"),
         (
             json!({ "all_time": true, "predicate": "temp = 1" }),
             400,
@@ -188,21 +173,14 @@ async fn requests_without_times_or_with_invalid_ones_are_refused() {
             404,
             "Table nope not in DB schema for home",
         ),
-        (
-            json!({ "all_time": true, "db": "nope" }),
-            404,
-            "Database not found nope",
-        ),
+        (json!({ "all_time": true, "db": "nope" }), 404, "Database not found nope"),
     ] {
         let mut body = json!({ "db": "home", "table": "rooms" });
         let body_fields = body.as_object_mut().unwrap();
         body_fields.extend(fields.as_object().unwrap().clone());
         let reply = instance.post_json(REQUESTS, &body).await;
         let answer: Value = serde_json::from_str(&reply.body).unwrap();
-        assert_eq!(
-            (reply.status, answer["error"].as_str()),
-            (status, Some(message))
-        );
+        assert_eq!((reply.status, answer["error"].as_str()), (status, Some(message)));
     }
     let misspelt =
         json!({ "db": "home", "table": "rooms", "all_time": true, "where": "room = 'a'" });

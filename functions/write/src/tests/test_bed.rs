@@ -42,10 +42,7 @@ impl WriteTestBed {
         // In the year 2023.
         let clock = Arc::new(PausedClock::new(1_700_000_000_000_000));
         let memory = MemoryStore::new(Arc::clone(&clock) as _).with_storage_classes(classes);
-        Self {
-            memory: Arc::new(memory),
-            clock,
-        }
+        Self { memory: Arc::new(memory), clock }
     }
 
     pub(super) fn with_instance() -> (Self, WriteInstance) {

@@ -46,10 +46,7 @@ fn masked((status, body): (u16, String)) -> String {
     let Ok(parsed) = serde_json::from_str::<Value>(&body) else {
         return format!("{status} {body}");
     };
-    let (token, hash) = (
-        parsed["token"].as_str().unwrap(),
-        parsed["hash"].as_str().unwrap(),
-    );
+    let (token, hash) = (parsed["token"].as_str().unwrap(), parsed["hash"].as_str().unwrap());
     assert_eq!(neap_catalog::SecretToken::new(token).hash().to_hex(), hash);
     let body = body.replace(token, "<token>").replace(hash, "<sha512>");
     format!("{status} {body}")
@@ -141,10 +138,7 @@ async fn invalid_token_requests_are_refused_with_a_message() {
     assert_eq!((status, body.starts_with("serde json error")), (400, true));
     for (query, expected) in [
         ("", "400 serde error: missing field `token_name`"),
-        (
-            "?token_name=x",
-            "404 the requested resource was not found: x",
-        ),
+        ("?token_name=x", "404 the requested resource was not found: x"),
         ("?token_name=_admin", "405 cannot delete operator token"),
     ] {
         let (status, body) = send(&routes, "DELETE", &format!("{TOKEN}{query}"), None).await;
@@ -159,15 +153,10 @@ async fn a_token_with_zero_lifetime_is_refused() {
     let permission = json!({ "resource_type": "db", "resource_names": ["*"], "actions": ["read"] });
     let named = json!({ "token_name": "x", "expiry_secs": 0 });
     let of_resources = json!({ "token_name": "x", "permissions": [permission], "expiry_secs": 0 });
-    for (path, body) in [
-        (format!("{TOKEN}/named_admin"), named),
-        (TOKEN.to_owned(), of_resources),
-    ] {
+    for (path, body) in [(format!("{TOKEN}/named_admin"), named), (TOKEN.to_owned(), of_resources)]
+    {
         let answer = send(&routes, "POST", &path, Some(body)).await;
-        assert_eq!(
-            answer,
-            (400, "expiry_secs must be greater than 0".to_owned())
-        );
+        assert_eq!(answer, (400, "expiry_secs must be greater than 0".to_owned()));
     }
 }
 
@@ -218,10 +207,7 @@ async fn revoking_a_token_twice_is_not_found() {
     let body = json!({ "token_name": "x" });
     send(&routes, "POST", &format!("{TOKEN}/named_admin"), Some(body)).await;
     let path = format!("{TOKEN}?token_name=x");
-    assert_eq!(
-        send(&routes, "DELETE", &path, None).await,
-        (200, String::new())
-    );
+    assert_eq!(send(&routes, "DELETE", &path, None).await, (200, String::new()));
     assert_eq!(send(&routes, "DELETE", &path, None).await.0, 404);
 }
 
@@ -266,13 +252,7 @@ async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() 
     let recovery = recovery_router(Arc::clone(&instance.service), Arc::clone(&done));
     let path = format!("{TOKEN}/admin/regenerate");
     let none = send(&recovery, "POST", &path, None).await;
-    assert_eq!(
-        none,
-        (
-            404,
-            "the requested resource was not found: _admin".to_owned()
-        )
-    );
+    assert_eq!(none, (404, "the requested resource was not found: _admin".to_owned()));
     let old = instance.catalog.create_admin_token().await.unwrap();
     for (method, path) in [
         ("POST", "/api/v3/configure/token/admin"),
@@ -294,10 +274,7 @@ async fn requests_limited_to_a_database_id_ignore_a_later_database_of_that_name(
     let instance = WriteTestBed::new().instance();
     let (service, catalog) = (&instance.service, &instance.catalog);
     let write = async |only| {
-        let options = WriteOptions {
-            only: Some(only),
-            ..WriteOptions::default()
-        };
+        let options = WriteOptions { only: Some(only), ..WriteOptions::default() };
         service.write("d", "m v=1 1".into(), options).await
     };
     let forbidden = |failure| matches!(failure, WriteFailure::Catalog(CatalogError::Forbidden));
@@ -314,10 +291,7 @@ async fn requests_limited_to_a_database_id_ignore_a_later_database_of_that_name(
         min_time: i64::MIN,
         max_time: i64::MAX,
     };
-    let options = DeleteOptions {
-        only: Some(id),
-        after: None,
-    };
+    let options = DeleteOptions { only: Some(id), after: None };
     let deleted = service.delete_rows("d", &everything, options).await;
     let refused = CatalogError::Forbidden.to_string();
     assert_eq!(deleted.unwrap_err().to_string(), refused);

@@ -57,16 +57,8 @@ async fn a_client_may_ask_how_many_rows_replace_each_other() {
         let replaced = header.map(|rows| rows.to_str().unwrap().to_owned());
         (reply.status, replaced)
     };
-    for path in [
-        "/api/v3/write_lp?db=d",
-        "/api/v2/write?bucket=d",
-        "/write?db=d",
-    ] {
-        assert_eq!(
-            write(path, "true").await,
-            (204, Some("1".to_owned())),
-            "{path}"
-        );
+    for path in ["/api/v3/write_lp?db=d", "/api/v2/write?bucket=d", "/write?db=d"] {
+        assert_eq!(write(path, "true").await, (204, Some("1".to_owned())), "{path}");
         assert_eq!(write(path, "false").await, (204, None), "{path}");
         assert_eq!(write(path, "yes").await, (400, None), "{path}");
     }
@@ -93,11 +85,7 @@ async fn a_rejected_line_changes_no_schema() {
 async fn answers_carry_increasing_stamps() {
     let (stage, instance) = WriteTestBed::with_instance();
     let mut last = 0;
-    for path in [
-        "/api/v3/write_lp?db=d",
-        "/api/v2/write?bucket=d",
-        "/write?db=d",
-    ] {
+    for path in ["/api/v3/write_lp?db=d", "/api/v2/write?bucket=d", "/write?db=d"] {
         let stamp = instance.post(path, "m v=1 1").await.stamp().unwrap();
         assert!(stamp > last);
         last = stamp;
@@ -119,11 +107,7 @@ async fn times_are_scaled_by_the_precision() {
     assert_eq!(times.null_count(), 0);
     assert_eq!(
         times.values()[..3],
-        [
-            1_000_000_000,
-            1_700_000_000_000_000_000,
-            1_700_000_000_123_000_000
-        ]
+        [1_000_000_000, 1_700_000_000_000_000_000, 1_700_000_000_123_000_000]
     );
     assert_eq!(times.value(3), 1_700_000_000_000_000_000);
 }
@@ -135,10 +119,7 @@ async fn writes_to_a_dropped_database_are_refused() {
     one.write("d", "m v=1 1").await;
     other.write("d", "m v=1 1").await;
     let request = Request::delete("/api/v3/configure/database?db=d");
-    assert_eq!(
-        one.send(request.body(Body::empty()).unwrap()).await.status,
-        200
-    );
+    assert_eq!(one.send(request.body(Body::empty()).unwrap()).await.status, 200);
     let root = one.catalog.root(Duration::ZERO).await.unwrap();
     let dropped = root.value.databases().values().next().unwrap().name.clone();
     let message =
@@ -165,16 +146,9 @@ async fn writes_to_a_dropped_database_are_refused() {
 async fn an_unavailable_store_is_503_and_stores_nothing() {
     let stage = WriteTestBed::new();
     stage.instance().write("d", "m v=1 1").await;
-    let faults = StoreFaults {
-        unavailable: 1.0,
-        ..StoreFaults::default()
-    };
+    let faults = StoreFaults { unavailable: 1.0, ..StoreFaults::default() };
     let instance = stage.instance_with_faults(faults);
-    for path in [
-        "/api/v3/write_lp?db=d",
-        "/api/v2/write?bucket=d",
-        "/write?db=new",
-    ] {
+    for path in ["/api/v3/write_lp?db=d", "/api/v2/write?bucket=d", "/write?db=new"] {
         let reply = instance.post(path, "m v=2 2").await;
         assert_eq!(reply.status, 503, "{}", reply.body);
         assert!(reply.headers.contains_key("retry-after"));
@@ -206,17 +180,11 @@ pub(super) fn store_with_lost_responses(
 #[tokio::test(start_paused = true)]
 async fn a_503_after_a_stamp_was_taken_carries_the_stamp() {
     let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
-    let instance = stage.instance_on(
-        store_with_lost_responses(&stage, &switch),
-        WriteSettings::default(),
-    );
+    let instance =
+        stage.instance_on(store_with_lost_responses(&stage, &switch), WriteSettings::default());
     instance.write("d", "m v=1 1").await;
     switch.set(true);
-    for path in [
-        "/api/v3/write_lp?db=d",
-        "/api/v2/write?bucket=d",
-        "/write?db=d",
-    ] {
+    for path in ["/api/v3/write_lp?db=d", "/api/v2/write?bucket=d", "/write?db=d"] {
         let reply = instance.post(path, "m v=2 2").await;
         assert_eq!(reply.status, 503, "{}", reply.body);
         let segment = stage.segments().await.pop().unwrap();
@@ -267,10 +235,8 @@ async fn catalogs_are_revalidated_when_a_write_waited_too_long() {
 #[tokio::test(start_paused = true)]
 async fn a_write_with_no_sync_is_answered_before_it_is_stored() {
     let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
-    let instance = stage.instance_on(
-        store_with_lost_responses(&stage, &switch),
-        WriteSettings::default(),
-    );
+    let instance =
+        stage.instance_on(store_with_lost_responses(&stage, &switch), WriteSettings::default());
     instance.write("d", "m v=1i 1").await;
     switch.set(true);
     let path = "/api/v3/write_lp?db=d&no_sync=true";
@@ -289,10 +255,8 @@ async fn a_write_with_no_sync_is_answered_before_it_is_stored() {
 #[tokio::test(start_paused = true)]
 async fn no_sync_is_a_normal_write_where_it_is_not_allowed() {
     let stage = WriteTestBed::new();
-    let instance = stage.instance_with(WriteSettings {
-        no_sync_allowed: false,
-        ..WriteSettings::default()
-    });
+    let instance =
+        stage.instance_with(WriteSettings { no_sync_allowed: false, ..WriteSettings::default() });
     let reply = instance.post("/api/v3/write_lp?db=d&no_sync=true", "m v=2i 2").await;
     assert_eq!(reply.status, 204);
     assert!(reply.stamp().is_some());
@@ -302,10 +266,7 @@ async fn no_sync_is_a_normal_write_where_it_is_not_allowed() {
 #[tokio::test(start_paused = true)]
 async fn too_many_bytes_in_flight_are_503() {
     let (stage, switch) = (WriteTestBed::new(), FaultSwitch::default());
-    let settings = WriteSettings {
-        max_bytes_in_flight: 4096,
-        ..WriteSettings::default()
-    };
+    let settings = WriteSettings { max_bytes_in_flight: 4096, ..WriteSettings::default() };
     let instance = stage.instance_on(store_with_lost_responses(&stage, &switch), settings);
     instance.write("d", "m v=1 1").await;
     switch.set(true);
@@ -354,10 +315,8 @@ fn random_lines(bytes: usize) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_large_request_of_several_tables_is_one_segment() {
     let stage = WriteTestBed::new();
-    let instance = stage.instance_with(WriteSettings {
-        max_request_bytes: 64 << 20,
-        ..WriteSettings::default()
-    });
+    let instance = stage
+        .instance_with(WriteSettings { max_request_bytes: 64 << 20, ..WriteSettings::default() });
     let lines = random_lines(24 << 20);
     let reply = instance.post("/api/v3/write_lp?db=d", lines).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
@@ -376,11 +335,7 @@ async fn rows_that_no_segment_can_hold_are_413_and_nothing_is_stored() {
     });
     let reply = instance.post("/api/v3/write_lp?db=d", random_lines(2 << 20)).await;
     assert_eq!(reply.status, 413, "{}", reply.body);
-    assert!(
-        reply.body.contains("send them in several requests"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("send them in several requests"), "{}", reply.body);
     assert!(!reply.headers.contains_key("retry-after"));
     assert_eq!(stage.segments().await.len(), 0);
 }

@@ -71,10 +71,7 @@ mod tests {
             let expected = format!("'{text}' is not a percentage from 1% to 100%");
             assert_eq!(error, expected);
         }
-        assert_eq!(
-            "x".parse::<Amount>(),
-            Err(OptionValueError::UnknownUnit("x".to_owned()))
-        );
+        assert_eq!("x".parse::<Amount>(), Err(OptionValueError::UnknownUnit("x".to_owned())));
     }
 
     #[test]

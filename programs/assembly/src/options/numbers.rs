@@ -79,10 +79,7 @@ mod tests {
             ("5 Parsecs", "'parsecs' is not a unit of bytes"),
             ("99999999999999999999", "a number of bytes is expected"),
             ("0", "the number of bytes is out of range"),
-            (
-                "99999999999999999 GiB",
-                "the number of bytes is out of range",
-            ),
+            ("99999999999999999 GiB", "the number of bytes is out of range"),
         ] {
             let error = parse_bytes(text).unwrap_err().to_string();
             assert_eq!(error, expected, "{text}");

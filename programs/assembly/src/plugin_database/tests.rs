@@ -34,19 +34,11 @@ impl PluginDatabaseFixture {
     fn new(concurrent_queries: usize) -> Self {
         let depths = Arc::new(SegmentDepths::default());
         let settings = MemoryServerSettings {
-            queries: QuerySettings {
-                concurrent_queries,
-                ..QuerySettings::default()
-            },
+            queries: QuerySettings { concurrent_queries, ..QuerySettings::default() },
             observer: Some(Arc::clone(&depths) as Arc<dyn SegmentObserver>),
             ..MemoryServerSettings::default()
         };
-        let MemoryServer {
-            catalog,
-            queries,
-            writes,
-            ..
-        } = MemoryServer::with(settings).unwrap();
+        let MemoryServer { catalog, queries, writes, .. } = MemoryServer::with(settings).unwrap();
         Self {
             database: PluginDatabase::new(writes, Arc::clone(&queries)),
             queries,
@@ -60,11 +52,7 @@ impl PluginDatabaseFixture {
         lines: &'static str,
         depth: u8,
     ) -> Result<Option<Stamp>, DatabaseAccessError> {
-        let options = PluginWriteOptions {
-            depth,
-            no_sync: false,
-            only: None,
-        };
+        let options = PluginWriteOptions { depth, no_sync: false, only: None };
         let lines = Bytes::from_static(lines.as_bytes());
         self.database.write("db", lines, options).await
     }
@@ -116,11 +104,7 @@ async fn writes_are_atomic_and_keep_their_depth() {
     let refused = one.write("a v=2i 3\na v=\"x\" 4", 1).await.unwrap_err();
     assert!(refused.0.contains("line 2"), "{refused}");
     assert_eq!(one.number("SELECT count(*) FROM a", &[]).await, 2);
-    let later = PluginWriteOptions {
-        depth: 1,
-        no_sync: true,
-        only: None,
-    };
+    let later = PluginWriteOptions { depth: 1, no_sync: true, only: None };
     let lines = Bytes::from_static(b"a v=1i 9");
     let stamp = one.database.write("db", lines, later).await.unwrap();
     assert_eq!(stamp, None);
@@ -138,15 +122,8 @@ async fn forbidden_operations_return_readable_errors() {
     insta::assert_snapshot!(text("db", "DELETE FROM a WHERE time < now()").await, @"plugins can't delete rows with a query");
     insta::assert_snapshot!(text("db", "SELECT * FROM nope").await, @"Error during planning: table 'public.iox.nope' not found");
     let internal = "SELECT * FROM system.databases";
-    assert_eq!(
-        one.query("_internal", internal, &[]).await.unwrap().len(),
-        1
-    );
-    let options = PluginWriteOptions {
-        depth: 1,
-        no_sync: false,
-        only: None,
-    };
+    assert_eq!(one.query("_internal", internal, &[]).await.unwrap().len(), 1);
+    let options = PluginWriteOptions { depth: 1, no_sync: false, only: None };
     let lines = Bytes::from_static(b"a v=1i 1");
     let refused = one.database.write("_internal", lines, options).await;
     insta::assert_snapshot!(refused.unwrap_err(), @"the database _internal can't be written to");
@@ -158,11 +135,7 @@ async fn writes_to_a_dropped_database_do_not_create_another_one() {
     one.write("a v=1i 1", 1).await.unwrap();
     let catalog = Arc::clone(&one.catalog);
     let root = catalog.root(ANY_AGE).await.unwrap();
-    let options = PluginWriteOptions {
-        depth: 1,
-        no_sync: false,
-        only: root.value.database("db"),
-    };
+    let options = PluginWriteOptions { depth: 1, no_sync: false, only: root.value.database("db") };
     let write = async || {
         let lines = Bytes::from_static(b"a v=1i 2");
         one.database.write("db", lines, options).await

@@ -30,10 +30,7 @@ impl PluginFolderFixture {
         let code = Arc::new(PluginCodeStore::new(settings, Arc::clone(&catalog)));
         Self {
             folder,
-            files: PluginFileLister {
-                catalog: Arc::clone(&catalog),
-                code,
-            },
+            files: PluginFileLister { catalog: Arc::clone(&catalog), code },
             catalog,
         }
     }
@@ -71,13 +68,7 @@ impl PluginFolderFixture {
         let files = self.files.files().await.unwrap();
         let lines = files.iter().map(|file| {
             assert!(file.modified_ms > 1_700_000_000_000, "{file:?}");
-            let PluginFile {
-                plugin,
-                name,
-                path,
-                size_bytes,
-                ..
-            } = file;
+            let PluginFile { plugin, name, path, size_bytes, .. } = file;
             format!("{plugin} | {name} | {} | {size_bytes}", shown(path))
         });
         lines.collect::<Vec<_>>().join("\n")

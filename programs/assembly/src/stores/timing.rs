@@ -49,11 +49,7 @@ pub(super) struct TimedStore {
 
 impl TimedStore {
     pub(super) fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, times: StoreMetrics) -> Self {
-        Self {
-            inner,
-            clock,
-            times,
-        }
+        Self { inner, clock, times }
     }
 
     fn note<T>(&self, operation: Operation, started_at: Duration, outcome: &Result<T, StoreError>) {

@@ -36,26 +36,14 @@ fn usual() -> Answers {
                       </ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule>";
     Answers::from([
         ("GET versioning", known("VersioningConfiguration", "")),
-        (
-            "GET object-lock",
-            error(404, "ObjectLockConfigurationNotFoundError"),
-        ),
+        ("GET object-lock", error(404, "ObjectLockConfigurationNotFoundError")),
         lifecycle(ABORT),
         ("GET uploads", known("ListMultipartUploadsResult", "")),
-        (
-            "GET publicAccessBlock",
-            known("PublicAccessBlockConfiguration", block),
-        ),
+        ("GET publicAccessBlock", known("PublicAccessBlockConfiguration", block)),
         ("GET policy", error(404, "NoSuchBucketPolicy")),
         ("GET policyStatus", error(404, "NoSuchBucketPolicy")),
-        (
-            "GET encryption",
-            known("ServerSideEncryptionConfiguration", encryption),
-        ),
-        (
-            "GET replication",
-            error(404, "ReplicationConfigurationNotFoundError"),
-        ),
+        ("GET encryption", known("ServerSideEncryptionConfiguration", encryption)),
+        ("GET replication", error(404, "ReplicationConfigurationNotFoundError")),
         ("GET notification", known("NotificationConfiguration", "")),
     ])
 }
@@ -111,15 +99,9 @@ async fn versions_cost_money_unless_a_rule_deletes_them() {
         ("GET versioning", known("VersioningConfiguration", &status))
     };
     let text = told(&[versioned("Enabled")], "").await;
-    assert!(
-        text.starts_with("warning  versioning: costs money"),
-        "{text}"
-    );
+    assert!(text.starts_with("warning  versioning: costs money"), "{text}");
     let text = told(&[versioned("Suspended")], "").await;
-    assert!(
-        text.starts_with("warning  versioning: may cost money"),
-        "{text}"
-    );
+    assert!(text.starts_with("warning  versioning: may cost money"), "{text}");
     let expire = "<Rule><ID>old</ID><Filter><Prefix/></Filter><Status>Enabled</Status>\
                   <NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration></Rule>";
     let rules = lifecycle(&format!("{ABORT}{expire}"));
@@ -129,11 +111,7 @@ async fn versions_cost_money_unless_a_rule_deletes_them() {
 #[tokio::test]
 async fn a_rule_that_deletes_or_archives_objects_loses_data() {
     let rules = [lifecycle(&format!("{ABORT}{DOCUMENTED_RULE}"))];
-    assert_eq!(
-        told(&rules, "").await,
-        "",
-        "no key of Neap begins with projectdocs/"
-    );
+    assert_eq!(told(&rules, "").await, "", "no key of Neap begins with projectdocs/");
     let text = told(&rules, "projectdocs/neap/").await;
     insta::assert_snapshot!(text, @r"
     FAILED   lifecycle rules: rule 'Archive and then delete rule' loses data: it deletes each object 3650 days after it was put. Delete the rule, or limit it to the prefix 'projectdocs/neap/results/'
@@ -181,10 +159,7 @@ async fn rules_for_results_tags_and_other_prefixes_lose_nothing() {
 async fn interrupted_uploads_cost_money() {
     let none = ("GET lifecycle", error(404, "NoSuchLifecycleConfiguration"));
     let text = told(&[none], "").await;
-    assert!(
-        text.starts_with("warning  lifecycle rules: may cost money"),
-        "{text}"
-    );
+    assert!(text.starts_with("warning  lifecycle rules: may cost money"), "{text}");
     let upload = |start: &str| {
         format!(
             "<Upload><Key>data/1</Key><UploadId>1</UploadId><Initiated>{start}</Initiated></Upload>"
@@ -225,10 +200,7 @@ async fn public_buckets_are_reported() {
         "<BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>false</IgnorePublicAcls>\
          <BlockPublicPolicy>false</BlockPublicPolicy><RestrictPublicBuckets>false</RestrictPublicBuckets>",
     );
-    let public = [
-        ("GET policyStatus", status),
-        ("GET publicAccessBlock", block),
-    ];
+    let public = [("GET policyStatus", status), ("GET publicAccessBlock", block)];
     let text = told(&public, "").await;
     assert!(text.contains("public policy: exposes data"), "{text}");
     assert!(text.contains("Block Public Access"), "{text}");
@@ -245,10 +217,7 @@ async fn policies_that_deny_requests_are_reported() {
     let denied = "warning  bucket policy: statement 'keep' denies s3:DeleteObject if StringNotEquals aws:username = root.";
     assert!(text.starts_with(denied), "{text}");
     let text = told(&[("GET policy", (200, "none".to_owned()))], "").await;
-    assert!(
-        text.starts_with("warning  bucket policy: can't be understood"),
-        "{text}"
-    );
+    assert!(text.starts_with("warning  bucket policy: can't be understood"), "{text}");
 }
 
 #[tokio::test]
@@ -271,14 +240,8 @@ async fn keys_of_the_key_service_copies_and_messages_cost_money() {
     let tail = "<Filter><S3Key><FilterRule><Name>prefix</Name><Value>tail/</Value></FilterRule></S3Key></Filter>";
     let text = told(
         &[
-            (
-                "GET encryption",
-                known("ServerSideEncryptionConfiguration", encryption),
-            ),
-            (
-                "GET replication",
-                known("ReplicationConfiguration", replication),
-            ),
+            ("GET encryption", known("ServerSideEncryptionConfiguration", encryption)),
+            ("GET replication", known("ReplicationConfiguration", replication)),
             (
                 "GET notification",
                 known("NotificationConfiguration", &(queue("") + &queue(tail))),

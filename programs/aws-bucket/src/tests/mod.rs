@@ -51,10 +51,7 @@ impl HttpService for StubStore {
 
 impl StubStore {
     fn new(answers: Answers) -> Self {
-        Self {
-            answers,
-            requests: Arc::default(),
-        }
+        Self { answers, requests: Arc::default() }
     }
 
     /// Returns a bucket of this store, as AWS addresses it.

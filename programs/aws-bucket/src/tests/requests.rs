@@ -18,10 +18,7 @@ async fn a_bucket_is_created_with_safe_settings() {
         kms_key: Some("alias/neap".to_owned()),
         version_days: Some(7),
     };
-    assert_eq!(
-        bucket.create(&options).await.unwrap(),
-        BucketCreation::Created
-    );
+    assert_eq!(bucket.create(&options).await.unwrap(), BucketCreation::Created);
     let mut requests = store.requests();
     let policy = requests.remove(3);
     assert_eq!(
@@ -49,30 +46,21 @@ async fn a_bucket_is_created_with_safe_settings() {
         ]
     );
     let (address, policy) = policy.split_once(" {").unwrap();
-    assert_eq!(
-        address,
-        "PUT https://neap.s3.eu-central-1.amazonaws.com/?policy"
-    );
+    assert_eq!(address, "PUT https://neap.s3.eu-central-1.amazonaws.com/?policy");
     let policy: Value = serde_json::from_str(&format!("{{{policy}")).unwrap();
     let statement = json!({
         "Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
         "Resource": ["arn:aws:s3:::neap", "arn:aws:s3:::neap/*"],
         "Condition": { "Bool": { "aws:SecureTransport": "false" } },
     });
-    assert_eq!(
-        policy,
-        json!({ "Version": "2012-10-17", "Statement": [statement] })
-    );
+    assert_eq!(policy, json!({ "Version": "2012-10-17", "Statement": [statement] }));
 }
 
 #[tokio::test]
 async fn a_directory_bucket_is_created_in_the_zone_of_its_name() {
     let store = empty_store();
     let bucket = store.bucket("tail--use1-az4--x-s3", "us-east-1");
-    let options = NewBucket {
-        kms_key: None,
-        version_days: Some(7),
-    };
+    let options = NewBucket { kms_key: None, version_days: Some(7) };
     let created = bucket.create(&options).await.unwrap();
     assert_eq!(created, BucketCreation::Created);
     let url = "https://s3express-control.us-east-1.amazonaws.com/tail--use1-az4--x-s3/";
@@ -100,10 +88,7 @@ async fn an_existing_bucket_is_not_changed() {
     let bucket = store.bucket("neap", "us-east-1");
     let outcome = bucket.create(&NewBucket::default()).await.unwrap();
     assert_eq!(outcome, BucketCreation::Exists);
-    assert_eq!(
-        store.requests(),
-        ["HEAD https://neap.s3.us-east-1.amazonaws.com/"]
-    );
+    assert_eq!(store.requests(), ["HEAD https://neap.s3.us-east-1.amazonaws.com/"]);
 
     let owned = error(409, "BucketAlreadyOwnedByYou");
     let store = StubStore::new(Answers::from([("PUT", owned)]));
@@ -116,10 +101,7 @@ async fn an_existing_bucket_is_not_changed() {
 #[tokio::test]
 async fn a_creation_whose_answer_was_lost_goes_on() {
     let owned = error(409, "BucketAlreadyOwnedByYou");
-    let store = StubStore::new(Answers::from([
-        ("HEAD", (404, String::new())),
-        ("PUT", owned),
-    ]));
+    let store = StubStore::new(Answers::from([("HEAD", (404, String::new())), ("PUT", owned)]));
     let bucket = store.bucket("neap", "us-east-1");
     let outcome = bucket.create(&NewBucket::default()).await.unwrap();
     assert_eq!(outcome, BucketCreation::Created);
@@ -140,10 +122,7 @@ async fn errors_name_the_missing_action() {
         assert_eq!(failed.unwrap_err().to_string(), text);
     }
     let wrong = error(400, "InvalidBucketName");
-    let store = StubStore::new(Answers::from([
-        ("HEAD", (404, String::new())),
-        ("PUT", wrong),
-    ]));
+    let store = StubStore::new(Answers::from([("HEAD", (404, String::new())), ("PUT", wrong)]));
     let failed = store.bucket("neap", "us-east-1").create(&NewBucket::default()).await;
     assert_eq!(
         failed.unwrap_err().to_string(),

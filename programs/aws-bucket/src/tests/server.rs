@@ -75,21 +75,10 @@ async fn server(policy: Option<&Value>) -> (S3Server, S3Bucket, Arc<RequestRecor
 async fn the_requests_of_a_creation_and_of_a_check_are_these() {
     let (_server, bucket, recorder) = server(None).await;
     let default = NewBucket::default();
-    assert_eq!(
-        bucket.create(&default).await.unwrap(),
-        BucketCreation::Created
-    );
-    let created = [
-        "HEAD  404",
-        "PUT  200",
-        "PUT publicAccessBlock 200",
-        "PUT lifecycle 200",
-    ];
+    assert_eq!(bucket.create(&default).await.unwrap(), BucketCreation::Created);
+    let created = ["HEAD  404", "PUT  200", "PUT publicAccessBlock 200", "PUT lifecycle 200"];
     assert_eq!(recorder.take(), created);
-    assert_eq!(
-        bucket.create(&default).await.unwrap(),
-        BucketCreation::Exists
-    );
+    assert_eq!(bucket.create(&default).await.unwrap(), BucketCreation::Exists);
     assert_eq!(recorder.take(), ["HEAD  200"]);
     let world = World::system();
     let findings = bucket.findings("neap/", &world).await.unwrap();
@@ -109,10 +98,7 @@ async fn the_requests_of_a_creation_and_of_a_check_are_these() {
         ]
     );
     assert_eq!(findings.len(), 10);
-    assert!(
-        findings.iter().all(|it| it.level == FindingLevel::Ok),
-        "{findings:?}"
-    );
+    assert!(findings.iter().all(|it| it.level == FindingLevel::Ok), "{findings:?}");
 }
 
 /// Puts an archived object and begins an upload.
@@ -133,14 +119,8 @@ async fn leftovers_are_found_and_removed() {
     let world = World::system();
     let text = bucket.findings("", &world).await.unwrap()[3].to_string();
     assert!(text.contains("the parts of 1 uploads"), "{text}");
-    assert_eq!(
-        bucket.abort_interrupted_uploads("", &world).await.unwrap(),
-        1
-    );
-    assert_eq!(
-        bucket.abort_interrupted_uploads("", &world).await.unwrap(),
-        0
-    );
+    assert_eq!(bucket.abort_interrupted_uploads("", &world).await.unwrap(), 1);
+    assert_eq!(bucket.abort_interrupted_uploads("", &world).await.unwrap(), 0);
     recorder.take();
     assert_eq!(bucket.restore_archived("", 3).await.unwrap(), 1);
     let [list, restore] = recorder.take().try_into().unwrap();
@@ -213,10 +193,7 @@ async fn the_documented_policy_of_a_check_is_the_least_one() {
         // The stores of objects do not name actions.
         let is_about_objects =
             ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"].contains(&action.as_str());
-        assert!(
-            is_about_objects || refused.contains(&action),
-            "{action}: {refused}"
-        );
+        assert!(is_about_objects || refused.contains(&action), "{action}: {refused}");
     }
 }
 
@@ -268,27 +245,15 @@ async fn a_created_bucket_has_no_findings_on_a_foreign_server() {
     let world = World::system();
     let name = format!("neap-settings-{:016x}", world.entropy.next_u64());
     let Some(config) = foreign_config(&name) else {
-        skip(
-            InputOrigin::Installed,
-            "NEAP_TEST_S3_ENDPOINT names no S3 server",
-        );
+        skip(InputOrigin::Installed, "NEAP_TEST_S3_ENDPOINT names no S3 server");
         return;
     };
     let bucket = bucket(&config);
     let default = NewBucket::default();
-    assert_eq!(
-        bucket.create(&default).await.unwrap(),
-        BucketCreation::Created
-    );
-    assert_eq!(
-        bucket.create(&default).await.unwrap(),
-        BucketCreation::Exists
-    );
+    assert_eq!(bucket.create(&default).await.unwrap(), BucketCreation::Created);
+    assert_eq!(bucket.create(&default).await.unwrap(), BucketCreation::Exists);
     let findings = bucket.findings("", &world).await.unwrap();
-    assert!(
-        findings.iter().all(|it| it.level == FindingLevel::Ok),
-        "{findings:?}"
-    );
+    assert!(findings.iter().all(|it| it.level == FindingLevel::Ok), "{findings:?}");
     let delete = bucket.client.delete_bucket().bucket(&name);
     delete.send().await.unwrap();
 }

@@ -405,10 +405,7 @@ mod tests {
         let client = Client::new(&connection("http://me:secret@127.0.0.1:9", None)).unwrap();
         let request = client.request(Method::GET, "/ping");
         let text = client.send(request).await.unwrap_err().to_string();
-        assert!(
-            text.starts_with("cannot connect to http://127.0.0.1:9/: "),
-            "{text}"
-        );
+        assert!(text.starts_with("cannot connect to http://127.0.0.1:9/: "), "{text}");
     }
 
     #[tokio::test]
@@ -418,9 +415,6 @@ mod tests {
         let error = client.send(request).await.unwrap_err();
         assert!(matches!(error, ClientError::Unreachable { .. }));
         let text = error.to_string();
-        assert!(
-            text.starts_with("cannot connect to http://127.0.0.1:9/: "),
-            "{text}"
-        );
+        assert!(text.starts_with("cannot connect to http://127.0.0.1:9/: "), "{text}");
     }
 }

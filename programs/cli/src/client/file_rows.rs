@@ -122,10 +122,7 @@ fn batch(lines: &mut LineRows, limit: usize, file_bytes: u64) -> Result<RowBatch
     if text.len() > limit
         && let Some(row) = rows.last()
     {
-        return Err(FileRowsError::RowTooLong {
-            row: *row as u64,
-            limit,
-        });
+        return Err(FileRowsError::RowTooLong { row: *row as u64, limit });
     }
     let refused = errors.iter().map(|error| error.line_number);
     let first_row = rows.iter().copied().chain(refused).min();
@@ -179,11 +176,7 @@ mod tests {
             .collect();
         assert_eq!(
             shown,
-            [
-                ("m v=1i\n", 1, &[1][..], 0),
-                ("m v=2i\n", 2, &[2], 1),
-                ("m v=4i\n", 4, &[4], 0)
-            ]
+            [("m v=1i\n", 1, &[1][..], 0), ("m v=2i\n", 2, &[2], 1), ("m v=4i\n", 4, &[4], 0)]
         );
         let bytes: u64 = batches.iter().map(|batch| batch.file_bytes).sum();
         assert_eq!(bytes, 12);

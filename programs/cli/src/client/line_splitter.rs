@@ -208,10 +208,7 @@ mod tests {
     fn batches_are_whole_lines_and_as_many_as_fit() {
         let batches = split("a v=1\nb v=2\nc v=3\nd v=4", 13).unwrap();
         let expected = [("a v=1\nb v=2\n", 0), ("c v=3\nd v=4", 2)];
-        assert_eq!(
-            batches,
-            expected.map(|(body, before)| (body.to_owned(), before))
-        );
+        assert_eq!(batches, expected.map(|(body, before)| (body.to_owned(), before)));
         assert_eq!(bodies("", 10), Vec::<String>::new());
         assert_eq!(bodies("a v=1", 5), ["a v=1"]);
     }
@@ -226,21 +223,13 @@ mod tests {
     #[test]
     fn quotes_outside_of_field_values_are_literal() {
         let text = "a,t=\"x v=1\n# say \"\nb,t=\\ =\"y v=2\nc v=3\n";
-        let expected = [
-            "a,t=\"x v=1\n",
-            "# say \"\n",
-            "b,t=\\ =\"y v=2\n",
-            "c v=3\n",
-        ];
+        let expected = ["a,t=\"x v=1\n", "# say \"\n", "b,t=\\ =\"y v=2\n", "c v=3\n"];
         assert_eq!(bodies(text, 14), expected);
     }
 
     #[test]
     fn a_quote_that_is_never_closed_ends_with_its_line() {
-        assert_eq!(
-            bodies("a v=\"x\nb v=2\nc v=3\n", 12),
-            ["a v=\"x\n", "b v=2\nc v=3\n"]
-        );
+        assert_eq!(bodies("a v=\"x\nb v=2\nc v=3\n", 12), ["a v=\"x\n", "b v=2\nc v=3\n"]);
     }
 
     #[test]

@@ -128,12 +128,7 @@ impl RefusedLines {
 
     fn new(status: Option<StatusCode>, error: String, shown: Vec<RefusedLine>) -> Self {
         let count = shown.len() as u64;
-        let mut lines = Self {
-            status,
-            error,
-            shown,
-            count,
-        };
+        let mut lines = Self { status, error, shown, count };
         lines.shorten();
         lines
     }
@@ -263,18 +258,12 @@ mod tests {
         assert_eq!(lines.count(), 50);
         let text = lines.to_string();
         assert!(text.ends_with("\n  and 30 more"), "{text}");
-        assert!(
-            text.contains("line 192:") && !text.contains("line 202:"),
-            "{text}"
-        );
+        assert!(text.contains("line 192:") && !text.contains("line 202:"), "{text}");
     }
 
     #[test]
     fn other_refusals_name_no_lines() {
-        for body in [
-            "serde error: missing field 'db'",
-            r#"{"error":"db name cannot be empty"}"#,
-        ] {
+        for body in ["serde error: missing field 'db'", r#"{"error":"db name cannot be empty"}"#] {
             assert!(parse(body, None, 0).is_none());
         }
     }

@@ -51,11 +51,9 @@ impl Backoff {
             return None;
         }
         let asked_for = match error {
-            ClientError::Refused {
-                status,
-                retry_after,
-                ..
-            } if is_retryable(*status) => *retry_after,
+            ClientError::Refused { status, retry_after, .. } if is_retryable(*status) => {
+                *retry_after
+            }
             ClientError::Interrupted { .. } => None,
             ClientError::Refused { .. }
             | ClientError::Unreachable { .. }
@@ -100,10 +98,7 @@ mod tests {
     }
 
     fn pause(attempts: u32, error: &ClientError) -> Option<Duration> {
-        let backoff = Backoff {
-            world: World::system(),
-            attempts,
-        };
+        let backoff = Backoff { world: World::system(), attempts };
         backoff.pause_after(error)
     }
 

@@ -253,22 +253,13 @@ impl Uploader {
         if position.is_none() && refused.is_none() {
             error
         } else {
-            UploadError::Stopped {
-                error: Box::new(error),
-                position,
-                refused,
-            }
+            UploadError::Stopped { error: Box::new(error), position, refused }
         }
     }
 
     async fn write(&self, batch: UploadBatch) -> Result<UploadStats, UploadError> {
         let bytes = batch.body().len() as u64;
-        let mut stats = UploadStats {
-            requests: 1,
-            rows: batch.rows(),
-            replaced: 0,
-            bytes,
-        };
+        let mut stats = UploadStats { requests: 1, rows: batch.rows(), replaced: 0, bytes };
         let unsent = batch.unsent_rows();
         if bytes == 0 || (unsent.is_some() && self.is_all_or_nothing()) {
             self.progress.inc(batch.progress_bytes());
@@ -298,9 +289,11 @@ impl Uploader {
                     stats.replaced = number(answer.headers(), REPLACED_ROWS_HEADER);
                     None
                 }
-                Err(ClientError::Refused {
-                    status, ref body, ..
-                }) if let Some(lines) = batch.parse_refusal(status, body) => Some(lines),
+                Err(ClientError::Refused { status, ref body, .. })
+                    if let Some(lines) = batch.parse_refusal(status, body) =>
+                {
+                    Some(lines)
+                }
                 Err(error) => {
                     backoff
                         .wait_after(error.retryable_if(self.was_answered.load(Ordering::Relaxed)))
@@ -528,10 +521,7 @@ mod tests {
         };
         let progress = ProgressBar::hidden();
         let uploader = Uploader::new(client.unwrap(), settings, World::system(), progress);
-        let source = InputSource {
-            name: String::new(),
-            reader: Box::new(PanickingReader),
-        };
+        let source = InputSource { name: String::new(), reader: Box::new(PanickingReader) };
         let error = uploader.upload(vec![source.into()]).await.unwrap_err();
         assert!(matches!(error, UploadError::Reader(_)), "{error}");
     }

@@ -17,11 +17,7 @@ pub(crate) struct BatchSource {
 impl BatchSource {
     /// Returns the position of a row, from 1.
     pub(crate) fn position(&self, row: u64) -> RowPosition {
-        RowPosition {
-            source: self.name.clone(),
-            row,
-            is_last_source: self.is_last,
-        }
+        RowPosition { source: self.name.clone(), row, is_last_source: self.is_last }
     }
 }
 
@@ -99,13 +95,8 @@ mod tests {
     #[test]
     fn the_first_batch_without_an_answer_is_the_place_to_continue() {
         let pending = PendingBatches::default();
-        let position = |row| {
-            Some(RowPosition {
-                source: Some("a.csv".into()),
-                row,
-                is_last_source: row > 10,
-            })
-        };
+        let position =
+            |row| Some(RowPosition { source: Some("a.csv".into()), row, is_last_source: row > 10 });
         let first = pending.add(position(1));
         let second = pending.add(position(10));
         let third = pending.add(position(20));

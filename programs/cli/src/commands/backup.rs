@@ -163,10 +163,7 @@ pub(super) async fn delete(
     let client = args.deletion.confirm(&format!("backup {name:?}"), console)?;
     let incremental = args.incremental.to_string();
     client
-        .delete(
-            &format!("{BACKUPS}/{name}"),
-            &[("incremental", &incremental)],
-        )
+        .delete(&format!("{BACKUPS}/{name}"), &[("incremental", &incremental)])
         .await?;
     Ok(format!("Backup {name:?} deleted successfully"))
 }

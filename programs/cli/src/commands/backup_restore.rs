@@ -106,12 +106,7 @@ impl ShownJob for Restore {
 
     fn values(&self) -> [Option<&str>; 4] {
         let (database, to) = (self.database.as_deref(), self.to.as_deref());
-        [
-            Some(&self.restore_id),
-            Some(&self.backup_name),
-            database,
-            to,
-        ]
+        [Some(&self.restore_id), Some(&self.backup_name), database, to]
     }
 }
 

@@ -155,18 +155,16 @@ async fn create(
 ) -> CommandResult<String> {
     let (path, title) = kind.path_and_title();
     let client = connection.client(None)?;
-    Ok(
-        match client.create_json(path, &without_nulls(body)).await? {
-            Some(created) => match (format, created_name(&created)) {
-                (AnswerFormat::Json, _) => format!("{created:#}"),
-                (AnswerFormat::Text, Some(name)) => {
-                    format!("{title} cache {name:?} created successfully")
-                }
-                (AnswerFormat::Text, None) => format!("{title} cache created successfully"),
-            },
-            None => "a cache already exists for the provided parameters".to_owned(),
+    Ok(match client.create_json(path, &without_nulls(body)).await? {
+        Some(created) => match (format, created_name(&created)) {
+            (AnswerFormat::Json, _) => format!("{created:#}"),
+            (AnswerFormat::Text, Some(name)) => {
+                format!("{title} cache {name:?} created successfully")
+            }
+            (AnswerFormat::Text, None) => format!("{title} cache created successfully"),
         },
-    )
+        None => "a cache already exists for the provided parameters".to_owned(),
+    })
 }
 
 /// Deletes a cache. Returns what to print.

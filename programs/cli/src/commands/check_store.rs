@@ -48,9 +48,7 @@ pub(super) async fn run(
         }
         if let Some(days) = args.restore_archived {
             let count = bucket.restore_archived(&prefix, days).await?;
-            console.report(format_args!(
-                "bucket '{name}': {count} archived objects ordered"
-            ));
+            console.report(format_args!("bucket '{name}': {count} archived objects ordered"));
         }
     }
     let mut report = stores.check().await?;

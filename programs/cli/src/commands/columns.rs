@@ -85,9 +85,7 @@ pub(super) async fn rename(args: &RenameColumnArgs) -> CommandResult<String> {
     ];
     let client = args.connection.client(None)?;
     client.post("/api/v3/configure/table/column/rename", &query).await?;
-    Ok(format!(
-        "Column {database:?}.{table:?}.{name:?} renamed to {new_name:?}"
-    ))
+    Ok(format!("Column {database:?}.{table:?}.{name:?} renamed to {new_name:?}"))
 }
 
 /// Executes `neap update column`. Returns what to print.
@@ -97,9 +95,7 @@ pub(super) async fn update(args: &UpdateColumnArgs) -> CommandResult<String> {
     let body = json!({ "db": database, "table": table, "column": column, "type": kind });
     let client = args.connection.client(None)?;
     client.put_json("/api/v3/configure/table/column", &body).await?;
-    Ok(format!(
-        "Column {database:?}.{table:?}.{column:?} updated successfully"
-    ))
+    Ok(format!("Column {database:?}.{table:?}.{column:?} updated successfully"))
 }
 
 /// Executes `neap delete column`. Returns what to print.
@@ -111,11 +107,7 @@ pub(super) async fn delete(
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{name:?}");
     let client = column.deletion.confirm(&shown, console)?;
-    let query = [
-        ("db", database.as_str()),
-        ("table", table),
-        ("column", name),
-    ];
+    let query = [("db", database.as_str()), ("table", table), ("column", name)];
     client.delete("/api/v3/configure/table/column", &query).await?;
     Ok(format!("Column {shown} deleted successfully"))
 }
@@ -129,11 +121,7 @@ pub(super) async fn delete_alias(
     let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{alias:?}");
     let client = column.deletion.confirm_on_terminal(&format!("alias {shown}"), console)?;
-    let query = [
-        ("db", database.as_str()),
-        ("table", table),
-        ("alias", alias),
-    ];
+    let query = [("db", database.as_str()), ("table", table), ("alias", alias)];
     client.delete("/api/v3/configure/table/column/alias", &query).await?;
     Ok(format!("Alias {shown} deleted successfully"))
 }

@@ -316,13 +316,7 @@ async fn flush(
 
 fn describe(flushed: &FlushResult) -> Result<String, String> {
     match flushed {
-        FlushResult::Done {
-            segments,
-            rows,
-            sections,
-            bytes,
-            ..
-        } => Ok(format!(
+        FlushResult::Done { segments, rows, sections, bytes, .. } => Ok(format!(
             "{segments} segments are now {sections} sections with {rows} rows in {bytes} bytes"
         )),
         // Another process may work on the same store.

@@ -145,10 +145,7 @@ impl ConfigFile {
                 .map(|(line, text)| format!("{}:{line}: {text}", path.display()));
             return Err(ConfigError::Invalid(lines.collect::<Vec<_>>().join("\n")));
         }
-        Ok(Self {
-            path: path.to_owned(),
-            settings: reader.settings,
-        })
+        Ok(Self { path: path.to_owned(), settings: reader.settings })
     }
 }
 
@@ -304,32 +301,22 @@ pub(super) fn find(
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn unreadable(path: &Path, error: io::Error) -> ConfigError {
-    ConfigError::Read {
-        path: path.display().to_string(),
-        error,
-    }
+    ConfigError::Read { path: path.display().to_string(), error }
 }
 
 fn usual_places(variables: &impl Variables) -> Vec<PathBuf> {
     let of_user = variables.get("XDG_CONFIG_HOME").map(PathBuf::from);
     let home = || Some(Path::new(variables.get("HOME")?).join(".config"));
     let of_user = of_user.or_else(home).map(|folder| folder.join("neap"));
-    [
-        Some(PathBuf::new()),
-        of_user,
-        Some(PathBuf::from(SYSTEM_FOLDER)),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|folder| folder.join(FILE))
-    .collect()
+    [Some(PathBuf::new()), of_user, Some(PathBuf::from(SYSTEM_FOLDER))]
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(FILE))
+        .collect()
 }
 
 #[cfg(test)]

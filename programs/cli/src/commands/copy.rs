@@ -57,12 +57,7 @@ pub(super) async fn run(args: &CopyArgs, console: &mut Console, world: World) ->
     .run()
     .await;
     progress.finish_and_clear();
-    let CopyStats {
-        objects,
-        bytes,
-        kept,
-        damaged,
-    } = copied?;
+    let CopyStats { objects, bytes, kept, damaged } = copied?;
     let text = format!(
         "{objects} objects with {} copied to {}, {kept} existed already",
         HumanBytes(bytes),

@@ -165,15 +165,9 @@ fn parse_field(text: &str) -> Result<FieldDefinition, String> {
         .filter(|(name, _)| !name.is_empty())
         .ok_or("a field is written as name:type")?;
     if FIELD_TYPES.contains(&data_type) {
-        Ok(FieldDefinition {
-            name: name.to_owned(),
-            data_type: data_type.to_owned(),
-        })
+        Ok(FieldDefinition { name: name.to_owned(), data_type: data_type.to_owned() })
     } else {
-        Err(format!(
-            "'{data_type}' is not one of {}",
-            FIELD_TYPES.join(", ")
-        ))
+        Err(format!("'{data_type}' is not one of {}", FIELD_TYPES.join(", ")))
     }
 }
 
@@ -236,15 +230,11 @@ async fn create_table(args: &CreateTableArgs) -> CommandResult<String> {
     });
     let client = args.connection.client(None)?;
     match client.post_json("/api/v3/configure/table", &without_nulls(body)).await {
-        Err(
-            ref error @ ClientError::Refused {
-                status: StatusCode::CONFLICT,
-                ..
-            },
-        ) if error.code().as_deref() != Some(NAME_IS_ALIAS) => Err(CommandError::TableExists {
-            database: database.clone(),
-            table: table.clone(),
-        }),
+        Err(ref error @ ClientError::Refused { status: StatusCode::CONFLICT, .. })
+            if error.code().as_deref() != Some(NAME_IS_ALIAS) =>
+        {
+            Err(CommandError::TableExists { database: database.clone(), table: table.clone() })
+        }
         outcome => {
             outcome?;
             args.cold.apply(&client, database, Some(table)).await?;
@@ -259,9 +249,7 @@ async fn create_column(args: &CreateColumnArgs) -> CommandResult<String> {
     let body = json!({ "db": database, "table": table, "column": column, "type": kind });
     let client = args.connection.client(None)?;
     client.post_json("/api/v3/configure/table/column", &body).await?;
-    Ok(format!(
-        "Column {database:?}.{table:?}.{column:?} created successfully"
-    ))
+    Ok(format!("Column {database:?}.{table:?}.{column:?} created successfully"))
 }
 
 #[cfg(test)]
@@ -271,10 +259,7 @@ mod tests {
     #[test]
     fn fields_have_a_name_and_a_type() {
         let field = parse_field("a:b:float64").unwrap();
-        assert_eq!(
-            (field.name.as_str(), field.data_type.as_str()),
-            ("a:b", "float64")
-        );
+        assert_eq!((field.name.as_str(), field.data_type.as_str()), ("a:b", "float64"));
         insta::assert_snapshot!(parse_field("a:decimal").unwrap_err(), @"'decimal' is not one of utf8, int64, uint64, float64, bool");
         assert!(parse_field("a").is_err());
         assert!(parse_field(":bool").is_err());

@@ -363,10 +363,7 @@ mod tests {
         .into_iter()
         .collect();
         let renamed = ["data-dir", "mode"].map(|flag| set.former_variables(flag));
-        let names = (
-            "INFLUXDB3_DB_DIR".to_owned(),
-            "INFLUXDB3_DATA_DIR".to_owned(),
-        );
+        let names = ("INFLUXDB3_DB_DIR".to_owned(), "INFLUXDB3_DATA_DIR".to_owned());
         assert_eq!(renamed, [vec![names], Vec::new()]);
     }
 
@@ -380,10 +377,7 @@ mod tests {
         let enterprise = ("INFLUXDB3_ENTERPRISE_NODE_ID", "enterprise");
         assert_eq!(node(&[enterprise]), "enterprise");
         assert_eq!(node(&[former, enterprise]), "former");
-        assert_eq!(
-            node(&[former, ("INFLUXDB3_NODE_ID", "present"), enterprise]),
-            "present"
-        );
+        assert_eq!(node(&[former, ("INFLUXDB3_NODE_ID", "present"), enterprise]), "present");
         let names = names_of("token", None);
         assert!(!names.iter().any(|name| name.starts_with(ENTERPRISE)));
     }
@@ -405,11 +399,7 @@ mod tests {
 
     #[test]
     fn variables_set_only_connection_options_of_client_commands() {
-        let variables = [
-            ("NEAP_AUTH_TOKEN", "secret"),
-            ("NEAP_FILE", "x"),
-            ("NEAP_SIZE", "2"),
-        ];
+        let variables = [("NEAP_AUTH_TOKEN", "secret"), ("NEAP_FILE", "x"), ("NEAP_SIZE", "2")];
         let write = parse(&["neap", "write"], &variables.into_iter().collect());
         assert_eq!(write.get_one::<String>("token").unwrap(), "secret");
         assert_eq!(write.get_one::<String>("file"), None);
@@ -447,10 +437,7 @@ mod tests {
         let write = command.find_subcommand_mut("write").unwrap();
         let help = write.render_long_help().to_string();
         assert!(!help.contains("secret"), "{help}");
-        assert!(
-            help.contains("[env: NEAP_AUTH_TOKEN, INFLUXDB3_AUTH_TOKEN]"),
-            "{help}"
-        );
+        assert!(help.contains("[env: NEAP_AUTH_TOKEN, INFLUXDB3_AUTH_TOKEN]"), "{help}");
     }
 
     #[test]

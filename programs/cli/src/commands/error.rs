@@ -175,10 +175,7 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// Creates the error of a file operation.
     pub(super) fn of_file(path: &Path, error: io::Error) -> Self {
-        Self::File {
-            path: path.display().to_string(),
-            error,
-        }
+        Self::File { path: path.display().to_string(), error }
     }
 
     /// Returns a hint to print on a separate line after the error.
@@ -203,7 +200,5 @@ impl CommandError {
 }
 
 fn oldest_text(oldest: Option<&str>) -> String {
-    oldest.map_or(String::new(), |oldest| {
-        format!(", the oldest version is of {oldest}")
-    })
+    oldest.map_or(String::new(), |oldest| format!(", the oldest version is of {oldest}"))
 }

@@ -108,9 +108,6 @@ pub(super) mod tests {
         let delete = command.find_subcommand_mut("delete").unwrap();
         let token = delete.find_subcommand_mut("token").unwrap();
         let help = token.render_help().to_string();
-        assert!(
-            help.ends_with("\nExamples:\n  neap delete token sensors --yes\n"),
-            "{help}"
-        );
+        assert!(help.ends_with("\nExamples:\n  neap delete token sensors --yes\n"), "{help}");
     }
 }

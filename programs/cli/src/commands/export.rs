@@ -122,14 +122,7 @@ pub(super) async fn run(args: &ExportArgs, console: &mut Console, world: World) 
         progress_bar::visible(ProgressBar::new(0), template)
     };
     let parallel = args.max_concurrent_requests;
-    let exporter = Exporter::open(
-        client,
-        request,
-        directory,
-        parallel,
-        progress.clone(),
-        world,
-    )?;
+    let exporter = Exporter::open(client, request, directory, parallel, progress.clone(), world)?;
     let exported = exporter.run().await;
     progress.finish_and_clear();
     console.print(summary(&exported?)).map_err(CommandError::Output)

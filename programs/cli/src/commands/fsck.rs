@@ -106,9 +106,7 @@ fn print(report: &FsckReport, args: &FsckArgs, console: &mut Console) -> Command
     console.print(text).map_err(CommandError::Output)?;
     match report.exit_code() {
         0 => Ok(()),
-        _ => Err(CommandError::Damaged {
-            errors: report.errors,
-        }),
+        _ => Err(CommandError::Damaged { errors: report.errors }),
     }
 }
 

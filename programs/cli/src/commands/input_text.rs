@@ -74,10 +74,7 @@ impl InputText<'_> {
                 continue;
             }
             let name = path.display().to_string();
-            let failed = |error| CommandError::File {
-                path: name.clone(),
-                error,
-            };
+            let failed = |error| CommandError::File { path: name.clone(), error };
             let (reader, bytes) = open_file(path).map_err(failed)?;
             total = total.zip(bytes).map(|(total, bytes)| total.saturating_add(bytes));
             sources.push(InputSource { name, reader });
@@ -101,10 +98,7 @@ impl InputText<'_> {
             let mut bytes = Vec::new();
             reader.take(left + 1).read_to_end(&mut bytes).map_err(failed)?;
             if bytes.len() as u64 > left {
-                return Err(CommandError::InputTooLarge {
-                    what: self.what,
-                    limit: MAX_TEXT_BYTES,
-                });
+                return Err(CommandError::InputTooLarge { what: self.what, limit: MAX_TEXT_BYTES });
             }
             let decoded = String::from_utf8(bytes)
                 .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;

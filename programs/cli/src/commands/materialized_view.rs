@@ -85,9 +85,6 @@ pub(super) async fn show(args: &DatabaseListArgs, console: &mut Console) -> Comm
             json!(view.query),
         ]
     });
-    Rows::new(
-        &["name", "source", "target_database", "target_table", "query"],
-        views,
-    )
-    .print(args.format, console)
+    Rows::new(&["name", "source", "target_database", "target_table", "query"], views)
+        .print(args.format, console)
 }

@@ -186,16 +186,9 @@ mod tests {
 
     #[test]
     fn an_optional_name_may_be_missing() {
-        for (line, name) in [
-            ("", None),
-            ("daily", Some("daily")),
-            ("--name daily", Some("daily")),
-        ] {
-            assert_eq!(
-                parse::<OptionalLine>(line).unwrap().name.as_deref(),
-                name,
-                "{line}"
-            );
+        for (line, name) in [("", None), ("daily", Some("daily")), ("--name daily", Some("daily"))]
+        {
+            assert_eq!(parse::<OptionalLine>(line).unwrap().name.as_deref(), name, "{line}");
         }
         let twice = parse::<OptionalLine>("daily --name daily").unwrap_err();
         assert_eq!(twice.kind(), ErrorKind::ArgumentConflict);

@@ -148,10 +148,7 @@ async fn refresh(
     let query = [("node_id", node_id)];
     let asked = client.fetch_json(Method::GET, STOP_PATH, &query).await;
     let is_gone = |error: &ClientError| {
-        matches!(
-            error,
-            ClientError::Unreachable { .. } | ClientError::Interrupted { .. }
-        )
+        matches!(error, ClientError::Unreachable { .. } | ClientError::Interrupted { .. })
     };
     match asked {
         Ok(NodeStopStatus { mut instances }) => {

@@ -62,9 +62,9 @@ pub(super) fn open_existing(config: &StoreConfig, world: &World) -> CommandResul
 /// Refuses a data directory that does not exist, which the store would create.
 pub(super) fn check_directory(config: &StoreConfig) -> CommandResult {
     match data_directory(config) {
-        Some(directory) if !directory.exists() => Err(CommandError::MissingDirectory(
-            directory.display().to_string(),
-        )),
+        Some(directory) if !directory.exists() => {
+            Err(CommandError::MissingDirectory(directory.display().to_string()))
+        }
         _ => Ok(()),
     }
 }
@@ -101,9 +101,7 @@ pub(super) fn parse_as_of(text: &str) -> Result<Stamp, String> {
         return Ok(stamp);
     }
     let time = parse_moment(text).ok_or(NO_STATE)?;
-    Ok(Stamp::end_of(StoreTime::from_micros(
-        time.timestamp_micros(),
-    )))
+    Ok(Stamp::end_of(StoreTime::from_micros(time.timestamp_micros())))
 }
 
 #[cfg(test)]
@@ -115,10 +113,7 @@ mod tests {
         let time = StoreTime::from_micros(1_769_860_800_000_001);
         assert_eq!(time_text(time), "2026-01-31T12:00:00.000001Z");
         assert_eq!(parse_as_of("42"), Ok(Stamp::from_u64(42)));
-        for text in [
-            "2026-01-31T12:00:00.000001Z",
-            "2026-01-31T13:00:00.000001+01:00",
-        ] {
+        for text in ["2026-01-31T12:00:00.000001Z", "2026-01-31T13:00:00.000001+01:00"] {
             assert_eq!(parse_as_of(text), Ok(Stamp::end_of(time)));
         }
         let midnight = parse_as_of("2026-01-31T00:00:00Z").unwrap();

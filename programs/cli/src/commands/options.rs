@@ -222,10 +222,7 @@ mod tests {
 
     #[test]
     fn an_address_may_lack_its_scheme() {
-        assert_eq!(
-            parse_url("localhost:8181").unwrap().as_str(),
-            "http://localhost:8181/"
-        );
+        assert_eq!(parse_url("localhost:8181").unwrap().as_str(), "http://localhost:8181/");
         assert_eq!(parse_url("https://h").unwrap().as_str(), "https://h/");
         assert!(parse_url("ftp://h").is_err());
         assert!(parse_url("http://").is_err());
@@ -247,10 +244,7 @@ mod tests {
         assert_eq!(arguments("a=,b=1"), pairs(&[("a", ""), ("b", "1")]));
         assert!(arguments("").is_err());
         assert!(arguments("=a").is_err());
-        assert_eq!(
-            arguments("a=1,b"),
-            Err("'b' is not written as key=value".to_owned())
-        );
+        assert_eq!(arguments("a=1,b"), Err("'b' is not written as key=value".to_owned()));
     }
 
     #[test]
@@ -267,9 +261,6 @@ mod tests {
             arguments("text=[$level] alert,n=1"),
             pairs(&[("text", "[$level] alert"), ("n", "1")])
         );
-        assert_eq!(
-            arguments("text=[1] to [2],n={"),
-            pairs(&[("text", "[1] to [2]"), ("n", "{")])
-        );
+        assert_eq!(arguments("text=[1] to [2],n={"), pairs(&[("text", "[1] to [2]"), ("n", "{")]));
     }
 }

@@ -55,14 +55,7 @@ impl OutputArgs {
         response: Response,
         console: &mut Console,
     ) -> CommandResult {
-        deliver(
-            client,
-            response,
-            self.format,
-            self.output.as_deref(),
-            console,
-        )
-        .await
+        deliver(client, response, self.format, self.output.as_deref(), console).await
     }
 }
 

@@ -105,23 +105,16 @@ mod tests {
     #[test]
     fn a_password_is_a_line_of_the_input_or_a_file() {
         let (mut console, _, asked) = console(" pass word \r\nmore");
-        let args = PasswordArgs {
-            password_file: None,
-        };
+        let args = PasswordArgs { password_file: None };
         assert_eq!(args.read("Password:", &mut console).unwrap(), " pass word ");
         assert_eq!(asked.text(), "Password:\n");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         fs::write(&path, "from a file\n").unwrap();
-        let args = PasswordArgs {
-            password_file: Some(path.clone()),
-        };
+        let args = PasswordArgs { password_file: Some(path.clone()) };
         assert_eq!(args.read_new(&mut console).unwrap(), "from a file");
         fs::write(&path, " ".repeat(1 << 20)).unwrap();
         let refused = args.read_new(&mut console).unwrap_err().to_string();
-        assert!(
-            refused.contains("the file has more than 16384 bytes"),
-            "{refused}"
-        );
+        assert!(refused.contains("the file has more than 16384 bytes"), "{refused}");
     }
 }

@@ -50,10 +50,7 @@ impl LocalPlugin {
             .file_name()
             .and_then(|name| name.to_str())
             .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-        let mut reader = PluginReader {
-            left: MAX_PLUGIN_BYTES,
-            files: Vec::new(),
-        };
+        let mut reader = PluginReader { left: MAX_PLUGIN_BYTES, files: Vec::new() };
         if !is_package {
             reader.file(path, name.to_owned())?;
         } else if path.join(PACKAGE_FILE).is_file() {
@@ -62,11 +59,7 @@ impl LocalPlugin {
             let path = path.display().to_string();
             return Err(CommandError::NotAPlugin { path });
         }
-        Ok(Self {
-            name: name.to_owned(),
-            is_package,
-            files: reader.files,
-        })
+        Ok(Self { name: name.to_owned(), is_package, files: reader.files })
     }
 }
 
@@ -105,13 +98,11 @@ impl PluginReader {
         let mut content = String::new();
         let mut file = file.take(self.left + 1);
         let read = file.read_to_string(&mut content).map_err(failed)? as u64;
-        self.left = self.left.checked_sub(read).ok_or(CommandError::PluginTooLarge {
-            limit: MAX_PLUGIN_BYTES,
-        })?;
-        self.files.push(PluginFile {
-            relative_path,
-            content,
-        });
+        self.left = self
+            .left
+            .checked_sub(read)
+            .ok_or(CommandError::PluginTooLarge { limit: MAX_PLUGIN_BYTES })?;
+        self.files.push(PluginFile { relative_path, content });
         Ok(())
     }
 }
@@ -131,17 +122,8 @@ mod tests {
         fs::create_dir_all(package.join("b/c")).unwrap();
         fs::create_dir_all(package.join("__pycache__")).unwrap();
         let error = LocalPlugin::read(&package).unwrap_err().to_string();
-        assert!(
-            error.ends_with("is not a plugin: it has no __init__.py"),
-            "{error}"
-        );
-        for path in [
-            "__init__.py",
-            "b/c/deep.py",
-            "z.py",
-            "notes.txt",
-            "__pycache__/z.py",
-        ] {
+        assert!(error.ends_with("is not a plugin: it has no __init__.py"), "{error}");
+        for path in ["__init__.py", "b/c/deep.py", "z.py", "notes.txt", "__pycache__/z.py"] {
             fs::write(package.join(path), path).unwrap();
         }
         let plugin = LocalPlugin::read(&package).unwrap();

@@ -203,12 +203,9 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Comman
             };
             (TEST_WAL, &args.plugin, "input_lp", Some(lines))
         }
-        TestCommand::Schedule(args) => (
-            TEST_SCHEDULE,
-            &args.plugin,
-            "schedule",
-            args.schedule.clone(),
-        ),
+        TestCommand::Schedule(args) => {
+            (TEST_SCHEDULE, &args.plugin, "schedule", args.schedule.clone())
+        }
     };
     let body = json!({
         "filename": plugin.filename,
@@ -238,10 +235,7 @@ async fn install_packages(args: &InstallPackageArgs, console: &mut Console) -> C
     }
     let client = args.connection.client(None)?;
     let (path, body) = match &args.requirements {
-        Some(location) => (
-            INSTALL_REQUIREMENTS,
-            json!({ "requirements_location": location }),
-        ),
+        Some(location) => (INSTALL_REQUIREMENTS, json!({ "requirements_location": location })),
         None => (INSTALL_PACKAGES, json!({ "packages": args.packages })),
     };
     Ok(client.post_json(path, &body).await?)
@@ -252,10 +246,8 @@ async fn install_plugin(args: &InstallPluginArgs, console: &mut Console) -> Comm
     let body = json!({ "plugin": args.plugin, "repository": args.plugin_repo });
     let installed: Vec<InstalledPlugin> = client.ask_json(INSTALL_PLUGIN, &body).await?;
     for plugin in &installed {
-        let text = format!(
-            "Plugin {} {} installed in the {}",
-            plugin.name, plugin.version, plugin.place
-        );
+        let text =
+            format!("Plugin {} {} installed in the {}", plugin.name, plugin.version, plugin.place);
         console.print_text(&text).map_err(CommandError::Output)?;
     }
     let packages: BTreeSet<&str> = installed

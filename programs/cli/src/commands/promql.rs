@@ -68,9 +68,7 @@ impl PromqlTimes {
     /// [`CommandError::Usage`].
     pub(super) fn check_unused(&self) -> CommandResult {
         if self.time.is_some() || self.start.is_some() {
-            return Err(usage(
-                "--time, --start, --end and --step require --language promql",
-            ));
+            return Err(usage("--time, --start, --end and --step require --language promql"));
         }
         Ok(())
     }
@@ -143,10 +141,7 @@ impl PromqlData {
         for item in items {
             let name = series_name(item.get("metric").and_then(Value::as_object));
             for sample in ["value", "histogram"].iter().filter_map(|key| item.get(key)) {
-                push(
-                    &mut text,
-                    format_args!("{name} => {}\n", sample_text(sample)),
-                );
+                push(&mut text, format_args!("{name} => {}\n", sample_text(sample)));
             }
             let lists = ["values", "histograms"].iter().filter_map(|key| item.get(key));
             let mut samples = lists.filter_map(Value::as_array).flatten().peekable();
@@ -205,10 +200,7 @@ fn time_of_expression(text: &str) -> Result<String, String> {
 }
 
 fn usage(text: &str) -> CommandError {
-    CommandError::Usage(clap::Error::raw(
-        ErrorKind::ArgumentConflict,
-        format!("{text}\n"),
-    ))
+    CommandError::Usage(clap::Error::raw(ErrorKind::ArgumentConflict, format!("{text}\n")))
 }
 
 #[cfg(test)]
@@ -218,10 +210,7 @@ mod tests {
     use super::*;
 
     fn text(kind: &str, result: Value) -> String {
-        let data = PromqlData {
-            kind: kind.to_owned(),
-            result,
-        };
+        let data = PromqlData { kind: kind.to_owned(), result };
         data.text()
     }
 

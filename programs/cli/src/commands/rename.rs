@@ -85,11 +85,7 @@ pub(super) async fn run(command: &RenameCommand, console: &mut Console) -> Comma
         RenameCommand::Table(args) => {
             let (database, name) = (&args.database.database, &args.name);
             let new_name = &args.new_name;
-            let query = [
-                ("db", database.as_str()),
-                ("table", name),
-                ("name", new_name),
-            ];
+            let query = [("db", database.as_str()), ("table", name), ("name", new_name)];
             let client = args.connection.client(None)?;
             client.post("/api/v3/configure/table/rename", &query).await?;
             format!("Table {database:?}.{name:?} renamed to {new_name:?}")

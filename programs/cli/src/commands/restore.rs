@@ -48,9 +48,7 @@ pub(super) struct RestoreArgs {
 /// The database or version does not exist, the new name is taken, or the store can't be used.
 pub(super) async fn run(args: &RestoreArgs, console: &mut Console, world: World) -> CommandResult {
     let opened = OpenCluster::open(&args.store, &world).await?;
-    let OpenCluster {
-        catalog, manifests, ..
-    } = &opened;
+    let OpenCluster { catalog, manifests, .. } = &opened;
     let source = opened.database(&args.database).await?;
     let present = catalog.verified_database(source, Duration::ZERO).await?.value;
     let read = manifests.read(source, None).await.map_err(RestoreError::from)?;
@@ -88,7 +86,5 @@ pub(super) async fn run(args: &RestoreArgs, console: &mut Console, world: World)
 }
 
 fn gone(error: VersionGone) -> CommandError {
-    CommandError::VersionGone {
-        oldest: error.oldest.map(|oldest| time_text(oldest.time())),
-    }
+    CommandError::VersionGone { oldest: error.oldest.map(|oldest| time_text(oldest.time())) }
 }

@@ -132,8 +132,5 @@ pub(super) async fn cancel(args: &CancelRowDeleteArgs) -> CommandResult<String> 
     let path = format!("/api/v3/row_delete_requests/{}/abort", args.sequence);
     let client = args.connection.client(None)?;
     let aborted: AbortedRequest = client.ask_json(&path, &json!({ "reason": args.reason })).await?;
-    Ok(format!(
-        "Row delete request {} is {}",
-        args.sequence, aborted.disposition
-    ))
+    Ok(format!("Row delete request {} is {}", args.sequence, aborted.disposition))
 }

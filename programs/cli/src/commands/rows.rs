@@ -73,10 +73,7 @@ impl Rows {
         columns: &'static [&'static str],
         rows: impl IntoIterator<Item = Vec<Value>>,
     ) -> Self {
-        Self {
-            columns,
-            rows: rows.into_iter().collect(),
-        }
+        Self { columns, rows: rows.into_iter().collect() }
     }
 
     /// Prints the rows as the result of a command.
@@ -172,10 +169,7 @@ mod tests {
     fn rows() -> Rows {
         Rows {
             columns: &["name", "n"],
-            rows: vec![
-                vec![json!("a, \"b\""), json!(10)],
-                vec![json!("é"), Value::Null],
-            ],
+            rows: vec![vec![json!("a, \"b\""), json!(10)], vec![json!("é"), Value::Null]],
         }
     }
 
@@ -189,10 +183,7 @@ mod tests {
         | é      |    |
         +--------+----+
         "#);
-        let none = Rows {
-            columns: &["name"],
-            rows: Vec::new(),
-        };
+        let none = Rows { columns: &["name"], rows: Vec::new() };
         insta::assert_snapshot!(none.render(RowFormat::Pretty), @"
         +------+
         | name |

@@ -130,9 +130,7 @@ pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> Com
         .query(&[("db", args.database.database.as_str())])
         .body(rules);
     client.send(request).await?;
-    Ok(format!(
-        "Rules of namespace {namespace:?} created successfully"
-    ))
+    Ok(format!("Rules of namespace {namespace:?} created successfully"))
 }
 
 /// Deletes the rules of a namespace, or of one of its groups. Returns what to print.
@@ -206,10 +204,7 @@ mod tests {
         assert_eq!(parsed(&["rules/node.yml"]).unwrap(), "node");
         assert_eq!(parsed(&["-", "--namespace", "node"]).unwrap(), "node");
         let refused = parsed(&["-"]);
-        assert!(
-            matches!(refused, Err(CommandError::Usage(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(CommandError::Usage(_))), "{refused:?}");
     }
 
     #[test]

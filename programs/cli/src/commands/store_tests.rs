@@ -76,10 +76,7 @@ struct ClusterFixture {
 }
 
 fn past_world() -> (Arc<PastClock>, World) {
-    let clock = Arc::new(PastClock {
-        now: SystemClock::new(),
-        step_micros: AtomicI64::new(0),
-    });
+    let clock = Arc::new(PastClock { now: SystemClock::new(), step_micros: AtomicI64::new(0) });
     let world = World::seeded(Arc::clone(&clock) as _, 1);
     (clock, world)
 }
@@ -118,14 +115,7 @@ impl ClusterFixture {
             FlushLimits::default(),
         );
         let service = Arc::new(WriteService::new(WriteServiceParts::local(&catalog, rules)));
-        Self {
-            clock,
-            store,
-            bucket,
-            catalog,
-            flusher,
-            service,
-        }
+        Self { clock, store, bucket, catalog, flusher, service }
     }
 
     async fn write(&self, line: &str) {
@@ -224,36 +214,21 @@ fn the_time_of_a_directory_is_shown_and_set_back() {
 
     let (status, out, err) = run_on(folder.path(), &["fsck", "--clock"]);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert!(
-        out.contains(" s ahead: flushes are blocked, nothing expires"),
-        "{out}"
-    );
-    assert!(
-        out.contains("database \"db\": has writes of up to "),
-        "{out}"
-    );
+    assert!(out.contains(" s ahead: flushes are blocked, nothing expires"), "{out}");
+    assert!(out.contains("database \"db\": has writes of up to "), "{out}");
     assert!(out.ends_with("have the directory open: 1 now.\n"), "{out}");
     let (status, _, err) = run_on(folder.path(), &["fsck", "--clock", "--repair"]);
     assert_eq!(status, FAILED);
-    assert!(
-        err.contains("another process has the directory open; stop it first"),
-        "{err}"
-    );
+    assert!(err.contains("another process has the directory open; stop it first"), "{err}");
 
     drop((cluster, runtime));
     let (status, out, err) = run_on(folder.path(), &["fsck", "--clock", "--repair", "--json"]);
     assert_eq!((status, err.as_str()), (0, ""));
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        (&report["repaired"], &report["processes"]),
-        (&true.into(), &0.into())
-    );
+    assert_eq!((&report["repaired"], &report["processes"]), (&true.into(), &0.into()));
     let (status, out, _) = run_on(folder.path(), &["fsck", "--clock"]);
     assert_eq!(status, 0);
-    assert!(
-        out.ends_with("The directory's time needs no repair.\n"),
-        "{out}"
-    );
+    assert!(out.ends_with("The directory's time needs no repair.\n"), "{out}");
 }
 
 #[test]
@@ -327,15 +302,7 @@ fn versions_are_shown_and_restored_without_copying() {
     let century = Duration::from_secs(100 * 365 * 24 * 3_600);
     let set = cluster.catalog.set_retention(DatabaseId::new(1), Some(century));
     runtime.block_on(set).unwrap();
-    let now = [
-        "restore",
-        "-d",
-        "db",
-        "--as-of",
-        "2200-01-01T00:00:00Z",
-        "--to",
-        "now",
-    ];
+    let now = ["restore", "-d", "db", "--as-of", "2200-01-01T00:00:00Z", "--to", "now"];
     let (status, out, err) = run_on(folder.path(), &now);
     assert_eq!(status, 0, "{err}");
     // The third version is the one that pins the first version.
@@ -346,10 +313,7 @@ fn versions_are_shown_and_restored_without_copying() {
     ");
     let (status, out, _) = run_on(folder.path(), &["fsck", "--full"]);
     assert_eq!(status, 0, "{out}");
-    assert!(
-        out.contains("checked fully: 3 databases, 3 tables, 5 sections"),
-        "{out}"
-    );
+    assert!(out.contains("checked fully: 3 databases, 3 tables, 5 sections"), "{out}");
     let bad = ["restore", "-d", "db", "--as-of", "yesterday", "--to", "x"];
     let (status, _, err) = run_on(folder.path(), &bad);
     assert_eq!(status, super::USAGE);
@@ -373,20 +337,14 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
     );
     let (status, out, _) = run_on(&backup, &["fsck", "--full"]);
     assert_eq!(status, 0, "{out}");
-    assert!(
-        out.contains("2 sections with 2 rows, 0 pages, 1 new segments"),
-        "{out}"
-    );
+    assert!(out.contains("2 sections with 2 rows, 0 pages, 1 new segments"), "{out}");
 
     super::runtime().unwrap().block_on(cluster.flush());
     let (status, out, err) = run_on(folder.path(), &copy);
     assert_eq!((status, err.as_str()), (0, ""));
     assert!(out.ends_with(", 5 existed already\n"), "{out}");
     let (_, out, _) = run_on(&backup, &["fsck", "--full"]);
-    assert!(
-        out.contains("3 sections with 3 rows, 0 pages, 0 new segments"),
-        "{out}"
-    );
+    assert!(out.contains("3 sections with 3 rows, 0 pages, 0 new segments"), "{out}");
 
     for inside in ["", "copies/one"] {
         let to = folder.path().join(inside);
@@ -430,10 +388,7 @@ fn caches_are_filled_and_their_objects_are_copied() {
     assert_eq!(objects.len(), 1);
     assert!(backup.join(&objects[0]).exists());
     let (status, out, _) = run_on(&backup, &["fsck", "--full"]);
-    assert!(
-        status == 0 && out.contains("0 errors, 0 warnings, 0 notes"),
-        "{out}"
-    );
+    assert!(status == 0 && out.contains("0 errors, 0 warnings, 0 notes"), "{out}");
 }
 
 #[test]
@@ -442,16 +397,11 @@ fn objects_missing_in_the_source_are_reported_after_the_copy() {
     let data = super::runtime().unwrap().block_on(cluster.keys(KeyClass::Data));
     std::fs::remove_file(folder.path().join(&data[0])).unwrap();
     let backup = tempfile::tempdir().unwrap();
-    let (status, _, err) = run_on(
-        folder.path(),
-        &["copy", "--to", backup.path().to_str().unwrap()],
-    );
+    let (status, _, err) =
+        run_on(folder.path(), &["copy", "--to", backup.path().to_str().unwrap()]);
     assert_eq!(status, FAILED);
     assert!(
-        err.starts_with(&format!(
-            "error    {} (\"db\".\"cpu\"): it is missing",
-            data[0]
-        )),
+        err.starts_with(&format!("error    {} (\"db\".\"cpu\"): it is missing", data[0])),
         "{err}"
     );
     assert!(
@@ -597,12 +547,7 @@ async fn other_clusters_and_copies_that_were_used_are_not_overwritten() {
     copied(&from, &to).await.unwrap();
     to.catalog.create_database("mine", None).await.unwrap();
     let error = copied(&from, &to).await.unwrap_err();
-    assert!(matches!(
-        error,
-        CopyError::Ahead {
-            key: Key::RootCatalog
-        }
-    ));
+    assert!(matches!(error, CopyError::Ahead { key: Key::RootCatalog }));
 
     let used = ClusterFixture::in_memory();
     copied(&from, &used).await.unwrap();

@@ -99,10 +99,7 @@ async fn ship(
     shipper: &Shipper<'_>,
     counts: &mut ShippedCounts,
 ) -> CommandResult {
-    let connection = HttpTargetSettings {
-        url: to,
-        tls_ca: args.tls_ca.as_deref(),
-    };
+    let connection = HttpTargetSettings { url: to, tls_ca: args.tls_ca.as_deref() };
     let target = HttpTarget::new(connection, args.token.as_ref().map(Secret::reveal))?;
     if args.follow {
         shipper.follow(&target, counts).await?;
@@ -114,12 +111,7 @@ async fn ship(
 
 /// Returns a line about what was shipped.
 fn shown(counts: &ShippedCounts) -> String {
-    let ShippedCounts {
-        parts,
-        rows,
-        deletes,
-        bytes,
-    } = counts;
+    let ShippedCounts { parts, rows, deletes, bytes } = counts;
     let size = HumanBytes(u64::try_from(*bytes).unwrap_or(u64::MAX));
     format!("{rows} rows and {deletes} deletes shipped in {parts} parts with {size}")
 }
@@ -127,10 +119,7 @@ fn shown(counts: &ShippedCounts) -> String {
 fn settings(args: &SyncArgs, site: &str) -> ShipperSettings {
     let database = args.to_database.as_ref().unwrap_or(&args.database.database);
     ShipperSettings {
-        identity: SiteIdentity {
-            database: database.clone(),
-            site: site.to_owned(),
-        },
+        identity: SiteIdentity { database: database.clone(), site: site.to_owned() },
         skips_history: args.skip_history,
         part_bytes: ShipperSettings::PART_BYTES,
         interval: args.interval,

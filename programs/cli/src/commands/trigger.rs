@@ -201,11 +201,7 @@ pub(super) async fn create(args: &CreateTriggerArgs) -> CommandResult<String> {
 
 /// Copies a plugin to the server and returns its name there.
 async fn upload(client: &Client, path: &Path) -> CommandResult<String> {
-    let LocalPlugin {
-        name,
-        is_package,
-        files,
-    } = LocalPlugin::read(path)?;
+    let LocalPlugin { name, is_package, files } = LocalPlugin::read(path)?;
     for file in &files {
         let path = if is_package {
             format!("{name}/{}", file.relative_path)
@@ -227,9 +223,7 @@ pub(super) async fn update(args: &UpdateTriggerArgs) -> CommandResult<String> {
     if plugin.is_package {
         let body = json!({ "plugin_name": name, "db": db, "files": plugin.files });
         client.put_json(PLUGIN_DIRECTORY, &body).await?;
-        return Ok(format!(
-            "Trigger '{name}' updated successfully (atomic directory replacement)"
-        ));
+        return Ok(format!("Trigger '{name}' updated successfully (atomic directory replacement)"));
     }
     for file in &plugin.files {
         let body = json!({ "plugin_name": name, "db": db, "content": file.content });
@@ -246,11 +240,7 @@ pub(super) async fn delete(
     let (database, name) = (&args.database.database, &args.name);
     let client = args.deletion.confirm_on_terminal(&format!("trigger {name:?}"), console)?;
     let force = args.force.to_string();
-    let query = [
-        ("db", database.as_str()),
-        ("trigger_name", name),
-        ("force", &force),
-    ];
+    let query = [("db", database.as_str()), ("trigger_name", name), ("force", &force)];
     client.delete(TRIGGER, &query).await?;
     Ok(format!("Trigger {name} deleted successfully"))
 }
@@ -268,10 +258,7 @@ pub(super) async fn disable(command: &DisableCommand, console: &mut Console) -> 
 }
 
 async fn switch(args: &SwitchTriggerArgs, action: &str, console: &mut Console) -> CommandResult {
-    let query = [
-        ("db", args.database.database.as_str()),
-        ("trigger_name", &args.name),
-    ];
+    let query = [("db", args.database.database.as_str()), ("trigger_name", &args.name)];
     let client = args.connection.client(None)?;
     client.post(&format!("{TRIGGER}/{action}"), &query).await?;
     let text = format!("Trigger {} {action}d successfully", args.name);
@@ -284,13 +271,7 @@ mod tests {
 
     #[test]
     fn specifications_are_validated() {
-        for good in [
-            "table:cpu",
-            "all_tables",
-            "cron:0 0 6 * * 1-5",
-            "every:5m",
-            "request:hook",
-        ] {
+        for good in ["table:cpu", "all_tables", "cron:0 0 6 * * 1-5", "every:5m", "request:hook"] {
             assert_eq!(parse_specification(good).as_deref(), Ok(good));
         }
         for bad in ["", "table:", "every: ", "tables", "path:x", "all_tables "] {

@@ -71,10 +71,7 @@ pub(super) async fn run(command: &UndeleteCommand, console: &mut Console) -> Com
         ),
         UndeleteCommand::Table(args) => (
             "/api/v3/configure/table/undelete",
-            vec![
-                ("db", args.database.database.as_str()),
-                ("table", args.deleted.as_str()),
-            ],
+            vec![("db", args.database.database.as_str()), ("table", args.deleted.as_str())],
             &args.name,
             &args.connection,
             "Table",

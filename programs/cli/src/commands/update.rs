@@ -160,10 +160,7 @@ mod tests {
     #[test]
     fn a_retention_is_a_duration_or_none() {
         assert_eq!(parse_retention("none"), Ok(RetentionSetting(None)));
-        assert_eq!(
-            parse_retention("7d"),
-            Ok(RetentionSetting(Some("7d".to_owned())))
-        );
+        assert_eq!(parse_retention("7d"), Ok(RetentionSetting(Some("7d".to_owned()))));
         assert!(parse_retention("soon").is_err());
     }
 }

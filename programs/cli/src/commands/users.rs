@@ -317,9 +317,6 @@ pub(super) async fn run(command: &UserCommand, console: &mut Console) -> Command
     let path = path_of(&client, args.username.as_str()).await?;
     let path = format!("{path}/require-password-reset");
     client.post(&path, &[]).await?;
-    let text = format!(
-        "User {:?} must set another password",
-        args.username.as_str()
-    );
+    let text = format!("User {:?} must set another password", args.username.as_str());
     tell(console, &text)
 }

@@ -167,12 +167,7 @@ pub(super) async fn run(args: &WriteArgs, console: &mut Console, world: World) -
 
 /// Returns the report of an upload. It goes to the standard error, so that it is never part of an output.
 fn throughput(uploaded: UploadStats, took: Duration) -> String {
-    let UploadStats {
-        requests,
-        rows,
-        replaced,
-        bytes,
-    } = uploaded;
+    let UploadStats { requests, rows, replaced, bytes } = uploaded;
     let micros = took.as_micros().max(1);
     let rate = |amount: u64| {
         let per_second = u128::from(amount).saturating_mul(1_000_000) / micros;
@@ -280,10 +275,7 @@ fn visible_progress(bytes: Option<u64>) -> ProgressBar {
             ProgressBar::new(bytes),
             "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {bytes}, {bytes_per_sec}",
-        ),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
     };
     progress_bar::visible(progress, template)
 }
@@ -295,12 +287,7 @@ mod tests {
     #[test]
     fn the_report_has_the_throughput() {
         let report = |requests, rows, bytes, millis| {
-            let uploaded = UploadStats {
-                requests,
-                rows,
-                replaced: 0,
-                bytes,
-            };
+            let uploaded = UploadStats { requests, rows, replaced: 0, bytes };
             throughput(uploaded, Duration::from_millis(millis))
         };
         assert_eq!(

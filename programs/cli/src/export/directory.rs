@@ -132,10 +132,10 @@ impl ExportDirectory {
     /// Writes the manifest.
     pub(super) fn save(&mut self) -> ExportResult {
         let path = self.root.join(MANIFEST);
-        let text = self.manifest.encode().map_err(|reason| ExportError::Manifest {
-            path: path.display().to_string(),
-            reason,
-        })?;
+        let text = self
+            .manifest
+            .encode()
+            .map_err(|reason| ExportError::Manifest { path: path.display().to_string(), reason })?;
         owner_only::replace_file(&path, &text)
             .map_err(|error| ExportError::of_file(&path, error))?;
         self.is_changed = false;
@@ -254,10 +254,9 @@ pub(super) fn read_manifest(path: &Path) -> ExportResult<Option<ExportManifest>>
         Err(error) => return Err(ExportError::of_file(path, error)),
     };
     let manifest = ExportManifest::decode(&text);
-    manifest.map(Some).map_err(|reason| ExportError::Manifest {
-        path: path.display().to_string(),
-        reason,
-    })
+    manifest
+        .map(Some)
+        .map_err(|reason| ExportError::Manifest { path: path.display().to_string(), reason })
 }
 
 /// Whether a directory has files. The directory for temporary files does not count.
@@ -362,10 +361,7 @@ mod tests {
         assert!(!root.join(PARTIAL).join("9").exists());
         again.complete().unwrap();
         let sums = fs::read_to_string(root.join(CHECKSUMS)).unwrap();
-        assert!(
-            sums.ends_with("  a/day=1970-01-01/part-00000000000000.parquet\n"),
-            "{sums}"
-        );
+        assert!(sums.ends_with("  a/day=1970-01-01/part-00000000000000.parquet\n"), "{sums}");
         assert!(!root.join(PARTIAL).exists());
     }
 
@@ -425,24 +421,15 @@ mod tests {
     fn directories_with_other_files_or_in_use_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("x"), "").unwrap();
-        assert!(matches!(
-            open(folder.path()),
-            Err(ExportError::ForeignFiles(_))
-        ));
+        assert!(matches!(open(folder.path()), Err(ExportError::ForeignFiles(_))));
         let folder = tempfile::tempdir().unwrap();
         let first = open(folder.path()).unwrap();
         assert!(matches!(open(folder.path()), Err(ExportError::InUse(_))));
         drop(first);
-        let other = ExportRequest {
-            format: ExportFormat::Lp,
-            ..request()
-        };
+        let other = ExportRequest { format: ExportFormat::Lp, ..request() };
         let other = ExportDirectory::open(folder.path(), other, &World::system());
         assert!(matches!(other, Err(ExportError::OtherExport { .. })));
         fs::write(folder.path().join(MANIFEST), "{").unwrap();
-        assert!(matches!(
-            open(folder.path()),
-            Err(ExportError::Manifest { .. })
-        ));
+        assert!(matches!(open(folder.path()), Err(ExportError::Manifest { .. })));
     }
 }

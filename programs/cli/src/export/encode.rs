@@ -60,15 +60,15 @@ pub(super) fn encode(
     match format {
         ExportFormat::Parquet => encode_parquet(from, compression, into),
         ExportFormat::Arrow => encode_arrow(from, compression, into),
-        ExportFormat::Csv => encode_text(from, compression, into, |from, out| {
-            encode_rows(from, Format::Csv, out)
-        }),
+        ExportFormat::Csv => {
+            encode_text(from, compression, into, |from, out| encode_rows(from, Format::Csv, out))
+        }
         ExportFormat::Jsonl => encode_text(from, compression, into, |from, out| {
             encode_rows(from, Format::JsonLines, out)
         }),
-        ExportFormat::Lp => encode_text(from, compression, into, |from, out| {
-            encode_lines(from, table, out)
-        }),
+        ExportFormat::Lp => {
+            encode_text(from, compression, into, |from, out| encode_lines(from, table, out))
+        }
     }
 }
 

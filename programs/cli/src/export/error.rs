@@ -91,9 +91,6 @@ pub(crate) enum ExportError {
 impl ExportError {
     /// Creates the error of a file operation.
     pub(super) fn of_file(path: &Path, error: io::Error) -> Self {
-        Self::File {
-            path: path.display().to_string(),
-            error,
-        }
+        Self::File { path: path.display().to_string(), error }
     }
 }

@@ -106,10 +106,7 @@ impl Exporter {
         exported?;
         let manifest = directory.manifest();
         let parts = manifest.parts.iter();
-        let zero = ExportStats {
-            as_of: manifest.as_of,
-            ..ExportStats::default()
-        };
+        let zero = ExportStats { as_of: manifest.as_of, ..ExportStats::default() };
         Ok(parts.fold(zero, |stats, part| ExportStats {
             files: stats.files + u64::from(part.path.is_some()),
             rows: stats.rows.saturating_add(part.rows),
@@ -140,10 +137,9 @@ impl Exporter {
                 Err(ExportError::Client(error)) if is_gone(&error) => {
                     let stamp = self.directory().manifest().as_of;
                     return Err(match stamp {
-                        Some(stamp) => ExportError::SnapshotGone {
-                            stamp,
-                            reason: error.to_string(),
-                        },
+                        Some(stamp) => {
+                            ExportError::SnapshotGone { stamp, reason: error.to_string() }
+                        }
                         None => error.into(),
                     });
                 }
@@ -217,11 +213,7 @@ impl Exporter {
         for (day, rows) in days {
             let left = day.without(&finished);
             if left == [day] {
-                slices.push(Slice {
-                    table: table.clone(),
-                    times: day,
-                    rows,
-                });
+                slices.push(Slice { table: table.clone(), times: day, rows });
                 continue;
             }
             let mut missing = 0;

@@ -107,9 +107,9 @@ impl ExportManifest {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match manifest.version {
             VERSION => Ok(manifest),
-            other => Err(format!(
-                "it has version {other}, and this release reads version {VERSION}"
-            )),
+            other => {
+                Err(format!("it has version {other}, and this release reads version {VERSION}"))
+            }
         }
     }
 
@@ -128,10 +128,9 @@ impl ExportManifest {
     pub(super) fn check(&self, request: &ExportRequest, directory: &str) -> ExportResult {
         match self.request.difference(request) {
             None => Ok(()),
-            Some(difference) => Err(ExportError::OtherExport {
-                directory: directory.to_owned(),
-                difference,
-            }),
+            Some(difference) => {
+                Err(ExportError::OtherExport { directory: directory.to_owned(), difference })
+            }
         }
     }
 
@@ -204,14 +203,8 @@ mod tests {
     fn an_export_with_other_options_is_named_by_the_option() {
         let manifest = ExportManifest::new(request());
         assert!(manifest.check(&request(), "d").is_ok());
-        let other = ExportRequest {
-            format: ExportFormat::Csv,
-            ..request()
-        };
+        let other = ExportRequest { format: ExportFormat::Csv, ..request() };
         let error = manifest.check(&other, "d").unwrap_err().to_string();
-        assert!(
-            error.starts_with("d has an export with another format: "),
-            "{error}"
-        );
+        assert!(error.starts_with("d has an export with another format: "), "{error}");
     }
 }

@@ -125,10 +125,7 @@ pub(super) fn digest(path: &Path) -> io::Result<FileDigest> {
         hash.update(buffer.get(..read).unwrap_or_default());
         bytes = bytes.saturating_add(read as u64);
     }
-    Ok(FileDigest {
-        sha256: hex::encode(hash.finalize()),
-        bytes,
-    })
+    Ok(FileDigest { sha256: hex::encode(hash.finalize()), bytes })
 }
 
 #[cfg(test)]

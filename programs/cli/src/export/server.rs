@@ -219,10 +219,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted_and_open_ranges_have_no_bound() {
-        let times = TimeRange {
-            first: -5,
-            last: i64::MAX,
-        };
+        let times = TimeRange { first: -5, last: i64::MAX };
         insta::assert_snapshot!(
             rows_query("a\"b", times),
             @r#"SELECT * FROM "a""b" WHERE time >= arrow_cast(-5, 'Timestamp(Nanosecond, None)')"#
@@ -248,17 +245,12 @@ mod tests {
             body: body.to_owned(),
             retry_after: None,
         };
-        let timeout = refused(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "query error: timed out after 300 s",
-        );
+        let timeout =
+            refused(StatusCode::INTERNAL_SERVER_ERROR, "query error: timed out after 300 s");
         assert!(is_too_large(&timeout));
         let rows = "query error: the answer has more than 5 rows, the limit of this server; select fewer rows";
         assert!(is_too_large(&refused(StatusCode::BAD_REQUEST, rows)));
-        assert!(!is_too_large(&refused(
-            StatusCode::BAD_REQUEST,
-            "table not found"
-        )));
+        assert!(!is_too_large(&refused(StatusCode::BAD_REQUEST, "table not found")));
         assert!(is_gone(&refused(StatusCode::GONE, "")));
     }
 }

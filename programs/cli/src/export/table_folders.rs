@@ -7,12 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{TimeRange, manifest::PartRecord};
 
 /// Names in the directory of an export that no table can have.
-const RESERVED: [&str; 4] = [
-    "export.json",
-    "export.json.new",
-    "sha256sums",
-    "sha256sums.new",
-];
+const RESERVED: [&str; 4] = ["export.json", "export.json.new", "sha256sums", "sha256sums.new"];
 
 /// The number of digits of the offset in the name of a part: that of the nanoseconds of a day.
 const OFFSET_DIGITS: usize = 14;
@@ -152,10 +147,7 @@ mod tests {
                 assert_eq!(folder, folder_name(&name));
                 let begin = folder.split('~').next().unwrap();
                 assert!(escape(&name).starts_with(begin), "{folder}");
-                assert!(
-                    begin.split('%').skip(1).all(|digits| digits.len() == 2),
-                    "{folder}"
-                );
+                assert!(begin.split('%').skip(1).all(|digits| digits.len() == 2), "{folder}");
                 assert_ne!(folder, folder_name(&format!("{name}{unit}")));
             }
         }
@@ -167,10 +159,7 @@ mod tests {
     #[test]
     fn folders_differ_in_more_than_upper_and_lower_case() {
         let expected = [("CPU", "CPU"), ("Cpu", "Cpu~2"), ("cpu", "cpu~3")];
-        assert_eq!(
-            folders(&["cpu", "CPU", "Cpu", "cpu"], &[]),
-            pairs(&expected)
-        );
+        assert_eq!(folders(&["cpu", "CPU", "Cpu", "cpu"], &[]), pairs(&expected));
         let expected = [("cpu~2", "cpu%7E2"), ("export.json", "export.json~2")];
         assert_eq!(folders(&["export.json", "cpu~2"], &[]), pairs(&expected));
     }

@@ -19,10 +19,7 @@ pub(crate) struct TimeRange {
 
 impl TimeRange {
     /// All times.
-    pub(crate) const ALL: Self = Self {
-        first: i64::MIN,
-        last: i64::MAX,
-    };
+    pub(crate) const ALL: Self = Self { first: i64::MIN, last: i64::MAX };
 
     /// Returns the part of the day that lies in this range. The day is given by any of its times.
     pub(super) fn day_of(self, time: i64) -> Option<Self> {
@@ -44,14 +41,8 @@ impl TimeRange {
             return None;
         }
         let middle = self.first.midpoint(self.last);
-        let early = Self {
-            first: self.first,
-            last: middle,
-        };
-        let late = Self {
-            first: middle.checked_add(1)?,
-            last: self.last,
-        };
+        let early = Self { first: self.first, last: middle };
+        let late = Self { first: middle.checked_add(1)?, last: self.last };
         Some([early, late])
     }
 
@@ -74,10 +65,7 @@ impl TimeRange {
             }
         }
         if let Some(first) = next.filter(|first| *first <= self.last) {
-            left.push(Self {
-                first,
-                last: self.last,
-            });
+            left.push(Self { first, last: self.last });
         }
         left
     }

@@ -60,10 +60,7 @@ fn read_file(
     batches: &FileSender,
 ) -> Result<(), ImportError> {
     let name: Arc<str> = path.display().to_string().into();
-    let failed = |error: FileRowsError| ImportError::Rows {
-        name: name.to_string(),
-        error,
-    };
+    let failed = |error: FileRowsError| ImportError::Rows { name: name.to_string(), error };
     let file = File::open(path).map_err(|error| ImportError::io(path, error))?;
     let options = ReadOptions {
         format: Some(Format::Csv),
@@ -209,15 +206,9 @@ mod tests {
     fn rows_are_filtered() {
         let filter = ImportFilter {
             measurements: vec!["cpu".to_owned()],
-            times: TimeRange {
-                min: 1_500_000_000,
-                max: i64::MAX,
-            },
+            times: TimeRange { min: 1_500_000_000, max: i64::MAX },
             ..ImportFilter::default()
         };
-        assert_eq!(
-            text(&read(filter, None)),
-            "cpu,host=a usage=1.5 2000000000\n"
-        );
+        assert_eq!(text(&read(filter, None)), "cpu,host=a usage=1.5 2000000000\n");
     }
 }

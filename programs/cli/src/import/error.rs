@@ -98,17 +98,11 @@ pub(crate) enum ImportError {
 impl ImportError {
     /// Creates the error of a file operation.
     pub(super) fn io(path: &Path, error: io::Error) -> Self {
-        Self::Io {
-            path: path.display().to_string(),
-            error,
-        }
+        Self::Io { path: path.display().to_string(), error }
     }
 
     /// Creates the error of a file with invalid contents.
     pub(super) fn invalid(path: &Path, reason: impl ToString) -> Self {
-        Self::Invalid {
-            path: path.display().to_string(),
-            reason: reason.to_string(),
-        }
+        Self::Invalid { path: path.display().to_string(), reason: reason.to_string() }
     }
 }

@@ -59,10 +59,7 @@ pub(super) async fn import_files(
         bytes += file_bytes(path)?;
     }
     progress.set_length(bytes);
-    let shared = Mutex::new(ImportProgress {
-        state,
-        summary: ImportSummary::default(),
-    });
+    let shared = Mutex::new(ImportProgress { state, summary: ImportSummary::default() });
     let imports = files.into_iter().map(|path| {
         let read = read.clone();
         import_file(path, sender, &shared, progress, read)

@@ -84,10 +84,7 @@ mod tests {
     fn lines_are_selected_by_measurement_and_time() {
         let filter = ImportFilter {
             measurements: vec!["my cpu".to_owned(), "m".to_owned()],
-            times: TimeRange {
-                min: 1_000,
-                max: 2_000,
-            },
+            times: TimeRange { min: 1_000, max: 2_000 },
             ..ImportFilter::default()
         };
         let filter = LineFilter::new(&filter, 1_000);
@@ -107,10 +104,7 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_takes_one_line_only() {
         for (text, expected) in [
-            (
-                "a v=\"x 1\nb v=2\nc v=3\n",
-                vec!["a v=\"x 1\n", "b v=2\n", "c v=3\n"],
-            ),
+            ("a v=\"x 1\nb v=2\nc v=3\n", vec!["a v=\"x 1\n", "b v=2\n", "c v=3\n"]),
             ("a v=\"x 1\nb v=2", vec!["a v=\"x 1\n", "b v=2"]),
             ("a v=\"x\ny\" 1", vec!["a v=\"x\ny\" 1"]),
         ] {

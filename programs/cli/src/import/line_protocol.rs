@@ -97,13 +97,7 @@ struct Context {
 impl Context {
     /// Writes the place as text.
     fn to_position(&self) -> String {
-        let Self {
-            bytes,
-            lines,
-            is_ddl,
-            database,
-            retention_policy,
-        } = self;
+        let Self { bytes, lines, is_ddl, database, retention_policy } = self;
         let database = database.as_deref().unwrap_or_default();
         format!("{bytes}:{lines}:{is_ddl}:{retention_policy}:{database}")
     }
@@ -158,19 +152,14 @@ fn read_file(
     let lines_before = context.lines;
     let mut reported = 0;
     loop {
-        let batch = splitter.next_batch().map_err(|error| ImportError::Lines {
-            name: path.display().to_string(),
-            error,
-        })?;
+        let batch = splitter
+            .next_batch()
+            .map_err(|error| ImportError::Lines { name: path.display().to_string(), error })?;
         let Some(batch) = batch else {
             return Ok(());
         };
         let mut sections = Sections::new(files, path, &mut context)?;
-        context_lines(
-            &mut sections,
-            &batch.body,
-            lines_before + batch.lines_before,
-        )?;
+        context_lines(&mut sections, &batch.body, lines_before + batch.lines_before)?;
         for mut batch in sections.finish() {
             let now = consumed.load(Ordering::Relaxed);
             batch.bytes = now - std::mem::replace(&mut reported, now);
@@ -278,10 +267,7 @@ impl<'a> Sections<'a> {
 
     /// Ends the section.
     fn close(&mut self) {
-        let (text, lines) = (
-            std::mem::take(&mut self.text),
-            std::mem::take(&mut self.lines),
-        );
+        let (text, lines) = (std::mem::take(&mut self.text), std::mem::take(&mut self.lines));
         let database = self.database.clone().filter(|_| !text.is_empty());
         let body = database.map(|database| ImportBody {
             database,
@@ -309,12 +295,7 @@ impl<'a> Sections<'a> {
         let position = self.context.to_position();
         match self.finished.last_mut() {
             Some(last) => last.position = position,
-            None => self.finished.push(FileBatch {
-                body: None,
-                refused: None,
-                position,
-                bytes: 0,
-            }),
+            None => self.finished.push(FileBatch { body: None, refused: None, position, bytes: 0 }),
         }
         self.finished
     }
@@ -332,10 +313,7 @@ fn nanoseconds(precision: &str) -> i64 {
 
 /// Opens a file, and decompresses it if it starts as gzip does. Counts the bytes of the file that are read.
 fn open(path: &Path, consumed: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = CountingFile {
-        file: File::open(path)?,
-        consumed: Arc::clone(consumed),
-    };
+    let mut file = CountingFile { file: File::open(path)?, consumed: Arc::clone(consumed) };
     let mut start = Vec::new();
     file.by_ref().take(2).read_to_end(&mut start)?;
     let is_compressed = start == [0x1f, 0x8b];
@@ -415,10 +393,7 @@ mod tests {
         let batches = read(EXPORT.as_bytes(), 1_000, ImportFilter::default(), None).unwrap();
         assert_eq!(
             bodies(&batches),
-            [
-                ("home", "cpu v=1 1\ncpu v=2 2\n"),
-                ("home/weekly", "mem v=\"a\nb\" 3\n")
-            ]
+            [("home", "cpu v=1 1\ncpu v=2 2\n"), ("home/weekly", "mem v=\"a\nb\" 3\n")]
         );
     }
 
@@ -443,13 +418,8 @@ mod tests {
         let all = read(EXPORT.as_bytes(), 90, ImportFilter::default(), None).unwrap();
         assert!(all.len() > 2, "{all:?}");
         for (index, (_, _, position)) in all.iter().enumerate() {
-            let rest = read(
-                EXPORT.as_bytes(),
-                90,
-                ImportFilter::default(),
-                Some(position),
-            )
-            .unwrap();
+            let rest =
+                read(EXPORT.as_bytes(), 90, ImportFilter::default(), Some(position)).unwrap();
             let text = |batches: &[(String, String, String)]| -> String {
                 batches.iter().map(|(_, text, _)| text.as_str()).collect()
             };

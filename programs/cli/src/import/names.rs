@@ -26,10 +26,9 @@ impl FromStr for Rename {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
-            Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok(Self {
-                from: from.to_owned(),
-                to: to.to_owned(),
-            }),
+            Some((from, to)) if !from.is_empty() && !to.is_empty() => {
+                Ok(Self { from: from.to_owned(), to: to.to_owned() })
+            }
             _ => Err("it is written as SOURCE=DATABASE".to_owned()),
         }
     }
@@ -47,10 +46,7 @@ impl DatabaseNames {
     /// Creates a mapping. `into` is the database of everything that has no name of its own in `renames`.
     pub(crate) fn new(renames: Vec<Rename>, into: Option<String>) -> Self {
         let renames = renames.into_iter().map(|Rename { from, to }| (from, to));
-        Self {
-            renames: renames.collect(),
-            into,
-        }
+        Self { renames: renames.collect(), into }
     }
 
     /// Returns the database of everything, if there is one.
@@ -95,11 +91,7 @@ impl DatabaseNames {
         };
         match validate_database_name(&name) {
             Ok(()) => Ok(name),
-            Err(error) => Err(ImportError::DatabaseName {
-                origin,
-                name,
-                error,
-            }),
+            Err(error) => Err(ImportError::DatabaseName { origin, name, error }),
         }
     }
 

@@ -77,11 +77,9 @@ impl BodySender {
                     self.was_answered.store(true, Ordering::Relaxed);
                     return Ok(None);
                 }
-                Err(ClientError::Refused {
-                    status,
-                    body: ref text,
-                    ..
-                }) if let Some(refused) = parse_refusal(body, status, text) => {
+                Err(ClientError::Refused { status, body: ref text, .. })
+                    if let Some(refused) = parse_refusal(body, status, text) =>
+                {
                     self.was_answered.store(true, Ordering::Relaxed);
                     return Ok(Some(refused));
                 }

@@ -101,12 +101,7 @@ impl StateFile {
                 state
             }
         };
-        Ok(Self {
-            path: Some(path),
-            state,
-            saved: world.clock_reading(),
-            world,
-        })
+        Ok(Self { path: Some(path), state, saved: world.clock_reading(), world })
     }
 
     /// Creates a state without a file.

@@ -161,18 +161,10 @@ mod tests {
     fn databases_are_shown_with_their_counts() {
         let mut summary = ImportSummary::default();
         assert_eq!(summary.to_string(), "no rows");
-        let counts = TableCounts {
-            rows: 1_234_567,
-            values: 2_000_000,
-            min_time: 1,
-            max_time: 2,
-        };
+        let counts = TableCounts { rows: 1_234_567, values: 2_000_000, min_time: 1, max_time: 2 };
         let tables = BTreeMap::from([("cpu".to_owned(), counts), ("mem".to_owned(), counts)]);
         summary.add_tables(&BTreeMap::from([("home".to_owned(), tables)]));
-        let columns = ColumnCounts {
-            series: 10,
-            fields: 3,
-        };
+        let columns = ColumnCounts { series: 10, fields: 3 };
         summary.columns.insert("home".to_owned(), columns);
         for number in 0..22 {
             summary.add_damage(number);

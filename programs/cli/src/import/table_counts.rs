@@ -21,12 +21,7 @@ pub(crate) struct TableCounts {
 
 impl Default for TableCounts {
     fn default() -> Self {
-        Self {
-            rows: 0,
-            values: 0,
-            min_time: i64::MAX,
-            max_time: i64::MIN,
-        }
+        Self { rows: 0, values: 0, min_time: i64::MAX, max_time: i64::MIN }
     }
 }
 

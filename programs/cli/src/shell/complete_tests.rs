@@ -48,50 +48,26 @@ fn keywords_have_the_case_of_the_typed_prefix() {
 
 #[test]
 fn tables_follow_from_and_join() {
-    assert_eq!(
-        sql("SELECT * FROM c|"),
-        ["SELECT * FROM \"Cellar\"", "SELECT * FROM cpu"]
-    );
-    assert_eq!(
-        sql("SELECT * FROM \"C|"),
-        ["SELECT * FROM \"Cellar\"", "SELECT * FROM \"cpu\""]
-    );
-    assert_eq!(
-        sql("SELECT * FROM a JOIN cp|"),
-        ["SELECT * FROM a JOIN cpu"]
-    );
+    assert_eq!(sql("SELECT * FROM c|"), ["SELECT * FROM \"Cellar\"", "SELECT * FROM cpu"]);
+    assert_eq!(sql("SELECT * FROM \"C|"), ["SELECT * FROM \"Cellar\"", "SELECT * FROM \"cpu\""]);
+    assert_eq!(sql("SELECT * FROM a JOIN cp|"), ["SELECT * FROM a JOIN cpu"]);
     assert_eq!(sql("SELECT * FROM a, cp|"), ["SELECT * FROM a, cpu"]);
     assert_eq!(sql("SELECT * FROM sy|"), ["SELECT * FROM system."]);
-    assert_eq!(
-        sql("SELECT * FROM system.|"),
-        ["SELECT * FROM system.queries"]
-    );
+    assert_eq!(sql("SELECT * FROM system.|"), ["SELECT * FROM system.queries"]);
     assert_eq!(sql("FROM last|"), ["FROM last_cache("]);
 }
 
 #[test]
 fn columns_are_those_of_the_tables_that_are_named() {
-    assert_eq!(
-        sql("SELECT | FROM Cellar"),
-        ["SELECT humidity", "SELECT time"]
-    );
+    assert_eq!(sql("SELECT | FROM Cellar"), ["SELECT humidity", "SELECT time"]);
     assert_eq!(sql("SELECT h| FROM cpu"), ["SELECT having", "SELECT host"]);
     assert_eq!(sql("SELECT hu|"), ["SELECT humidity"]);
-    assert_eq!(
-        sql("SELECT I| FROM cpu").last().unwrap(),
-        "SELECT \"Idle Time\""
-    );
+    assert_eq!(sql("SELECT I| FROM cpu").last().unwrap(), "SELECT \"Idle Time\"");
     assert_eq!(sql("SELECT cpu.u| FROM cpu"), ["SELECT cpu.usage"]);
     assert_eq!(sql("SELECT c.u| FROM cpu AS c WHERE"), ["SELECT c.usage"]);
     assert_eq!(sql("SELECT c.u| FROM cpu c"), ["SELECT c.usage"]);
-    assert_eq!(
-        sql("SELECT max(us| FROM cpu"),
-        ["SELECT max(usage", "SELECT max(using"]
-    );
-    assert_eq!(
-        sql("SELECT date_|"),
-        ["SELECT date_bin(", "SELECT date_trunc("]
-    );
+    assert_eq!(sql("SELECT max(us| FROM cpu"), ["SELECT max(usage", "SELECT max(using"]);
+    assert_eq!(sql("SELECT date_|"), ["SELECT date_bin(", "SELECT date_trunc("]);
 }
 
 #[test]
@@ -110,10 +86,7 @@ fn nothing_is_proposed_in_texts_and_comments() {
 #[test]
 fn influxql_has_words_of_its_own() {
     let influxql = |text| after(text, QueryLanguage::Influxql);
-    assert_eq!(
-        influxql("show meas|"),
-        ["show measurement", "show measurements"]
-    );
+    assert_eq!(influxql("show meas|"), ["show measurement", "show measurements"]);
     assert_eq!(influxql("SELECT * FROM Ce|"), ["SELECT * FROM Cellar"]);
     assert_eq!(
         influxql("SHOW TAG KEYS ON ho|"),

@@ -43,10 +43,7 @@ pub(super) struct Candidate {
 impl Candidate {
     fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self {
-            shown: text.clone(),
-            text,
-        }
+        Self { shown: text.clone(), text }
     }
 }
 
@@ -160,12 +157,7 @@ impl<'a> CompletionContext<'a> {
             all.truncate(all.len().saturating_sub(2));
         }
         all.retain(SyntaxToken::is_significant);
-        Some(Self {
-            prefix,
-            is_quoted,
-            qualifier,
-            before: all,
-        })
+        Some(Self { prefix, is_quoted, qualifier, before: all })
     }
 
     /// Returns whether the name of a table is expected.
@@ -212,10 +204,7 @@ fn complete_statement(
         return Completion::default();
     };
     let start = before.len() - place.prefix.len() - usize::from(place.is_quoted);
-    let proposer = CandidateBuilder {
-        place: &place,
-        language,
-    };
+    let proposer = CandidateBuilder { place: &place, language };
     let all: Vec<_> = tokens(whole, language).filter(SyntaxToken::is_significant).collect();
     let candidates = match place.qualifier {
         Some(qualifier) => proposer.qualified(qualifier, &all, names),

@@ -42,10 +42,7 @@ impl LineEditor {
             .completion_show_all_if_ambiguous(true)
             .build();
         let mut editor = Editor::with_history(config.clone(), MemHistory::with_config(&config))?;
-        editor.set_helper(Some(StatementHelper {
-            names,
-            language: QueryLanguage::Sql,
-        }));
+        editor.set_helper(Some(StatementHelper { names, language: QueryLanguage::Sql }));
         let mut editor = Self { editor };
         for entry in earlier {
             editor.remember(entry);
@@ -115,10 +112,10 @@ impl Completer for StatementHelper {
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let names = self.names.current();
         let completion = completion::complete(line, cursor, self.language, &names);
-        let pairs = completion.candidates.into_iter().map(|candidate| Pair {
-            display: candidate.shown,
-            replacement: candidate.text,
-        });
+        let pairs = completion
+            .candidates
+            .into_iter()
+            .map(|candidate| Pair { display: candidate.shown, replacement: candidate.text });
         Ok((completion.start, pairs.collect()))
     }
 }

@@ -159,20 +159,14 @@ mod tests {
             pieces("SELECT 'a;\nb", QueryLanguage::Sql),
             [InputPiece::Unfinished("SELECT 'a;\nb")]
         );
-        assert_eq!(
-            pieces(";", QueryLanguage::Sql),
-            [InputPiece::Statement(";")]
-        );
+        assert_eq!(pieces(";", QueryLanguage::Sql), [InputPiece::Statement(";")]);
     }
 
     #[test]
     fn a_text_is_split_only_if_it_has_several_statements() {
         for (text, statements) in [
             ("SELECT ';'; -- all\n", vec!["SELECT ';'; -- all\n"]),
-            (
-                "SELECT 1;;\n\nSELECT\n2",
-                vec!["SELECT 1;", "\n\nSELECT\n2"],
-            ),
+            ("SELECT 1;;\n\nSELECT\n2", vec!["SELECT 1;", "\n\nSELECT\n2"]),
             (";", vec![";"]),
         ] {
             assert_eq!(sql_statements(text), statements);
@@ -182,10 +176,7 @@ mod tests {
     #[test]
     fn influxql_ends_with_its_line() {
         assert_eq!(
-            pieces(
-                "\nSHOW DATABASES\nSELECT 'a\nb' FROM c;SELECT 1",
-                QueryLanguage::Influxql
-            ),
+            pieces("\nSHOW DATABASES\nSELECT 'a\nb' FROM c;SELECT 1", QueryLanguage::Influxql),
             [
                 InputPiece::Statement("\nSHOW DATABASES\n"),
                 InputPiece::Statement("SELECT 'a\nb' FROM c;"),
@@ -197,10 +188,7 @@ mod tests {
     #[test]
     fn commands_are_lines_at_the_beginning_of_a_statement() {
         assert_eq!(
-            pieces(
-                "\\d cpu;\nSELECT 1;\n\\x\nuse home;\n SELECT\n\\d;",
-                QueryLanguage::Sql
-            ),
+            pieces("\\d cpu;\nSELECT 1;\n\\x\nuse home;\n SELECT\n\\d;", QueryLanguage::Sql),
             [
                 InputPiece::Command("\\d cpu;\n"),
                 InputPiece::Statement("SELECT 1;"),
@@ -210,15 +198,9 @@ mod tests {
             ]
         );
         for command in ["exit", "QUIT;", "help", "use a b"] {
-            assert_eq!(
-                pieces(command, QueryLanguage::Sql),
-                [InputPiece::Command(command)]
-            );
+            assert_eq!(pieces(command, QueryLanguage::Sql), [InputPiece::Command(command)]);
         }
-        assert_eq!(
-            pieces("exit 1", QueryLanguage::Sql),
-            [InputPiece::Unfinished("exit 1")]
-        );
+        assert_eq!(pieces("exit 1", QueryLanguage::Sql), [InputPiece::Unfinished("exit 1")]);
     }
 
     #[test]
@@ -235,11 +217,7 @@ mod tests {
             ("exit", true, true),
         ] {
             assert_eq!(is_complete(text, QueryLanguage::Sql), sql, "{text}");
-            assert_eq!(
-                is_complete(text, QueryLanguage::Influxql),
-                influxql,
-                "{text}"
-            );
+            assert_eq!(is_complete(text, QueryLanguage::Influxql), influxql, "{text}");
         }
     }
 

@@ -122,14 +122,8 @@ mod tests {
     #[test]
     fn summaries_have_rows_and_time() {
         assert_eq!(summary(1, None), "1 row");
-        assert_eq!(
-            summary(0, Some(Duration::from_millis(12))),
-            "0 rows (12 ms)"
-        );
-        assert_eq!(
-            summary(2, Some(Duration::from_millis(1250))),
-            "2 rows (1.25 s)"
-        );
+        assert_eq!(summary(0, Some(Duration::from_millis(12))), "0 rows (12 ms)");
+        assert_eq!(summary(2, Some(Duration::from_millis(1250))), "2 rows (1.25 s)");
     }
 
     #[test]
@@ -149,9 +143,6 @@ mod tests {
     #[test]
     fn only_colored_errors_have_escapes() {
         assert_eq!(MessageStyle { has_colors: false }.error("x"), "x");
-        assert_eq!(
-            MessageStyle { has_colors: true }.error("x"),
-            "\u{1b}[31mx\u{1b}[0m"
-        );
+        assert_eq!(MessageStyle { has_colors: true }.error("x"), "\u{1b}[31mx\u{1b}[0m");
     }
 }

@@ -74,10 +74,7 @@ impl MetaCommand {
             Some((name, argument)) => (name, argument.trim()),
             None => (line, ""),
         };
-        let needs = |needed| MetaCommandError::Needs {
-            command: name.to_owned(),
-            needed,
-        };
+        let needs = |needed| MetaCommandError::Needs { command: name.to_owned(), needed };
         let given = |needed| {
             if argument.is_empty() {
                 Err(needs(needed))
@@ -139,9 +136,7 @@ mod tests {
 
     #[test]
     fn commands_are_parsed() {
-        let table = |table: &str| MetaCommand::Columns {
-            table: table.to_owned(),
-        };
+        let table = |table: &str| MetaCommand::Columns { table: table.to_owned() };
         for (line, expected) in [
             ("\\?", MetaCommand::Help),
             ("help;", MetaCommand::Help),
@@ -157,24 +152,15 @@ mod tests {
             ("\\f JSONL", MetaCommand::Form(TerminalFormat::Jsonl)),
             ("\\x", MetaCommand::Vertical),
             ("\\timing", MetaCommand::Timing),
-            (
-                "\\i 'my file.sql'",
-                MetaCommand::Include("my file.sql".into()),
-            ),
+            ("\\i 'my file.sql'", MetaCommand::Include("my file.sql".into())),
             ("\\o out", MetaCommand::Output(Some("out".into()))),
             ("\\o", MetaCommand::Output(None)),
-            (
-                "\\lang influxql",
-                MetaCommand::Language(QueryLanguage::Influxql),
-            ),
+            ("\\lang influxql", MetaCommand::Language(QueryLanguage::Influxql)),
             (
                 "\\asof 2026-01-31T12:00:00Z",
                 MetaCommand::AsOf(Some("2026-01-31T12:00:00Z".to_owned())),
             ),
-            (
-                "\\asof 2026-01-31",
-                MetaCommand::AsOf(Some("2026-01-31T00:00:00Z".to_owned())),
-            ),
+            ("\\asof 2026-01-31", MetaCommand::AsOf(Some("2026-01-31T00:00:00Z".to_owned()))),
             ("\\asof", MetaCommand::AsOf(None)),
         ] {
             assert_eq!(MetaCommand::parse(line), Ok(expected), "{line}");
@@ -197,10 +183,7 @@ mod tests {
         for name in NAMES {
             assert!(HELP.contains(&format!("  {name} ")), "{name}");
             let parsed = MetaCommand::parse(name);
-            assert!(
-                !matches!(parsed, Err(MetaCommandError::Unknown(_))),
-                "{name}"
-            );
+            assert!(!matches!(parsed, Err(MetaCommandError::Unknown(_))), "{name}");
         }
     }
 }

@@ -75,9 +75,7 @@ pub(crate) async fn run(
 ) -> CommandResult {
     console.report(GREETING);
     let (mut history, earlier) = load_history(console);
-    let style = MessageStyle {
-        has_colors: has_colors && console.err_is_terminal,
-    };
+    let style = MessageStyle { has_colors: has_colors && console.err_is_terminal };
     let mut session = ShellSession::new(console, client, world, settings, style);
     if let Some(path) = output {
         session.open_output(path)?;

@@ -234,11 +234,7 @@ mod tests {
         cache.expire();
         assert_eq!(databases(&cache), ["one", "two"]);
         cache.expire();
-        assert_eq!(
-            databases(&cache),
-            ["one", "two"],
-            "a failure changes nothing"
-        );
+        assert_eq!(databases(&cache), ["one", "two"], "a failure changes nothing");
         assert_eq!(server.requests().len(), 3);
     }
 

@@ -97,10 +97,7 @@ impl ResultPrinter {
             into.write_all(b"\n")?;
         }
         into.flush()?;
-        Ok(PrintedResult {
-            rows: self.counter.rows(),
-            has_columns: self.held.is_empty(),
-        })
+        Ok(PrintedResult { rows: self.counter.rows(), has_columns: self.held.is_empty() })
     }
 }
 
@@ -271,17 +268,9 @@ mod tests {
     #[test]
     fn rows_are_counted_in_all_forms() {
         for (form, text, expected) in [
-            (
-                TerminalFormat::Pretty,
-                "+---+\n| a |\n+---+\n| 1 |\n| 2 |\n+---+",
-                2,
-            ),
+            (TerminalFormat::Pretty, "+---+\n| a |\n+---+\n| 1 |\n| 2 |\n+---+", 2),
             (TerminalFormat::Pretty, "+---+\n| a |\n+---+\n+---+", 0),
-            (
-                TerminalFormat::Json,
-                r#"[{"a":"}{[\""},{"b":[{"c":1}]}]"#,
-                2,
-            ),
+            (TerminalFormat::Json, r#"[{"a":"}{[\""},{"b":[{"c":1}]}]"#, 2),
             (TerminalFormat::Json, "[]", 0),
             (TerminalFormat::Jsonl, "{\"a\":1}\n{}\n", 2),
             (TerminalFormat::Jsonl, "{}", 1),

@@ -35,11 +35,7 @@ impl StatementRequest<'_> {
             QueryLanguage::Sql => "/api/v3/query_sql",
             QueryLanguage::Influxql => "/api/v3/query_influxql",
         };
-        let body = StatementBody {
-            db: self.database,
-            q: self.text,
-            format: self.form,
-        };
+        let body = StatementBody { db: self.database, q: self.text, format: self.form };
         // Serializing strings to JSON does not fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut request = client

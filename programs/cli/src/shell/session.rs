@@ -149,14 +149,9 @@ impl<'a> ShellSession<'a> {
 
     /// Redirects results to a file.
     pub(super) fn open_output(&mut self, path: &Path) -> CommandResult {
-        let file = File::create(path).map_err(|error| CommandError::File {
-            path: path.display().to_string(),
-            error,
-        })?;
-        self.output = Some(OutputFile {
-            path: path.to_owned(),
-            file,
-        });
+        let file = File::create(path)
+            .map_err(|error| CommandError::File { path: path.display().to_string(), error })?;
+        self.output = Some(OutputFile { path: path.to_owned(), file });
         Ok(())
     }
 
@@ -376,9 +371,7 @@ impl<'a> ShellSession<'a> {
     async fn use_database(&mut self, database: String) -> Result<(), SessionError> {
         let databases = name_cache::fetch_databases(&self.client).await?;
         if !databases.contains(&database) {
-            return Err(SessionError::Message(format!(
-                "database not found: {database}"
-            )));
+            return Err(SessionError::Message(format!("database not found: {database}")));
         }
         self.names.use_database(Some(&database));
         self.settings.database = Some(database);
@@ -387,10 +380,7 @@ impl<'a> ShellSession<'a> {
 
     /// Lists columns with their types, and whether they are tags, which InfluxDB 3 stores as dictionaries.
     async fn list_columns(&mut self, table: &str) -> Result<(), SessionError> {
-        let table_is = format!(
-            "table_schema = 'iox' AND table_name = {}",
-            quoted_text(table)
-        );
+        let table_is = format!("table_schema = 'iox' AND table_name = {}", quoted_text(table));
         let sql =
             format!("SELECT table_name FROM information_schema.tables WHERE {table_is} LIMIT 1");
         let request = self.request(QueryLanguage::Sql, &sql, TerminalFormat::Jsonl)?;

@@ -56,10 +56,8 @@ fn statements_are_sent_one_by_one_and_their_rows_counted() {
 
 #[test]
 fn control_characters_of_values_are_shown_on_a_terminal() {
-    let server = MockServer::new(&[
-        (200, "+-\n| \u{1b}[2J |\n"),
-        (200, "{\"a\":\"\\u001b[2J\"}\n"),
-    ]);
+    let server =
+        MockServer::new(&[(200, "+-\n| \u{1b}[2J |\n"), (200, "{\"a\":\"\\u001b[2J\"}\n")]);
     let (mut console, out, _) = console("");
     console.out_is_terminal = true;
     let settings = ShellSettings {
@@ -105,14 +103,7 @@ fn a_session_without_a_database_can_choose_one() {
     let databases = r#"[{"iox::database":"_internal"},{"iox::database":"home"}]"#;
     let listed = "+---------------+\n| iox::database |\n+---------------+\n| home          |\n+---------------+";
     let server = MockServer::new(&[(200, listed), (200, databases), (200, databases)]);
-    let inputs = [
-        "SELECT 1;",
-        "\\l",
-        "use nope;",
-        "\\c home",
-        "\\lang influxql",
-        "\\asof 7",
-    ];
+    let inputs = ["SELECT 1;", "\\l", "use nope;", "\\c home", "\\lang influxql", "\\asof 7"];
     let (_, prompt, out, err) = run(&server, None, &inputs);
     assert_eq!(prompt, "home influxql as of 7> ");
     assert_eq!(out.text(), format!("{listed}\n"));
@@ -134,12 +125,7 @@ fn a_session_without_a_database_can_choose_one() {
 #[test]
 fn influxql_and_as_of_queries_are_sent() {
     let server = MockServer::new(&[(200, TABLE), (200, TABLE)]);
-    let inputs = [
-        "\\lang influxql",
-        "SHOW DATABASES",
-        "\\asof 7",
-        "SELECT /a;b/ FROM c",
-    ];
+    let inputs = ["\\lang influxql", "SHOW DATABASES", "\\asof 7", "SELECT /a;b/ FROM c"];
     run(&server, Some("home"), &inputs);
     insta::assert_debug_snapshot!(server.requests(), @r#"
     [
@@ -152,13 +138,7 @@ fn influxql_and_as_of_queries_are_sent() {
 #[test]
 fn tables_columns_and_caches_are_described() {
     let found = "{\"table_name\":\"it's\"}\n";
-    let described = [
-        (200, found),
-        (200, TABLE),
-        (200, ""),
-        (200, TABLE),
-        (200, TABLE),
-    ];
+    let described = [(200, found), (200, TABLE), (200, ""), (200, TABLE), (200, TABLE)];
     let server = MockServer::new(&[&[(200, TABLE)][..], &described].concat());
     let inputs = ["\\d", "\\d it's", "\\d nope", "\\dc"];
     let (_, _, out, err) = run(&server, Some("home"), &inputs);
@@ -184,15 +164,8 @@ fn tables_columns_and_caches_are_described() {
 #[test]
 fn rows_can_have_lines_of_their_own() {
     let server = MockServer::new(&[(200, "{\"host\":\"a\",\"n\":1}\n"), (200, TABLE)]);
-    let (_, _, out, err) = run(
-        &server,
-        Some("home"),
-        &["\\x", "SELECT 1;", "\\x", "SELECT 1;"],
-    );
-    assert_eq!(
-        out.text(),
-        format!("-[ row 1 ]-\nhost | a\nn    | 1\n{TABLE}\n")
-    );
+    let (_, _, out, err) = run(&server, Some("home"), &["\\x", "SELECT 1;", "\\x", "SELECT 1;"]);
+    assert_eq!(out.text(), format!("-[ row 1 ]-\nhost | a\nn    | 1\n{TABLE}\n"));
     insta::assert_snapshot!(err.text(), @r#"
     times: off
     rows on lines of their own: on
@@ -208,18 +181,10 @@ fn scripts_are_run_and_results_are_written_to_files() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (script, inner, result) = (path("a.sql"), path("b.sql"), path("result"));
-    fs::write(
-        &script,
-        format!("\\f csv\nSELECT 1;\n\\i {inner}\nSELECT 3"),
-    )
-    .unwrap();
+    fs::write(&script, format!("\\f csv\nSELECT 1;\n\\i {inner}\nSELECT 3")).unwrap();
     fs::write(&inner, "SELECT\n2;\n").unwrap();
-    let server = MockServer::new(&[
-        (200, "a\n1\n"),
-        (200, "a\n2\n"),
-        (200, "a\n3\n"),
-        (200, "a\n4\n"),
-    ]);
+    let server =
+        MockServer::new(&[(200, "a\n1\n"), (200, "a\n2\n"), (200, "a\n3\n"), (200, "a\n4\n")]);
     let to_file = format!("\\o {result}");
     let include = format!("\\i '{script}'");
     let inputs = [&*to_file, &include, "\\o", "SELECT 4;"];

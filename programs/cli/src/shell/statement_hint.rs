@@ -41,10 +41,7 @@ pub(crate) async fn statement_hint(
 fn place_in(message: &str, statement: &str) -> Option<StatementPlace> {
     if let Some((_, place)) = message.rsplit_once(" at Line: ") {
         let (line, column) = place.split_once(", Column: ")?;
-        return Some(StatementPlace {
-            line: line.parse().ok()?,
-            column: leading_number(column)?,
-        });
+        return Some(StatementPlace { line: line.parse().ok()?, column: leading_number(column)? });
     }
     let (_, offset) = message.rsplit_once(" at pos ")?;
     let before = statement.get(..leading_number(offset)?)?;

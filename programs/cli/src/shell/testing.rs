@@ -33,10 +33,7 @@ impl MockServer {
             });
             answered.collect()
         };
-        Self {
-            url,
-            requests: thread::spawn(serve),
-        }
+        Self { url, requests: thread::spawn(serve) }
     }
 
     pub(super) fn client(&self) -> Client {

@@ -56,9 +56,8 @@ impl SyntaxToken<'_> {
 }
 
 /// Words after which a `/` starts an InfluxQL regular expression instead of a division.
-const BEFORE_REGEX: [&str; 9] = [
-    "and", "by", "distinct", "from", "in", "key", "or", "select", "where",
-];
+const BEFORE_REGEX: [&str; 9] =
+    ["and", "by", "distinct", "from", "in", "key", "or", "select", "where"];
 
 /// Iterator over the tokens of a text.
 #[derive(Clone, Debug)]
@@ -71,11 +70,7 @@ pub(super) struct TokenIter<'a> {
 
 /// Splits a text into tokens.
 pub(super) fn tokens(text: &str, language: QueryLanguage) -> TokenIter<'_> {
-    TokenIter {
-        rest: text,
-        language,
-        after_operand: false,
-    }
+    TokenIter { rest: text, language, after_operand: false }
 }
 
 impl<'a> Iterator for TokenIter<'a> {
@@ -86,11 +81,7 @@ impl<'a> Iterator for TokenIter<'a> {
         let (kind, end) = self.measure(first);
         let (text, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
-        let token = SyntaxToken {
-            kind,
-            text,
-            closed: end.is_some(),
-        };
+        let token = SyntaxToken { kind, text, closed: end.is_some() };
         match kind {
             Kind::Space | Kind::Comment => {}
             Kind::Text | Kind::Name => self.after_operand = true,

@@ -96,10 +96,8 @@ impl ClientSecurity {
 
     async fn client_config(&self) -> Result<ClientConfig, SecurityError> {
         let path = self.ca.as_ref().ok_or(SecurityError::NoCa)?;
-        let unusable = |reason: String| SecurityError::Ca {
-            path: path.display().to_string(),
-            reason,
-        };
+        let unusable =
+            |reason: String| SecurityError::Ca { path: path.display().to_string(), reason };
         let pem = read_limited_file_async(path.clone(), MAX_PEM_BYTES)
             .await
             .map_err(|error| unusable(error.to_string()))?;
@@ -160,27 +158,15 @@ mod tests {
             assert_eq!(check(&strict, local), Ok(()), "{local}");
         }
         let refused = check(&strict, "http://10.0.0.1:1").unwrap_err();
-        assert_eq!(
-            refused,
-            "connections without TLS are allowed to this machine only"
-        );
+        assert_eq!(refused, "connections without TLS are allowed to this machine only");
         assert!(check(&strict, "http://localhost.example.org:1").is_err());
-        let open = ClientSecurity {
-            without_tls: true,
-            ..ClientSecurity::default()
-        };
+        let open = ClientSecurity { without_tls: true, ..ClientSecurity::default() };
         assert_eq!(check(&open, "http://10.0.0.1:1"), Ok(()));
-        let with_ca = ClientSecurity {
-            ca: Some("ca.pem".into()),
-            ..ClientSecurity::default()
-        };
+        let with_ca = ClientSecurity { ca: Some("ca.pem".into()), ..ClientSecurity::default() };
         assert_eq!(check(&with_ca, "https://10.0.0.1:1"), Ok(()));
         assert!(check(&with_ca, "http://10.0.0.1:1").is_err());
         let refused = check(&open, "https://10.0.0.1:1").unwrap_err();
-        assert_eq!(
-            refused,
-            "the certificate of the worker can't be checked without a CA"
-        );
+        assert_eq!(refused, "the certificate of the worker can't be checked without a CA");
         for other in ["ftp://a:1", "unix:/a"] {
             assert!(check(&open, other).is_err(), "{other}");
         }
@@ -188,10 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_authorities_without_end_is_refused() {
-        let security = ClientSecurity {
-            ca: Some("/dev/zero".into()),
-            ..ClientSecurity::default()
-        };
+        let security = ClientSecurity { ca: Some("/dev/zero".into()), ..ClientSecurity::default() };
         let refused = security.client_config().await.unwrap_err().to_string();
         assert_eq!(refused, "/dev/zero: the file has more than 1048576 bytes");
     }

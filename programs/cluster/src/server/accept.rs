@@ -42,10 +42,7 @@ pub(super) fn accept(
                 }
             });
         };
-        let places = PortPlaces {
-            connections: MAX_CONNECTIONS,
-            pending: Some(&pending),
-        };
+        let places = PortPlaces { connections: MAX_CONNECTIONS, pending: Some(&pending) };
         accept_connections(tcp, places, &world, stop.cancelled(), serve).await;
     });
     stream::unfold(connections, |mut connections| async move {
@@ -61,11 +58,7 @@ async fn connect(
     tls: Option<TlsAcceptorSource>,
     world: &World,
 ) -> Option<WorkerConnection> {
-    let AcceptedConnection {
-        stream,
-        peer: address,
-        permit,
-    } = accepted;
+    let AcceptedConnection { stream, peer: address, permit } = accepted;
     let handshake = tokio::select! {
         () = pending.displaced() => return None,
         handshake = accept_stream(stream, tls.as_ref(), world) => handshake,
@@ -85,10 +78,5 @@ async fn connect(
             () = sleep => {}
         }
     };
-    Some(WorkerConnection::new(
-        connected,
-        peer,
-        deadline.boxed(),
-        permit,
-    ))
+    Some(WorkerConnection::new(connected, peer, deadline.boxed(), permit))
 }

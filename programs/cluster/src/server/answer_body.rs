@@ -46,9 +46,7 @@ pub(super) struct ThreadMonitor {
 impl ThreadMonitor {
     pub(super) fn new() -> Self {
         count_panics();
-        Self {
-            have_ended: Arc::default(),
-        }
+        Self { have_ended: Arc::default() }
     }
 
     /// Records that the threads are about to end.
@@ -64,11 +62,7 @@ impl ThreadMonitor {
     /// Returns the body of an answer that the threads produce, with a check at its end. `panics_before` is the number of
     /// panics before the threads began it.
     pub(super) fn guard(&self, body: Body, panics_before: u64) -> Body {
-        Body::new(AnswerBody {
-            body,
-            monitor: self.clone(),
-            panics_before,
-        })
+        Body::new(AnswerBody { body, monitor: self.clone(), panics_before })
     }
 }
 

@@ -74,12 +74,7 @@ impl WorkerConnection {
         deadline: BoxFuture<'static, ()>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self {
-            stream,
-            peer,
-            deadline: Some(deadline),
-            _permit: permit,
-        }
+        Self { stream, peer, deadline: Some(deadline), _permit: permit }
     }
 
     fn check_deadline(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -92,10 +87,9 @@ impl WorkerConnection {
         }
         match deadline.as_mut().poll(cx) {
             Poll::Pending => Ok(()),
-            Poll::Ready(()) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no request with a valid ticket",
-            )),
+            Poll::Ready(()) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "no request with a valid ticket"))
+            }
         }
     }
 }

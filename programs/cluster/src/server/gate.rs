@@ -126,10 +126,7 @@ pub(super) struct WorkerGate<S> {
 
 impl<S> WorkerGate<S> {
     pub(super) fn new(service: S, admission: Admission) -> Self {
-        Self {
-            service,
-            admission: Arc::new(admission),
-        }
+        Self { service, admission: Arc::new(admission) }
     }
 }
 

@@ -58,10 +58,7 @@ async fn tickets_of_a_replaced_secret_are_accepted_until_they_have_expired() {
     let issuer = cluster.tickets.issuer("test");
     let day = Duration::from_secs(86_400);
     let ticket = issuer.ticket(neap_schema::DatabaseId::new(1), day);
-    let old = (
-        HeaderName::from_static("x-neap-ticket"),
-        issuer.sign(&ticket).unwrap(),
-    );
+    let old = (HeaderName::from_static("x-neap-ticket"), issuer.sign(&ticket).unwrap());
     cluster.catalog.create_admin_token().await.unwrap();
     let before = issuer.sign(&ticket).unwrap();
     assert_eq!(before, old.1, "other processes do not know the new secret");
@@ -83,11 +80,7 @@ async fn a_connection_without_a_valid_ticket_is_closed() {
     let cluster = ClusterFixture::new().await;
     let url = cluster.serve("v1", None).await;
     let address = format!("127.0.0.1:{}", url.port().unwrap());
-    for greeting in [
-        &b""[..],
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    ] {
+    for greeting in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         let mut stranger = TcpStream::connect(&address).await.unwrap();
         stranger.write_all(greeting).await.unwrap();
         let mut answer = Vec::new();
@@ -171,10 +164,7 @@ async fn certificates_are_checked_against_the_ca_and_the_name() {
         ..ClientSecurity::default()
     };
     assert_eq!(ask(named.clone()).await.as_deref(), Ok("v1"));
-    let other_name = ClientSecurity {
-        server_name: None,
-        ..named.clone()
-    };
+    let other_name = ClientSecurity { server_name: None, ..named.clone() };
     assert!(ask(other_name).await.is_err());
     let (other_ca, ..) = certificates("neap.internal");
     fs::write(&ca, other_ca).unwrap();
@@ -241,11 +231,7 @@ async fn rows_that_end_without_a_status_are_an_error() {
         let channels = cluster.channels(ClientSecurity::default());
         let mut client = channels.get_worker_client_for_url(&url).await.unwrap();
         let request = ExecuteTaskRequest {
-            task_key: TaskKey {
-                query_id: Uuid::nil(),
-                stage_id: 1,
-                task_number: 0,
-            },
+            task_key: TaskKey { query_id: Uuid::nil(), stage_id: 1, task_number: 0 },
             target_partition_start: 0,
             target_partition_end: 2,
             producer_head: ProducerHead::None,

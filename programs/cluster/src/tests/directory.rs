@@ -28,11 +28,7 @@ async fn workers_of_other_versions_and_those_that_do_not_answer_are_left_out() {
     let directory = cluster.directory();
     assert_eq!(directory.counts(), WorkerCounts::default());
     assert_eq!(names(&directory.workers().await), ["node-0"]);
-    let counts = WorkerCounts {
-        usable: 1,
-        failed: 2,
-        other_version: 1,
-    };
+    let counts = WorkerCounts { usable: 1, failed: 2, other_version: 1 };
     assert_eq!(directory.counts(), counts);
 }
 

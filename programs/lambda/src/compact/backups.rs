@@ -52,10 +52,7 @@ impl BackupOptions {
     /// It is no location of a store, or it is in the store of the cluster.
     pub(super) fn check(&self, store: &StoreConfig) -> Result<(), OptionsError> {
         let parsed = self.place().map_or(Ok(()), |place| parse_place(place, store).map(drop));
-        parsed.map_err(|reason| OptionsError::Unusable {
-            option: "backup-to",
-            reason,
-        })
+        parsed.map_err(|reason| OptionsError::Unusable { option: "backup-to", reason })
     }
 
     /// The events of a scheduler are the times of the schedule.
@@ -116,14 +113,12 @@ impl FunctionBackups {
         options: &BackupOptions,
         store: &StoreConfig,
     ) -> Result<Self, EventFailure> {
-        let FunctionStore {
-            bucket, margins, ..
-        } = opened;
+        let FunctionStore { bucket, margins, .. } = opened;
         let catalog = Arc::new(Catalog::new(bucket.clone(), *margins, None));
-        let rules = catalog.rules().await.map_err(|error| EventFailure {
-            kind: "Catalog",
-            message: error.to_string(),
-        })?;
+        let rules = catalog
+            .rules()
+            .await
+            .map_err(|error| EventFailure { kind: "Catalog", message: error.to_string() })?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let flusher = Flusher::new(
@@ -172,10 +167,7 @@ impl FunctionBackups {
 }
 
 fn report(ended: Result<JobReport, neap_backup::BackupError>) -> Result<usize, EventFailure> {
-    let failed = |message: String| EventFailure {
-        kind: "Backup",
-        message,
-    };
+    let failed = |message: String| EventFailure { kind: "Backup", message };
     let report = ended.map_err(|error| failed(error.to_string()))?;
     match report.failures.into_iter().next() {
         None => Ok(report.jobs),

@@ -108,10 +108,7 @@ fn message(record: &serde_json::Value) -> Option<TaskMessage> {
         Some(body) => serde_json::from_str(body).map_err(|error| error.to_string()),
         None => Err("the record has no body".to_owned()),
     };
-    Some(TaskMessage {
-        id: text("messageId")?.to_owned(),
-        order,
-    })
+    Some(TaskMessage { id: text("messageId")?.to_owned(), order })
 }
 
 fn unknown(reason: &dyn std::fmt::Display) -> EventFailure {
@@ -153,9 +150,7 @@ mod tests {
             CompactEvent::Messages(messages) => panic!("{messages:?}"),
         };
         assert_eq!(event(r#"{"event":"flush"}"#), CompactorEvent::Scheduled);
-        let order = FlushRequest {
-            databases: [3, 7].map(DatabaseId::new).to_vec(),
-        };
+        let order = FlushRequest { databases: [3, 7].map(DatabaseId::new).to_vec() };
         let flush = CompactorEvent::Flush(order);
         assert_eq!(event(r#"{"event":"flush","databases":[3,7]}"#), flush);
         assert_eq!(event(&serde_json::to_string(&flush).unwrap()), flush);

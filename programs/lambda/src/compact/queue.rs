@@ -124,10 +124,7 @@ mod tests {
 
     #[test]
     fn the_region_is_in_the_name_of_the_host() {
-        assert_eq!(
-            region_of("sqs.eu-central-1.amazonaws.com"),
-            Some("eu-central-1")
-        );
+        assert_eq!(region_of("sqs.eu-central-1.amazonaws.com"), Some("eu-central-1"));
         assert_eq!(region_of("127.0.0.1"), None);
         assert_eq!(region_of("sqs.localhost.localstack.cloud"), None);
     }
@@ -138,10 +135,7 @@ mod tests {
         let aws = AwsConfig::default();
         for url in ["queue", "/1/queue", "http://"] {
             let error = OrderQueue::new(url, None, &aws, &world).unwrap_err();
-            assert!(
-                error.to_string().starts_with("--merge-queue-url: "),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with("--merge-queue-url: "), "{error}");
         }
     }
 }

@@ -290,10 +290,7 @@ mod tests {
         };
         let segments = messages.iter().map(|message| message.segments.clone().ok());
         let one = Some(vec![named()]);
-        assert_eq!(
-            segments.collect::<Vec<_>>(),
-            [one.clone(), one, Some(vec![]), None]
-        );
+        assert_eq!(segments.collect::<Vec<_>>(), [one.clone(), one, Some(vec![]), None]);
     }
 
     #[test]
@@ -312,10 +309,7 @@ mod tests {
         event["Records"][0]["s3"]["bucket"]["name"] = "c".into();
         assert_eq!(parsed(&event), EngineEvent::NewSegments(Vec::new()));
         // A store that is not a bucket has no name to compare.
-        let home = TailLocation {
-            bucket: None,
-            ..home()
-        };
+        let home = TailLocation { bucket: None, ..home() };
         let event = EngineEvent::parse(&event.to_string(), &home).unwrap();
         assert_eq!(event, EngineEvent::NewSegments(vec![named()]));
     }
@@ -339,10 +333,7 @@ mod tests {
         };
         let understood =
             messages.iter().map(|message| (message.id.as_str(), message.segments.is_ok()));
-        assert_eq!(
-            understood.collect::<Vec<_>>(),
-            [("1", false), ("3", false), ("4", true)]
-        );
+        assert_eq!(understood.collect::<Vec<_>>(), [("1", false), ("3", false), ("4", true)]);
     }
 
     #[test]
@@ -355,15 +346,9 @@ mod tests {
             "time": "2023-11-14T22:14:00Z",
         });
         assert_eq!(parsed(&rule), EngineEvent::Schedule { time });
-        assert_eq!(
-            parsed(&json!({"event": "schedule"})),
-            EngineEvent::Schedule { time: None }
-        );
+        assert_eq!(parsed(&json!({"event": "schedule"})), EngineEvent::Schedule { time: None });
         assert_eq!(parsed(&json!({"event": "sweep"})), EngineEvent::Sweep);
-        assert_eq!(
-            parsed(&json!({"requestContext": {"http": {}}})),
-            EngineEvent::Request
-        );
+        assert_eq!(parsed(&json!({"requestContext": {"http": {}}})), EngineEvent::Request);
         assert!(EngineEvent::parse("{}", &home()).is_err());
         assert!(EngineEvent::parse(r#"{"event":"dance"}"#, &home()).is_err());
     }

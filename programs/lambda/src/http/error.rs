@@ -14,9 +14,6 @@ pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> ApiError {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(
-        panic = text.unwrap_or("of unknown cause"),
-        "the handler panicked"
-    );
+    tracing::error!(panic = text.unwrap_or("of unknown cause"), "the handler panicked");
     ApiError::json(Kind::Internal, "internal error")
 }

@@ -376,14 +376,10 @@ impl RequiredFields {
     /// Returns the pairs of a query string that the source has split, with all values of a name if the event contains
     /// them.
     fn query(&mut self, event: &JsonObject<'_>) -> Vec<(String, String)> {
-        let all = self.pairs(
-            event,
-            "multiValueQueryStringParameters",
-            |needed, values| {
-                let values: Option<Vec<Option<String>>> = needed.typed(values, QUERY_STRING)?;
-                values
-            },
-        );
+        let all = self.pairs(event, "multiValueQueryStringParameters", |needed, values| {
+            let values: Option<Vec<Option<String>>> = needed.typed(values, QUERY_STRING)?;
+            values
+        });
         if !all.is_empty() {
             return all;
         }

@@ -81,10 +81,7 @@ fn the_path_of_each_source_is_decoded_once() {
         ("/p/space value", "/p/space%20value"),
         ("/p/hash#value", "/p/hash%23value"),
         ("/p/question?value", "/p/question%3Fvalue"),
-        (
-            "/p/50% of %25 and %2F",
-            "/p/50%25%20of%20%2525%20and%20%252F",
-        ),
+        ("/p/50% of %25 and %2F", "/p/50%25%20of%20%2525%20and%20%252F"),
         ("/p/unicode-λ-世界", "/p/unicode-%CE%BB-%E4%B8%96%E7%95%8C"),
     ] {
         assert_eq!(uri(http_api(path)), format!("{expected}?a=b"));
@@ -106,10 +103,9 @@ fn the_path_of_each_source_is_decoded_once() {
         let domain = "abcdefghijklmnop.lambda-url.eu-central-1.on.aws";
         function_url["requestContext"]["domainName"] = domain.into();
         assert_eq!(uri(function_url), format!("{path}?a=b"));
-        for context in [
-            json!({"stage": "prod", "path": format!("/prod{path}")}),
-            json!({"elb": {}}),
-        ] {
+        for context in
+            [json!({"stage": "prod", "path": format!("/prod{path}")}), json!({"elb": {}})]
+        {
             let event = json!({
                 "httpMethod": "GET", "path": path, "queryStringParameters": {"a": "b"},
                 "requestContext": context,
@@ -147,10 +143,7 @@ fn all_valid_values_of_a_header_are_kept() {
     let values: Vec<_> = incoming.request.headers().get_all("x-a").iter().collect();
     assert_eq!(values, ["1", "2"]);
     assert_eq!(incoming.request.headers().len(), 2);
-    assert_eq!(
-        incoming.source,
-        HttpSource::LoadBalancer { multi_value: true }
-    );
+    assert_eq!(incoming.source, HttpSource::LoadBalancer { multi_value: true });
 }
 
 #[test]
@@ -190,15 +183,9 @@ async fn bodies_are_decoded_or_rejected() {
         let body = incoming.request.into_body().collect().await.unwrap();
         body.to_bytes()
     };
-    assert_eq!(
-        read(post("aGkA/w==", true).unwrap()).await,
-        &b"hi\0\xff"[..]
-    );
+    assert_eq!(read(post("aGkA/w==", true).unwrap()).await, &b"hi\0\xff"[..]);
     assert_eq!(read(post("aGk=", false).unwrap()).await, "aGk=");
-    assert_eq!(
-        post("no base64", true).unwrap_err(),
-        EventError::Malformed("body in base64")
-    );
+    assert_eq!(post("no base64", true).unwrap_err(), EventError::Malformed("body in base64"));
 }
 
 #[test]
@@ -211,10 +198,7 @@ fn other_events_are_not_requests() {
         assert_eq!(event(value).source(), Err(EventError::NotHttp));
     }
     let method = json!({"rawPath": "/", "requestContext": {"http": {"method": "G T"}}});
-    assert_eq!(
-        event(method).into_request("").unwrap_err(),
-        EventError::Malformed("method")
-    );
+    assert_eq!(event(method).into_request("").unwrap_err(), EventError::Malformed("method"));
 }
 
 #[test]
@@ -246,11 +230,7 @@ fn invalid_required_fields_make_a_request_malformed() {
         ("body", json!({}), "body"),
         ("isBase64Encoded", json!("no"), "isBase64Encoded"),
         ("queryStringParameters", json!({"db": 7}), "query string"),
-        (
-            "multiValueQueryStringParameters",
-            json!({"db": [7]}),
-            "query string",
-        ),
+        ("multiValueQueryStringParameters", json!({"db": [7]}), "query string"),
     ] {
         let mut odd = whole.clone();
         odd[name] = value;
@@ -272,10 +252,7 @@ fn too_many_headers_are_rejected() {
     let many = event(json!({
         "rawPath": "/", "headers": headers, "requestContext": {"http": {"method": "GET"}},
     }));
-    assert_eq!(
-        many.into_request("").unwrap_err(),
-        EventError::TooManyHeaders
-    );
+    assert_eq!(many.into_request("").unwrap_err(), EventError::TooManyHeaders);
 }
 
 proptest! {

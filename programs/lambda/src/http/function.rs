@@ -206,10 +206,7 @@ impl HttpFunction {
         event: HttpEvent,
         left: Duration,
     ) -> Result<FunctionResponse<HttpEventResponse, ReplyStream>, EventError> {
-        let asked = RequestInfo {
-            source: event.source()?,
-            name: event.name(),
-        };
+        let asked = RequestInfo { source: event.source()?, name: event.name() };
         let left = if event.is_through_gateway() {
             left.min(self.parts.options.request_timeout)
         } else {

@@ -72,10 +72,7 @@ impl HttpEventResponse {
             multi_value_headers: None,
             cookies: Vec::new(),
             is_base64_encoded: !is_text,
-            body: EventResponseBody {
-                bytes: body,
-                is_text,
-            },
+            body: EventResponseBody { bytes: body, is_text },
         };
         match source {
             HttpSource::V2 => {
@@ -240,12 +237,7 @@ mod tests {
 
     #[test]
     fn each_source_gets_headers_as_it_takes_them() {
-        let headers = [
-            ("x-a", "1"),
-            ("x-a", "2"),
-            ("set-cookie", "c=1"),
-            ("set-cookie", "d=2"),
-        ];
+        let headers = [("x-a", "1"), ("x-a", "2"), ("set-cookie", "c=1"), ("set-cookie", "d=2")];
         let of = |source| serde_json::to_value(answer(source, &headers, b"ok")).unwrap();
         insta::assert_json_snapshot!([
             of(HttpSource::V2),

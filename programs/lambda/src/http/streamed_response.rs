@@ -51,25 +51,15 @@ pub(super) async fn stream_response(
         head.headers.insert(CONTENT_TYPE, kind);
         pieces = Box::pin(stream::iter([Ok(first)]).chain(pieces));
     }
-    StreamResponse {
-        metadata_prelude: prelude(head),
-        stream: pieces,
-    }
+    StreamResponse { metadata_prelude: prelude(head), stream: pieces }
 }
 
 /// Builds a streamed response from a body in memory.
 pub(crate) async fn stream_from_memory(response: Response) -> StreamResponse<ReplyStream> {
-    stream_response(response, |_| {
-        ApiError::json(Kind::Internal, "the response broke off")
-    })
-    .await
+    stream_response(response, |_| ApiError::json(Kind::Internal, "the response broke off")).await
 }
 
 fn prelude(head: Parts) -> MetadataPrelude {
     let (headers, cookies) = response::join_values(head.headers);
-    MetadataPrelude {
-        status_code: head.status,
-        headers,
-        cookies,
-    }
+    MetadataPrelude { status_code: head.status, headers, cookies }
 }

@@ -90,10 +90,7 @@ impl AccessOptions {
         let hash = text.filter(|text| !text.is_empty() && !self.without_auth);
         // The error does not quote the value, which may be a token by mistake.
         hash.map(str::parse::<TokenHash>).transpose().map_err(|error: TokenHashError| {
-            OptionsError::Unusable {
-                option: "admin-token-hash",
-                reason: error.to_string(),
-            }
+            OptionsError::Unusable { option: "admin-token-hash", reason: error.to_string() }
         })
     }
 
@@ -107,10 +104,7 @@ impl AccessOptions {
         &self,
         catalog: &Arc<Catalog>,
     ) -> Result<Option<Arc<IdentityService>>, OptionsError> {
-        let unusable = |reason| OptionsError::Unusable {
-            option: "user-auth-type",
-            reason,
-        };
+        let unusable = |reason| OptionsError::Unusable { option: "user-auth-type", reason };
         let settings = self
             .users
             .settings()

@@ -221,9 +221,7 @@ impl PlanDistributor for InvocationDistributor {
 
     fn worker_failure(&self, error: &DataFusionError) -> Option<WorkerFailure> {
         let worker = self.planner.worker_failure(error)?;
-        Some(WorkerFailure {
-            worker: Some(worker),
-        })
+        Some(WorkerFailure { worker: Some(worker) })
     }
 }
 

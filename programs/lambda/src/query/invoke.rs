@@ -117,13 +117,8 @@ fn reply(response: SignedResponse) -> Result<Bytes, InvokeError> {
         StatusCode::OK if response.headers.contains_key(FUNCTION_ERROR) => {
             let failure: FailureDocument =
                 serde_json::from_slice(&response.body).unwrap_or_default();
-            let FailureDocument {
-                error_type,
-                error_message,
-            } = failure;
-            Err(InvokeError::Failed(format!(
-                "{error_type}: {error_message}"
-            )))
+            let FailureDocument { error_type, error_message } = failure;
+            Err(InvokeError::Failed(format!("{error_type}: {error_message}")))
         }
         StatusCode::OK => Ok(response.body),
         StatusCode::TOO_MANY_REQUESTS => Err(InvokeError::Throttled(response.summary())),
@@ -153,10 +148,7 @@ mod tests {
             let error = path(function, version).unwrap_err();
             assert!(error.starts_with("--distributed-function: "), "{error}");
         }
-        assert_eq!(
-            endpoint_of("cn-north-1"),
-            "https://lambda.cn-north-1.amazonaws.com.cn"
-        );
+        assert_eq!(endpoint_of("cn-north-1"), "https://lambda.cn-north-1.amazonaws.com.cn");
     }
 
     #[test]
@@ -164,10 +156,7 @@ mod tests {
         let response = |status, header: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             headers.extend(header.map(|header| {
-                (
-                    http::HeaderName::from_static(FUNCTION_ERROR),
-                    HeaderValue::from_static(header),
-                )
+                (http::HeaderName::from_static(FUNCTION_ERROR), HeaderValue::from_static(header))
             }));
             reply(SignedResponse {
                 status: StatusCode::from_u16(status).unwrap(),
@@ -176,23 +165,11 @@ mod tests {
             })
         };
         assert!(response(200, None).is_ok());
-        assert_eq!(
-            response(200, Some("Unhandled")),
-            Err(InvokeError::Failed("T: m".to_owned()))
-        );
-        assert!(matches!(
-            response(429, None),
-            Err(InvokeError::Throttled(_))
-        ));
-        assert!(matches!(
-            response(500, None),
-            Err(InvokeError::Unavailable(_))
-        ));
+        assert_eq!(response(200, Some("Unhandled")), Err(InvokeError::Failed("T: m".to_owned())));
+        assert!(matches!(response(429, None), Err(InvokeError::Throttled(_))));
+        assert!(matches!(response(500, None), Err(InvokeError::Unavailable(_))));
         for status in [400, 403, 404, 413] {
-            assert!(matches!(
-                response(status, None),
-                Err(InvokeError::Refused(_))
-            ));
+            assert!(matches!(response(status, None), Err(InvokeError::Refused(_))));
         }
     }
 }

@@ -26,9 +26,9 @@ pub(super) fn refused_routes() -> Router {
              or set a schedule in the deployment",
         )
     }
-    let backups = BACKUPS.iter().fold(Router::new(), |router, path| {
-        router.route(path, any(refuse_backup))
-    });
+    let backups = BACKUPS
+        .iter()
+        .fold(Router::new(), |router, path| router.route(path, any(refuse_backup)));
     backups.route(IMPORT, any(refuse_import))
 }
 

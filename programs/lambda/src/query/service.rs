@@ -219,13 +219,8 @@ impl QueryService {
                 ..SnapshotSettings::default()
             },
         ));
-        let engine = QueryEngine::new(
-            bucket.clone(),
-            Arc::clone(catalog),
-            manifests,
-            snapshots,
-            settings,
-        )?;
+        let engine =
+            QueryEngine::new(bucket.clone(), Arc::clone(catalog), manifests, snapshots, settings)?;
         engine.set_store_requests(StoreRequests {
             stores: self.opened.counters.clone(),
             since: self.opened.opened_at,

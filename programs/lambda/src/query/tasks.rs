@@ -94,10 +94,7 @@ impl TaskService {
 
 /// Returns the reply to a task that is not accepted.
 pub(super) fn refusal(message: String) -> TaskReply {
-    TaskReply::Failure {
-        kind: TaskFailureKind::Refused,
-        message,
-    }
+    TaskReply::Failure { kind: TaskFailureKind::Refused, message }
 }
 
 /// The channels of a worker that can't reach others.

@@ -59,10 +59,7 @@ pub(super) async fn refresh_views(
     let limit = left.saturating_sub(RESERVE.min(left / 2));
     let refresh = engine.refresh_all_views(limit);
     let refresh = world.timeout(left.saturating_sub(ANSWER_RESERVE), refresh);
-    let failed = |message: String| EventFailure {
-        kind: "Views",
-        message,
-    };
+    let failed = |message: String| EventFailure { kind: "Views", message };
     let mut report = refresh
         .await
         .ok_or_else(|| {
@@ -99,9 +96,7 @@ pub(super) async fn refresh_views(
         // The invocation must fail, because Lambda's metrics count only failed invocations.
         Some((database, reason)) => {
             let others = report.failures.len() - 1;
-            Err(failed(format!(
-                "database {database}: {reason}; and {others} more failures"
-            )))
+            Err(failed(format!("database {database}: {reason}; and {others} more failures")))
         }
         None => Ok(json!({
             "databases": report.databases,

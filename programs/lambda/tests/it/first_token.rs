@@ -41,10 +41,7 @@ async fn a_client_gets_no_first_token_and_creates_no_first_user() {
         assert_eq!(status(&writes, &event).await, 403, "{event}");
     }
     let refused = writes.say(&create_token()).await;
-    assert!(
-        refused["body"].as_str().unwrap().contains("NEAP_ADMIN_TOKEN_HASH"),
-        "{refused}"
-    );
+    assert!(refused["body"].as_str().unwrap().contains("NEAP_ADMIN_TOKEN_HASH"), "{refused}");
     let offered = writes.say(&request("GET", "/api/v2/setup", "", "")).await;
     assert_eq!(offered["body"], r#"{"allowed":false}"#);
 }

@@ -72,21 +72,15 @@ async fn a_function_for_writes_alone_refuses_all_other_paths() {
             ingest.say(&event).await["statusCode"].clone(),
         ]
     };
-    for (path, query) in [
-        ("/api/v3/write_lp", "db=d"),
-        ("/api/v2/write", "bucket=d"),
-        ("/write", "db=d"),
-    ] {
+    for (path, query) in
+        [("/api/v3/write_lp", "db=d"), ("/api/v2/write", "bucket=d"), ("/write", "db=d")]
+    {
         let answer = ingest.say(&request("POST", path, query, "cpu usage=1 1")).await;
         assert_eq!(answer["statusCode"], 204, "{path}: {answer}");
     }
     for (method, path, body) in [
         ("POST", "/api/v3/configure/database", r#"{"db": "e"}"#),
-        (
-            "POST",
-            "/api/v3/configure/table",
-            r#"{"db": "e", "table": "t", "tags": ["a"]}"#,
-        ),
+        ("POST", "/api/v3/configure/table", r#"{"db": "e", "table": "t", "tags": ["a"]}"#),
     ] {
         let [usual, restricted] = statuses(method, path, body).await;
         assert_ne!(usual, 404, "{path}");

@@ -68,19 +68,9 @@ async fn asked<P: Program>(
 #[tokio::test]
 async fn all_store_requests_are_declared() {
     let place = SharedDirectory::new();
-    let writes = [
-        "write-http-api",
-        "write-rest-api",
-        "write-load-balancer",
-        "write-function-url",
-    ];
+    let writes = ["write-http-api", "write-rest-api", "write-load-balancer", "write-function-url"];
     let write = asked::<WriteProgram>(&place, &writes).await;
-    let queries = [
-        "query-http-api",
-        "query-influxql",
-        "query-delete",
-        "query-parquet",
-    ];
+    let queries = ["query-http-api", "query-influxql", "query-delete", "query-parquet"];
     let query = asked::<QueryProgram>(&place, &queries).await;
     let events = [
         "engine-bucket",
@@ -104,11 +94,7 @@ async fn all_store_requests_are_declared() {
                 declared.map(|access| access["operations"].clone()).unwrap_or_default();
             let is_declared =
                 operations.as_array().is_some_and(|all| all.contains(&operation.clone().into()));
-            assert!(
-                is_declared,
-                "{}: {operation} {prefix}",
-                interface["function"]
-            );
+            assert!(is_declared, "{}: {operation} {prefix}", interface["function"]);
         }
     }
 }

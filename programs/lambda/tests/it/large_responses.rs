@@ -22,12 +22,7 @@ fn lines(rows: usize) -> String {
 }
 
 async fn write(writes: &FunctionUnderTest, rows: usize) {
-    let event = request(
-        "POST",
-        "/api/v3/write_lp",
-        "db=d&precision=second",
-        &lines(rows),
-    );
+    let event = request("POST", "/api/v3/write_lp", "db=d&precision=second", &lines(rows));
     let mut answer = writes.say(&event).await;
     // A disk that stalls longer than rule W1 allows makes a write worth repeating.
     for _ in 0..ATTEMPTS {
@@ -51,11 +46,7 @@ async fn fetch(url: &str) -> (u16, String, Vec<u8>) {
     let answer = client.execute(request.unwrap()).await.unwrap();
     let status = answer.status().as_u16();
     let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
-    (
-        status,
-        kind,
-        answer.into_body().bytes().await.unwrap().to_vec(),
-    )
+    (status, kind, answer.into_body().bytes().await.unwrap().to_vec())
 }
 
 /// Returns flags that name the bucket of a server.
@@ -100,10 +91,7 @@ async fn a_large_answer_goes_into_the_bucket_and_comes_back_whole() {
         assert!(headers["x-neap-as-of"].is_string() && headers["content-type"].is_null());
         let url = headers["location"].as_str().unwrap();
         let path = url.split('?').next().unwrap();
-        assert!(
-            path.contains("/results/") && path.ends_with(&format!(".{extension}")),
-            "{url}"
-        );
+        assert!(path.contains("/results/") && path.ends_with(&format!(".{extension}")), "{url}");
         let (status, stored, body) = fetch(url).await;
         assert_eq!((status, stored.split(';').next()), (200, Some(kind)));
         assert_eq!(String::from_utf8(body).unwrap(), expected);
@@ -173,12 +161,7 @@ async fn a_large_answer_is_an_error_if_the_store_has_no_urls() {
 async fn a_streamed_answer_has_no_payload_limit() {
     let place = SharedDirectory::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 100).await;
-    let flags = [
-        "--without-auth",
-        "--payload-limit",
-        "1kb",
-        "--response-streaming",
-    ];
+    let flags = ["--without-auth", "--payload-limit", "1kb", "--response-streaming"];
     let answer = place.open::<QueryProgram>(&flags).say(&select("csv")).await;
     assert_eq!(answer["head"]["statusCode"], 200);
     assert_eq!(answer["head"]["headers"]["content-type"], "text/csv");
@@ -191,12 +174,7 @@ async fn a_streamed_answer_has_no_payload_limit() {
 async fn an_error_during_a_streamed_answer_is_its_last_piece() {
     let place = SharedDirectory::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 50_000).await;
-    let flags = [
-        "--without-auth",
-        "--max-result-rows",
-        "20000",
-        "--response-streaming",
-    ];
+    let flags = ["--without-auth", "--max-result-rows", "20000", "--response-streaming"];
     let answer = place.open::<QueryProgram>(&flags).say(&select("csv")).await;
     assert_eq!(answer["head"]["statusCode"], 200);
     let pieces = answer["pieces"].as_array().unwrap();
@@ -212,10 +190,7 @@ async fn a_failing_store_is_an_error_response_and_the_next_event_retries() {
     let refuse = any(async |_: Request| http::StatusCode::FORBIDDEN);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let serving = axum::serve(
-        listener,
-        Router::new().fallback_service(refuse.with_state(())),
-    );
+    let serving = axum::serve(listener, Router::new().fallback_service(refuse.with_state(())));
     let serving = tokio::spawn(serving.into_future());
     let flags = [
         "--bucket",

@@ -21,12 +21,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
     let query = "db=d&precision=second";
     writes.say(&request("POST", "/api/v3/write_lp", query, "t v=1 1")).await;
     let queries = open::<QueryProgram>(&flags, &[]);
-    let event = request(
-        "GET",
-        "/api/v3/query_sql",
-        "db=d&q=SELECT%20v%20FROM%20t",
-        "",
-    );
+    let event = request("GET", "/api/v3/query_sql", "db=d&q=SELECT%20v%20FROM%20t", "");
     assert_eq!(queries.say(&event).await["statusCode"], 200);
     server.set_faults(Faults::with_delay(EVENT_TIME));
     // 1 s is reserved for the response.
@@ -34,10 +29,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
     let late = queries.try_invoke(&event, left).await.unwrap();
     assert_eq!(late["statusCode"], 500, "{late}");
     let body = late["body"].as_str().unwrap();
-    assert!(
-        body.starts_with("query error: timed out after 0."),
-        "{body}"
-    );
+    assert!(body.starts_with("query error: timed out after 0."), "{body}");
 }
 
 #[tokio::test]
@@ -103,10 +95,7 @@ async fn a_body_beyond_the_limit_is_rejected_as_in_influxdb() {
     let answer = writes.say(&event).await;
     assert_eq!(answer["statusCode"], 413, "{answer}");
     let body = answer["body"].as_str().unwrap();
-    assert!(
-        body.contains("max request size (100 bytes) exceeded"),
-        "{body}"
-    );
+    assert!(body.contains("max request size (100 bytes) exceeded"), "{body}");
 }
 
 #[tokio::test]
@@ -199,10 +188,7 @@ async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     for failure in [of_ready, of_new] {
         let failure = failure.unwrap_err();
         assert_eq!(failure.kind, "OutOfTime", "{failure}");
-        assert!(
-            failure.message.contains("the store is too slow"),
-            "{failure}"
-        );
+        assert!(failure.message.contains("the store is too slow"), "{failure}");
     }
     let failures = json!([{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]);
     assert_eq!(answer.unwrap(), json!({ "batchItemFailures": failures }));

@@ -102,11 +102,7 @@ async fn a_repeated_notification_runs_a_plugin_once() {
     let queries = place.open::<QueryProgram>(OPEN);
     for instance in [&engine, &engine, &place.open::<EngineProgram>(&flags)] {
         let answer = instance.say(&event).await;
-        assert_eq!(
-            answer["delivered"],
-            event["Records"].as_array().unwrap().len(),
-            "{answer}"
-        );
+        assert_eq!(answer["delivered"], event["Records"].as_array().unwrap().len(), "{answer}");
         let copies = rows(&queries, "SELECT of, rows FROM copies").await;
         assert_eq!(copies, json!([{"of": "t", "rows": 2}]));
     }

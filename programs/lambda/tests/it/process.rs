@@ -95,11 +95,7 @@ impl FunctionProcess {
         let (taken, is_taken) = oneshot::channel();
         let (reply, said) = oneshot::channel();
         let event = event.clone();
-        let waiting = PendingEvent {
-            event,
-            taken,
-            reply,
-        };
+        let waiting = PendingEvent { event, taken, reply };
         assert!(self.events.send(waiting).is_ok());
         in_time(is_taken).await.unwrap();
         PendingReply(said)
@@ -161,10 +157,7 @@ async fn next(State(api): State<Arc<RuntimeApi>>) -> impl IntoResponse {
     let headers = [
         (header("lambda-runtime-aws-request-id"), id.to_string()),
         (header("lambda-runtime-deadline-ms"), ends.to_string()),
-        (
-            header("lambda-runtime-invoked-function-arn"),
-            "f".to_owned(),
-        ),
+        (header("lambda-runtime-invoked-function-arn"), "f".to_owned()),
     ];
     (headers, Json(waiting.event))
 }

@@ -39,10 +39,7 @@ impl FakeSqs {
             StatusCode::OK
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!(
-            "http://{}/123456789012/merges",
-            listener.local_addr().unwrap()
-        );
+        let url = format!("http://{}/123456789012/merges", listener.local_addr().unwrap());
         let router = Router::new().route("/", route);
         tokio::spawn(axum::serve(listener, router).into_future());
         Self { url, taken, asked }
@@ -84,10 +81,7 @@ async fn an_order_is_signed_and_sent_again_after_a_server_error() {
         panic!("{taken:?}");
     };
     assert!(signed.contains("AKIDEXAMPLE/"), "{signed}");
-    assert!(
-        signed.contains("/eu-central-1/sqs/aws4_request"),
-        "{signed}"
-    );
+    assert!(signed.contains("/eu-central-1/sqs/aws4_request"), "{signed}");
     assert_eq!(message["QueueUrl"], queue.url);
     let body: Value = serde_json::from_str(message["MessageBody"].as_str().unwrap()).unwrap();
     assert_eq!(body["event"], "merge");

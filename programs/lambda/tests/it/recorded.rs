@@ -15,12 +15,8 @@ use crate::instance::{FunctionUnderTest, SharedDirectory, recorded};
 const OPEN: &[&str] = &["--without-auth"];
 
 /// Headers whose values differ between runs.
-const VARYING_HEADERS: [&str; 4] = [
-    "cluster-uuid",
-    "x-neap-request-id",
-    "x-neap-stamp",
-    "x-neap-as-of",
-];
+const VARYING_HEADERS: [&str; 4] =
+    ["cluster-uuid", "x-neap-request-id", "x-neap-stamp", "x-neap-as-of"];
 
 fn settled(mut answer: Value) -> Value {
     for name in ["headers", "multiValueHeaders"] {
@@ -118,18 +114,10 @@ async fn query_responses_have_the_form_of_their_source() {
 async fn requests_without_a_token_are_rejected_for_every_source() {
     let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(&[]);
-    for name in [
-        "write-http-api",
-        "write-rest-api",
-        "write-load-balancer",
-        "write-function-url",
-    ] {
+    for name in ["write-http-api", "write-rest-api", "write-load-balancer", "write-function-url"] {
         let answer = writes.say(&recorded(name)).await;
         assert_eq!(answer["statusCode"], 401, "{name}");
-        assert_eq!(
-            answer["body"], r#"{"error": "the request was not authenticated"}"#,
-            "{name}"
-        );
+        assert_eq!(answer["body"], r#"{"error": "the request was not authenticated"}"#, "{name}");
     }
 }
 
@@ -183,10 +171,7 @@ fn a_place_of_backups_inside_of_the_bucket_is_refused() {
     arguments.extend(flags.iter().map(String::as_str));
     let options: CompactFunctionOptions = neap_lambda::options::parse(&arguments).unwrap();
     let error = CompactProgram::open(&options, &World::system()).err().unwrap().to_string();
-    assert_eq!(
-        error,
-        "--backup-to: it is the bucket itself, or inside of it"
-    );
+    assert_eq!(error, "--backup-to: it is the bucket itself, or inside of it");
 }
 
 #[tokio::test]

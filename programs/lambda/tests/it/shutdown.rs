@@ -60,10 +60,7 @@ async fn batched_writes_are_flushed_when_the_instance_ends() {
     let queries = place.open::<QueryProgram>(&["--without-auth"]);
     let rows = queries.say(&select("SELECT v FROM t ORDER BY v")).await;
     let rows: Value = serde_json::from_str(rows["body"].as_str().unwrap()).unwrap();
-    assert_eq!(
-        rows,
-        json!([{"v": 1}, {"v": 2}, {"v": 3}, {"v": 4}, {"v": 5}])
-    );
+    assert_eq!(rows, json!([{"v": 1}, {"v": 2}, {"v": 3}, {"v": 4}, {"v": 5}]));
 }
 
 /// Asserts that a response reports an aborted request.

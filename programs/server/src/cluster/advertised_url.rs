@@ -23,10 +23,7 @@ pub(super) fn find(
     }
     let no_address = || ServeError::NoAdvertisedAddress(bound.to_string());
     let address = if bound.ip().is_unspecified() {
-        SocketAddr::new(
-            outgoing_address(bound).ok_or_else(no_address)?.ip(),
-            bound.port(),
-        )
+        SocketAddr::new(outgoing_address(bound).ok_or_else(no_address)?.ip(), bound.port())
     } else {
         bound
     };

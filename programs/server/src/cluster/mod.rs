@@ -167,10 +167,7 @@ impl WorkerPort {
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.watch(world.clone()));
         }
-        let cannot_listen = |error| ServeError::Listen {
-            address: address.clone(),
-            error,
-        };
+        let cannot_listen = |error| ServeError::Listen { address: address.clone(), error };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let server = WorkerServer::bind(address, cores).await.map_err(cannot_listen)?;
         let bound = server.address().map_err(cannot_listen)?;
@@ -200,10 +197,7 @@ pub(super) fn check(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(path) = &args.cluster.cluster_tls_ca {
         let read = read_limited_file(path, MAX_PEM_BYTES);
         let checked = read.map_err(|error| error.to_string()).and_then(|pem| check_ca(&pem));
-        checked.map_err(|reason| ServeError::Tls {
-            path: path.display().to_string(),
-            reason,
-        })?;
+        checked.map_err(|reason| ServeError::Tls { path: path.display().to_string(), reason })?;
     }
     encryption(args).map(drop)
 }

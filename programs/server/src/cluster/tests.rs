@@ -25,10 +25,7 @@ fn a_worker_port_that_others_reach_needs_tls_or_permission() {
     let allowed = [&open[..], &["--cluster-without-tls"]].concat();
     assert_eq!(refusal(&allowed), "");
     let other_mode = [&allowed[..], &["--mode", "compact"]].concat();
-    assert_eq!(
-        refusal(&other_mode),
-        "--cluster-address needs --mode query or all"
-    );
+    assert_eq!(refusal(&other_mode), "--cluster-address needs --mode query or all");
 }
 
 #[test]
@@ -54,19 +51,8 @@ fn the_advertised_url_is_the_option_or_an_address_of_this_machine() {
     assert_eq!(url(&[], "10.0.0.1:8182", false), "http://10.0.0.1:8182/");
     assert_eq!(url(&[], "[::1]:8182", true), "https://[::1]:8182/");
     let advertised = ["--cluster-advertise", "https://a.example.org:1"];
-    assert_eq!(
-        url(&advertised, "0.0.0.0:8182", false),
-        "https://a.example.org:1/"
-    );
-    for malformed in [
-        "a.example.org:1",
-        "ftp://a:1",
-        "http://a:1/path",
-        "http://u@a:1",
-    ] {
-        assert!(
-            parse(&["--cluster-advertise", malformed]).is_err(),
-            "{malformed}"
-        );
+    assert_eq!(url(&advertised, "0.0.0.0:8182", false), "https://a.example.org:1/");
+    for malformed in ["a.example.org:1", "ftp://a:1", "http://a:1/path", "http://u@a:1"] {
+        assert!(parse(&["--cluster-advertise", malformed]).is_err(), "{malformed}");
     }
 }

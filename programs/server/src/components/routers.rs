@@ -35,10 +35,7 @@ pub(super) fn write_routes(service: Option<&Arc<WriteService>>, metrics: &Metric
         .merge(neap_files::router(Arc::clone(service)))
         .merge(neap_sync::router(Arc::clone(service)))
         .merge(neap_influxdb2::router(Arc::clone(service)))
-        .merge(neap_prometheus::remote_write::router(
-            Arc::clone(service),
-            metrics,
-        ))
+        .merge(neap_prometheus::remote_write::router(Arc::clone(service), metrics))
         .merge(neap_otlp::router(Arc::clone(service)))
         .merge(neap_otlp::grpc_router(Arc::clone(service)))
 }
@@ -55,10 +52,7 @@ pub(super) fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) 
         .merge(neap_query::view_router(Arc::clone(engine)))
         .merge(neap_iceberg::router(Arc::clone(engine), &args.store))
         .merge(neap_jaeger::router(Arc::clone(engine), database.clone()))
-        .merge(neap_prometheus::remote_read::router(
-            Arc::clone(engine),
-            database,
-        ))
+        .merge(neap_prometheus::remote_read::router(Arc::clone(engine), database))
 }
 
 /// Adds the routes of the process to those of its functions.
@@ -70,18 +64,13 @@ pub(super) fn all_routes(
     backups: Option<&Backups>,
     damage: &Arc<DamageMonitor>,
 ) -> Router {
-    let ProcessContext {
-        node, own, stop, ..
-    } = this;
+    let ProcessContext { node, own, stop, .. } = this;
     let (metrics, world) = (&base.metrics, &base.world);
     let routes = routes
         .merge(web_console::routes(args, base, node))
         .merge(nodes::routes(base.bucket.clone(), Arc::clone(own)))
         .merge(backups::routes(backups))
-        .merge(query_groups::routes(
-            Arc::clone(&base.catalog),
-            world.clone(),
-        ));
+        .merge(query_groups::routes(Arc::clone(&base.catalog), world.clone()));
     let limits = RequestLimits {
         requests: args.limits.max_concurrent_requests,
         // The reservation of a write is several times the size of its body; half of the write memory is left for other
@@ -92,10 +81,7 @@ pub(super) fn all_routes(
     // Health endpoints and the page are outside the limit, so that they answer under load.
     concurrency_limit::limit_concurrency(routes, limits, metrics, world)
         .merge(web_console::page_routes(args))
-        .merge(health_routes(
-            ServerInfo::new(VERSION, REVISION, world),
-            args.ping,
-        ))
+        .merge(health_routes(ServerInfo::new(VERSION, REVISION, world), args.ping))
         .merge(metrics_routes(metrics.clone()))
         .merge(profiles::routes(stop.clone(), world.clone()))
         .merge(readiness::routes(Readiness {

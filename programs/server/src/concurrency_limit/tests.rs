@@ -10,11 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 
-const LIMITS: RequestLimits = RequestLimits {
-    requests: 4,
-    stalled_bytes: 40,
-    body_bytes: 30,
-};
+const LIMITS: RequestLimits = RequestLimits { requests: 4, stalled_bytes: 40, body_bytes: 30 };
 
 type ChunkSender = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
 
@@ -58,13 +54,7 @@ async fn text(answer: Response) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_request_above_the_limit_waits_and_gets_503_with_retry_after() {
     let metrics = Metrics::default();
-    let routes = routes(
-        RequestLimits {
-            requests: 2,
-            ..LIMITS
-        },
-        &metrics,
-    );
+    let routes = routes(RequestLimits { requests: 2, ..LIMITS }, &metrics);
     let get = || routes.clone().oneshot(request("GET", Body::empty()));
     let first = get().await.unwrap();
     let second = get().await.unwrap();
@@ -72,28 +62,16 @@ async fn a_request_above_the_limit_waits_and_gets_503_with_retry_after() {
     let third = get().await.unwrap();
     assert_eq!(third.status(), 503);
     assert_eq!(third.headers()["retry-after"], "1");
-    assert_eq!(
-        text(third).await,
-        r#"{"error":"too many concurrent requests"}"#
-    );
+    assert_eq!(text(third).await, r#"{"error":"too many concurrent requests"}"#);
     let shown = metrics.render();
-    assert!(
-        shown.contains("\nneap_http_requests_turned_away_total 1\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("\nneap_http_requests_turned_away_total 1\n"), "{shown}");
     drop(first);
     assert_eq!(get().await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_with_incomplete_bodies_hold_no_permit() {
-    let routes = routes(
-        RequestLimits {
-            requests: 2,
-            ..LIMITS
-        },
-        &Metrics::default(),
-    );
+    let routes = routes(RequestLimits { requests: 2, ..LIMITS }, &Metrics::default());
     let (pieces, started_at): (Vec<_>, Vec<_>) =
         [1, 2].map(|client| arriving(client, 10)).into_iter().unzip();
     let mut started_at: Vec<_> = started_at
@@ -114,10 +92,7 @@ async fn requests_with_incomplete_bodies_hold_no_permit() {
     }
     let second = started_at.pop().unwrap().await.unwrap().unwrap();
     assert_eq!(second.status(), 503);
-    assert_eq!(
-        text(second).await,
-        r#"{"error":"too many concurrent requests"}"#
-    );
+    assert_eq!(text(second).await, r#"{"error":"too many concurrent requests"}"#);
     drop(places);
     assert_eq!(get().await.unwrap().status(), 200);
     let first = started_at.pop().unwrap().await.unwrap().unwrap();

@@ -293,13 +293,7 @@ mod tests {
 
     #[test]
     fn samples_stand_for_the_allocations_of_their_size() {
-        let weight = |bytes| {
-            HeapSample {
-                bytes,
-                frames: Vec::new(),
-            }
-            .weight()
-        };
+        let weight = |bytes| HeapSample { bytes, frames: Vec::new() }.weight();
         assert!((weight(512 << 10) - 1.582).abs() < 0.001);
         assert!((weight(1 << 10) - 512.5).abs() < 0.1);
         assert!((weight(1 << 30) - 1.0).abs() < 0.001);

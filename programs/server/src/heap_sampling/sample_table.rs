@@ -160,10 +160,7 @@ mod tests {
         }
         let mut samples = table.samples(1);
         samples.sort_by_key(|sample| sample.bytes);
-        let expected = (91..=100).map(|bytes| HeapSample {
-            bytes,
-            frames: vec![bytes, 7],
-        });
+        let expected = (91..=100).map(|bytes| HeapSample { bytes, frames: vec![bytes, 7] });
         assert_eq!(samples, expected.collect::<Vec<_>>());
     }
 

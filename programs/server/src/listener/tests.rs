@@ -76,11 +76,8 @@ async fn headers_that_are_too_large_are_refused() {
 
 #[tokio::test]
 async fn a_response_without_window_updates_is_aborted_while_others_continue() {
-    let serving = RunningListener::start(ListenerSettings {
-        idle: Duration::from_secs(60),
-        ..bound()
-    })
-    .await;
+    let serving =
+        RunningListener::start(ListenerSettings { idle: Duration::from_secs(60), ..bound() }).await;
     let (mut client, _) = serving.connect().await;
     let endless = client
         .send_request(request("/endless").body(Empty::new()).unwrap())

@@ -36,11 +36,7 @@ mod tests {
 
     #[test]
     fn an_origin_has_a_scheme_a_host_and_a_port() {
-        for origin in [
-            "https://example.com:443",
-            "http://[::1]:8080",
-            "http://host:*",
-        ] {
+        for origin in ["https://example.com:443", "http://[::1]:8080", "http://host:*"] {
             assert_eq!(parse_origin(origin).as_deref(), Ok(origin));
         }
         for text in [

@@ -15,20 +15,15 @@ pub(crate) fn register(metrics: &Metrics, engine: &Arc<BackupEngine>) {
     type Labels = Vec<(&'static str, &'static str)>;
     type Labelled = fn(&BackupMetrics) -> Vec<(Labels, u64)>;
     let labelled: [(&'static str, &'static str, MetricKind, Labelled); 2] = [
-        (
-            "neap_backups",
-            "Backups of the cluster by state.",
-            Gauge,
-            |known| {
-                [
-                    ("in_progress", known.in_progress),
-                    ("completed", known.completed),
-                    ("failed", known.failed),
-                ]
-                .map(|(state, count)| (vec![("state", state)], count))
-                .into()
-            },
-        ),
+        ("neap_backups", "Backups of the cluster by state.", Gauge, |known| {
+            [
+                ("in_progress", known.in_progress),
+                ("completed", known.completed),
+                ("failed", known.failed),
+            ]
+            .map(|(state, count)| (vec![("state", state)], count))
+            .into()
+        }),
         (
             "neap_backup_jobs_total",
             "Backups and restores that ended in this process, by outcome.",

@@ -11,11 +11,9 @@ use crate::cluster::ClusterMember;
 /// Registers the metrics of a process that may distribute queries.
 pub(crate) fn register(metrics: &Metrics, engine: &Arc<QueryEngine>, member: &ClusterMember) {
     let queries = metrics.read_from(Arc::clone(engine));
-    queries.counter(
-        "neap_distributed_queries_total",
-        "Queries that ran on workers.",
-        |engine| engine.distribution_stats().queries,
-    );
+    queries.counter("neap_distributed_queries_total", "Queries that ran on workers.", |engine| {
+        engine.distribution_stats().queries
+    });
     queries.counter(
         "neap_distributed_retries_total",
         "Queries that started again because a worker failed.",

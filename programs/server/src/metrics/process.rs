@@ -41,19 +41,13 @@ pub(super) fn register(
         "Memory of the process that is resident.",
         |()| usage().resident_bytes,
     );
-    process.gauge("process_threads", "Threads of the process.", |()| {
-        usage().threads
+    process.gauge("process_threads", "Threads of the process.", |()| usage().threads);
+    process.counter("process_cpu_seconds_total", "Processor time of the process.", |()| {
+        usage().cpu_seconds
     });
-    process.counter(
-        "process_cpu_seconds_total",
-        "Processor time of the process.",
-        |()| usage().cpu_seconds,
-    );
-    process.gauge(
-        "process_open_fds",
-        "Open files and connections of the process.",
-        |()| fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
-    );
+    process.gauge("process_open_fds", "Open files and connections of the process.", |()| {
+        fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+    });
 }
 
 /// Reads the resource usage; all zero without `/proc`.
@@ -87,11 +81,7 @@ mod tests {
     fn usage_is_parsed_from_proc_files() {
         let status = "Name:\tneap\nVmRSS:\t    2048 kB\nThreads:\t7\n";
         let stat = "42 (ne) ap) S 1 42 42 0 -1 4194560 900 0 0 0 250 50 0 0 20 0 7 0";
-        let expected = ProcessUsage {
-            resident_bytes: 2 << 20,
-            threads: 7,
-            cpu_seconds: 3.0,
-        };
+        let expected = ProcessUsage { resident_bytes: 2 << 20, threads: 7, cpu_seconds: 3.0 };
         assert_eq!(parse(status, stat), Some(expected));
         assert_eq!(parse("", ""), None);
     }

@@ -46,10 +46,7 @@ pub(super) fn encode_cpu_profile(
         let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
         let symbols = stack.frames.iter().flatten();
         let location_id = symbols.map(|symbol| tables.location(symbol)).collect();
-        let label = Label {
-            key: thread,
-            str: tables.name(&stack.thread_name),
-        };
+        let label = Label { key: thread, str: tables.name(&stack.thread_name) };
         sample.push(Sample {
             location_id,
             value: vec![hits, hits.saturating_mul(period)],
@@ -165,10 +162,7 @@ impl ProfileTables {
     }
 
     fn value_type(&mut self, kind: &str, unit: &str) -> ValueType {
-        ValueType {
-            r#type: self.name(kind),
-            unit: self.name(unit),
-        }
+        ValueType { r#type: self.name(kind), unit: self.name(unit) }
     }
 
     /// Returns the id of the location of a symbol.
@@ -181,18 +175,10 @@ impl ProfileTables {
         let name = self.name(&key.0);
         let system_name = self.name(&symbol.sys_name());
         let filename = self.name(&symbol.filename());
-        self.functions.push(Function {
-            id,
-            name,
-            system_name,
-            filename,
-        });
+        self.functions.push(Function { id, name, system_name, filename });
         self.locations.push(Location {
             id,
-            line: vec![Line {
-                function_id: id,
-                line: key.1.map_or(0, i64::from),
-            }],
+            line: vec![Line { function_id: id, line: key.1.map_or(0, i64::from) }],
         });
         self.location_ids.insert(key, id);
         id
@@ -298,10 +284,8 @@ mod tests {
         }
     }
 
-    const TIMING: ProfileTiming = ProfileTiming {
-        started_micros: 1_000_000,
-        duration: Duration::from_secs(1),
-    };
+    const TIMING: ProfileTiming =
+        ProfileTiming { started_micros: 1_000_000, duration: Duration::from_secs(1) };
 
     fn decode(encoded: &[u8]) -> Profile {
         let mut bytes = Vec::new();
@@ -320,22 +304,13 @@ mod tests {
         let text = |id: i64| profile.string_table[usize::try_from(id).unwrap()].as_str();
         let value_type = |of: &ValueType| (text(of.r#type), text(of.unit));
         let types: Vec<_> = profile.sample_type.iter().map(value_type).collect();
-        assert_eq!(
-            types,
-            [("inuse_objects", "count"), ("inuse_space", "bytes")]
-        );
-        assert_eq!(
-            profile.period_type.as_ref().map(value_type),
-            Some(("space", "bytes"))
-        );
+        assert_eq!(types, [("inuse_objects", "count"), ("inuse_space", "bytes")]);
+        assert_eq!(profile.period_type.as_ref().map(value_type), Some(("space", "bytes")));
         assert_eq!(profile.period, 524_288);
         assert_eq!(profile.sample[0].value, [2, 838_861]);
         assert_eq!(profile.sample[0].location_id.len(), 2);
         let comments: Vec<_> = profile.comment.iter().map(|id| text(*id)).collect();
-        assert_eq!(
-            comments,
-            ["3 samples are missing, because there were too many"]
-        );
+        assert_eq!(comments, ["3 samples are missing, because there were too many"]);
     }
 
     #[test]
@@ -351,15 +326,9 @@ mod tests {
             (stack(vec![inlined, vec![symbol("main", 3)]]), 2),
             (stack(vec![vec![symbol("main", 3)]]), 1),
         ]);
-        let report = Report {
-            data,
-            timing: Default::default(),
-        };
+        let report = Report { data, timing: Default::default() };
         let profile = decode(&encode_cpu_profile(&report, 100, &TIMING).unwrap());
-        assert_eq!(
-            (profile.time_nanos, profile.period),
-            (1_000_000_000, 10_000_000)
-        );
+        assert_eq!((profile.time_nanos, profile.period), (1_000_000_000, 10_000_000));
         assert_eq!(profile.string_table[0], "");
         let text = |id: i64| profile.string_table[usize::try_from(id).unwrap()].as_str();
         let function = |location: &u64| {
@@ -373,22 +342,14 @@ mod tests {
             .iter()
             .map(|sample| {
                 let names: Vec<_> = sample.location_id.iter().map(function).collect();
-                (
-                    names.join(" < "),
-                    sample.value.clone(),
-                    text(sample.label[0].str),
-                )
+                (names.join(" < "), sample.value.clone(), text(sample.label[0].str))
             })
             .collect();
         stacks.sort();
         assert_eq!(
             stacks,
             [
-                (
-                    "inner:1 < outer:2 < main:3".to_owned(),
-                    vec![2, 20_000_000],
-                    "neap-query"
-                ),
+                ("inner:1 < outer:2 < main:3".to_owned(), vec![2, 20_000_000], "neap-query"),
                 ("main:3".to_owned(), vec![1, 10_000_000], "neap-query"),
             ]
         );

@@ -14,10 +14,7 @@ const SAMPLER: &str = concat!(env!("CARGO_CRATE_NAME"), "::heap_sampling::");
 pub(super) fn encode(samples: &HeapSamples, timing: &ProfileTiming) -> io::Result<Vec<u8>> {
     if samples.dropped > 0 {
         let dropped = samples.dropped;
-        tracing::warn!(
-            dropped,
-            "the heap profile lacks samples, because there were too many"
-        );
+        tracing::warn!(dropped, "the heap profile lacks samples, because there were too many");
     }
     let mut by_stack: HashMap<&[usize], (f64, f64)> = HashMap::new();
     for sample in &samples.samples {

@@ -80,11 +80,7 @@ pub(super) fn routes(stop: CancellationToken, world: World) -> Router {
     Router::new()
         .route("/debug/pprof/profile", get(cpu_profile).post(cpu_profile))
         .route("/debug/pprof/heap", get(heap_profile).post(heap_profile))
-        .with_state(ProfileRoutes {
-            running: Arc::default(),
-            stop,
-            world,
-        })
+        .with_state(ProfileRoutes { running: Arc::default(), stop, world })
 }
 
 impl ProfileRoutes {

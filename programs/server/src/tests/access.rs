@@ -57,10 +57,9 @@ fn permissions() -> Vec<String> {
 /// Creates a user for each role, and signs the users in.
 async fn sign_in_users(served: &ServerUnderTest) -> BTreeMap<String, String> {
     let catalog = &served.app.catalog;
-    for (name, permission) in [
-        ("own", "db:own,gone:read,write"),
-        ("appender", "db:own,gone:append"),
-    ] {
+    for (name, permission) in
+        [("own", "db:own,gone:read,write"), ("appender", "db:own,gone:append")]
+    {
         let role = NewRole {
             name: name.to_owned(),
             description: None,
@@ -116,11 +115,7 @@ impl AuthTestServer {
         let id = catalog.delete_database("gone", HardDelete::Never).await.unwrap();
         let root = catalog.root(ANY_AGE).await.unwrap();
         let gone = root.value.databases()[&id].name.clone();
-        Self {
-            served,
-            tokens,
-            gone,
-        }
+        Self { served, tokens, gone }
     }
 
     /// Sends a request and returns status and body. The body is sent as JSON if it starts with `{`.
@@ -143,13 +138,7 @@ impl AuthTestServer {
 
 /// Creates a request trigger on a path equal to its name.
 fn for_requests(name: &str) -> NewTrigger {
-    NewTrigger::new(
-        name,
-        "missing.py",
-        TriggerSpecification::RequestPath {
-            path: name.to_owned(),
-        },
-    )
+    NewTrigger::new(name, "missing.py", TriggerSpecification::RequestPath { path: name.to_owned() })
 }
 
 const UNAUTHENTICATED: &str = r#"{"error": "the request was not authenticated"}"#;
@@ -260,10 +249,7 @@ async fn other_requests_follow_the_access_rules() {
 async fn the_first_token_is_created_without_authentication_and_only_once() {
     let guarded = AuthTestServer::new().await;
     for token in [Some("admin"), Some("db:own,gone:read"), None] {
-        for (path, expected) in [
-            ("/api/v3/configure/token/admin", 409),
-            ("/api/v2/setup", 422),
-        ] {
+        for (path, expected) in [("/api/v3/configure/token/admin", 409), ("/api/v2/setup", 422)] {
             let (status, _) = guarded.send(token, "POST", path, "").await;
             assert_eq!(status, expected, "{path} {token:?}");
         }
@@ -312,16 +298,10 @@ async fn lists_show_only_databases_that_the_token_grants() {
     assert_eq!(list("token:*:read").await, "");
     let (_, kept) =
         guarded.send(Some("db:other:*"), "GET", "/api/v3/configure/retention", "").await;
-    assert!(
-        kept.contains(r#""database":"other""#) && !kept.contains("own"),
-        "{kept}"
-    );
+    assert!(kept.contains(r#""database":"other""#) && !kept.contains("own"), "{kept}");
     let all = "/api/v3/configure/retention";
     let (_, kept) = guarded.send(Some("db:*:write"), "GET", all, "").await;
-    assert_eq!(
-        kept, "[]",
-        "a token that only writes sees no names of tables"
-    );
+    assert_eq!(kept, "[]", "a token that only writes sees no names of tables");
     let path = format!("{all}?db=own");
     let own = guarded.send(Some("db:*:write"), "GET", &path, "").await;
     assert_eq!(own.0, 403);
@@ -329,17 +309,9 @@ async fn lists_show_only_databases_that_the_token_grants() {
     assert_eq!(list("user:Member").await, "");
     assert_eq!(list("user:Auditor").await, "_internal other own");
     let path = "/api/v3/configure/retention?db=own";
-    assert_eq!(
-        guarded.send(Some("db:other:*"), "GET", path, "").await.0,
-        403
-    );
+    assert_eq!(guarded.send(Some("db:other:*"), "GET", path, "").await.0, 403);
     let (_, own) = guarded
-        .send(
-            Some("db:own,gone:describe"),
-            "GET",
-            "/query?q=SHOW+DATABASES",
-            "",
-        )
+        .send(Some("db:own,gone:describe"), "GET", "/query?q=SHOW+DATABASES", "")
         .await;
     assert!(own.contains(r#"[["own"]]"#), "{own}");
 }
@@ -370,17 +342,11 @@ async fn changes_are_recorded_with_their_author() {
     assert_eq!(created.0, 200);
     let root = guarded.served.app.catalog.root(ANY_AGE).await.unwrap();
     let entry = root.value.audit().last().unwrap();
-    assert_eq!(
-        (entry.action.as_str(), entry.target.as_str()),
-        ("create database", "new")
-    );
+    assert_eq!((entry.action.as_str(), entry.target.as_str()), ("create database", "new"));
     assert_eq!(entry.who.as_deref(), Some("db:*:create"));
     assert!(entry.request_id.is_some());
     let query = "/query?q=CREATE+DATABASE+newer";
-    assert_eq!(
-        guarded.send(Some("db:*:create"), "POST", query, "").await.0,
-        200
-    );
+    assert_eq!(guarded.send(Some("db:*:create"), "POST", query, "").await.0, 200);
     let root = guarded.served.app.catalog.root(ANY_AGE).await.unwrap();
     let entry = root.value.audit().last().unwrap();
     assert_eq!(entry.target, "newer");

@@ -36,10 +36,7 @@ async fn tools_have_the_rights_of_the_token() {
         let result = call(&guarded.served, token, "list_databases", json!({})).await;
         result.unwrap()["structuredContent"]["databases"].clone()
     };
-    assert_eq!(
-        databases("admin").await,
-        json!(["_internal", "other", "own"])
-    );
+    assert_eq!(databases("admin").await, json!(["_internal", "other", "own"]));
     assert_eq!(databases("db:own,gone:read").await, json!(["own"]));
     let sample = async |token: &str| {
         let token = guarded.tokens.get(token).map(String::as_str);

@@ -47,9 +47,7 @@ impl FlightTestClient {
     }
 
     async fn rows(&self, ticket: impl Into<Vec<u8>>) -> Result<FlightRows, Status> {
-        let ticket = Ticket {
-            ticket: ticket.into().into(),
-        };
+        let ticket = Ticket { ticket: ticket.into().into() };
         let answer = self.client.clone().do_get(self.request(ticket)).await?;
         let (headers, messages, _) = answer.into_parts();
         let mut rows = FlightRecordBatchStream::new_from_flight_data(messages.err_into());
@@ -57,11 +55,7 @@ impl FlightTestClient {
         while let Some(batch) = rows.next().await {
             batches.push(batch.map_err(Status::from)?);
         }
-        Ok(FlightRows {
-            headers,
-            schema: rows.schema().cloned().unwrap(),
-            batches,
-        })
+        Ok(FlightRows { headers, schema: rows.schema().cloned().unwrap(), batches })
     }
 
     /// Returns the rows of a command of Flight SQL, by way of its ticket.

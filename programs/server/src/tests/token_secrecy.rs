@@ -77,11 +77,7 @@ async fn tokens_and_hashes_are_in_no_log_error_metric_or_debug_output() {
     for (method, path, body) in [
         ("POST", "/api/v3/write_lp?db=own", "m v=1 1"),
         ("POST", "/api/v3/write_lp?db=own", "m v="),
-        (
-            "POST",
-            "/api/v3/query_sql",
-            r#"{"db":"own","q":"SELECT * FROM missing"}"#,
-        ),
+        ("POST", "/api/v3/query_sql", r#"{"db":"own","q":"SELECT * FROM missing"}"#),
         ("GET", "/api/v3/query_sql", ""),
         ("GET", "/nope", ""),
         ("GET", "/ping", ""),
@@ -105,21 +101,14 @@ async fn tokens_and_hashes_are_in_no_log_error_metric_or_debug_output() {
                 said.push(guarded.served.send(method, path, &headers, body).await.1);
             }
             let password = secret.replace('+', "%2B").replace('=', "%3D");
-            for v1 in [
-                "/query?q=SHOW+DATABASES",
-                "/query?q=nonsense",
-                "/write?db=own",
-            ] {
+            for v1 in ["/query?q=SHOW+DATABASES", "/query?q=nonsense", "/write?db=own"] {
                 let path = format!("{v1}&u=any&p={password}");
                 said.push(guarded.served.send("POST", &path, &[], "m v=1 1").await.1);
             }
         }
     }
     let created = [
-        (
-            "/api/v3/configure/token/named_admin",
-            r#"{"token_name":"another"}"#,
-        ),
+        ("/api/v3/configure/token/named_admin", r#"{"token_name":"another"}"#),
         ("/api/v3/configure/token/admin/regenerate", ""),
     ];
     for (path, body) in created {
@@ -131,10 +120,7 @@ async fn tokens_and_hashes_are_in_no_log_error_metric_or_debug_output() {
     }
     let secrets = Secrets::new(guarded.tokens.values().map(String::as_str));
     let log = log.text();
-    assert!(
-        log.contains("neap::audit") && log.contains("http"),
-        "the log is there"
-    );
+    assert!(log.contains("neap::audit") && log.contains("http"), "the log is there");
     secrets.assert_absent("the log", &log);
     secrets.assert_absent("the metrics", &guarded.served.metrics.render());
     let root = guarded.served.app.catalog.root(ANY_AGE).await.unwrap();

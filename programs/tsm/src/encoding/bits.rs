@@ -12,11 +12,7 @@ pub(crate) struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            word: 0,
-            valid: 0,
-        }
+        Self { bytes, word: 0, valid: 0 }
     }
 
     /// Loads as many whole bytes as fit.

@@ -19,10 +19,7 @@ pub(crate) fn decode(bytes: &[u8], limit: usize, out: &mut Vec<f64>) -> Result<(
         return Ok(());
     };
     if head >> 4 != GORILLA {
-        return Err(DecodeError::UnknownEncoding {
-            encoding: head >> 4,
-            of: "floats",
-        });
+        return Err(DecodeError::UnknownEncoding { encoding: head >> 4, of: "floats" });
     }
     let Some((mut value, bytes)) = read_u64(bytes) else {
         // InfluxDB takes these bytes for an empty block.
@@ -33,10 +30,7 @@ pub(crate) fn decode(bytes: &[u8], limit: usize, out: &mut Vec<f64>) -> Result<(
     }
     let end = out.len().saturating_add(limit);
     let mut reader = BitReader::new(bytes);
-    let mut window = Window {
-        significant: 64,
-        trailing: 0,
-    };
+    let mut window = Window { significant: 64, trailing: 0 };
     while out.len() < end {
         out.push(f64::from_bits(value));
         let truncated = || DecodeError::Truncated("floats");
@@ -90,10 +84,7 @@ impl Window {
         let leading = u32::try_from(widths >> 6).map_err(|_| invalid())?;
         match u32::try_from(widths & 0x3f).map_err(|_| invalid())? {
             // 64 does not fit into 6 bits.
-            0 => Ok(Self {
-                significant: 64,
-                trailing: 0,
-            }),
+            0 => Ok(Self { significant: 64, trailing: 0 }),
             significant => Ok(Self {
                 significant,
                 trailing: 64u32.checked_sub(leading + significant).ok_or_else(invalid)?,

@@ -47,10 +47,7 @@ pub(crate) fn decode<T: Extend<i64>>(
             Ok(())
         }
         RUN_LENGTH => decode_run(bytes, limit, out),
-        encoding => Err(DecodeError::UnknownEncoding {
-            encoding,
-            of: "integers",
-        }),
+        encoding => Err(DecodeError::UnknownEncoding { encoding, of: "integers" }),
     }
 }
 

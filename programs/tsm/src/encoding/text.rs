@@ -35,17 +35,9 @@ impl TextDecoder {
             return Ok(());
         };
         if head >> 4 != SNAPPY {
-            return Err(DecodeError::UnknownEncoding {
-                encoding: head >> 4,
-                of: "strings",
-            });
+            return Err(DecodeError::UnknownEncoding { encoding: head >> 4, of: "strings" });
         }
-        let mut rest = decompress(
-            &mut self.snappy,
-            compressed,
-            MAX_TEXT_BYTES,
-            &mut self.plain,
-        )?;
+        let mut rest = decompress(&mut self.snappy, compressed, MAX_TEXT_BYTES, &mut self.plain)?;
         let end = out.len().saturating_add(limit);
         while !rest.is_empty() {
             if out.len() == end {

@@ -41,10 +41,7 @@ pub(crate) fn decode(
             Ok(())
         }
         RUN_LENGTH => decode_run(bytes, scale, limit, out),
-        encoding => Err(DecodeError::UnknownEncoding {
-            encoding,
-            of: "timestamps",
-        }),
+        encoding => Err(DecodeError::UnknownEncoding { encoding, of: "timestamps" }),
     }
 }
 

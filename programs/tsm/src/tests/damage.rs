@@ -43,14 +43,8 @@ fn a_damaged_block_is_reported_and_the_others_are_read() {
         ]
     );
     assert_eq!(damage.len(), 1);
-    assert!(
-        damage[0].starts_with("1-1.tsm at byte 5: the checksum is "),
-        "{damage:?}"
-    );
-    assert!(
-        damage[0].ends_with(", values of m,a=1 f are left out"),
-        "{damage:?}"
-    );
+    assert!(damage[0].starts_with("1-1.tsm at byte 5: the checksum is "), "{damage:?}");
+    assert!(damage[0].ends_with(", values of m,a=1 f are left out"), "{damage:?}");
 }
 
 #[test]
@@ -136,9 +130,7 @@ fn any_damaged_byte_of_a_log_causes_no_panic() {
     let offset = write(1).len() + write(2).len();
     assert_eq!(
         damage,
-        [format!(
-            "_00001.wal at byte {offset}: the entry of the log ends early"
-        )]
+        [format!("_00001.wal at byte {offset}: the entry of the log ends early")]
     );
 }
 
@@ -155,10 +147,7 @@ fn an_invalid_entry_of_a_log_is_reported_and_later_ones_are_read() {
     let (rows, damage) = read_rows(folder.path(), TimeRange::ALL);
     assert_eq!(rows, ["m 1 i=1i", "m 3 i=3i"]);
     let offset = write(1).len();
-    assert_eq!(
-        damage,
-        [format!("_00001.wal at byte {offset}: unknown type 9")]
-    );
+    assert_eq!(damage, [format!("_00001.wal at byte {offset}: unknown type 9")]);
 }
 
 #[test]
@@ -168,17 +157,11 @@ fn the_readable_start_of_tombstones_is_applied() {
     let mut tombstones = 0x1504u32.to_be_bytes().to_vec();
     tombstones.extend(gzip(&deletes));
     tombstones.extend(b"garbage");
-    write_files(
-        folder.path(),
-        &[("1-1.tsm", sample()), ("1-1.tombstone", tombstones)],
-    );
+    write_files(folder.path(), &[("1-1.tsm", sample()), ("1-1.tombstone", tombstones)]);
     let (rows, damage) = read_rows(folder.path(), TimeRange::ALL);
     assert!(!rows.contains(&"m,a=2 1 s=\"one\"".to_owned()), "{rows:?}");
     assert_eq!(damage.len(), 1);
-    assert!(
-        damage[0].starts_with("1-1.tombstone at byte "),
-        "{damage:?}"
-    );
+    assert!(damage[0].starts_with("1-1.tombstone at byte "), "{damage:?}");
 }
 
 #[test]
@@ -207,11 +190,7 @@ fn a_block_of_an_impossible_size_is_reported_without_reading_it() {
     let file = tsm_file(&[("m#!~#v", vec![Points::Integer(vec![(1, 10)])])]);
     fs::write(&path, file).unwrap();
     let mut file = crate::TsmFile::open(&path).unwrap();
-    let entry = crate::IndexEntry {
-        range: TimeRange::ALL,
-        offset: 5,
-        size: u32::MAX,
-    };
+    let entry = crate::IndexEntry { range: TimeRange::ALL, offset: 5, size: u32::MAX };
     let error = file.read_block(&entry).unwrap_err();
     assert_eq!(error.to_string(), "invalid size of a block");
 }
@@ -226,10 +205,7 @@ fn texts_that_are_not_utf_8_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let texts = || Points::String(vec![(1, "one".to_owned())]);
     let log = log_write(&[("m#!~#s", texts())]);
-    write_files(
-        folder.path(),
-        &[("_00001.wal", log_entry(1, &replace(log)))],
-    );
+    write_files(folder.path(), &[("_00001.wal", log_entry(1, &replace(log)))]);
     let (rows, damage) = read_rows(folder.path(), TimeRange::ALL);
     assert_eq!(rows, ["m 1 s=\"\u{fffd}ne\""]);
     assert_eq!(
@@ -259,8 +235,5 @@ fn names_and_tags_that_are_not_utf_8_are_refused() {
     let (rows, damage) = read_rows(folder.path(), TimeRange::ALL);
     assert_eq!(rows, ["m,a=x 1 v=7i"]);
     assert_eq!(damage.len(), 2);
-    assert!(
-        damage[0].contains("the names or tags are not UTF-8"),
-        "{damage:?}"
-    );
+    assert!(damage[0].contains("the names or tags are not UTF-8"), "{damage:?}");
 }

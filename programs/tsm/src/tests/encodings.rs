@@ -25,10 +25,7 @@ fn times() -> impl Strategy<Value = Vec<i64>> {
     let steps = prop_oneof![
         vec(0..4u64, 0..600),
         vec(Just(10_000_000_000), 0..600),
-        vec(
-            (0..5u64).prop_map(|seconds| seconds * 1_000_000_000),
-            0..600
-        ),
+        vec((0..5u64).prop_map(|seconds| seconds * 1_000_000_000), 0..600),
         vec(any::<u64>(), 0..10),
     ];
     (any::<i64>(), steps).prop_map(|(first, steps)| {
@@ -148,10 +145,7 @@ fn a_size_that_snappy_cannot_reach_is_an_error() {
     encoder::varint(200 << 20, &mut bytes);
     bytes.push(0);
     let decoded = TextDecoder::default().decode(&bytes, 10, &mut Strings::default());
-    assert_eq!(
-        decoded,
-        Err(DecodeError::Invalid("size of compressed bytes"))
-    );
+    assert_eq!(decoded, Err(DecodeError::Invalid("size of compressed bytes")));
 }
 
 #[test]
@@ -167,10 +161,7 @@ fn a_block_with_a_wrong_checksum_type_or_count_is_an_error_and_adds_nothing() {
     assert_eq!(decode(&block, ValueType::Integer), Ok(()));
     assert_eq!(
         decode(&block, ValueType::Float),
-        Err(DecodeError::OtherType {
-            found: 1,
-            expected: 0
-        })
+        Err(DecodeError::OtherType { found: 1, expected: 0 })
     );
     let mut damaged = block.clone();
     *damaged.last_mut().unwrap() ^= 1;
@@ -187,9 +178,6 @@ fn a_block_with_a_wrong_checksum_type_or_count_is_an_error_and_adds_nothing() {
     short.extend(body);
     assert_eq!(
         decode(&short, ValueType::Integer),
-        Err(DecodeError::CountMismatch {
-            times: 3,
-            values: 2
-        })
+        Err(DecodeError::CountMismatch { times: 3, values: 2 })
     );
 }

@@ -53,11 +53,7 @@ fn any_bytes_of_files_are_rows_or_damage() {
             tombstone.extend(log);
             write_files(
                 folder.path(),
-                &[
-                    ("1-1.tsm", file),
-                    ("1-1.tombstone", tombstone),
-                    ("_00001.wal", log.clone()),
-                ],
+                &[("1-1.tsm", file), ("1-1.tombstone", tombstone), ("_00001.wal", log.clone())],
             );
             read_rows(folder.path(), TimeRange::ALL);
         });

@@ -97,10 +97,8 @@ fn fields_of_a_series_are_joined_on_their_times() {
 #[test]
 fn later_files_and_the_log_have_newer_values() {
     let old = tsm_file(&[("m#!~#v", ints(&[(1, 10), (2, 20), (3, 30), (9, 90)]))]);
-    let new = tsm_file(&[
-        ("m#!~#v", ints(&[(2, 21), (3, 31), (4, 41)])),
-        ("n#!~#v", ints(&[(1, 1)])),
-    ]);
+    let new =
+        tsm_file(&[("m#!~#v", ints(&[(2, 21), (3, 31), (4, 41)])), ("n#!~#v", ints(&[(1, 1)]))]);
     let first = log_write(&[("m#!~#v", Points::Integer(vec![(5, 52), (3, 32)]))]);
     let second = log_write(&[
         ("m#!~#v", Points::Integer(vec![(3, 33)])),
@@ -131,10 +129,7 @@ fn later_files_and_the_log_have_newer_values() {
 fn a_field_may_have_several_types() {
     let old = tsm_file(&[("m#!~#v", ints(&[(1, 10)]))]);
     let new = tsm_file(&[("m#!~#v", vec![Points::Float(vec![(1, 1.5), (2, 2.5)])])]);
-    assert_eq!(
-        rows(&[("1-1.tsm", old), ("2-1.tsm", new)]),
-        ["m 1 v=1.5 v=10i", "m 2 v=2.5"]
-    );
+    assert_eq!(rows(&[("1-1.tsm", old), ("2-1.tsm", new)]), ["m 1 v=1.5 v=10i", "m 2 v=2.5"]);
 }
 
 #[test]
@@ -160,10 +155,7 @@ fn tombstones_of_all_versions_delete_from_their_file_only() {
     }
     assert_eq!(
         rows(&[
-            (
-                "1-1.tsm",
-                tsm_file(&[("m#!~#v", points.clone()), ("n#!~#v", points.clone())])
-            ),
+            ("1-1.tsm", tsm_file(&[("m#!~#v", points.clone()), ("n#!~#v", points.clone())])),
             ("1-1.tombstone", b"n#!~#v\n".to_vec()),
         ]),
         ["m 1 v=1i", "m 2 v=2i", "m 3 v=3i", "m 4 v=4i"]
@@ -173,25 +165,15 @@ fn tombstones_of_all_versions_delete_from_their_file_only() {
 #[test]
 fn deletes_in_the_log_apply_to_earlier_writes_of_the_log() {
     let write = |points: &[(i64, i64)]| {
-        log_entry(
-            1,
-            &log_write(&[("m#!~#v", Points::Integer(points.to_vec()))]),
-        )
+        log_entry(1, &log_write(&[("m#!~#v", Points::Integer(points.to_vec()))]))
     };
     let log = [
         write(&[(1, 1), (2, 2), (3, 3)]),
         log_entry(3, &log_delete_range(&["m#!~#v", "x#!~#v"], 2, 3)),
         write(&[(3, 30)]),
     ];
-    assert_eq!(
-        rows(&[("_00001.wal", log.concat())]),
-        ["m 1 v=1i", "m 3 v=30i"]
-    );
-    let log = [
-        write(&[(1, 1)]),
-        log_entry(2, b"m#!~#v\nx#!~#v"),
-        write(&[(2, 2)]),
-    ];
+    assert_eq!(rows(&[("_00001.wal", log.concat())]), ["m 1 v=1i", "m 3 v=30i"]);
+    let log = [write(&[(1, 1)]), log_entry(2, b"m#!~#v\nx#!~#v"), write(&[(2, 2)])];
     assert_eq!(rows(&[("_00001.wal", log.concat())]), ["m 2 v=2i"]);
 }
 
@@ -200,10 +182,7 @@ fn only_times_of_the_filter_are_read() {
     let file = tsm_file(&[
         (
             "m#!~#v",
-            vec![
-                Points::Integer(vec![(1, 1), (2, 2)]),
-                Points::Integer(vec![(3, 3), (4, 4)]),
-            ],
+            vec![Points::Integer(vec![(1, 1), (2, 2)]), Points::Integer(vec![(3, 3), (4, 4)])],
         ),
         ("n#!~#v", ints(&[(9, 9)])),
     ]);
@@ -225,10 +204,7 @@ fn a_long_series_has_several_chunks_and_each_row_once() {
     };
     let wide = Points::Integer((0..70).map(|index| (index * 1_000, -1)).collect());
     let folder = shard(&[
-        (
-            "1-1.tsm",
-            tsm_file(&[("m#!~#a", blocks(0)), ("m#!~#b", blocks(5))]),
-        ),
+        ("1-1.tsm", tsm_file(&[("m#!~#a", blocks(0)), ("m#!~#b", blocks(5))])),
         ("2-1.tsm", tsm_file(&[("m#!~#a", vec![wide])])),
     ]);
     let files = ShardFiles::list(folder.path(), None).unwrap();

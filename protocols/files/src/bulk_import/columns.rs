@@ -215,15 +215,10 @@ fn convert_column(
     wanted: ImportColumnType,
 ) -> Result<ArrayRef, ColumnError> {
     // A value that can't be converted becomes null, so that the error can name its row.
-    let options = CastOptions {
-        safe: true,
-        ..CastOptions::default()
-    };
-    let converted =
-        cast_with_options(column, to, &options).map_err(|error| ColumnError::Convert {
-            column: name.to_owned(),
-            reason: error.to_string(),
-        })?;
+    let options = CastOptions { safe: true, ..CastOptions::default() };
+    let converted = cast_with_options(column, to, &options).map_err(|error| {
+        ColumnError::Convert { column: name.to_owned(), reason: error.to_string() }
+    })?;
     let is_lost = |row: &usize| converted.is_null(*row) && !column.is_null(*row);
     match (0..column.len()).find(is_lost) {
         None => Ok(converted),
@@ -262,12 +257,7 @@ mod tests {
             let text = format!(r#"{{"{key}":{{"room":"tag"}}}}"#);
             assert_eq!(text.parse(), Ok(expected.clone()));
         }
-        for text in [
-            "",
-            "{}",
-            r#"{"column_mapping":{"a":"int"}}"#,
-            r#"{"columns":{}}"#,
-        ] {
+        for text in ["", "{}", r#"{"column_mapping":{"a":"int"}}"#, r#"{"columns":{}}"#] {
             let error = text.parse::<ColumnTypes>().unwrap_err();
             assert!(matches!(error, ColumnError::Syntax(_)), "{text}");
         }
@@ -291,10 +281,7 @@ mod tests {
     fn files_that_do_not_fit_are_errors() {
         let schema = batch().schema();
         let error = |text: &str| types(text).check(&schema).unwrap_err().to_string();
-        assert_eq!(
-            error("{}"),
-            "the file has no column 'time', and no column is mapped to time"
-        );
+        assert_eq!(error("{}"), "the file has no column 'time', and no column is mapped to time");
         assert_eq!(error(r#"{"x":"tag"}"#), "the file has no column 'x'");
         assert_eq!(
             error(r#"{"at":"time","temp":"time"}"#),

@@ -150,10 +150,7 @@ impl ImportJob {
 
     /// Returns whether the job is over.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(
-            self.status,
-            ImportStatus::Imported | ImportStatus::TerminalFailed
-        )
+        matches!(self.status, ImportStatus::Imported | ImportStatus::TerminalFailed)
     }
 
     /// Claims the job for a new attempt of a worker. `settled` is read before. The job ends if its attempts don't.
@@ -304,17 +301,11 @@ mod tests {
     }
 
     fn queued() -> ImportJob {
-        ImportJob {
-            created: Some(at(0)),
-            ..ImportJob::default()
-        }
+        ImportJob { created: Some(at(0)), ..ImportJob::default() }
     }
 
     fn settled(seconds: i64, rows: u64) -> SettledImport {
-        SettledImport {
-            mark: Stamp::new(at(seconds), 0),
-            rows,
-        }
+        SettledImport { mark: Stamp::new(at(seconds), 0), rows }
     }
 
     #[test]
@@ -332,10 +323,7 @@ mod tests {
         assert_eq!((job.stored_rows, job.attempts), (12, 1));
         assert_eq!(job.progress(ONE, 20, at(141)), claimed);
         job.end(TWO, 30, ImportAttemptEnd::Imported, at(150)).unwrap();
-        assert_eq!(
-            (job.status, job.ended),
-            (ImportStatus::Imported, Some(at(150)))
-        );
+        assert_eq!((job.status, job.ended), (ImportStatus::Imported, Some(at(150))));
         let ended = Err(ClaimRefusal::Ended);
         assert_eq!(job.claim(ONE, settled(500, 30), at(500)), ended);
     }

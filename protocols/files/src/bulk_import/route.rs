@@ -127,9 +127,7 @@ async fn accept(
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
         None | Some(b"identity") => Ok(()),
-        Some(_) => Err(refused(
-            "the body of an import can't have a content encoding",
-        )),
+        Some(_) => Err(refused("the body of an import can't have a content encoding")),
     }
 }
 
@@ -205,11 +203,7 @@ async fn store_file(
     }
     let finished = upload.finish().await;
     finished.map_err(|error| unavailable(error.into()))?;
-    Ok(StoredFile {
-        id,
-        size_bytes,
-        filename,
-    })
+    Ok(StoredFile { id, size_bytes, filename })
 }
 
 /// Checks the file, and creates its job.

@@ -147,12 +147,7 @@ struct PendingBatch {
 
 impl PendingBatch {
     fn new(end_row: usize) -> Self {
-        Self {
-            parts: Vec::new(),
-            rows: 0,
-            bytes: 0,
-            end_row,
-        }
+        Self { parts: Vec::new(), rows: 0, bytes: 0, end_row }
     }
 
     /// Whether rows of a size can be added to a batch with at most `limit` bytes.

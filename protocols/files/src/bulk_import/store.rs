@@ -154,10 +154,7 @@ impl ImportStore {
         id: Ulid,
         range: std::ops::Range<u64>,
     ) -> Result<Bytes, ImportStoreError> {
-        let options = GetOptions {
-            range: Some(range),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: Some(range), ..GetOptions::default() };
         match self.bucket.get(&Key::ImportFile(id), options).await?.value {
             Get::Found(object) => Ok(object.bytes),
             Get::Missing | Get::Unchanged => Err(ImportStoreError::NoFile),
@@ -227,10 +224,7 @@ impl ImportStore {
         stored_rows: u64,
         end: &ImportAttemptEnd,
     ) -> Result<ImportJob, ImportStoreError> {
-        self.change(id, |job, now| {
-            job.end(worker, stored_rows, end.clone(), now)
-        })
-        .await
+        self.change(id, |job, now| job.end(worker, stored_rows, end.clone(), now)).await
     }
 
     /// Changes a job that exists.

@@ -144,16 +144,11 @@ fn file_at(times: Vec<i64>) -> Vec<u8> {
     let rows = i64::try_from(times.len()).unwrap();
     let rooms = (0..rows).map(|row| format!("room {}", row % 10));
     let columns: [(&str, ArrayRef); 3] = [
-        (
-            "at",
-            Arc::new(TimestampMillisecondArray::from_iter_values(times)),
-        ),
+        ("at", Arc::new(TimestampMillisecondArray::from_iter_values(times))),
         ("room", Arc::new(StringArray::from_iter_values(rooms))),
         (
             "temp",
-            Arc::new(Float64Array::from_iter_values(
-                (0..rows).map(|row| row as f64),
-            )),
+            Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64))),
         ),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -165,10 +160,7 @@ fn file_at(times: Vec<i64>) -> Vec<u8> {
 const TARGET: [(&str, &str); 3] = [
     ("database", "home"),
     ("table", "rooms"),
-    (
-        "column_metadata",
-        r#"{"column_mapping":{"at":"time","room":"tag"}}"#,
-    ),
+    ("column_metadata", r#"{"column_mapping":{"at":"time","room":"tag"}}"#),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -224,10 +216,7 @@ async fn rows_that_do_not_fit_end_a_job_with_a_message() {
     assert!(fixture.import_all().await);
     let job = &fixture.jobs().await[0];
     assert_eq!(job["status"], "terminal_failed");
-    assert_eq!(
-        job["last_message"],
-        "row 1: the value of column 'room' is not of type i64"
-    );
+    assert_eq!(job["last_message"], "row 1: the value of column 'room' is not of type i64");
     assert_eq!(fixture.rows().await, 0);
 }
 
@@ -242,10 +231,7 @@ async fn rows_that_replace_each_other_in_a_new_table_end_a_job() {
     let job = &fixture.jobs().await[0];
     assert_eq!(job["status"], "terminal_failed");
     let message = job["last_message"].as_str().unwrap();
-    assert!(
-        message.contains("9 of 10 rows") && message.contains("'room'"),
-        "{message}"
-    );
+    assert!(message.contains("9 of 10 rows") && message.contains("'room'"), "{message}");
     assert_eq!(fixture.rows().await, 0);
     // Another upload finds the table.
     assert_eq!(fixture.upload(&parts, &file).await.0, 200);
@@ -259,10 +245,7 @@ async fn a_file_that_needs_too_much_memory_ends_its_job() {
     // A page has at least one value.
     let text = StringArray::from_iter_values(["x".repeat(MEMORY_BYTES / 2)]);
     let columns: [(&str, ArrayRef); 3] = [
-        (
-            "at",
-            Arc::new(TimestampMillisecondArray::from_iter_values([0])),
-        ),
+        ("at", Arc::new(TimestampMillisecondArray::from_iter_values([0]))),
         ("room", Arc::new(StringArray::from_iter_values(["a"]))),
         ("note", Arc::new(text)),
     ];
@@ -290,12 +273,7 @@ async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
         (&TARGET[1..], &good, 400, "missing database"),
         (&TARGET[..1], &good, 400, "missing table"),
         (&missing, &good, 404, "Database not found nope"),
-        (
-            &with_nul,
-            &good,
-            400,
-            r"the name of the table 'a\0b' contains a NUL character",
-        ),
+        (&with_nul, &good, 400, r"the name of the table 'a\0b' contains a NUL character"),
         (
             &TARGET[..2],
             &good,
@@ -303,12 +281,7 @@ async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
             "the file has no column 'time', and no column is mapped to time",
         ),
         (&TARGET, &file(0), 400, "the file has no rows"),
-        (
-            &TARGET,
-            b"x",
-            400,
-            "the file is not valid Parquet: it is too short",
-        ),
+        (&TARGET, b"x", 400, "the file is not valid Parquet: it is too short"),
     ];
     for (parts, file, status, message) in cases {
         let (got, answer) = fixture.upload(parts, file).await;
@@ -316,10 +289,7 @@ async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
     }
     let (status, answer) = fixture.upload(&TARGET, b"time,temp\n1,2\n3,4\n").await;
     assert_eq!(status, 400, "{answer}");
-    assert_eq!(
-        fixture.keys(Key::IMPORTS_PREFIX).await,
-        Vec::<String>::new()
-    );
+    assert_eq!(fixture.keys(Key::IMPORTS_PREFIX).await, Vec::<String>::new());
     assert_eq!(fixture.jobs().await, Vec::<Value>::new());
 }
 

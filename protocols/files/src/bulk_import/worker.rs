@@ -69,10 +69,7 @@ pub struct ImportSettings {
 impl Default for ImportSettings {
     /// The system's temporary directory, and 8 MiB for a write.
     fn default() -> Self {
-        Self {
-            spool_dir: None,
-            max_batch_bytes: 8 << 20,
-        }
+        Self { spool_dir: None, max_batch_bytes: 8 << 20 }
     }
 }
 
@@ -228,13 +225,7 @@ impl ImportWorker {
             return Ok(job);
         }
         let stored_rows = job.stored_rows;
-        let mut attempt = ImportAttempt {
-            worker: self,
-            id,
-            job,
-            stored_rows,
-            claimed,
-        };
+        let mut attempt = ImportAttempt { worker: self, id, job, stored_rows, claimed };
         let end = match attempt.run().await {
             Ok(()) => ImportAttemptEnd::Imported,
             Err(AttemptError::End(end)) => end,
@@ -354,9 +345,7 @@ impl ImportAttempt<'_> {
                 Err(error) => return Err(AttemptError::interrupted(error)),
             };
             if part.is_empty() {
-                return Err(AttemptError::failed(
-                    "the file of the job is shorter than it was",
-                ));
+                return Err(AttemptError::failed("the file of the job is shorter than it was"));
             }
             file.write_all(&part).await.map_err(AttemptError::interrupted)?;
             start = start.saturating_add(part.len() as u64);
@@ -444,8 +433,5 @@ impl ImportAttempt<'_> {
 
 /// Returns whether a write can succeed later.
 fn is_temporary(failure: WriteFailure) -> bool {
-    matches!(
-        ApiError::from(failure).kind(),
-        Kind::Unavailable | Kind::Unknown
-    )
+    matches!(ApiError::from(failure).kind(), Kind::Unavailable | Kind::Unknown)
 }

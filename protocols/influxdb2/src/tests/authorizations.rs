@@ -69,16 +69,10 @@ async fn a_token_is_shown_once_and_works_until_it_is_deleted() {
     assert_eq!(answer, expected);
     let one = "/api/v2/authorizations/746f000000000001";
     assert_eq!(server.get(one).await, (200, expected.clone()));
-    assert_eq!(
-        server.send_as(&token, "GET", one, Value::Null).await,
-        (200, expected.clone())
-    );
+    assert_eq!(server.send_as(&token, "GET", one, Value::Null).await, (200, expected.clone()));
     let (_, list) = server.send_as(&token, "GET", PATH, Value::Null).await;
     let links = json!({ "self": PATH });
-    assert_eq!(
-        list,
-        json!({ "authorizations": [expected], "links": links })
-    );
+    assert_eq!(list, json!({ "authorizations": [expected], "links": links }));
     // A description need not be unique, and may be absent.
     let (_, again) = server.send("POST", PATH, new).await;
     let description = again["description"].as_str().unwrap();
@@ -88,10 +82,7 @@ async fn a_token_is_shown_once_and_works_until_it_is_deleted() {
     let description = unnamed["description"].as_str().unwrap();
     assert!(description.starts_with("authorization-"), "{description}");
     assert_eq!(server.send("DELETE", one, Value::Null).await.0, 204);
-    assert_eq!(
-        server.send_as(&token, "GET", PATH, Value::Null).await.0,
-        401
-    );
+    assert_eq!(server.send_as(&token, "GET", PATH, Value::Null).await.0, 401);
     let missing = (404, error("not found", "authorization not found"));
     assert_eq!(server.get(one).await, missing);
     assert_eq!(server.send("DELETE", one, Value::Null).await, missing);
@@ -101,45 +92,23 @@ async fn a_token_is_shown_once_and_works_until_it_is_deleted() {
 async fn each_permission_has_its_counterpart() {
     let server = TestServer::new().await;
     server.create_databases(&["home"]).await;
-    let both = |kind: &str| {
-        vec![
-            permission("read", kind, None),
-            permission("write", kind, None),
-        ]
-    };
+    let both = |kind: &str| vec![permission("read", kind, None), permission("write", kind, None)];
     let me = "746f000000000000";
     let all_access = [
         both("authorizations"),
         both("buckets"),
-        vec![
-            permission("read", "users", Some(me)),
-            permission("write", "users", Some(me)),
-        ],
+        vec![permission("read", "users", Some(me)), permission("write", "users", Some(me))],
         vec![permission("read", "orgs", Some(ORG))],
     ]
     .concat();
-    let operator = [
-        both("authorizations"),
-        both("buckets"),
-        both("instance"),
-        both("users"),
-    ];
+    let operator = [both("authorizations"), both("buckets"), both("instance"), both("users")];
     for (permissions, expected) in [
         (vec![permission("read", "buckets", None)], "db:*:read"),
-        (
-            vec![permission("write", "buckets", None)],
-            "db:*:write,create,delete",
-        ),
-        (
-            vec![permission("write", "buckets", Some("6e65617000000001"))],
-            "db:home:write",
-        ),
+        (vec![permission("write", "buckets", None)], "db:*:write,create,delete"),
+        (vec![permission("write", "buckets", Some("6e65617000000001"))], "db:home:write"),
         (both("users"), "user:*:read,create,update,delete"),
         (both("any"), "*:*:*"),
-        (
-            all_access,
-            "token:*:read,create,delete;db:*:read,write,create,delete",
-        ),
+        (all_access, "token:*:read,create,delete;db:*:read,write,create,delete"),
         (operator.concat(), "*:*:*"),
     ] {
         let body = json!({ "permissions": permissions });
@@ -204,27 +173,16 @@ async fn lists_show_only_tokens_that_the_caller_may_see() {
     // It may not see administrators.
     assert_eq!(
         names(&lister).await,
-        [
-            "db:home:read",
-            "db:secret:read",
-            "token:*:read;db:home:read"
-        ]
+        ["db:home:read", "db:secret:read", "token:*:read;db:home:read"]
     );
     let (_, list) = server.send_as(&lister, "GET", PATH, Value::Null).await;
     let resource = |place: usize| &list["authorizations"][place]["permissions"][0]["resource"];
     assert_eq!(resource(0)["name"], "home");
-    assert_eq!(
-        resource(1).get("name"),
-        None,
-        "nor the names of other databases"
-    );
+    assert_eq!(resource(1).get("name"), None, "nor the names of other databases");
     let (_, of_user) = server.get("/api/v2/authorizations?user=db:home:read").await;
     assert_eq!(of_user["authorizations"].as_array().unwrap().len(), 1);
     let other_id = "/api/v2/authorizations/746f000000000002";
-    assert_eq!(
-        server.send_as(&reader, "GET", other_id, Value::Null).await.0,
-        404
-    );
+    assert_eq!(server.send_as(&reader, "GET", other_id, Value::Null).await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,8 +201,5 @@ async fn a_token_grants_no_more_than_it_has() {
     assert_eq!(create(&creator, "write", home).await, 403);
     assert_eq!(create(&creator, "read", None).await, 403);
     let own = "/api/v2/authorizations/746f000000000001";
-    assert_eq!(
-        server.send_as(&creator, "DELETE", own, Value::Null).await.0,
-        403
-    );
+    assert_eq!(server.send_as(&creator, "DELETE", own, Value::Null).await.0, 403);
 }

@@ -54,10 +54,7 @@ async fn a_bucket_is_created_shown_changed_and_deleted() {
     let for_ever = json!({ "retentionRules": [{ "type": "expire", "everySeconds": 0 }] });
     assert_eq!(server.send("PATCH", HOME, for_ever).await, (200, home(0)));
     assert_eq!(server.send("PATCH", HOME, json!({})).await, (200, home(0)));
-    assert_eq!(
-        server.send("DELETE", HOME, Value::Null).await,
-        (204, Value::Null)
-    );
+    assert_eq!(server.send("DELETE", HOME, Value::Null).await, (204, Value::Null));
     let missing = (404, error("not found", "bucket not found"));
     assert_eq!(server.get(HOME).await, missing);
     assert_eq!(server.send("DELETE", HOME, Value::Null).await, missing);
@@ -137,10 +134,7 @@ async fn permissions_for_buckets_are_those_for_databases() {
     let reader = server.token("db:own:read").await;
     let creator = server.token("db:*:create").await;
     let deleter = server.token("db:own:delete").await;
-    let (own, other) = (
-        "/api/v2/buckets/6e65617000000001",
-        "/api/v2/buckets/6e65617000000002",
-    );
+    let (own, other) = ("/api/v2/buckets/6e65617000000001", "/api/v2/buckets/6e65617000000002");
     let forbidden = "unauthorized to perform requested action with the token";
     let forbidden = (403, error("forbidden", forbidden));
     let missing = (404, error("not found", "bucket not found"));
@@ -148,33 +142,15 @@ async fn permissions_for_buckets_are_those_for_databases() {
     assert_eq!(names(&list), ["own"]);
     let (_, list) = server.send_as(&creator, "GET", BUCKETS, Value::Null).await;
     assert_eq!(names(&list), ["own", "other"]);
-    assert_eq!(
-        server.send_as(&reader, "GET", other, Value::Null).await,
-        missing
-    );
+    assert_eq!(server.send_as(&reader, "GET", other, Value::Null).await, missing);
     let new = json!({ "name": "new", "retentionRules": [{ "everySeconds": 60 }] });
-    assert_eq!(
-        server.send_as(&reader, "POST", BUCKETS, new.clone()).await,
-        forbidden
-    );
-    assert_eq!(
-        server.send_as(&creator, "POST", BUCKETS, new.clone()).await.0,
-        201
-    );
+    assert_eq!(server.send_as(&reader, "POST", BUCKETS, new.clone()).await, forbidden);
+    assert_eq!(server.send_as(&creator, "POST", BUCKETS, new.clone()).await.0, 201);
     // As for databases, only an administrator changes the retention.
     assert_eq!(server.send_as(&creator, "PATCH", own, new).await, forbidden);
-    assert_eq!(
-        server.send_as(&reader, "DELETE", own, Value::Null).await,
-        forbidden
-    );
-    assert_eq!(
-        server.send_as(&deleter, "DELETE", other, Value::Null).await,
-        missing
-    );
-    assert_eq!(
-        server.send_as(&deleter, "DELETE", own, Value::Null).await.0,
-        204
-    );
+    assert_eq!(server.send_as(&reader, "DELETE", own, Value::Null).await, forbidden);
+    assert_eq!(server.send_as(&deleter, "DELETE", other, Value::Null).await, missing);
+    assert_eq!(server.send_as(&deleter, "DELETE", own, Value::Null).await.0, 204);
     let unknown = server.send_as("wrong", "GET", BUCKETS, Value::Null).await;
     let message = "the request was not authenticated";
     assert_eq!(unknown, (401, error("unauthorized", message)));
@@ -243,10 +219,7 @@ async fn mappings_follow_from_the_names_of_databases() {
         });
         server.send("POST", "/api/v2/dbrps", body).await
     };
-    assert_eq!(
-        create("db", "default", db, Some(true)).await,
-        (201, autogen)
-    );
+    assert_eq!(create("db", "default", db, Some(true)).await, (201, autogen));
     assert_eq!(create("db", "week", week, None).await, (201, weekly));
     let refused = create("other", "autogen", db, None).await;
     let reason = "the bucket db is the retention policy autogen of the database db: mappings follow from names";

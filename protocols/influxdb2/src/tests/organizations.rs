@@ -19,11 +19,7 @@ fn organization(name: &str) -> Value {
 async fn the_organization_has_every_name() {
     let server = TestServer::new().await;
     let token = server.token("db:*:read").await;
-    for (query, name) in [
-        ("", "neap"),
-        ("?org=", "neap"),
-        ("?org=my%20home", "my home"),
-    ] {
+    for (query, name) in [("", "neap"), ("?org=", "neap"), ("?org=my%20home", "my home")] {
         let path = format!("/api/v2/orgs{query}");
         let answer = server.send_as(&token, "GET", &path, Value::Null).await;
         let links = json!({ "self": "/api/v2/orgs" });
@@ -48,10 +44,7 @@ async fn the_caller_is_a_user() {
     });
     let get = async |path: &str| server.send_as(&token, "GET", path, Value::Null).await;
     assert_eq!(get("/api/v2/me").await, (200, me.clone()));
-    assert_eq!(
-        get("/api/v2/users/746f000000000001").await,
-        (200, me.clone())
-    );
+    assert_eq!(get("/api/v2/users/746f000000000001").await, (200, me.clone()));
     let links = json!({ "self": "/api/v2/users" });
     let list = json!({ "links": links, "users": [me] });
     assert_eq!(get("/api/v2/users?name=").await, (200, list.clone()));
@@ -84,18 +77,10 @@ async fn errors_of_missing_resources_name_what_to_use_instead() {
     for (method, path, beginning) in [
         ("GET", "/api/v2/tasks?limit=10", "Neap has no tasks: use "),
         ("POST", "/api/v2/labels", "Neap has no labels: "),
-        (
-            "PATCH",
-            organization.as_str(),
-            "Neap has one organization, ",
-        ),
+        ("PATCH", organization.as_str(), "Neap has one organization, "),
     ] {
         let (status, answer) = server.send(method, path, Value::Null).await;
-        assert_eq!(
-            (status, &answer["code"]),
-            (404, &json!("not found")),
-            "{path}"
-        );
+        assert_eq!((status, &answer["code"]), (404, &json!("not found")), "{path}");
         let message = answer["message"].as_str().unwrap();
         assert!(message.starts_with(beginning), "{path}: {message}");
     }

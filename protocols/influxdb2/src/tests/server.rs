@@ -67,10 +67,7 @@ impl TestServer {
     pub(super) async fn new() -> Self {
         let server = Self::without_token();
         let operator = server.catalog.create_admin_token().await.unwrap();
-        Self {
-            operator: operator.secret.reveal().to_owned(),
-            ..server
-        }
+        Self { operator: operator.secret.reveal().to_owned(), ..server }
     }
 
     /// Creates a token with these permissions.
@@ -111,10 +108,7 @@ impl TestServer {
             return (head.status.as_u16(), Value::Null);
         }
         let content_type = head.headers["content-type"].to_str().unwrap();
-        assert!(
-            content_type.starts_with("application/json"),
-            "{content_type}"
-        );
+        assert!(content_type.starts_with("application/json"), "{content_type}");
         let answer = serde_json::from_slice(&bytes).unwrap();
         (head.status.as_u16(), answer)
     }

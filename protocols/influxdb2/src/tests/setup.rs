@@ -55,20 +55,14 @@ async fn a_setup_may_choose_the_token_and_take_an_existing_bucket() {
     server.create_databases(&["home"]).await;
     let mut body = request();
     for (token, message) in [
-        (
-            "short",
-            "a token has at least 32 characters: letters, digits, and -_=+/",
-        ),
+        ("short", "a token has at least 32 characters: letters, digits, and -_=+/"),
         (
             "with.dots.and.more.than.32.characters",
             "a token has at least 32 characters: letters, digits, and -_=+/",
         ),
     ] {
         body["token"] = token.into();
-        assert_eq!(
-            post(&server, body.clone()).await,
-            (400, error("invalid", message))
-        );
+        assert_eq!(post(&server, body.clone()).await, (400, error("invalid", message)));
     }
     let token = "x".repeat(64) + "-_==";
     body["token"] = token.clone().into();

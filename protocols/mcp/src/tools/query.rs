@@ -26,10 +26,7 @@ pub(super) const DEFAULT_SECONDS: u64 = 20;
 pub(super) const MAX_STATEMENT_BYTES: usize = 16 << 10;
 
 /// Limits of the rows of a plan, and of lists of names.
-pub(super) const LIST_LIMITS: RowLimits = RowLimits {
-    rows: 5_000,
-    bytes: 512 << 10,
-};
+pub(super) const LIST_LIMITS: RowLimits = RowLimits { rows: 5_000, bytes: 512 << 10 };
 
 /// The arguments of `query`.
 #[derive(Debug, Deserialize)]

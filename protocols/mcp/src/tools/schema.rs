@@ -105,10 +105,7 @@ impl ToolCall<'_> {
             "SELECT * FROM {} WHERE time >= now() - INTERVAL '{hours} hours' LIMIT {rows}",
             identifier(&arguments.table)
         );
-        let limits = RowLimits {
-            rows,
-            bytes: MAX_SAMPLE_BYTES,
-        };
+        let limits = RowLimits { rows, bytes: MAX_SAMPLE_BYTES };
         let read = self.sql_rows(&arguments.database, &statement, limits).await?;
         Ok(to_json(read))
     }

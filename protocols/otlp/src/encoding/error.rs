@@ -20,10 +20,7 @@ fn prefix(path: &str) -> String {
 
 impl DecodeError {
     pub(super) fn new(reason: impl ToString) -> Self {
-        Self {
-            path: String::new(),
-            reason: reason.to_string(),
-        }
+        Self { path: String::new(), reason: reason.to_string() }
     }
 
     /// Adds a parent to the path.

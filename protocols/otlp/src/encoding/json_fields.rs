@@ -35,10 +35,7 @@ pub(super) fn for_each<'a>(
     visit: impl FnMut(&'a RawValue) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
     let mut failure = None;
-    let visitor = ElementsVisitor {
-        visit,
-        failure: &mut failure,
-    };
+    let visitor = ElementsVisitor { visit, failure: &mut failure };
     let mut deserializer = serde_json::Deserializer::from_str(list.get());
     let visited = visitor.deserialize(&mut deserializer);
     match (failure, visited) {

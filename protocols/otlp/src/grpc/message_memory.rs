@@ -43,10 +43,7 @@ struct ReservedMessage {
 
 impl MessageMemory {
     pub(super) fn new(service: Arc<WriteService>) -> Self {
-        Self {
-            service,
-            reserved: Arc::default(),
-        }
+        Self { service, reserved: Arc::default() }
     }
 
     /// Returns a body that waits for memory before it continues with its first message. It ends with a [`Status`] if
@@ -77,11 +74,8 @@ impl MessageMemory {
         &self,
         message_bytes: usize,
     ) -> Result<RequestMemoryReservation, Status> {
-        let ReservedMessage {
-            arriving,
-            arriving_bytes,
-            decompressed,
-        } = std::mem::take(&mut *self.lock());
+        let ReservedMessage { arriving, arriving_bytes, decompressed } =
+            std::mem::take(&mut *self.lock());
         let mut reservation = match arriving {
             Some(reservation) => reservation,
             None => self.reserve(0).await?,
@@ -126,11 +120,7 @@ impl ArrivingMessage {
         }
         let had_prefix = self.prefix.is_some();
         self.scan(&chunk);
-        let Some(MessagePrefix {
-            is_compressed,
-            length,
-        }) = self.prefix
-        else {
+        let Some(MessagePrefix { is_compressed, length }) = self.prefix else {
             return Ok(Some(chunk));
         };
         let settings = self.memory.service.settings();

@@ -34,11 +34,7 @@ struct SharedValue<'a> {
 impl<'a> SharedAttributes<'a> {
     pub(crate) fn from_list(list: &'a [KeyValue]) -> Self {
         let shared = named(list).map(|(name, value)| {
-            let value = SharedValue {
-                value,
-                text: OnceCell::new(),
-                json: OnceCell::new(),
-            };
+            let value = SharedValue { value, text: OnceCell::new(), json: OnceCell::new() };
             (name, value)
         });
         Self(shared.collect())
@@ -142,9 +138,7 @@ mod tests {
     fn attribute(key: &str, text: &str) -> KeyValue {
         KeyValue {
             key: key.to_owned(),
-            value: Some(AnyValue {
-                value: Some(Value::String(text.to_owned())),
-            }),
+            value: Some(AnyValue { value: Some(Value::String(text.to_owned())) }),
         }
     }
 

@@ -79,13 +79,9 @@ const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 impl BadRequest {
     /// Creates the detail for one field.
     pub(crate) fn of_field(field: &str, description: &str) -> Self {
-        let violation = FieldViolation {
-            field: field.to_owned(),
-            description: description.to_owned(),
-        };
-        Self {
-            field_violations: vec![violation],
-        }
+        let violation =
+            FieldViolation { field: field.to_owned(), description: description.to_owned() };
+        Self { field_violations: vec![violation] }
     }
 }
 

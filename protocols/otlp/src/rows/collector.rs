@@ -85,11 +85,7 @@ impl RowGroup {
         self.rows += 1;
         let last = self.owners.last();
         if !last.is_some_and(|owner| owner.item == item && owner.role == role) {
-            self.owners.push(RowOwner {
-                first_row: self.rows,
-                item,
-                role,
-            });
+            self.owners.push(RowOwner { first_row: self.rows, item, role });
         }
         let batch = self.points.table(table);
         batch.begin_row(time_ns);
@@ -141,10 +137,8 @@ impl RowCollector {
         self.items += 1;
         let added = add(self);
         // Also if the item goes on without the row.
-        self.check_size().map_err(|error| DecodeError {
-            path: String::new(),
-            reason: error.to_string(),
-        })?;
+        self.check_size()
+            .map_err(|error| DecodeError { path: String::new(), reason: error.to_string() })?;
         if let Err(error) = added {
             self.refusals.items += 1;
             let reason = error.to_string();
@@ -302,11 +296,7 @@ impl RefusedItems {
 
     /// Returns the text about everything that is not stored; `None` if everything is.
     pub(crate) fn message(&self) -> Option<String> {
-        let Refusals {
-            items,
-            details,
-            reasons,
-        } = &self.refusals;
+        let Refusals { items, details, reasons } = &self.refusals;
         if *items == 0 && *details == 0 {
             return None;
         }
@@ -378,14 +368,8 @@ mod tests {
         refused.add_rows(0, &[1, 2, 3, 7].map(refused_row), 4);
         assert_eq!(refused.count(), 3);
         let message = refused.message().unwrap();
-        assert!(
-            message.contains("span 1: row 1; span 1: row 3; span 3: row 7"),
-            "{message}"
-        );
-        assert!(
-            message.starts_with("3 of 3 spans and 2 events"),
-            "{message}"
-        );
+        assert!(message.contains("span 1: row 1; span 1: row 3; span 3: row 7"), "{message}");
+        assert!(message.starts_with("3 of 3 spans and 2 events"), "{message}");
     }
 
     #[test]
@@ -410,29 +394,21 @@ mod tests {
         add(|row| row.string("v", "x"));
         add(|row| row.boolean("v", true));
         add(|row| row.float("w", 1.0));
-        let CollectedRows {
-            groups,
-            mut refused,
-        } = rows.finish().unwrap();
+        let CollectedRows { groups, mut refused } = rows.finish().unwrap();
         let counts: Vec<_> = groups.iter().map(PointRows::row_count).collect();
         assert_eq!((counts, refused.count()), (vec![3, 2, 1, 1], 1));
         // The second row of this group was discarded: its column is a tag.
         refused.add_rows(1, &[refused_row(3)], 1);
         refused.add_rows(2, &[refused_row(1)], 1);
         let message = refused.message().unwrap();
-        assert!(
-            message.contains("data point 5: row 3; data point 4: row 1"),
-            "{message}"
-        );
+        assert!(message.contains("data point 5: row 3; data point 4: row 1"), "{message}");
     }
 
     #[test]
     fn the_memory_of_the_rows_is_limited() {
         let mut rows = RowCollector::new("span", 10_000);
         let add = |rows: &mut RowCollector| {
-            rows.add_row("a", 1, RowRole::Item, |row| {
-                Ok(row.string("v", &"x".repeat(1_000))?)
-            })
+            rows.add_row("a", 1, RowRole::Item, |row| Ok(row.string("v", &"x".repeat(1_000))?))
         };
         let error = (0..100).find_map(|_| rows.add_item(add).err()).unwrap();
         assert!(error.reason.contains("more than 10000 bytes"), "{error}");

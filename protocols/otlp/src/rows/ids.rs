@@ -42,10 +42,7 @@ mod tests {
     fn ids_of_zeros_are_missing() {
         assert_eq!(trace_id(&[]), Ok(None));
         assert_eq!(trace_id(&[0; 16]), Ok(None));
-        assert_eq!(
-            trace_id(&[0; 8]),
-            Err(ItemError::IdLength("trace_id", 8, 16))
-        );
+        assert_eq!(trace_id(&[0; 8]), Err(ItemError::IdLength("trace_id", 8, 16)));
         assert!(parent_span_id(&[1; 16]).is_err());
     }
 }

@@ -45,10 +45,7 @@ impl ItemError {
     pub(super) fn of_metric(self, metric: &str) -> Self {
         match metric {
             "" => self,
-            metric => Self::OfMetric {
-                metric: metric.to_owned(),
-                error: Box::new(self),
-            },
+            metric => Self::OfMetric { metric: metric.to_owned(), error: Box::new(self) },
         }
     }
 }

@@ -79,10 +79,7 @@ mod tests {
         let value = |text: &str| -> AnyValue {
             serde_json::from_value(serde_json::json!({"stringValue": text})).unwrap()
         };
-        let attribute = |key: &str, value| KeyValue {
-            key: key.to_owned(),
-            value,
-        };
+        let attribute = |key: &str, value| KeyValue { key: key.to_owned(), value };
         let mut attributes = vec![attribute("a", Some(value("x"))); 500];
         attributes.push(attribute("a", Some(value("last"))));
         attributes.push(attribute("b", Some(value("y"))));

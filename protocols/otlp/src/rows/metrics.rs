@@ -36,10 +36,7 @@ pub(super) fn cumulative_buckets(point: &HistogramPoint) -> Result<Vec<(String, 
     // The bucket without an upper bound may be missing.
     let fits = [0, bounds.len(), bounds.len() + 1].contains(&counts.len());
     if !fits {
-        return Err(ItemError::Buckets {
-            counts: counts.len(),
-            bounds: bounds.len(),
-        });
+        return Err(ItemError::Buckets { counts: counts.len(), bounds: bounds.len() });
     }
     let mut total = 0u64;
     let buckets = counts.iter().enumerate().map(|(index, count)| {
@@ -65,19 +62,13 @@ pub(super) fn add_metric(
         // Other metrics may be well-formed.
         Err(error) => return rows.add_item(|_| Err(error.into())),
     };
-    let mut points = MetricPoints {
-        metric: &header.name,
-        tags,
-        schema,
-        rows,
-    };
+    let mut points = MetricPoints { metric: &header.name, tags, schema, rows };
     let [gauge, sum, histogram, exponential, summary] =
         metric.children([GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY])?;
     let within = |field: Field| move |error: DecodeError| error.within(field.name);
     if let Some(gauge) = gauge {
-        let added = gauge.for_each(DATA_POINTS, |point| {
-            points.add_number(point, NumberKind::Gauge)
-        });
+        let added =
+            gauge.for_each(DATA_POINTS, |point| points.add_number(point, NumberKind::Gauge));
         added.map_err(within(GAUGE))?;
     }
     if let Some(sum) = sum {
@@ -124,11 +115,7 @@ impl MetricPoints<'_> {
         &mut self,
         add: impl FnOnce(PointParts<'_>, &mut RowCollector) -> Result<(), ItemError>,
     ) -> Result<(), DecodeError> {
-        let parts = PointParts {
-            metric: self.metric,
-            tags: self.tags,
-            schema: self.schema,
-        };
+        let parts = PointParts { metric: self.metric, tags: self.tags, schema: self.schema };
         self.rows.add_item(|rows| {
             parts.tags.check.clone()?;
             add(parts, rows).map_err(|error| error.of_metric(self.metric))

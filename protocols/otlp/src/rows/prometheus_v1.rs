@@ -50,9 +50,7 @@ pub(super) fn add_exponential(
     point: &ExponentialPoint,
     rows: &mut RowCollector,
 ) -> Result<(), ItemError> {
-    add_row(source, rows, |row| {
-        add_exponential_fields(point, Cow::Borrowed, row)
-    })
+    add_row(source, rows, |row| add_exponential_fields(point, Cow::Borrowed, row))
 }
 
 /// Adds the fields of an exponential histogram with the names that `name` returns.

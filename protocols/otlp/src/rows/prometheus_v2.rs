@@ -24,12 +24,7 @@ pub(super) fn add_number(
     number: Number,
     rows: &mut RowCollector,
 ) -> Result<(), ItemError> {
-    add_row(
-        source,
-        None,
-        rows,
-        |row| Ok(number.add(source.metric, row)?),
-    )
+    add_row(source, None, rows, |row| Ok(number.add(source.metric, row)?))
 }
 
 /// Adds a data point of a histogram: a row for its totals, and one for each bucket with its upper bound as the tag
@@ -49,9 +44,7 @@ pub(super) fn add_histogram(
     })?;
     let field = format!("{metric}_bucket");
     for (bound, count) in buckets {
-        add_row(source, Some(("le", bound)), rows, |row| {
-            Ok(row.float(&field, *count)?)
-        })?;
+        add_row(source, Some(("le", bound)), rows, |row| Ok(row.float(&field, *count)?))?;
     }
     Ok(())
 }
@@ -63,9 +56,7 @@ pub(super) fn add_exponential(
     rows: &mut RowCollector,
 ) -> Result<(), ItemError> {
     let name = |field| Cow::Owned(format!("{}_{field}", source.metric));
-    add_row(source, None, rows, |row| {
-        add_exponential_fields(point, name, row)
-    })
+    add_row(source, None, rows, |row| add_exponential_fields(point, name, row))
 }
 
 /// Adds a data point of a summary: a row for its totals, and one for each quantile, which is the tag `quantile`.

@@ -51,21 +51,11 @@ impl Signal {
     /// The lists by resource, by scope, and of items.
     fn lists(self) -> [Field; 3] {
         match self {
-            Self::Metrics => [
-                field(1, "resourceMetrics"),
-                field(2, "scopeMetrics"),
-                field(2, "metrics"),
-            ],
-            Self::Logs => [
-                field(1, "resourceLogs"),
-                field(2, "scopeLogs"),
-                field(2, "logRecords"),
-            ],
-            Self::Traces => [
-                field(1, "resourceSpans"),
-                field(2, "scopeSpans"),
-                field(2, "spans"),
-            ],
+            Self::Metrics => {
+                [field(1, "resourceMetrics"), field(2, "scopeMetrics"), field(2, "metrics")]
+            }
+            Self::Logs => [field(1, "resourceLogs"), field(2, "scopeLogs"), field(2, "logRecords")],
+            Self::Traces => [field(1, "resourceSpans"), field(2, "scopeSpans"), field(2, "spans")],
         }
     }
 }
@@ -96,10 +86,7 @@ pub(crate) fn collect_rows(
             let scope_check = || check_attributes("the scope", &scope.attributes);
             let check = resource_check.clone().and_then(|()| scope_check());
             let scope_attributes = SharedAttributes::from_list(&scope.attributes);
-            let source = ItemSource {
-                resource: &shared,
-                scope: &scope_attributes,
-            };
+            let source = ItemSource { resource: &shared, scope: &scope_attributes };
             match signal {
                 Signal::Metrics => {
                     let tags = MetricTags::new(&resource_tags, &scope, check);

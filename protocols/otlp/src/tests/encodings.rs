@@ -57,23 +57,15 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
     let leaf = option::weighted(0.9, leaf).prop_map(|value| AnyValue { value });
     leaf.prop_recursive(3, 12, 3, |inner| {
         let list = vec(inner.clone(), 0..3).prop_map(|values| ArrayValue { values });
-        let map = vec((any_text(), option::of(inner)), 0..3).prop_map(|pairs| KeyValueList {
-            values: pairs.into_iter().map(key_value).collect(),
-        });
-        let value = prop_oneof![
-            list.prop_map(Value::ArrayValue),
-            map.prop_map(Value::KvlistValue)
-        ];
+        let map = vec((any_text(), option::of(inner)), 0..3)
+            .prop_map(|pairs| KeyValueList { values: pairs.into_iter().map(key_value).collect() });
+        let value = prop_oneof![list.prop_map(Value::ArrayValue), map.prop_map(Value::KvlistValue)];
         value.prop_map(|value| AnyValue { value: Some(value) })
     })
 }
 
 fn key_value((key, value): (String, Option<AnyValue>)) -> KeyValue {
-    KeyValue {
-        key,
-        value,
-        ..KeyValue::default()
-    }
+    KeyValue { key, value, ..KeyValue::default() }
 }
 
 fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
@@ -307,13 +299,9 @@ fn examples_of_the_specification_are_read() {
         "kind":2,"attributes":[{{"key":"my.span.attr","value":{{"stringValue":"some value"}}}}],"newField":[{{}}]}}]}}]}}]}}"#
     );
     let read = |signal, body: &str| {
-        let converted = try_convert(
-            signal,
-            Encoding::Json,
-            body.as_bytes(),
-            &MappingOptions::default(),
-        )
-        .unwrap();
+        let converted =
+            try_convert(signal, Encoding::Json, body.as_bytes(), &MappingOptions::default())
+                .unwrap();
         assert_eq!(converted.message, "");
         converted.lines.join("\n")
     };
@@ -331,12 +319,8 @@ fn requests_in_parts_are_one_request() {
     let first = logs::request(vec![logs::record("first")]).encode_to_vec();
     let second = logs::request(vec![logs::record("second")]).encode_to_vec();
     let both = [first, second].concat();
-    let converted = try_convert(
-        Signal::Logs,
-        Encoding::Protobuf,
-        &both,
-        &MappingOptions::default(),
-    );
+    let converted =
+        try_convert(Signal::Logs, Encoding::Protobuf, &both, &MappingOptions::default());
     assert_eq!(converted.unwrap().lines.len(), 2);
 }
 

@@ -38,11 +38,7 @@ async fn call(
 }
 
 fn response(reply: &Reply) -> ExportResponse {
-    assert_eq!(
-        (reply.status, reply.header("grpc-status")),
-        (200, "0"),
-        "{reply:?}"
-    );
+    assert_eq!((reply.status, reply.header("grpc-status")), (200, "0"), "{reply:?}");
     ExportResponse::decode(&reply.body[5..]).unwrap()
 }
 
@@ -93,10 +89,7 @@ async fn refused_items_are_counted_in_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_have_codes_that_tell_whether_to_retry() {
-    let fixture = TestBed::new(WriteSettings {
-        max_request_bytes: 100_000,
-        ..settings()
-    });
+    let fixture = TestBed::new(WriteSettings { max_request_bytes: 100_000, ..settings() });
     let mut bomb = GzEncoder::new(Vec::new(), Compression::default());
     bomb.write_all(&vec![0; 200_000]).unwrap();
     let bomb = frame(true, &bomb.finish().unwrap());
@@ -110,25 +103,15 @@ async fn errors_have_codes_that_tell_whether_to_retry() {
     ];
     for (headers, body, code) in cases {
         let reply = call(&fixture, LOGS, headers, body).await;
-        assert_eq!(
-            (reply.status, reply.header("grpc-status")),
-            (200, code),
-            "{reply:?}"
-        );
+        assert_eq!((reply.status, reply.header("grpc-status")), (200, code), "{reply:?}");
     }
     let large = logs::request(vec![logs::record(&"x".repeat(50_000))]).encode_to_vec();
-    let busy = TestBed::new(WriteSettings {
-        body_timeout: Duration::from_secs(30),
-        ..settings()
-    });
+    let busy = TestBed::new(WriteSettings { body_timeout: Duration::from_secs(30), ..settings() });
     let all = busy.service.reserve_exactly(usize::MAX).await.unwrap();
     let reply = call(&busy, LOGS, &[], frame(false, &large)).await;
     assert_eq!(reply.header("grpc-status"), "14", "{reply:?}");
     drop(all);
-    let small = TestBed::new(WriteSettings {
-        max_bytes_in_flight: 1,
-        ..settings()
-    });
+    let small = TestBed::new(WriteSettings { max_bytes_in_flight: 1, ..settings() });
     let reply = call(&small, LOGS, &[], frame(false, &large)).await;
     assert_eq!(reply.header("grpc-status"), "8", "{reply:?}");
     assert!(
@@ -138,13 +121,8 @@ async fn errors_have_codes_that_tell_whether_to_retry() {
     let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
     let reply = call(&fixture, LOGS, &[], never).await;
     assert_eq!(reply.header("grpc-status"), "4");
-    let unknown = call(
-        &fixture,
-        "/opentelemetry.proto.collector.logs.v1.LogsService/Import",
-        &[],
-        "",
-    )
-    .await;
+    let unknown =
+        call(&fixture, "/opentelemetry.proto.collector.logs.v1.LogsService/Import", &[], "").await;
     assert_eq!(unknown.header("grpc-status"), "12");
 }
 
@@ -170,10 +148,8 @@ async fn memory_is_reserved_while_a_message_arrives() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_decompressed_within_reserved_memory() {
-    let fixture = TestBed::new(WriteSettings {
-        body_timeout: Duration::from_secs(30),
-        ..settings()
-    });
+    let fixture =
+        TestBed::new(WriteSettings { body_timeout: Duration::from_secs(30), ..settings() });
     let records = logs::request(vec![logs::record(&"x".repeat(900_000)); 5]);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&records.encode_to_vec()).unwrap();
@@ -186,8 +162,5 @@ async fn a_message_is_decompressed_within_reserved_memory() {
     drop(most);
     let reply = call(&fixture, LOGS, &gzip, message).await;
     assert_eq!(response(&reply), ExportResponse::default());
-    assert_eq!(
-        (fixture.rows().await, fixture.service.reserved_bytes()),
-        (5, 0)
-    );
+    assert_eq!((fixture.rows().await, fixture.service.reserved_bytes()), (5, 0));
 }

@@ -98,10 +98,7 @@ async fn points_that_conflict_with_a_table_are_refused() {
         vec![metrics_v1::metric("m", metrics_v1::gauge(vec![point]))]
     };
     let body = metrics_v1::request(gauge(Vec::new())).encode_to_vec();
-    assert_eq!(
-        fixture.post("/v1/metrics", &[PROTOBUF], body).await.status,
-        200
-    );
+    assert_eq!(fixture.post("/v1/metrics", &[PROTOBUF], body).await.status, 200);
     // The table has a field with the name of the attribute.
     let point = metrics_v1::number(vec![text("gauge", "x")], number_data_point::Value::AsInt(1));
     let total = metrics_v1::sum(AggregationTemporality::Cumulative, true, vec![point]);
@@ -119,10 +116,7 @@ async fn malformed_requests_name_the_field() {
     let fixture = TestBed::new(settings());
     let body = r#"{"resourceLogs":[{},{"scopeLogs":7}]}"#;
     let reply = fixture.post("/v1/logs", &[JSON], body).await;
-    assert_eq!(
-        (reply.status, reply.header("content-type")),
-        (400, "application/json")
-    );
+    assert_eq!((reply.status, reply.header("content-type")), (400, "application/json"));
     insta::assert_snapshot!(reply.text(), @r#"{"code":3,"details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"description":"invalid type: integer `7`, expected a list at line 1 column 1","field":"resourceLogs[1].scopeLogs"}]}],"message":"resourceLogs[1].scopeLogs: invalid type: integer `7`, expected a list at line 1 column 1"}"#);
     let reply = fixture.post("/v1/logs", &[PROTOBUF], vec![0x0a, 3, 0x12, 5, 0]).await;
     assert_eq!(reply.status, 400);
@@ -139,27 +133,18 @@ async fn other_content_types_are_refused() {
     let fixture = TestBed::new(settings());
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         let reply = fixture.post("/v1/logs", headers, "x").await;
-        assert_eq!(
-            (reply.status, reply.header("content-type")),
-            (415, "application/json")
-        );
+        assert_eq!((reply.status, reply.header("content-type")), (415, "application/json"));
         assert!(reply.text().contains("application/x-protobuf"));
     }
 }
 
 #[tokio::test]
 async fn requests_need_a_database() {
-    let fixture = TestBed::new(WriteSettings {
-        default_database: None,
-        ..settings()
-    });
+    let fixture = TestBed::new(WriteSettings { default_database: None, ..settings() });
     let reply = fixture.post("/v1/logs", &[JSON], json_records()).await;
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("no database"));
-    let named = [
-        ("/v1/logs?db=a", &[JSON][..]),
-        ("/v1/logs", &[JSON, ("database", "a")]),
-    ];
+    let named = [("/v1/logs?db=a", &[JSON][..]), ("/v1/logs", &[JSON, ("database", "a")])];
     for (path, headers) in named {
         let reply = fixture.post(path, headers, json_records()).await;
         assert_eq!((reply.status, reply.text()), (200, NOTHING));
@@ -172,10 +157,7 @@ async fn requests_need_a_database() {
 
 #[tokio::test]
 async fn large_bodies_are_refused() {
-    let fixture = TestBed::new(WriteSettings {
-        max_request_bytes: 1_000,
-        ..settings()
-    });
+    let fixture = TestBed::new(WriteSettings { max_request_bytes: 1_000, ..settings() });
     let reply = fixture.post("/v1/logs", &[PROTOBUF], vec![0; 1_001]).await;
     assert_eq!(reply.status, 413);
     assert!(status(&reply).message.contains("1000 bytes"));
@@ -188,10 +170,7 @@ async fn large_bodies_are_refused() {
     let reply = fixture.post("/v1/logs", &headers, bomb).await;
     assert_eq!(reply.status, 413);
     assert!(status(&reply).message.contains("1000 bytes"));
-    assert_eq!(
-        (fixture.rows().await, fixture.service.reserved_bytes()),
-        (0, 0)
-    );
+    assert_eq!((fixture.rows().await, fixture.service.reserved_bytes()), (0, 0));
 }
 
 #[tokio::test]
@@ -227,20 +206,14 @@ async fn clients_retry_when_the_server_is_busy_or_the_body_late() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_does_not_wait_for_its_own_memory() {
-    let fixture = TestBed::new(WriteSettings {
-        max_bytes_in_flight: 1 << 20,
-        ..settings()
-    });
+    let fixture = TestBed::new(WriteSettings { max_bytes_in_flight: 1 << 20, ..settings() });
     // The body reserves more than half of all memory before its rows need as much.
     let body = logs::request(vec![logs::record(&"x".repeat(250_000))]).encode_to_vec();
     let length = body.len().to_string();
     let headers = [PROTOBUF, ("content-length", length.as_str())];
     let reply = fixture.post("/v1/logs", &headers, body).await;
     assert_eq!(reply.status, 200, "{}", status(&reply).message);
-    assert_eq!(
-        (fixture.rows().await, fixture.service.reserved_bytes()),
-        (1, 0)
-    );
+    assert_eq!((fixture.rows().await, fixture.service.reserved_bytes()), (1, 0));
 }
 
 #[tokio::test]
@@ -262,14 +235,8 @@ async fn requests_whose_rows_never_fit_are_too_large() {
     let reply = fixture.post(path, &[PROTOBUF], body).await;
     assert_eq!(reply.status, 413);
     insta::assert_snapshot!(status(&reply).message, @"the rows of the request take more than 67108864 bytes: send smaller requests");
-    assert_eq!(
-        (fixture.rows().await, fixture.service.reserved_bytes()),
-        (0, 0)
-    );
-    let fixture = TestBed::new(WriteSettings {
-        max_bytes_in_flight: 1,
-        ..settings()
-    });
+    assert_eq!((fixture.rows().await, fixture.service.reserved_bytes()), (0, 0));
+    let fixture = TestBed::new(WriteSettings { max_bytes_in_flight: 1, ..settings() });
     let reply = fixture.post("/v1/logs", &[JSON], json_records()).await;
     assert_eq!(reply.status, 413, "{reply:?}");
 }

@@ -13,11 +13,7 @@ pub(super) fn request(log_records: Vec<LogRecord>) -> ExportLogsServiceRequest {
     ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             resource: resource(vec![text("service.name", "shop"), text("host", "a")]),
-            scope_logs: vec![ScopeLogs {
-                scope: scope(),
-                log_records,
-                ..ScopeLogs::default()
-            }],
+            scope_logs: vec![ScopeLogs { scope: scope(), log_records, ..ScopeLogs::default() }],
             ..ResourceLogs::default()
         }],
     }
@@ -80,11 +76,7 @@ fn records_of_the_same_time_are_kept() {
     other.trace_id = vec![1; 16];
     let lines = convert_records(vec![record("first"), record("second"), other]).lines;
     let times = lines.iter().map(|line| line.rsplit_once(' ').unwrap().1);
-    let expected = [
-        "1395066363000000123",
-        "1395066363000000124",
-        "1395066363000000123",
-    ];
+    let expected = ["1395066363000000123", "1395066363000000124", "1395066363000000123"];
     assert_eq!(times.collect::<Vec<_>>(), expected);
 }
 

@@ -14,10 +14,7 @@ fn valid() -> Vec<(Signal, Vec<u8>, Value)> {
     point.exemplars = metrics_v1::exemplars();
     let metrics = metrics_v1::request(vec![
         metrics_v1::metric("a", metrics_v1::gauge(vec![point])),
-        metrics_v1::metric(
-            "b",
-            metrics_v1::histograms(vec![metrics_v1::histogram(vec![1; 6])]),
-        ),
+        metrics_v1::metric("b", metrics_v1::histograms(vec![metrics_v1::histogram(vec![1; 6])])),
         metrics_v1::metric("c", metrics_v1::summary()),
         metrics_v1::metric("d", metrics_v1::exponential()),
     ]);
@@ -52,10 +49,7 @@ fn requests_that_are_cut_are_errors() {
         for (encoding, body) in [(Encoding::Protobuf, protobuf), (Encoding::Json, json)] {
             assert_eq!(outcome(signal, encoding, &body).unwrap().rejected, 0);
             for length in (1..body.len()).step_by(body.len() / 50) {
-                assert!(
-                    outcome(signal, encoding, &body[..length]).is_err(),
-                    "{length}"
-                );
+                assert!(outcome(signal, encoding, &body[..length]).is_err(), "{length}");
                 bodies += 1;
             }
         }

@@ -53,9 +53,7 @@ pub(super) fn number(
 }
 
 pub(super) fn gauge(points: Vec<NumberDataPoint>) -> Data {
-    Data::Gauge(Gauge {
-        data_points: points,
-    })
+    Data::Gauge(Gauge { data_points: points })
 }
 
 pub(super) fn sum(
@@ -71,10 +69,7 @@ pub(super) fn sum(
 }
 
 pub(super) fn request_attributes(code: i64) -> Vec<KeyValue> {
-    vec![
-        attribute("code", Value::IntValue(code)),
-        text("method", "post"),
-    ]
+    vec![attribute("code", Value::IntValue(code)), text("method", "post")]
 }
 
 pub(super) fn histogram(bucket_counts: Vec<u64>) -> HistogramDataPoint {
@@ -100,14 +95,8 @@ pub(super) fn histograms(data_points: Vec<HistogramDataPoint>) -> Data {
 }
 
 pub(super) fn summary() -> Data {
-    let quantiles = [
-        (0.01, 3102.0),
-        (0.05, 3272.0),
-        (0.5, 4773.0),
-        (0.9, 9001.0),
-        (0.99, 76656.0),
-    ]
-    .map(|(quantile, value)| ValueAtQuantile { quantile, value });
+    let quantiles = [(0.01, 3102.0), (0.05, 3272.0), (0.5, 4773.0), (0.9, 9001.0), (0.99, 76656.0)]
+        .map(|(quantile, value)| ValueAtQuantile { quantile, value });
     let point = SummaryDataPoint {
         attributes: request_attributes(200),
         start_time_unix_nano: START,
@@ -117,9 +106,7 @@ pub(super) fn summary() -> Data {
         quantile_values: quantiles.to_vec(),
         ..SummaryDataPoint::default()
     };
-    Data::Summary(Summary {
-        data_points: vec![point],
-    })
+    Data::Summary(Summary { data_points: vec![point] })
 }
 
 pub(super) fn exponential() -> Data {
@@ -132,14 +119,8 @@ pub(super) fn exponential() -> Data {
         scale: -1,
         zero_count: 2,
         zero_threshold: 0.25,
-        positive: Some(Buckets {
-            offset: -3,
-            bucket_counts: vec![1, 0, 4],
-        }),
-        negative: Some(Buckets {
-            offset: 1,
-            bucket_counts: vec![2],
-        }),
+        positive: Some(Buckets { offset: -3, bucket_counts: vec![1, 0, 4] }),
+        negative: Some(Buckets { offset: 1, bucket_counts: vec![2] }),
         max: Some(f64::INFINITY),
         ..ExponentialHistogramDataPoint::default()
     };
@@ -166,11 +147,7 @@ pub(super) fn exemplars() -> Vec<Exemplar> {
 }
 
 fn convert_v1(metrics: Vec<Metric>) -> Converted {
-    convert(
-        Signal::Metrics,
-        &request(metrics),
-        &MappingOptions::default(),
-    )
+    convert(Signal::Metrics, &request(metrics), &MappingOptions::default())
 }
 
 fn stored(data: Data) -> String {
@@ -201,10 +178,7 @@ fn a_sum_is_a_counter_if_it_is_a_growing_total() {
         (Delta, false, "gauge"),
         (Unspecified, true, "gauge"),
     ] {
-        let point = number(
-            request_attributes(400),
-            number_data_point::Value::AsInt(1027),
-        );
+        let point = number(request_attributes(400), number_data_point::Value::AsInt(1027));
         let line = stored(sum(temporality, is_monotonic, vec![point]));
         let expected = format!(
             "m,code=400,container.name=42,method=post,otel.library.name=My Library,otel.library.version=latest \
@@ -226,10 +200,7 @@ fn a_histogram_may_lack_the_last_bucket_or_all_of_them() {
     let without_last = stored(histograms(vec![histogram(counts)]));
     assert!(!without_last.contains("+Inf") && without_last.contains("1=133988.0"));
     let without = stored(histograms(vec![histogram(Vec::new())]));
-    assert!(
-        without.contains(" count=144320.0,max=100.0,min=0.0,start_time"),
-        "{without}"
-    );
+    assert!(without.contains(" count=144320.0,max=100.0,min=0.0,start_time"), "{without}");
     let converted = convert_v1(vec![metric("m", histograms(vec![histogram(vec![1; 3])]))]);
     assert_eq!((converted.lines.len(), converted.rejected), (0, 1));
     assert!(converted.message.ends_with("3 bucket counts do not fit 5 bounds"));
@@ -294,10 +265,7 @@ fn points_that_cannot_be_stored_are_refused_alone() {
     let converted = convert_v1(vec![metric("m", gauge(points.collect()))]);
     assert_eq!((converted.lines.len(), converted.rejected), (3, 5));
     insta::assert_snapshot!(converted.message, @"5 of 8 data points are not stored; data point 2: metric 'm': time_unix_nano is missing; data point 3: metric 'm': start_time_unix_nano 18446744073709551615 is after the year 2262; data point 4: metric 'm': NaN cannot be stored; data point 5: metric 'm': column 'gauge' occurs several times in a row; data point 6: invalid column type for column 'time', expected iox::column_type::timestamp, got iox::column_type::tag in otel.library.version=latest, otel.library.name=My Library, container.name=42, start_time_unix_nano=1");
-    let unnamed = convert_v1(vec![metric(
-        "",
-        gauge(vec![number(Vec::new(), double(1.0))]),
-    )]);
+    let unnamed = convert_v1(vec![metric("", gauge(vec![number(Vec::new(), double(1.0))]))]);
     insta::assert_snapshot!(unnamed.message, @"1 of 1 data points are not stored; data point 1: the name of the metric is missing");
 }
 

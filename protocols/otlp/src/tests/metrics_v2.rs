@@ -24,11 +24,7 @@ fn stored(name: &str, data: Data) -> String {
         metric_schema: MetricSchema::PrometheusV2,
         ..MappingOptions::default()
     };
-    let converted = convert(
-        Signal::Metrics,
-        &request(vec![metric(name, data)]),
-        &mapping,
-    );
+    let converted = convert(Signal::Metrics, &request(vec![metric(name, data)]), &mapping);
     assert_eq!(converted.message, "");
     converted.lines.join("\n")
 }

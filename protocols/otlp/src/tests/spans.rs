@@ -16,11 +16,7 @@ pub(super) fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: resource(vec![text("service.name", "shop"), text("host", "a")]),
-            scope_spans: vec![ScopeSpans {
-                scope: scope(),
-                spans,
-                ..ScopeSpans::default()
-            }],
+            scope_spans: vec![ScopeSpans { scope: scope(), spans, ..ScopeSpans::default() }],
             ..ResourceSpans::default()
         }],
     }
@@ -53,10 +49,7 @@ pub(super) fn full_span() -> Span {
         dropped_attributes_count: 3,
         dropped_events_count: 4,
         dropped_links_count: 5,
-        status: Some(Status {
-            message: "not found".to_owned(),
-            code: 2,
-        }),
+        status: Some(Status { message: "not found".to_owned(), code: 2 }),
         events: vec![
             Event {
                 time_unix_nano: TIME,
@@ -96,11 +89,8 @@ fn convert_spans(spans: Vec<Span>, dimensions: &[&str]) -> Converted {
 
 #[test]
 fn a_span_has_rows_for_itself_and_its_events_and_links() {
-    let converted = convert(
-        Signal::Traces,
-        &request(vec![full_span()]),
-        &MappingOptions::default(),
-    );
+    let converted =
+        convert(Signal::Traces, &request(vec![full_span()]), &MappingOptions::default());
     assert_eq!(converted.message, "");
     insta::assert_snapshot!(converted.lines.join("\n"), @r#"
     spans,service.name=shop,span_id=0102030405060708,trace_id=0102030405060708090a0b0c0d0e0f10 attributes="{\"bytes\":\"AQI=\",\"host\":\"b\",\"list\":[1,null]}",dropped_attributes_count=3u,dropped_events_count=5u,dropped_links_count=6u,duration_nano=122i,end_time_unix_nano=1395066363000000123i,otel.status_code="Error",otel.status_description="not found",parent_span_id="0203040506070809",span.kind="Server",span.name="GET /",trace_state="a=1" 1395066363000000001
@@ -126,10 +116,7 @@ fn dimensions_are_tags() {
         text("a", "2"),
     ];
     span.kind = 3;
-    let converted = convert_spans(
-        vec![span],
-        &["span.kind", "host", "a", "missing", "trace_id"],
-    );
+    let converted = convert_spans(vec![span], &["span.kind", "host", "a", "missing", "trace_id"]);
     assert_eq!(converted.message, "");
     // The kind is dropped, because a tag has its name.
     insta::assert_snapshot!(converted.lines.join("\n"), @r#"spans,a=2,host=a,span.kind=mine,span_id=0102030405060708,trace_id=0102030405060708090a0b0c0d0e0f10 attributes="{\"service.name\":\"shop\"}",dropped_attributes_count=1u,span.name="GET /" 1395066363000000001"#);
@@ -152,10 +139,7 @@ fn spans_without_ids_or_times_are_refused_alone() {
 #[test]
 fn the_outcome_and_the_kind_have_names() {
     let spans = (0..8).map(|code| Span {
-        status: Some(Status {
-            code,
-            ..Status::default()
-        }),
+        status: Some(Status { code, ..Status::default() }),
         kind: code,
         ..span()
     });
@@ -166,9 +150,6 @@ fn the_outcome_and_the_kind_have_names() {
     };
     assert!(has("otel.status_code=\"Ok\"")[1]);
     assert!(has("otel.status_code=\"Error\"")[2]);
-    assert_eq!(
-        has("otel.status_code="),
-        [0, 1, 1, 0, 0, 0, 0, 0].map(|n| n == 1)
-    );
+    assert_eq!(has("otel.status_code="), [0, 1, 1, 0, 0, 0, 0, 0].map(|n| n == 1));
     assert_eq!(has("span.kind="), [0, 1, 1, 1, 1, 1, 0, 0].map(|n| n == 1));
 }

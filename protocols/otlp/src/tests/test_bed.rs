@@ -66,11 +66,7 @@ impl TestBed {
             metrics,
             access: AccessControl::Open,
         };
-        Self {
-            service,
-            memory,
-            routes: with_common_layers(routes, common),
-        }
+        Self { service, memory, routes: with_common_layers(routes, common) }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Reply {

@@ -19,18 +19,9 @@ async fn a_text_of_several_statements_is_answered_one_by_one() {
     .await;
     assert_eq!(
         rows,
-        [
-            vec!["a", "0.5"],
-            vec!["a", "1.5"],
-            vec!["b", "2.5"],
-            vec!["iox"],
-            vec!["a;b"]
-        ]
+        [vec!["a", "0.5"], vec!["a", "1.5"], vec!["b", "2.5"], vec!["iox"], vec!["a;b"]]
     );
-    assert_eq!(
-        texts(&client, "SELECT min(time) FROM cpu").await,
-        [["1970-01-01 00:00:01"]]
-    );
+    assert_eq!(texts(&client, "SELECT min(time) FROM cpu").await, [["1970-01-01 00:00:01"]]);
     assert_eq!(
         texts(&client, "SELECT array_agg(host ORDER BY host) FROM cpu").await,
         [["{a,a,b}"]]
@@ -46,10 +37,7 @@ async fn placeholders_of_all_types_are_bound_in_binary() {
         .prepare("SELECT usage, n, host FROM cpu WHERE host = $1 AND usage > $2 AND n < $3 AND time >= $4")
         .await
         .unwrap();
-    assert_eq!(
-        statement.params(),
-        [Type::TEXT, Type::FLOAT8, Type::INT8, Type::TIMESTAMP]
-    );
+    assert_eq!(statement.params(), [Type::TEXT, Type::FLOAT8, Type::INT8, Type::TIMESTAMP]);
     let types: Vec<&Type> = statement.columns().iter().map(|column| column.type_()).collect();
     assert_eq!(types, [&Type::FLOAT8, &Type::INT8, &Type::TEXT]);
     let since = SystemTime::UNIX_EPOCH + Duration::from_secs(2);
@@ -57,11 +45,7 @@ async fn placeholders_of_all_types_are_bound_in_binary() {
     let row = &rows[0];
     assert_eq!(rows.len(), 1);
     assert_eq!(
-        (
-            row.get::<_, f64>(0),
-            row.get::<_, i64>(1),
-            row.get::<_, &str>(2)
-        ),
+        (row.get::<_, f64>(0), row.get::<_, i64>(1), row.get::<_, &str>(2)),
         (1.5, 2, "a")
     );
     let time = client.query_one("SELECT max(time) AS t FROM cpu", &[]).await.unwrap();
@@ -79,11 +63,7 @@ async fn placeholders_have_the_types_to_which_they_are_converted() {
     assert_eq!(statement.params(), [Type::INT8, Type::BOOL, Type::TEXT]);
     let row = client.query_one(&statement, &[&41_i64, &true, &"a"]).await.unwrap();
     assert_eq!(
-        (
-            row.get::<_, i64>(0),
-            row.get::<_, bool>(1),
-            row.get::<_, &str>(2)
-        ),
+        (row.get::<_, i64>(0), row.get::<_, bool>(1), row.get::<_, &str>(2)),
         (42, true, "a")
     );
 }
@@ -99,12 +79,7 @@ async fn values_are_looked_for_in_arrays() {
         )
         .await
         .unwrap();
-    let types = [
-        Type::TEXT_ARRAY,
-        Type::INT8_ARRAY,
-        Type::FLOAT8_ARRAY,
-        Type::TIMESTAMP_ARRAY,
-    ];
+    let types = [Type::TEXT_ARRAY, Type::INT8_ARRAY, Type::FLOAT8_ARRAY, Type::TIMESTAMP_ARRAY];
     assert_eq!(statement.params(), types);
     let times = vec![SystemTime::UNIX_EPOCH + Duration::from_secs(2)];
     let hosts = vec![Some("a"), None, Some("z")];
@@ -332,19 +307,9 @@ async fn tools_read_the_catalog() {
          ORDER BY 1,2",
     )
     .await;
-    assert!(
-        tables.iter().any(|row| row[0] == "iox" && row[1] == "cpu"),
-        "{tables:?}"
-    );
-    let databases = texts(
-        &client,
-        "SELECT datname FROM pg_catalog.pg_database ORDER BY 1",
-    )
-    .await;
-    assert!(
-        databases.contains(&vec!["home".to_owned()]),
-        "{databases:?}"
-    );
+    assert!(tables.iter().any(|row| row[0] == "iox" && row[1] == "cpu"), "{tables:?}");
+    let databases = texts(&client, "SELECT datname FROM pg_catalog.pg_database ORDER BY 1").await;
+    assert!(databases.contains(&vec!["home".to_owned()]), "{databases:?}");
     let columns = texts(
         &client,
         "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'cpu' ORDER BY 1",
@@ -358,11 +323,7 @@ async fn tools_read_the_catalog() {
     ];
     assert_eq!(columns, expected);
     assert_eq!(
-        texts(
-            &client,
-            "SELECT DISTINCT table_catalog FROM information_schema.tables"
-        )
-        .await,
+        texts(&client, "SELECT DISTINCT table_catalog FROM information_schema.tables").await,
         [["home"]]
     );
     // The statement of `\df`.

@@ -34,13 +34,7 @@ impl ListenerTestBed {
 
     pub(super) async fn with(needs_token: bool, settings: PostgresSettings) -> Self {
         let server = MemoryServer::new(WriteSettings::default()).unwrap();
-        let MemoryServer {
-            catalog,
-            metrics,
-            queries,
-            writes,
-            ..
-        } = server;
+        let MemoryServer { catalog, metrics, queries, writes, .. } = server;
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\n\
                      cpu,host=a usage=1.5,n=2i 2000000000\n\
                      cpu,host=b usage=2.5,n=3i 2000000000";
@@ -73,13 +67,7 @@ impl ListenerTestBed {
             };
             listener.serve(stopped, PATIENCE).await;
         });
-        Self {
-            address,
-            catalog,
-            metrics,
-            writes,
-            _stop: stop,
-        }
+        Self { address, catalog, metrics, writes, _stop: stop }
     }
 
     /// Returns the options of a client.

@@ -28,10 +28,7 @@ async fn the_catalog_has_schemas_but_no_keys_and_options() {
             "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg/_%' ESCAPE '/' ORDER BY 1",
             &[&["iox"][..], &["system"]][..],
         ),
-        (
-            "SELECT oid FROM pg_namespace WHERE nspname = 'pg_catalog'",
-            &[&["11"]],
-        ),
+        ("SELECT oid FROM pg_namespace WHERE nspname = 'pg_catalog'", &[&["11"]]),
         (
             "SELECT current_schemas(true), current_schemas(false)",
             &[&["{pg_catalog,iox}", "{iox}"]],
@@ -43,17 +40,9 @@ async fn the_catalog_has_schemas_but_no_keys_and_options() {
         ),
         (
             "SELECT ordinal_position, udt_name FROM information_schema.columns WHERE table_name = 'cpu' ORDER BY 1",
-            &[
-                &["1", "text"],
-                &["2", "int8"],
-                &["3", "timestamp"],
-                &["4", "float8"],
-            ],
+            &[&["1", "text"], &["2", "int8"], &["3", "timestamp"], &["4", "float8"]],
         ),
-        (
-            "SELECT constraint_name FROM information_schema.table_constraints",
-            &[],
-        ),
+        ("SELECT constraint_name FROM information_schema.table_constraints", &[]),
         (
             "SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE nspname = 'iox')",
             &[&["{iox}"]],
@@ -62,10 +51,7 @@ async fn the_catalog_has_schemas_but_no_keys_and_options() {
             "SELECT reloptions, relacl FROM pg_class WHERE relname = 'cpu'",
             &[&["NULL", "NULL"]],
         ),
-        (
-            "SELECT unnest(indkey), generate_subscripts(indkey, 1) FROM pg_index",
-            &[],
-        ),
+        ("SELECT unnest(indkey), generate_subscripts(indkey, 1) FROM pg_index", &[]),
     ] {
         assert_eq!(texts(&client, sql).await, rows, "{sql}");
     }

@@ -16,18 +16,11 @@ async fn inserted_rows_are_read_by_the_next_statement() {
         .prepare("INSERT INTO cpu (time, host, usage, n) VALUES ($1, $2, $3, $4)")
         .await
         .unwrap();
-    assert_eq!(
-        statement.params(),
-        [Type::TIMESTAMP, Type::TEXT, Type::FLOAT8, Type::INT8]
-    );
+    assert_eq!(statement.params(), [Type::TIMESTAMP, Type::TEXT, Type::FLOAT8, Type::INT8]);
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
     let count = client.execute(&statement, &[&time, &"z", &7.5_f64, &9_i64]).await.unwrap();
     assert_eq!(count, 1);
-    let rows = texts(
-        &client,
-        "SELECT time, host, usage, n FROM cpu WHERE host = 'z'",
-    )
-    .await;
+    let rows = texts(&client, "SELECT time, host, usage, n FROM cpu WHERE host = 'z'").await;
     assert_eq!(rows, [["1970-01-01 00:00:09", "z", "7.5", "9"]]);
     let twice = "INSERT INTO cpu (time, host, n) SELECT time, 'y', n FROM cpu WHERE host = 'a'";
     assert_eq!(client.execute(twice, &[]).await.unwrap(), 2);
@@ -43,10 +36,7 @@ async fn decimals_are_stored_as_the_numbers_of_their_columns() {
                   '-9007199254740993'::NUMERIC, '18446744073709551615'::NUMERIC)";
     client.batch_execute(insert).await.unwrap();
     let expected = [["0.1", "-9007199254740993", "18446744073709551615"]];
-    assert_eq!(
-        texts(&client, "SELECT f, i, u FROM numbers").await,
-        expected
-    );
+    assert_eq!(texts(&client, "SELECT f, i, u FROM numbers").await, expected);
     let condition =
         "SELECT f, i, u FROM numbers WHERE u = 18446744073709551615::NUMERIC AND i < -1.5::NUMERIC";
     assert_eq!(texts(&client, condition).await, expected);
@@ -65,10 +55,7 @@ async fn a_table_is_created_written_and_deleted_from() {
     client.batch_execute(&create).await.unwrap();
     let named = "INSERT INTO rooms (time, room, temp, open) VALUES ('2024-01-01 00:00:00', 'attic', 21.5, true)";
     client.batch_execute(named).await.unwrap();
-    assert_eq!(
-        texts(&client, "SELECT room, open FROM rooms").await,
-        [["attic", "t"]]
-    );
+    assert_eq!(texts(&client, "SELECT room, open FROM rooms").await, [["attic", "t"]]);
     client.batch_execute("DELETE FROM rooms WHERE room = 'attic'").await.unwrap();
     assert!(texts(&client, "SELECT * FROM rooms").await.is_empty());
     client.batch_execute("DROP TABLE rooms").await.unwrap();
@@ -119,10 +106,7 @@ async fn invalid_rows_are_refused_with_a_code() {
         ("INSERT INTO cpu (time, usage) VALUES (now())", "42601"),
         ("INSERT INTO cpu (time, usage) VALUES ('soon', 1)", "22P02"),
         ("INSERT INTO cpu (time, n) VALUES (now(), 1.5)", "22003"),
-        (
-            "INSERT INTO cpu (time, n) VALUES (now(), 1.5::NUMERIC)",
-            "22003",
-        ),
+        ("INSERT INTO cpu (time, n) VALUES (now(), 1.5::NUMERIC)", "22003"),
         (
             "INSERT INTO cpu (time, n) VALUES (now(), '9223372036854775808'::NUMERIC)",
             "22003",
@@ -139,10 +123,7 @@ async fn rows_are_copied_in_as_text_and_csv() {
     let bed = ListenerTestBed::new().await;
     let client = bed.connect().await;
     for (options, rows) in [
-        (
-            "",
-            "1970-01-01 00:00:07\tt\t1.5\n1970-01-01 00:00:08\tt\t2.5\n",
-        ),
+        ("", "1970-01-01 00:00:07\tt\t1.5\n1970-01-01 00:00:08\tt\t2.5\n"),
         (
             "(FORMAT csv, HEADER)",
             "time,host,usage\n1970-01-01T00:00:07Z,c,1.5\n1970-01-01T00:00:08Z,c,2\n",
@@ -182,12 +163,7 @@ async fn an_error_of_copied_rows_names_their_line() {
             "22P02",
             "COPY cpu, line 3, column n",
         ),
-        (
-            "time, host, n",
-            format!("{good}\t1\n{good}\n"),
-            "22P04",
-            "COPY cpu, line 2",
-        ),
+        ("time, host, n", format!("{good}\t1\n{good}\n"), "22P04", "COPY cpu, line 2"),
         (
             "time, host, n",
             format!("{good}\t1\n{good}\t\\N\n"),

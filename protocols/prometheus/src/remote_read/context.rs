@@ -74,9 +74,7 @@ impl ReadContext {
     /// # Errors
     /// `Busy`: other reads use all memory.
     pub(crate) async fn permit(&self, permits: &ReadPermits) -> ReadResult<ReadPermit> {
-        let DatabaseReader {
-            engine, options, ..
-        } = &self.reader;
+        let DatabaseReader { engine, options, .. } = &self.reader;
         let world = engine.world();
         let timeout = engine.settings().timeout;
         let left = options.ends.map(|ends| ends.saturating_sub(world.clock.monotonic()));
@@ -110,13 +108,7 @@ impl ReadContext {
 
     /// Evaluates an expression.
     pub(crate) async fn evaluate(&self, params: &QueryParams) -> ReadResult<PromqlAnswer> {
-        let DatabaseReader {
-            engine,
-            caller,
-            database,
-            options,
-            ..
-        } = &self.reader;
+        let DatabaseReader { engine, caller, database, options, .. } = &self.reader;
         let world = engine.world().clone();
         let started_at = world.clock.monotonic();
         let wanted = params.timeout.map(|timeout| started_at.saturating_add(timeout));
@@ -146,29 +138,15 @@ impl ReadContext {
         text: String,
         rows: Arc<dyn MetricRowReader>,
     ) -> ReadResult {
-        let DatabaseReader {
-            engine,
-            caller,
-            database,
-            options,
-            ..
-        } = &self.reader;
-        let request = QueryRequest {
-            text,
-            ..options.clone()
-        };
+        let DatabaseReader { engine, caller, database, options, .. } = &self.reader;
+        let request = QueryRequest { text, ..options.clone() };
         engine.read_metrics(caller, database, request, rows).await?;
         Ok(())
     }
 
     /// Returns the rules of the database and their progress.
     pub(crate) async fn rules(&self) -> ReadResult<RuleList> {
-        let DatabaseReader {
-            engine,
-            caller,
-            database,
-            ..
-        } = &self.reader;
+        let DatabaseReader { engine, caller, database, .. } = &self.reader;
         Ok(engine.list_rules(caller, database).await?)
     }
 

@@ -54,10 +54,7 @@ impl ExemplarParams {
             .map(|matchers| matchers.iter().map(LabelMatcher::from).collect())
             .collect();
         let messages: Vec<&[LabelMatcher]> = selectors.iter().map(Vec::as_slice).collect();
-        Ok(Self {
-            selectors: compile_matchers(&messages)?,
-            range,
-        })
+        Ok(Self { selectors: compile_matchers(&messages)?, range })
     }
 
     /// Returns the statement that selects the exemplars of the metrics, sorted by series and time.

@@ -31,11 +31,7 @@ pub(crate) struct MetadataParams {
 impl ListParams {
     /// Reads the parameters of a request. Unknown ones are ignored.
     pub(crate) fn parse(params: RequestParams) -> ReadResult<Self> {
-        let mut list = Self {
-            selectors: Vec::new(),
-            range: TimeRange::ALL,
-            limit: None,
-        };
+        let mut list = Self { selectors: Vec::new(), range: TimeRange::ALL, limit: None };
         for (name, value) in params.pairs {
             match name.as_str() {
                 "match[]" => list.selectors.push(value),

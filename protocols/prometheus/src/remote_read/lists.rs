@@ -33,10 +33,7 @@ pub(crate) async fn label_names(context: &ReadContext, params: &ListParams) -> R
             names.extend(labels.into_iter().map(|label| label.name));
         }
     }
-    Ok(List::new(
-        names.into_iter().map(Value::String),
-        params.limit,
-    ))
+    Ok(List::new(names.into_iter().map(Value::String), params.limit))
 }
 
 /// Lists the values of a label. Without matchers of other labels, the names of metrics are those of all tables, because

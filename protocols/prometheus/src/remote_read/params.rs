@@ -45,9 +45,7 @@ impl RequestParams {
     /// Returns the parameters of a query string.
     #[cfg(test)]
     pub(crate) fn of_query(query: &str) -> Self {
-        Self {
-            pairs: serde_urlencoded::from_str(query).unwrap(),
-        }
+        Self { pairs: serde_urlencoded::from_str(query).unwrap() }
     }
 
     /// Returns the value of a parameter, the last one if there are several; `None` if it is absent or empty.
@@ -132,16 +130,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(millis), "{text}");
         }
-        for text in [
-            "",
-            "m",
-            "1m1h",
-            "1x",
-            "1h 1m",
-            "NaN",
-            "99999999999999999999y",
-            "-1m",
-        ] {
+        for text in ["", "m", "1m1h", "1x", "1h 1m", "NaN", "99999999999999999999y", "-1m"] {
             assert_eq!(parse(text), None, "{text}");
         }
         let refused = parse_duration("step", "soon").unwrap_err();

@@ -43,11 +43,7 @@ impl QueryParams {
         let start_ms = parse_time("start", required("start")?)?;
         let end_ms = parse_time("end", required("end")?)?;
         let step_ms = parse_duration("step", required("step")?)?;
-        let range = EvaluationRange::Range {
-            start_ms,
-            end_ms,
-            step_ms,
-        };
+        let range = EvaluationRange::Range { start_ms, end_ms, step_ms };
         let range_query = Self::parse(params, range)?;
         range_query.evaluation.check_range()?;
         Ok(range_query)
@@ -96,21 +92,12 @@ mod tests {
         let instant = |query| QueryParams::instant(&RequestParams::of_query(query), 5).unwrap();
         let params = instant("query=up");
         assert_eq!(params.expression, "up");
-        assert_eq!(
-            params.evaluation.range,
-            EvaluationRange::Instant { at_ms: 5 }
-        );
+        assert_eq!(params.evaluation.range, EvaluationRange::Instant { at_ms: 5 });
         assert_eq!(params.evaluation.lookback_ms, 300_000);
-        assert_eq!(
-            (params.limit, params.timeout, params.stats),
-            (None, None, None)
-        );
+        assert_eq!((params.limit, params.timeout, params.stats), (None, None, None));
         assert!(!params.evaluation.counts_samples);
         let params = instant("query=up&time=2.5&limit=3&timeout=2m&lookback_delta=1m&stats=all");
-        assert_eq!(
-            params.evaluation.range,
-            EvaluationRange::Instant { at_ms: 2_500 }
-        );
+        assert_eq!(params.evaluation.range, EvaluationRange::Instant { at_ms: 2_500 });
         assert_eq!(params.evaluation.lookback_ms, 60_000);
         assert_eq!(params.limit, Some(3));
         assert_eq!(params.timeout, Some(Duration::from_secs(120)));
@@ -123,11 +110,7 @@ mod tests {
     #[test]
     fn a_range_has_a_start_an_end_and_a_step() {
         let params = range("query=up&start=0&end=1970-01-01T00:01:00Z&step=15").unwrap();
-        let expected = EvaluationRange::Range {
-            start_ms: 0,
-            end_ms: 60_000,
-            step_ms: 15_000,
-        };
+        let expected = EvaluationRange::Range { start_ms: 0, end_ms: 60_000, step_ms: 15_000 };
         assert_eq!(params.evaluation.range, expected);
         let pairs = r#"
             end=1&step=1 ==> invalid parameter "start": it is missing

@@ -130,9 +130,9 @@ async fn samples(
         collect(context, &tables, &mut collector).await.map_err(of_whole_answer)?;
         free_bytes = free_bytes.saturating_sub(collector.size_bytes());
         let series = collector.finish().into_iter();
-        response.results.push(QueryResult {
-            timeseries: series.map(time_series).collect(),
-        });
+        response
+            .results
+            .push(QueryResult { timeseries: series.map(time_series).collect() });
     }
     let message = response.encode_to_vec();
     drop(response);
@@ -169,17 +169,10 @@ fn of_whole_answer(failure: ReadFailure) -> ReadFailure {
 
 fn time_series(series: ReadSeries) -> TimeSeries {
     let (samples, histograms) = match series.data {
-        SeriesData::Samples {
-            samples,
-            histograms,
-        } => (samples, histograms),
+        SeriesData::Samples { samples, histograms } => (samples, histograms),
         SeriesData::Chunks { .. } => (Vec::new(), Vec::new()),
     };
-    TimeSeries {
-        labels: series.labels,
-        samples,
-        histograms,
-    }
+    TimeSeries { labels: series.labels, samples, histograms }
 }
 
 /// Reads the samples of metrics.
@@ -206,11 +199,7 @@ async fn chunks(
     for (index, tables) in queries {
         groups.extend(sorted_groups(tables).into_iter().map(|group| (index, group)));
     }
-    let frames = FrameStream {
-        context,
-        groups,
-        _permit: permit,
-    };
+    let frames = FrameStream { context, groups, _permit: permit };
     let mut frames = Box::pin(frames.into_stream());
     let first = frames.next().await.transpose()?;
     let body = stream::iter(first.map(Ok)).chain(frames);
@@ -284,10 +273,7 @@ fn push_frames(query_index: usize, series: ReadSeries, frames: &mut Vec<Bytes>) 
     let mut bytes = 0;
     let mut push = |chunks: Vec<Chunk>| {
         let message = ChunkedReadResponse {
-            chunked_series: vec![ChunkedSeries {
-                labels: labels.clone(),
-                chunks,
-            }],
+            chunked_series: vec![ChunkedSeries { labels: labels.clone(), chunks }],
             query_index: i64::try_from(query_index).unwrap_or_default(),
         };
         let mut frame = Vec::new();

@@ -24,9 +24,7 @@ pub(crate) struct ReadPermits {
 
 impl ReadPermits {
     pub(crate) fn new() -> Self {
-        Self {
-            free: Arc::new(Semaphore::new(MAX_ANSWERS)),
-        }
+        Self { free: Arc::new(Semaphore::new(MAX_ANSWERS)) }
     }
 
     /// Waits for the right to have an answer.

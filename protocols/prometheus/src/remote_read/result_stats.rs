@@ -51,10 +51,7 @@ mod tests {
 
     #[test]
     fn steps_are_a_part_of_all_statistics() {
-        let samples = SampleStats {
-            per_step: vec![(-1_500, 2), (0, 0), (1_500, 3)],
-            peak: 7,
-        };
+        let samples = SampleStats { per_step: vec![(-1_500, 2), (0, 0), (1_500, 3)], peak: 7 };
         let elapsed = Duration::from_millis(250);
         assert_eq!(
             StatsDetail::Totals.json(&samples, elapsed),

@@ -137,10 +137,7 @@ mod tests {
         assert_eq!(bucket(true, false), r#"[1,"-0.5","1","3"]"#);
         assert_eq!(bucket(false, false), r#"[2,"-0.5","1","3"]"#);
         assert_eq!(bucket(true, true), r#"[3,"-0.5","1","3"]"#);
-        let empty = FloatHistogram {
-            sum: f64::NAN,
-            ..FloatHistogram::default()
-        };
+        let empty = FloatHistogram { sum: f64::NAN, ..FloatHistogram::default() };
         assert_eq!(histogram_text(&empty), r#"{"count":"0","sum":"NaN"}"#);
     }
 }

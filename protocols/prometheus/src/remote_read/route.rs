@@ -101,10 +101,7 @@ fn http_interface() -> [(&'static str, MethodRouter<Arc<PrometheusReader>>); 12]
     [
         ("query", get(query).post(query)),
         ("query_range", get(query_range).post(query_range)),
-        (
-            "query_exemplars",
-            get(query_exemplars).post(query_exemplars),
-        ),
+        ("query_exemplars", get(query_exemplars).post(query_exemplars)),
         ("format_query", get(format_query).post(format_query)),
         ("parse_query", get(parse_query).post(parse_query)),
         ("labels", get(label_names).post(label_names)),

@@ -47,11 +47,7 @@ impl TagColumn {
         let values =
             cast(column, &ColumnType::Tag.data_type())?.as_dictionary::<Int32Type>().clone();
         let texts = values.values().as_string::<i32>().clone();
-        Ok(Self {
-            label: label.to_owned(),
-            values,
-            texts,
-        })
+        Ok(Self { label: label.to_owned(), values, texts })
     }
 
     /// Returns the value of a row; empty if it is absent.
@@ -112,18 +108,15 @@ impl<'a> SeriesRows<'a> {
 
     /// Returns the labels of a row in the order of their names.
     pub(crate) fn labels(&self, row: usize) -> Vec<Label> {
-        let constant = self.metric.constant_labels().map(|(name, value)| Label {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        });
+        let constant = self
+            .metric
+            .constant_labels()
+            .map(|(name, value)| Label { name: name.to_owned(), value: value.to_owned() });
         let mut labels: Vec<Label> = constant.collect();
         for tag in &self.tags {
             let value = tag.value(row);
             if !value.is_empty() {
-                labels.push(Label {
-                    name: tag.label.clone(),
-                    value: value.to_owned(),
-                });
+                labels.push(Label { name: tag.label.clone(), value: value.to_owned() });
             }
         }
         labels.sort_unstable();

@@ -83,12 +83,7 @@ fn rule_value(rule: &Rule, state: &RuleState) -> Value {
             "labels": rule.labels,
             "type": "recording",
         }),
-        RuleAction::Alert {
-            name,
-            for_ms,
-            keep_firing_for_ms,
-            annotations,
-        } => {
+        RuleAction::Alert { name, for_ms, keep_firing_for_ms, annotations } => {
             let active = state.alerts.iter().filter(|alert| alert.is_active());
             json!({
                 "state": rule_phase(state),

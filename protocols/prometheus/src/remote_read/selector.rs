@@ -105,10 +105,7 @@ mod tests {
             "1",
         ] {
             let error = conditions(text).await.unwrap_err();
-            assert!(
-                error.starts_with("invalid parameter \"match[]\": "),
-                "{error}"
-            );
+            assert!(error.starts_with("invalid parameter \"match[]\": "), "{error}");
         }
     }
 

@@ -60,12 +60,7 @@ pub(crate) struct SeriesCollector {
 
 impl SeriesCollector {
     pub(crate) fn new(form: SampleForm, max_bytes: usize) -> Self {
-        Self {
-            form,
-            max_bytes,
-            bytes: 0,
-            series: Vec::new(),
-        }
+        Self { form, max_bytes, bytes: 0, series: Vec::new() }
     }
 
     /// Returns the memory of the series, in bytes.
@@ -104,20 +99,14 @@ impl SeriesCollector {
         let texts = labels.iter().map(|label| label.name.len() + label.value.len() + LABEL_BYTES);
         self.bytes += SERIES_BYTES + texts.sum::<usize>();
         let data = match self.form {
-            SampleForm::Plain => SeriesData::Samples {
-                samples: Vec::new(),
-                histograms: Vec::new(),
-            },
-            SampleForm::Compressed => SeriesData::Chunks {
-                complete: Vec::new(),
-                last: XorChunkBuilder::new(),
-            },
+            SampleForm::Plain => {
+                SeriesData::Samples { samples: Vec::new(), histograms: Vec::new() }
+            }
+            SampleForm::Compressed => {
+                SeriesData::Chunks { complete: Vec::new(), last: XorChunkBuilder::new() }
+            }
         };
-        self.series.push(ReadSeries {
-            labels,
-            data,
-            last_time: None,
-        });
+        self.series.push(ReadSeries { labels, data, last_time: None });
     }
 
     fn add_sample(&mut self, rows: &SeriesRows<'_>, row: usize) -> ReadResult {
@@ -153,10 +142,7 @@ impl SeriesData {
     fn add(&mut self, time: i64, sample: RowSample) -> ReadResult<usize> {
         match (&mut *self, sample) {
             (Self::Samples { samples, .. }, RowSample::Float(value)) => {
-                samples.push(Sample {
-                    value,
-                    timestamp: time,
-                });
+                samples.push(Sample { value, timestamp: time });
                 Ok(size_of::<Sample>())
             }
             (Self::Samples { histograms, .. }, RowSample::Histogram(histogram)) => {
@@ -258,10 +244,7 @@ mod tests {
             // The labels have the positions of the tags.
             ("label 0", Arc::new(jobs) as ArrayRef),
             ("label 1", Arc::new(zones)),
-            (
-                "time",
-                Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-            ),
+            ("time", Arc::new(TimestampNanosecondArray::from_iter_values(times))),
             ("value", Arc::new(values)),
             ("non_finite", Arc::new(names)),
         ])

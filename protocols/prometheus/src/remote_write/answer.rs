@@ -69,13 +69,7 @@ impl WriteOutcome {
 
     /// Subtracts the rows that were refused.
     fn add_refused(&mut self, kinds: &[RowKind], failure: &WriteFailure) {
-        let WriteFailure::Partial {
-            errors,
-            refused,
-            stamp,
-            ..
-        } = failure
-        else {
+        let WriteFailure::Partial { errors, refused, stamp, .. } = failure else {
             return;
         };
         self.stamp = *stamp;
@@ -205,11 +199,7 @@ mod tests {
 
     #[test]
     fn stored_samples_are_counted_by_kind() {
-        let accepted = AcceptedWrite {
-            rows: 4,
-            stamp: Some(Stamp::from_u64(5)),
-            duplicates: None,
-        };
+        let accepted = AcceptedWrite { rows: 4, stamp: Some(Stamp::from_u64(5)), duplicates: None };
         let outcome = WriteOutcome::new(&rows(0), Ok(accepted)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 1 exemplars, stamp 5");
         let outcome = WriteOutcome::new(&rows(1), Ok(accepted)).unwrap();

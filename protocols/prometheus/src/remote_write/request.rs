@@ -52,9 +52,7 @@ pub(crate) fn requested_version(headers: &HeaderMap) -> Result<WriteVersion, Api
     let mut parts = content_type.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();
     if !media_type.eq_ignore_ascii_case(MEDIA_TYPE) {
-        return refused(format!(
-            "the content type is {media_type:?}, not {MEDIA_TYPE}"
-        ));
+        return refused(format!("the content type is {media_type:?}, not {MEDIA_TYPE}"));
     }
     let message = parts
         .filter_map(|part| part.split_once('='))
@@ -84,22 +82,13 @@ mod tests {
             requested_database(&uri, &headers, default).map_err(|error| error.message().to_owned())
         };
         assert_eq!(database("?db=d", None, None).as_deref(), Ok("d"));
-        assert_eq!(
-            database("?db=d&u=a&p=b", None, Some("x")).as_deref(),
-            Ok("d")
-        );
+        assert_eq!(database("?db=d&u=a&p=b", None, Some("x")).as_deref(), Ok("d"));
         assert_eq!(database("?db=c&db=d", None, None).as_deref(), Ok("d"));
-        assert_eq!(
-            database("?db=d&rp=Weekly", None, None).as_deref(),
-            Ok("d/weekly")
-        );
+        assert_eq!(database("?db=d&rp=Weekly", None, None).as_deref(), Ok("d/weekly"));
         assert_eq!(database("?db=d&rp=autogen", None, None).as_deref(), Ok("d"));
         assert_eq!(database("", None, Some("x")).as_deref(), Ok("x"));
         assert_eq!(database("", Some("h"), Some("x")).as_deref(), Ok("h"));
-        assert_eq!(
-            database("?rp=weekly", Some("h"), None).as_deref(),
-            Ok("h/weekly")
-        );
+        assert_eq!(database("?rp=weekly", Some("h"), None).as_deref(), Ok("h/weekly"));
         assert!(database("?db=d", Some("h"), None).unwrap_err().contains("several databases"));
         assert!(database("", None, None).unwrap_err().contains("missing query parameter 'db'"));
     }
@@ -136,11 +125,7 @@ mod tests {
                 None,
                 r#"the message "other" is not supported"#,
             ),
-            (
-                None,
-                Some("gzip"),
-                r#"the content encoding is "gzip", not snappy"#,
-            ),
+            (None, Some("gzip"), r#"the content encoding is "gzip", not snappy"#),
         ] {
             assert_eq!(version(content_type, encoding), Err(message.to_owned()));
         }

@@ -57,11 +57,8 @@ pub fn router(service: Arc<WriteService>, metrics: &Metrics) -> Router {
         "Samples and exemplars of remote write that were refused.",
         &["kind"],
     );
-    let receiver = Arc::new(RemoteWriteReceiver {
-        service,
-        metadata: MetadataCache::default(),
-        dropped,
-    });
+    let receiver =
+        Arc::new(RemoteWriteReceiver { service, metadata: MetadataCache::default(), dropped });
     Router::new()
         .route("/api/v1/write", post(write))
         .route("/api/v1/prom/write", post(write))
@@ -173,24 +170,14 @@ impl RemoteWriteReceiver {
             only: authorize_write(service, &caller, &database).await?,
             ..WriteOptions::default()
         };
-        Ok(AdmittedRequest {
-            caller,
-            database,
-            version,
-            options,
-        })
+        Ok(AdmittedRequest { caller, database, version, options })
     }
 
     /// Adds the rows of exemplars, as long as their table can be created. Otherwise they are dropped, because samples matter more.
     async fn add_exemplars(&self, request: &AdmittedRequest, decoded: &mut DecodedWrite<'_>) {
         let mut dropped = decoded.dropped_exemplars;
         if !decoded.exemplars.is_empty() {
-            let AdmittedRequest {
-                caller,
-                database,
-                options,
-                ..
-            } = request;
+            let AdmittedRequest { caller, database, options, .. } = request;
             let created = create_exemplar_table(&self.service, caller, database, options.only);
             dropped += match created.await {
                 Ok(()) => decoded.add_exemplars(),
@@ -214,17 +201,10 @@ impl RemoteWriteReceiver {
         // A metric with the name of the table of descriptions leaves no place for them.
         let has_metadata = decoded.add_metadata(&metadata.metadata, day_start).is_ok();
         self.add_exemplars(request, &mut decoded).await;
-        let rows = RequestRows {
-            kinds: decoded.rows,
-            refused: decoded.refused,
-        };
+        let rows = RequestRows { kinds: decoded.rows, refused: decoded.refused };
         let points = decoded.points.into_rows().map_err(neap_write::WriteFailure::from)?;
         if points.row_count() == 0 {
-            let nothing = neap_write::AcceptedWrite {
-                rows: 0,
-                stamp: None,
-                duplicates: None,
-            };
+            let nothing = neap_write::AcceptedWrite { rows: 0, stamp: None, duplicates: None };
             return Ok(WriteOutcome::new(&rows, Ok(nothing))?);
         }
         let (database, options) = (&request.database, request.options);

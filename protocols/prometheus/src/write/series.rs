@@ -192,13 +192,8 @@ impl<'a> SeriesWriter<'a> {
             return Ok(());
         };
         for (labels, value, time_ms) in self.exemplars.drain(..) {
-            let kept = SeriesExemplar {
-                metric,
-                series: Arc::clone(&series),
-                labels,
-                value,
-                time_ms,
-            };
+            let kept =
+                SeriesExemplar { metric, series: Arc::clone(&series), labels, value, time_ms };
             self.other_bytes += kept.memory_size();
             self.write.exemplars.push(kept);
         }
@@ -255,11 +250,9 @@ impl<'a> SeriesWriter<'a> {
             let Some((value, time)) = self.samples.get(index).copied() else {
                 break;
             };
-            let added = self.add_row(time, RowKind::Sample, |table| {
-                match non_finite_name(value) {
-                    None => table.float(VALUE_FIELD, value),
-                    Some(name) => table.string(NON_FINITE_FIELD, name),
-                }
+            let added = self.add_row(time, RowKind::Sample, |table| match non_finite_name(value) {
+                None => table.float(VALUE_FIELD, value),
+                Some(name) => table.string(NON_FINITE_FIELD, name),
             });
             if let Err(message) = added {
                 self.refuse_values(1, || message);

@@ -39,10 +39,7 @@ fn stored(write: DecodedWrite<'_>) -> String {
     let parsed = validate(write.points);
     let mut text = String::new();
     for error in &parsed.errors {
-        text += &format!(
-            "error in row {}: {}\n",
-            error.line_number, error.error_message
-        );
+        text += &format!("error in row {}: {}\n", error.line_number, error.error_message);
     }
     for table in &parsed.tables {
         let batch = &table.batch;
@@ -81,10 +78,7 @@ fn a_metric_is_a_table_and_a_label_is_a_tag() {
             &[("__name__", "up"), ("instance", "a:80"), ("job", "api")],
             &[(1_000, 1.0), (2_000, 0.0)],
         ),
-        series(
-            &[("__name__", "up"), ("instance", "b:80"), ("job", "api")],
-            &[(1_000, 1.0)],
-        ),
+        series(&[("__name__", "up"), ("instance", "b:80"), ("job", "api")], &[(1_000, 1.0)]),
         series(&[("__name__", "load"), ("empty", "")], &[(1_500, 0.25)]),
     ]);
     insta::assert_snapshot!(text, @r"
@@ -98,14 +92,8 @@ fn a_metric_is_a_table_and_a_label_is_a_tag() {
 #[test]
 fn labels_may_have_any_order() {
     let text = stored_by_both(&[
-        series(
-            &[("job", "api"), ("__name__", "up"), ("a", "x")],
-            &[(1_000, 1.0)],
-        ),
-        series(
-            &[("a", "x"), ("job", "api"), ("__name__", "up")],
-            &[(2_000, 1.0)],
-        ),
+        series(&[("job", "api"), ("__name__", "up"), ("a", "x")], &[(1_000, 1.0)]),
+        series(&[("a", "x"), ("job", "api"), ("__name__", "up")], &[(2_000, 1.0)]),
     ]);
     insta::assert_snapshot!(text, @r"
     up job=api a=x value=1.0 time=1970-01-01T00:00:01
@@ -149,10 +137,7 @@ fn a_histogram_is_a_row_with_its_json() {
             schema: 3,
             zero_threshold: 0.001,
             zero_count: Some(HistogramZeroCount::Integer(1)),
-            positive_spans: vec![BucketSpan {
-                offset: -1,
-                length: 2,
-            }],
+            positive_spans: vec![BucketSpan { offset: -1, length: 2 }],
             positive_deltas: vec![1, 0],
             timestamp: 7,
             ..Histogram::default()
@@ -178,10 +163,7 @@ fn a_series_that_cannot_be_stored_is_refused_alone() {
         series(&[("__name__", "m"), ("", "x")], &[(1, 1.0)]),
         series(&[("__name__", "m"), ("a", "1"), ("a", "2")], &[(1, 1.0)]),
         series(&[("__name__", "m"), ("__name__", "n")], &[(1, 1.0)]),
-        series(
-            &[("__name__", "late"), ("a", "1")],
-            &[(i64::MAX, 1.0), (9, 1.0)],
-        ),
+        series(&[("__name__", "late"), ("a", "1")], &[(i64::MAX, 1.0), (9, 1.0)]),
         series(&[("__name__", "")], &[(1, 1.0)]),
         series(&[("__name__", "no samples")], &[]),
     ]);
@@ -199,10 +181,7 @@ fn a_series_that_cannot_be_stored_is_refused_alone() {
 #[test]
 fn refused_values_are_counted_by_kind() {
     let good = series(&[("__name__", "m")], &[(1, 1.0), (2, 1.0)]);
-    let bad = series(
-        &[("__name__", "m"), ("a", "1"), ("a", "2")],
-        &[(1, 1.0), (2, 1.0)],
-    );
+    let bad = series(&[("__name__", "m"), ("a", "1"), ("a", "2")], &[(1, 1.0), (2, 1.0)]);
     let message = RequestBuilder::new(&[good, bad]).version_1();
     let write = decode_write(&message, WriteVersion::One, LIMIT).unwrap();
     assert_eq!(write.count(RowKind::Sample), 2);
@@ -316,10 +295,7 @@ fn references_to_unknown_symbols_refuse_their_series() {
     assert_eq!(write.points.row_count(), 1);
     assert_eq!(
         write.refused.messages,
-        [
-            ": the series has no label __name__",
-            ": the series has no label __name__"
-        ]
+        [": the series has no label __name__", ": the series has no label __name__"]
     );
 }
 
@@ -379,10 +355,7 @@ fn a_series_has_at_most_1000_labels() {
 fn a_large_histogram_is_refused_alone() {
     let histogram = |buckets: u32| Histogram {
         count: Some(HistogramCount::Integer(u64::from(buckets))),
-        positive_spans: vec![BucketSpan {
-            offset: 0,
-            length: buckets,
-        }],
+        positive_spans: vec![BucketSpan { offset: 0, length: buckets }],
         positive_deltas: std::iter::once(1)
             .chain(std::iter::repeat(0))
             .take(buckets as usize)
@@ -395,20 +368,14 @@ fn a_large_histogram_is_refused_alone() {
     let message = RequestBuilder::new(&[series]).version_1();
     let write = decode_write(&message, WriteVersion::One, 64 << 20).unwrap();
     assert_eq!(write.count(RowKind::Histogram), 1);
-    assert_eq!(
-        write.refused.messages,
-        ["h: a histogram has more than 1048576 bytes"]
-    );
+    assert_eq!(write.refused.messages, ["h: a histogram has more than 1048576 bytes"]);
 }
 
 #[test]
 fn a_histogram_that_contradicts_itself_is_refused_alone() {
     let histogram = |count: u64| Histogram {
         count: Some(HistogramCount::Integer(count)),
-        positive_spans: vec![BucketSpan {
-            offset: 0,
-            length: 1,
-        }],
+        positive_spans: vec![BucketSpan { offset: 0, length: 1 }],
         positive_deltas: vec![3],
         timestamp: 1,
         ..Histogram::default()
@@ -429,10 +396,7 @@ fn errors_are_short_even_if_names_are_long() {
     let long = "x".repeat(LIMIT / 4);
     let message = RequestBuilder::new(&[
         series(&[("__name__", &long), ("", &long)], &[(1, 1.0)]),
-        series(
-            &[("__name__", "m"), (&long, "1"), (&long, "2")],
-            &[(1, 1.0)],
-        ),
+        series(&[("__name__", "m"), (&long, "1"), (&long, "2")], &[(1, 1.0)]),
     ])
     .version_1();
     let write = decode_write(&message, WriteVersion::One, 4 * LIMIT).unwrap();
@@ -453,10 +417,7 @@ fn damaged_messages_are_refused() {
     assert_eq!(refused, message.len() - 1);
     for tag in [0x0b, 0x0c, 0x0e, 0x0f, 0x00] {
         let damaged = [&message[..], &[tag]].concat();
-        assert!(
-            decode_write(&damaged, WriteVersion::One, LIMIT).is_err(),
-            "{tag}"
-        );
+        assert!(decode_write(&damaged, WriteVersion::One, LIMIT).is_err(), "{tag}");
     }
 }
 
@@ -520,14 +481,7 @@ fn request(labels: &[(&[u8], &[u8])], sample: &[u8], is_padded: bool) -> Vec<u8>
 fn short_fields_are_read_like_long_ones() {
     let name = (&b"__name__"[..], &b"up"[..]);
     let (tag, long) = ("é".repeat(50), "x".repeat(150));
-    let texts = [
-        &b""[..],
-        b"a",
-        tag.as_bytes(),
-        long.as_bytes(),
-        b"a\xff",
-        b"\xc3",
-    ];
+    let texts = [&b""[..], b"a", tag.as_bytes(), long.as_bytes(), b"a\xff", b"\xc3"];
     let sample = b"\x09\0\0\0\0\0\0\xf0\x3f\x10\x81\x01";
     let mut outcomes = Vec::new();
     for label in texts {
@@ -543,9 +497,9 @@ fn short_fields_are_read_like_long_ones() {
             outcomes.push(short.1);
         }
     }
-    assert!(outcomes.contains(&format!(
-        "up a={tag} job=api value=1.0 time=1970-01-01T00:00:00.129\n"
-    )));
+    assert!(
+        outcomes.contains(&format!("up a={tag} job=api value=1.0 time=1970-01-01T00:00:00.129\n"))
+    );
     assert!(outcomes.contains(&String::new()));
 }
 

@@ -63,12 +63,7 @@ fn read_exemplar<'a>(field: &WireField<'a>) -> Result<MessageExemplar<'a>, Decod
 }
 
 fn read_metadata<'a>(field: &WireField<'a>) -> Result<MetricMetadata<'a>, DecodeError> {
-    let mut metadata = MetricMetadata {
-        metric: "",
-        kind: metric_kind(0),
-        help: "",
-        unit: "",
-    };
+    let mut metadata = MetricMetadata { metric: "", kind: metric_kind(0), help: "", unit: "" };
     let mut reader = field.nested()?;
     while let Some(field) = reader.next_field()? {
         match field.number {

@@ -149,12 +149,7 @@ fn read_metadata<'a>(
     symbols: &[Option<&'a str>],
     metric: &'a str,
 ) -> Result<MetricMetadata<'a>, DecodeError> {
-    let mut metadata = MetricMetadata {
-        metric,
-        kind: metric_kind(0),
-        help: "",
-        unit: "",
-    };
+    let mut metadata = MetricMetadata { metric, kind: metric_kind(0), help: "", unit: "" };
     let text = |field: &WireField<'_>| -> Result<&'a str, DecodeError> {
         Ok(symbol(symbols, field.unsigned()?).flatten().unwrap_or_default())
     };

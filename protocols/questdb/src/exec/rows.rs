@@ -45,11 +45,7 @@ impl QueryTimings {
     /// Begins with the first step.
     pub(crate) fn begin(world: World) -> Self {
         let started_at = world.clock.monotonic();
-        Self {
-            world,
-            started_at,
-            planned: started_at,
-        }
+        Self { world, started_at, planned: started_at }
     }
 
     /// Records the end of planning.

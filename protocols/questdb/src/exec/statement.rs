@@ -50,10 +50,9 @@ fn pieces<'a>(mut statement: &'a str) -> Vec<Piece<'a>> {
         let (length, piece): (_, fn(&'a str) -> Piece<'a>) = match first {
             '\'' => (quoted_length(statement, '\''), Piece::Text),
             '"' => (quoted_length(statement, '"'), Piece::Other),
-            '-' if statement.starts_with("--") => (
-                statement.find('\n').unwrap_or(statement.len()),
-                Piece::Other,
-            ),
+            '-' if statement.starts_with("--") => {
+                (statement.find('\n').unwrap_or(statement.len()), Piece::Other)
+            }
             '/' if statement.starts_with("/*") => {
                 let end = statement.find("*/").map(|end| end + 2);
                 (end.unwrap_or(statement.len()), Piece::Other)
@@ -95,12 +94,9 @@ pub(crate) fn translate(statement: &str) -> Cow<'_, str> {
         {
             return columns_of(table.as_str()).into();
         }
-        [
-            function,
-            Piece::Other("("),
-            Piece::Text(table),
-            Piece::Other(")"),
-        ] if function.is_word("table_columns") => {
+        [function, Piece::Other("("), Piece::Text(table), Piece::Other(")")]
+            if function.is_word("table_columns") =>
+        {
             return columns_of(table).into();
         }
         [function, Piece::Other("("), Piece::Other(")")] if function.is_word("tables") => {
@@ -179,10 +175,7 @@ mod tests {
         for (statement, translated) in [
             ("trades", "SELECT * FROM trades"),
             ("'a b';", "SELECT * FROM \"a b\""),
-            (
-                "select * from 'a b' where c = 'd'",
-                "select * from \"a b\" where c = 'd'",
-            ),
+            ("select * from 'a b' where c = 'd'", "select * from \"a b\" where c = 'd'"),
             (
                 "select * from\n 'a\"b' join 'c' on x",
                 "select * from\n \"a\"\"b\" join \"c\" on x",
@@ -198,10 +191,7 @@ mod tests {
             translate("show Tables;"),
             format!("SELECT table_name FROM {TABLES} ORDER BY id")
         );
-        assert_eq!(
-            translate("tables()"),
-            format!("SELECT * FROM {TABLES} ORDER BY id")
-        );
+        assert_eq!(translate("tables()"), format!("SELECT * FROM {TABLES} ORDER BY id"));
         assert_eq!(
             translate("select count(*) from tables() where id > 1"),
             format!("select count(*) from {TABLES} where id > 1")
@@ -212,10 +202,7 @@ mod tests {
             "table_columns('t')",
             "show columns from \"t\"",
         ] {
-            assert!(
-                translate(statement).contains("table_name = 't' ORDER"),
-                "{statement}"
-            );
+            assert!(translate(statement).contains("table_name = 't' ORDER"), "{statement}");
         }
     }
 }

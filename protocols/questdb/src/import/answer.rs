@@ -56,10 +56,7 @@ pub(crate) fn columns(
         let field = types.as_ref().and_then(|types| types.field_with_name(name).ok());
         field.map_or("VARCHAR", |field| type_name(field.data_type()))
     };
-    let describe = |name: &String| ImportedColumn {
-        name: name.clone(),
-        kind: kind(name),
-    };
+    let describe = |name: &String| ImportedColumn { name: name.clone(), kind: kind(name) };
     names.iter().map(describe).collect()
 }
 
@@ -74,11 +71,7 @@ pub(crate) fn respond(outcome: Result<ImportOutcome, ApiError>, as_json: bool) -
         Err(error) => {
             let status = error.kind().status();
             if as_json {
-                with_type(
-                    status,
-                    JSON,
-                    json!({ "status": error.message() }).to_string(),
-                )
+                with_type(status, JSON, json!({ "status": error.message() }).to_string())
             } else {
                 with_type(status, TEXT, error.message().to_owned())
             }

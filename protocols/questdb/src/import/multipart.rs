@@ -53,11 +53,7 @@ impl ImportForm {
             }
         }
         let (data, file_name) = form.ok_or_else(|| invalid("the form has no part 'data'"))?;
-        Ok(Self {
-            data,
-            file_name,
-            symbols,
-        })
+        Ok(Self { data, file_name, symbols })
     }
 }
 

@@ -43,9 +43,7 @@ impl ImportParams {
                 "atomicity" => params.all_or_nothing = parse_atomicity(&value)?,
                 "forceHeader" if value == "false" => {}
                 "delimiter" if value != "," => {
-                    return Err(invalid(
-                        "'delimiter' is not supported: separate values by commas",
-                    ));
+                    return Err(invalid("'delimiter' is not supported: separate values by commas"));
                 }
                 _ => {}
             }
@@ -79,9 +77,7 @@ pub(crate) fn time_column(requested: Option<String>, names: &[String]) -> Result
         return if names.contains(&name) {
             Ok(name)
         } else {
-            Err(invalid(format!(
-                "the file has no column '{name}' for the timestamp"
-            )))
+            Err(invalid(format!("the file has no column '{name}' for the timestamp")))
         };
     }
     TIME_NAMES
@@ -150,10 +146,7 @@ mod tests {
             found.map_err(|error| error.message().to_owned())
         };
         assert_eq!(found(Some("at"), &["a", "at"]), Ok("at".to_owned()));
-        assert_eq!(
-            found(None, &["time", "timestamp"]),
-            Ok("timestamp".to_owned())
-        );
+        assert_eq!(found(None, &["time", "timestamp"]), Ok("timestamp".to_owned()));
         assert_eq!(found(None, &["a", "time"]), Ok("time".to_owned()));
         assert!(found(Some("at"), &["a"]).unwrap_err().contains("no column 'at'"));
         assert!(found(None, &["a"]).unwrap_err().contains("'timestamp'"));

@@ -67,10 +67,7 @@ async fn refused_rows_are_counted_and_the_others_are_stored() {
     let (status, answer) = fixture.post("/imp?name=t&fmt=json", &form(&[("data", csv)])).await;
     assert_eq!(status, 200);
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!(
-        (&answer["rowsImported"], &answer["rowsRejected"]),
-        (&2.into(), &1.into())
-    );
+    assert_eq!((&answer["rowsImported"], &answer["rowsRejected"]), (&2.into(), &1.into()));
     assert_eq!(answer["errors"][0]["row"], 2);
 }
 
@@ -78,11 +75,7 @@ async fn refused_rows_are_counted_and_the_others_are_stored() {
 async fn files_without_a_time_or_a_name_are_refused() {
     let fixture = HttpTestBed::new().await;
     for (path, csv, reason) in [
-        (
-            "/imp?name=t",
-            "a,b\n1,2\n",
-            "missing query parameter 'timestamp'",
-        ),
+        ("/imp?name=t", "a,b\n1,2\n", "missing query parameter 'timestamp'"),
         ("/imp?name=t&timestamp=x", "a,b\n1,2\n", "no column 'x'"),
         ("/imp", "a,time\n1,2\n", "missing query parameter 'name'"),
         ("/imp?name=t&overwrite=true", "a,time\n1,2\n", "'overwrite'"),
@@ -103,10 +96,7 @@ async fn nothing_is_stored_if_a_row_is_refused_and_the_request_is_to_be_aborted(
     let fixture = HttpTestBed::new().await;
     let csv = "v,time\n1,2024-01-01\n2,never\n";
     let (status, answer) = fixture
-        .post(
-            "/imp?name=t&fmt=json&atomicity=abort",
-            &form(&[("data", csv)]),
-        )
+        .post("/imp?name=t&fmt=json&atomicity=abort", &form(&[("data", csv)]))
         .await;
     assert_eq!(status, 400, "{answer}");
     assert!(answer.contains("because row 2 is refused"), "{answer}");
@@ -144,10 +134,7 @@ async fn rows_that_replace_each_other_create_no_table_and_get_a_warning_in_an_ex
     let twice = form(&[("data", csv.as_str())]);
     let (status, answer) = fixture.post("/imp?name=t", &twice).await;
     assert_eq!(status, 400, "{answer}");
-    assert!(
-        answer.contains("9 of 10 rows") && answer.contains("'host'"),
-        "{answer}"
-    );
+    assert!(answer.contains("9 of 10 rows") && answer.contains("'host'"), "{answer}");
     let once = form(&[("data", "host,v,time\nh,1,2024-01-01\n")]);
     assert_eq!(fixture.post("/imp?name=t", &once).await.0, 200);
     let (status, answer) = fixture.post("/imp?name=t", &twice).await;

@@ -14,10 +14,7 @@ use crate::{KeyPolicy, QuestDbSettings};
 async fn fixture() -> ListenerTestBed {
     let fixture = ListenerTestBed::with(
         KeyPolicy::Required,
-        |settings| QuestDbSettings {
-            max_key_age: Duration::ZERO,
-            ..settings
-        },
+        |settings| QuestDbSettings { max_key_age: Duration::ZERO, ..settings },
         None,
     )
     .await;
@@ -177,11 +174,7 @@ async fn a_deleted_key_ends_its_connections() {
 async fn clients_without_a_key_do_not_lock_out_others() {
     let fixture = ListenerTestBed::with(
         KeyPolicy::Required,
-        |settings| QuestDbSettings {
-            max_connections: 8,
-            max_pending: 4,
-            ..settings
-        },
+        |settings| QuestDbSettings { max_connections: 8, max_pending: 4, ..settings },
         None,
     )
     .await;

@@ -49,12 +49,7 @@ async fn lines_are_stored_when_they_arrive() {
 #[tokio::test]
 async fn lines_and_binary_values_may_be_split_anywhere() {
     let (fixture, mut client) = open_bed_with_client().await;
-    let bytes = [
-        binary_line(1),
-        b"m v=1,s=\"a\nb\" 2\n".to_vec(),
-        binary_line(3),
-    ]
-    .concat();
+    let bytes = [binary_line(1), b"m v=1,s=\"a\nb\" 2\n".to_vec(), binary_line(3)].concat();
     for byte in bytes {
         client.send([byte]).await;
         tokio::task::yield_now().await;
@@ -202,10 +197,7 @@ async fn a_stop_stores_the_lines_that_have_arrived() {
 async fn connections_beyond_the_limit_wait() {
     let fixture = ListenerTestBed::with(
         KeyPolicy::Open,
-        |settings| crate::QuestDbSettings {
-            max_connections: 1,
-            ..settings
-        },
+        |settings| crate::QuestDbSettings { max_connections: 1, ..settings },
         None,
     )
     .await;

@@ -25,9 +25,7 @@ impl HttpTestBed {
     }
 
     pub(crate) async fn with(settings: WriteSettings) -> Self {
-        let MemoryServer {
-            queries, writes, ..
-        } = MemoryServer::new(settings).unwrap();
+        let MemoryServer { queries, writes, .. } = MemoryServer::new(settings).unwrap();
         let routes = router(QuestDbRoutes {
             queries: Some(queries),
             writes: Some(Arc::clone(&writes)),
@@ -37,9 +35,7 @@ impl HttpTestBed {
                      trades,side=sell price=2.5 1700000001000000000";
         let options = WriteOptions::default();
         writes.write("home", lines.into(), options).await.unwrap();
-        Self {
-            routes: routes.layer(Extension(Caller::unrestricted())),
-        }
+        Self { routes: routes.layer(Extension(Caller::unrestricted())) }
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
@@ -57,10 +53,7 @@ impl HttpTestBed {
         let answer = self.routes.clone().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (
-            head.status.as_u16(),
-            String::from_utf8(body.to_vec()).unwrap(),
-        )
+        (head.status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
     }
 }
 
@@ -86,16 +79,10 @@ async fn statements_of_clients_and_tools_are_answered() {
         trades ==> [[3,1.5,"buy","2023-11-14T22:13:20.000000000Z"],[null,2.5,"sell","2023-11-14T22:13:21.000000000Z"]]
     "#;
     for (query, dataset) in neap_test_inputs::text_pairs(pairs) {
-        let path = format!(
-            "/exec?nm=true&query={}",
-            query.replace(' ', "%20").replace('"', "%22")
-        );
+        let path = format!("/exec?nm=true&query={}", query.replace(' ', "%20").replace('"', "%22"));
         let (status, answer) = fixture.get(&path).await;
         assert_eq!(status, 200, "{query}: {answer}");
-        assert!(
-            answer.starts_with(&format!(r#"{{"dataset":{dataset},"#)),
-            "{query}: {answer}"
-        );
+        assert!(answer.starts_with(&format!(r#"{{"dataset":{dataset},"#)), "{query}: {answer}");
     }
     let (_, answer) = fixture.get("/exec?query=select%20side,time%20from%20trades&limit=1").await;
     insta::assert_snapshot!(answer, @r#"{"query":"select side,time from trades","columns":[{"name":"side","type":"SYMBOL"},{"name":"time","type":"TIMESTAMP_NS"}],"timestamp":1,"dataset":[["buy","2023-11-14T22:13:20.000000000Z"]],"count":1}"#);
@@ -114,11 +101,7 @@ async fn changes_are_answered_as_by_questdb() {
     "#;
     for (query, answer) in neap_test_inputs::text_pairs(pairs) {
         let path = format!("/exec?query={}", query.replace(' ', "%20"));
-        assert_eq!(
-            fixture.get(&path).await,
-            (200, answer.to_owned()),
-            "{query}"
-        );
+        assert_eq!(fixture.get(&path).await, (200, answer.to_owned()), "{query}");
     }
     let (_, answer) = fixture.get("/exec?nm=true&query=select%20count(*)%20from%20trades").await;
     assert!(answer.starts_with(r#"{"dataset":[[3]],"#), "{answer}");
@@ -141,27 +124,11 @@ async fn errors_name_the_query_and_a_position() {
     for (path, status, reason) in [
         ("/exec?query=select%20*%20from%20missing", 400, "missing"),
         ("/exec?query=selec", 400, "selec"),
-        (
-            "/exec?query=update%20trades%20set%20n%20=%201",
-            400,
-            "UPDATE",
-        ),
-        (
-            "/exec?query=insert%20into%20trades%20values%20(1)",
-            400,
-            "4 target columns",
-        ),
-        (
-            "/exec?query=create%20table%20trades%20(v%20double)",
-            400,
-            "already exists",
-        ),
+        ("/exec?query=update%20trades%20set%20n%20=%201", 400, "UPDATE"),
+        ("/exec?query=insert%20into%20trades%20values%20(1)", 400, "4 target columns"),
+        ("/exec?query=create%20table%20trades%20(v%20double)", 400, "already exists"),
         ("/exec?query=select%201&limit=x", 400, "'limit'"),
-        (
-            "/exec?query=select%201&db=missing",
-            400,
-            "database not found",
-        ),
+        ("/exec?query=select%201&db=missing", 400, "database not found"),
         ("/exec", 400, "empty query"),
     ] {
         let (answered, body) = fixture.get(path).await;

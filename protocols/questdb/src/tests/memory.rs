@@ -77,13 +77,7 @@ impl WaitingConnection {
         let pending = context.pending.admit(Ipv4Addr::LOCALHOST.into());
         let serving =
             tokio::spawn(async move { connection::serve(server, pending, &context).await.0 });
-        Self {
-            client,
-            serving,
-            stop,
-            holder,
-            world,
-        }
+        Self { client, serving, stop, holder, world }
     }
 
     async fn wait(&self, time: Duration) {

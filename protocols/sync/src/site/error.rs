@@ -34,10 +34,9 @@ impl ShipError {
     pub(super) fn is_temporary(&self) -> bool {
         match self {
             Self::Target(error) => matches!(error, SiteTargetError::Temporary { .. }),
-            Self::Source(error) => !matches!(
-                error,
-                SiteSourceError::Refused(_) | SiteSourceError::MissingSegment(_)
-            ),
+            Self::Source(error) => {
+                !matches!(error, SiteSourceError::Refused(_) | SiteSourceError::MissingSegment(_))
+            }
             Self::Part(_) | Self::UnknownPosition(_) | Self::EarlierPosition => false,
         }
     }

@@ -85,21 +85,11 @@ impl HttpTarget {
         if is_this_machine(settings.url) {
             builder = builder.no_proxy();
         }
-        Ok(Self {
-            client: builder.build()?,
-            url: settings.url.clone(),
-        })
+        Ok(Self { client: builder.build()?, url: settings.url.clone() })
     }
 
     async fn exchange(&self, request: SiteRequest) -> Result<SiteAnswer, reqwest::Error> {
-        let SiteRequest {
-            method,
-            path,
-            query,
-            content_type,
-            stamp,
-            body,
-        } = request;
+        let SiteRequest { method, path, query, content_type, stamp, body } = request;
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}{path}"));
@@ -141,10 +131,7 @@ mod tests {
     #[test]
     fn a_token_is_not_shown() {
         let url = "http://127.0.0.1:1".parse().unwrap();
-        let settings = HttpTargetSettings {
-            url: &url,
-            tls_ca: None,
-        };
+        let settings = HttpTargetSettings { url: &url, tls_ca: None };
         let target = HttpTarget::new(settings, Some("secret")).unwrap();
         assert!(!format!("{target:?}").contains("secret"));
         let refused = HttpTarget::new(settings, Some("line\nbreak"));

@@ -157,11 +157,8 @@ impl<'a> PartBuilder<'a> {
                 self.decoded_bytes = self.decoded_bytes.saturating_add(bytes);
                 self.rows += rows;
                 row += rows;
-                self.position = Some(SitePosition {
-                    segment: segment.name(),
-                    streams: index,
-                    rows: row,
-                });
+                self.position =
+                    Some(SitePosition { segment: segment.name(), streams: index, rows: row });
             }
         }
         self.position = Some(SitePosition::end_of(segment));
@@ -242,11 +239,7 @@ fn without_damage(segment: &Segment) -> Segment {
     let damaged: Vec<u32> = segment.damaged_streams().map(|entry| entry.offset).collect();
     if !damaged.is_empty() {
         let name = segment.name();
-        tracing::warn!(
-            ?name,
-            streams = damaged.len(),
-            "damaged rows are not shipped"
-        );
+        tracing::warn!(?name, streams = damaged.len(), "damaged rows are not shipped");
     }
     segment.without_streams(&damaged)
 }

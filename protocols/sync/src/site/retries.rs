@@ -26,10 +26,7 @@ pub(super) struct Retries {
 
 impl Retries {
     pub(super) fn new(max_failures: Option<u32>) -> Self {
-        Self {
-            failures: 0,
-            max_failures,
-        }
+        Self { failures: 0, max_failures }
     }
 
     /// Returns the number of errors in a row.
@@ -73,10 +70,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_minute() {
         let pauses = [0, 1, 5, 6, u32::MAX].map(|failures| {
-            let retries = Retries {
-                failures,
-                max_failures: None,
-            };
+            let retries = Retries { failures, max_failures: None };
             retries.pause().as_secs()
         });
         assert_eq!(pauses, [1, 2, 32, 60, 60]);

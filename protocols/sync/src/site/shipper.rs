@@ -108,11 +108,7 @@ struct ShippingSession<'a> {
 impl<'a> Shipper<'a> {
     /// Creates a shipper.
     pub fn new(source: &'a SiteSource, settings: &'a ShipperSettings) -> Self {
-        Self {
-            source,
-            settings,
-            world: source.world().clone(),
-        }
+        Self { source, settings, world: source.world().clone() }
     }
 
     /// Keeps the segments of the site from now on, and ships nothing.
@@ -180,21 +176,11 @@ impl<'a> Shipper<'a> {
     ) -> Result<(), ShipError> {
         let settings = self.settings;
         let hold = self.source.hold(&settings.hold_target(), settings.skips_history).await?;
-        let client = SiteClient {
-            target,
-            identity: &settings.identity,
-            source: hold.source,
-        };
+        let client = SiteClient { target, identity: &settings.identity, source: hold.source };
         let position = client.position().await?;
         self.check_position(&position, &hold).await?;
-        let mut session = ShippingSession {
-            client,
-            hold,
-            position,
-            stamp: None,
-            part_bytes,
-            counts,
-        };
+        let mut session =
+            ShippingSession { client, hold, position, stamp: None, part_bytes, counts };
         self.ship_listings(&mut session, goal).await
     }
 

@@ -165,12 +165,7 @@ impl SiteSource {
         // Both are read after the listing, so that the catalog has all tables of the segments.
         let (catalog, manifest) =
             tokio::try_join!(self.current_catalog(), self.current_manifest())?;
-        Ok(SettledSegments {
-            names,
-            upto,
-            catalog,
-            manifest,
-        })
+        Ok(SettledSegments { names, upto, catalog, manifest })
     }
 
     async fn current_catalog(&self) -> Result<VersionedValue<DatabaseCatalog>, SiteSourceError> {
@@ -198,10 +193,7 @@ impl SettledSegments {
             };
         }
         let Some(segment) = fetched.segments.into_iter().next() else {
-            return Err(SiteSourceError::MissingSegment(Key::Segment(
-                source.database,
-                name,
-            )));
+            return Err(SiteSourceError::MissingSegment(Key::Segment(source.database, name)));
         };
         if segment.needs_catalog() > self.catalog.version {
             return Err(SiteSourceError::OldCatalog);

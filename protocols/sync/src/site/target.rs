@@ -70,20 +70,12 @@ impl SiteAnswer {
     /// Returns the answer if it is a successful one. A part that does not start at the position of the site is one of a session that
     /// was overtaken by another one, so a new session goes on.
     fn successful(self) -> Result<Self, SiteTargetError> {
-        let Self {
-            status,
-            retry_after,
-            body,
-            ..
-        } = &self;
+        let Self { status, retry_after, body, .. } = &self;
         if status.is_success() {
             return Ok(self);
         }
         let text = String::from_utf8_lossy(body);
-        let message = format!(
-            "server responded with error [{status}]: {}",
-            text.trim_end()
-        );
+        let message = format!("server responded with error [{status}]: {}", text.trim_end());
         let is_overtaken = || {
             let answer: Result<serde_json::Value, _> = serde_json::from_slice(body);
             answer.is_ok_and(|answer| answer.pointer("/data/position").is_some())
@@ -98,10 +90,7 @@ impl SiteAnswer {
             _ => false,
         };
         Err(if is_temporary {
-            SiteTargetError::Temporary {
-                message,
-                retry_after: *retry_after,
-            }
+            SiteTargetError::Temporary { message, retry_after: *retry_after }
         } else {
             SiteTargetError::Refused(message)
         })
@@ -169,11 +158,7 @@ impl SiteClient<'_> {
         query.push(("from", from.to_owned()));
         query.push(("to", part.to.to_string()));
         let (path, content_type, body) = match &part.content {
-            OutgoingContent::Rows {
-                body,
-                decoded_bytes,
-                ..
-            } => {
+            OutgoingContent::Rows { body, decoded_bytes, .. } => {
                 query.push(("decoded_bytes", decoded_bytes.to_string()));
                 let path = "/api/v3/sync/rows";
                 (path, "application/octet-stream", body.clone())
@@ -227,16 +212,10 @@ mod tests {
         );
         let overtaken = answer(409, r#"{"error":"x","data":{"position":"1-0/1/0"}}"#);
         let error = overtaken.successful().unwrap_err();
-        assert!(
-            matches!(error, SiteTargetError::Temporary { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, SiteTargetError::Temporary { .. }), "{error}");
         for status in [400, 401, 403, 404, 409, 413, 500] {
             let refused = answer(status, "no").successful();
-            assert!(
-                matches!(refused, Err(SiteTargetError::Refused(_))),
-                "{status}"
-            );
+            assert!(matches!(refused, Err(SiteTargetError::Refused(_))), "{status}");
         }
     }
 }

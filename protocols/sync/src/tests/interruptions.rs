@@ -183,11 +183,7 @@ impl Written {
 }
 
 fn key(time: i64) -> PointKey {
-    PointKey {
-        site: Some("plant-1".to_owned()),
-        host: "a".to_owned(),
-        time,
-    }
+    PointKey { site: Some("plant-1".to_owned()), host: "a".to_owned(), time }
 }
 
 async fn check(run: &Run) {
@@ -286,12 +282,7 @@ fn a_part_whose_process_stops_at_any_call_is_stored_once() {
                 lost_reply: 0.0,
                 late_landing: 0.0,
                 network: Vec::new(),
-                actions: vec![
-                    write(0),
-                    (30, Action::Wake),
-                    write(3),
-                    (20, Action::FlushCentral),
-                ],
+                actions: vec![write(0), (30, Action::Wake), write(3), (20, Action::FlushCentral)],
             });
         }
     }

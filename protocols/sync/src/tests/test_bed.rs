@@ -82,10 +82,7 @@ pub(super) fn receiver(service: &Arc<WriteService>) -> Router {
 
 pub(super) fn shipper_settings() -> ShipperSettings {
     ShipperSettings {
-        identity: SiteIdentity {
-            database: NAME.to_owned(),
-            site: "plant-1".to_owned(),
-        },
+        identity: SiteIdentity { database: NAME.to_owned(), site: "plant-1".to_owned() },
         skips_history: false,
         part_bytes: ShipperSettings::PART_BYTES,
         interval: Duration::from_secs(5),
@@ -166,10 +163,7 @@ impl Side {
 
     /// Deletes rows of the first table.
     pub(super) async fn delete(&self, condition: Condition) {
-        let delete = RowDelete {
-            table: TableId::new(1),
-            condition,
-        };
+        let delete = RowDelete { table: TableId::new(1), condition };
         let arrived = self.service.world().clock_reading();
         let (service, database) = (&*self.service, self.database);
         let deleted = RowDeleter::delete_rows(service, database, vec![delete], arrived, None);

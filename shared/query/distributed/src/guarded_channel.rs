@@ -79,10 +79,7 @@ impl FirstFailure {
 impl ChannelResolver for GuardedChannels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
         // The connection is made with the first request, so that its error belongs to a task.
-        Ok(Box::new(GuardedChannel {
-            channels: self.clone(),
-            url: url.clone(),
-        }))
+        Ok(Box::new(GuardedChannel { channels: self.clone(), url: url.clone() }))
     }
 }
 

@@ -37,11 +37,7 @@ pub(crate) fn interrupt_head(
     };
     let hidden = head.transform_down(|node| {
         Ok(if node.is_network_boundary() {
-            Transformed::new(
-                Arc::new(HiddenStage(node)) as _,
-                true,
-                TreeNodeRecursion::Jump,
-            )
+            Transformed::new(Arc::new(HiddenStage(node)) as _, true, TreeNodeRecursion::Jump)
         } else {
             Transformed::no(node)
         })

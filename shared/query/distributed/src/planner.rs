@@ -148,10 +148,7 @@ impl DistributedPlanner {
     /// Signs a ticket for each task.
     #[must_use]
     pub fn with_tickets(self, tickets: TicketIssuer) -> Self {
-        Self {
-            tickets: Some(tickets),
-            ..self
-        }
+        Self { tickets: Some(tickets), ..self }
     }
 
     /// Plans a query over workers, if its local plan reads enough bytes. `state` is the session that planned the local
@@ -198,10 +195,7 @@ impl DistributedPlanner {
         };
         let number = counts.of_bytes(scans.bytes).max(2);
         let workers = QueryWorkers::new(choose(&largest, &workers, number), self.min_part_bytes());
-        let counts = TaskCounts {
-            max_tasks: workers.len(),
-            ..counts
-        };
+        let counts = TaskCounts { max_tasks: workers.len(), ..counts };
         self.divide(state, query, physical, counts, workers, request).await
     }
 
@@ -274,11 +268,7 @@ impl DistributedPlanner {
         } else {
             interrupt_head(plan, &request.cancellation)?
         };
-        Ok(PlanOutcome::Distributed(WorkerPlan {
-            plan,
-            config,
-            workers: names,
-        }))
+        Ok(PlanOutcome::Distributed(WorkerPlan { plan, config, workers: names }))
     }
 
     /// Returns the session in which the library divides `physical`, and whose configuration executes the result.

@@ -151,9 +151,7 @@ impl WindowFlags {
         // They are the last fields, after names and literals of the statement. A flag that is not found counts as set.
         let text = format!("{function:?}");
         let has_end = |reversed: bool, ignored: bool| {
-            text.ends_with(&format!(
-                ", is_reversed: {reversed}, ignore_nulls: {ignored} }}"
-            ))
+            text.ends_with(&format!(", is_reversed: {reversed}, ignore_nulls: {ignored} }}"))
         };
         Self {
             is_reversed: !has_end(false, false) && !has_end(false, true),

@@ -86,10 +86,8 @@ fn has_same_fields(sent: &Plan, received: &Plan) -> Result<bool> {
             && are_same_windows(sent.window_expr(), received.window_expr())?);
     }
     if let Some((sent, received)) = both::<SortExec>(sent, received) {
-        return Ok(
-            sent.preserve_partitioning() == received.preserve_partitioning()
-                && sort_options(sent.expr()) == sort_options(received.expr()),
-        );
+        return Ok(sent.preserve_partitioning() == received.preserve_partitioning()
+            && sort_options(sent.expr()) == sort_options(received.expr()));
     }
     if let Some((sent, received)) = both::<FilterExec>(sent, received) {
         return Ok(filtered_columns(sent) == filtered_columns(received));

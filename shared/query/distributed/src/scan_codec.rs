@@ -65,19 +65,13 @@ struct OperatorMessage {
 impl ScanCodec {
     /// A codec whose scans execute in `environment`.
     pub fn new(environment: Arc<ScanEnvironment>) -> Self {
-        Self {
-            environment,
-            database: None,
-        }
+        Self { environment, database: None }
     }
 
     /// Refuses scans of other databases.
     #[must_use]
     pub fn with_database(self, database: DatabaseId) -> Self {
-        Self {
-            database: Some(database),
-            ..self
-        }
+        Self { database: Some(database), ..self }
     }
 
     /// Encodes a filter; `None` if another process could not decode it. The scan uses filters only to skip objects and
@@ -147,25 +141,13 @@ impl PhysicalExtensionCodec for ScanCodec {
             }
         } else if let Some(last_rows) = node.downcast_ref::<LastRowsExec>() {
             let parameters = serde_json::to_vec(last_rows.parameters()).map_err(external)?;
-            OperatorMessage {
-                last_rows: Some(parameters),
-                ..OperatorMessage::default()
-            }
+            OperatorMessage { last_rows: Some(parameters), ..OperatorMessage::default() }
         } else if node.is::<RunAggregateExec>() {
-            OperatorMessage {
-                is_run_aggregate: true,
-                ..OperatorMessage::default()
-            }
+            OperatorMessage { is_run_aggregate: true, ..OperatorMessage::default() }
         } else if node.is::<RankSortExec>() {
-            OperatorMessage {
-                is_rank_sort: true,
-                ..OperatorMessage::default()
-            }
+            OperatorMessage { is_rank_sort: true, ..OperatorMessage::default() }
         } else if node.is::<UnorderedExec>() {
-            OperatorMessage {
-                is_unordered: true,
-                ..OperatorMessage::default()
-            }
+            OperatorMessage { is_unordered: true, ..OperatorMessage::default() }
         } else if let Some(small_batches) = node.downcast_ref::<SmallBatchesExec>() {
             OperatorMessage {
                 max_batch_rows: u64::try_from(small_batches.max_batch_rows()).ok(),
@@ -186,10 +168,7 @@ fn decode_last_rows(
     inputs: &[Arc<dyn ExecutionPlan>],
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let parameters: LastRowsParameters = serde_json::from_slice(parameters).map_err(external)?;
-    Ok(Arc::new(LastRowsExec::try_new(
-        only_input(inputs)?,
-        parameters,
-    )?))
+    Ok(Arc::new(LastRowsExec::try_new(only_input(inputs)?, parameters)?))
 }
 
 fn only_input(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {

@@ -29,10 +29,7 @@ pub(crate) struct QueryWorkers {
 impl QueryWorkers {
     /// Uses these workers in their order, and divides scans by series into parts of at least `min_part_bytes`.
     pub(crate) fn new(workers: Vec<WorkerAddress>, min_part_bytes: u64) -> Self {
-        Self {
-            workers: workers.into(),
-            min_part_bytes,
-        }
+        Self { workers: workers.into(), min_part_bytes }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -111,10 +111,7 @@ impl Ticket {
         let lifetime = i64::try_from(SET_TASK_LIFETIME.as_micros()).unwrap_or(i64::MAX);
         let until = now_micros.saturating_add(lifetime).min(self.expires);
         Self {
-            task: Some(TaskPermit {
-                name: name.into(),
-                until,
-            }),
+            task: Some(TaskPermit { name: name.into(), until }),
             ..self.clone()
         }
     }
@@ -217,12 +214,7 @@ mod tests {
     }
 
     fn ticket() -> Ticket {
-        Ticket::new(
-            &world(),
-            DatabaseId::new(7),
-            "node-1",
-            Duration::from_secs(60),
-        )
+        Ticket::new(&world(), DatabaseId::new(7), "node-1", Duration::from_secs(60))
     }
 
     #[test]
@@ -231,10 +223,7 @@ mod tests {
         let ticket = ticket().for_task("q/1/0", 0);
         let header = key.sign(&ticket).unwrap();
         assert_eq!(key.verify(&header), Ok(ticket));
-        assert_eq!(
-            TicketKey::new([2; 32]).verify(&header),
-            Err(TicketError::Forged)
-        );
+        assert_eq!(TicketKey::new([2; 32]).verify(&header), Err(TicketError::Forged));
     }
 
     #[test]
@@ -242,10 +231,7 @@ mod tests {
         let key = TicketKey::new([1; 32]);
         let header = key.sign(&ticket()).unwrap();
         let (_, code) = header.to_str().unwrap().split_once('.').unwrap();
-        let other = Ticket {
-            database: DatabaseId::new(8),
-            ..ticket()
-        };
+        let other = Ticket { database: DatabaseId::new(8), ..ticket() };
         let other = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&other).unwrap());
         let forged = HeaderValue::try_from(format!("{other}.{code}")).unwrap();
         assert_eq!(key.verify(&forged), Err(TicketError::Forged));
@@ -263,10 +249,7 @@ mod tests {
     fn a_ticket_expires_after_its_lifetime_and_the_difference_of_clocks() {
         let ticket = ticket();
         assert_eq!(ticket.check_time(ticket.expires + 30_000_000), Ok(()));
-        assert_eq!(
-            ticket.check_time(ticket.expires + 30_000_001),
-            Err(TicketError::Expired)
-        );
+        assert_eq!(ticket.check_time(ticket.expires + 30_000_001), Err(TicketError::Expired));
     }
 
     #[test]

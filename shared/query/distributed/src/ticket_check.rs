@@ -49,11 +49,7 @@ pub struct TicketIssuer {
 impl TicketIssuer {
     /// Signs tickets in the name of a coordinator.
     pub fn new(keys: Arc<dyn TicketKeys>, world: World, coordinator: impl Into<String>) -> Self {
-        Self {
-            keys,
-            world,
-            coordinator: coordinator.into(),
-        }
+        Self { keys, world, coordinator: coordinator.into() }
     }
 
     /// Creates the ticket of an attempt of a query, which expires after `lifetime`.
@@ -123,12 +119,7 @@ impl Drop for TaskWatch {
 impl TicketVerifier {
     /// Accepts tickets that were signed with these secrets.
     pub fn new(keys: Arc<dyn TicketKeys>, world: World) -> Self {
-        Self {
-            keys,
-            world,
-            used: Arc::default(),
-            watched: Arc::default(),
-        }
+        Self { keys, world, used: Arc::default(), watched: Arc::default() }
     }
 
     /// Watches the connection of a coordinator that is about to set the task of a verified ticket. Keep the result for
@@ -136,10 +127,7 @@ impl TicketVerifier {
     pub fn watch(&self, ticket: &Ticket) -> TaskWatch {
         let (key, cancellation) = (task_key(ticket), Cancellation::default());
         let (sender, connection) = watch::channel(());
-        let task = WatchedTask {
-            cancellation: cancellation.clone(),
-            connection,
-        };
+        let task = WatchedTask { cancellation: cancellation.clone(), connection };
         let mut tasks = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.insert(Arc::clone(&key), task);
         drop(tasks);
@@ -299,18 +287,12 @@ mod tests {
         assert_eq!(verifier.admit(&first), Err(TicketError::Replayed));
         let second = headers(&issuer, &ticket.for_task("1/1", 0));
         assert!(verifier.admit(&second).is_ok());
-        assert_eq!(
-            verifier.admit(&headers(&issuer, &ticket)),
-            Err(TicketError::NoTask)
-        );
+        assert_eq!(verifier.admit(&headers(&issuer, &ticket)), Err(TicketError::NoTask));
         assert!(verifier.verify(&first).is_ok());
         *clock.0.lock().unwrap() = 41_000_000;
         assert_eq!(verifier.verify(&first), Err(TicketError::Expired));
         assert_eq!(verifier.admit(&second), Err(TicketError::Expired));
-        assert_eq!(
-            verifier.verify(&HeaderMap::new()),
-            Err(TicketError::Missing)
-        );
+        assert_eq!(verifier.verify(&HeaderMap::new()), Err(TicketError::Missing));
     }
 
     #[test]

@@ -35,10 +35,7 @@ pub(crate) fn name_worker(error: DataFusionError, worker: &str) -> DataFusionErr
 
 /// Wraps an error as a failure of a worker.
 pub(crate) fn worker_error(source: DataFusionError, worker: &str) -> DataFusionError {
-    DataFusionError::External(Box::new(WorkerError {
-        worker: worker.to_owned(),
-        source,
-    }))
+    DataFusionError::External(Box::new(WorkerError { worker: worker.to_owned(), source }))
 }
 
 /// Whether the statement causes the error, on any process: a value that can't be computed, or too little memory.

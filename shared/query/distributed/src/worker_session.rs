@@ -172,11 +172,7 @@ impl WorkerSessions {
             cancels.cancel();
             drop(place);
         });
-        Ok(AdmittedTask {
-            codec,
-            cancellation,
-            running: RunningTask { _end: end },
-        })
+        Ok(AdmittedTask { codec, cancellation, running: RunningTask { _end: end } })
     }
 
     /// Waits for a time in microseconds since the Unix epoch; for ever if there is none.
@@ -194,10 +190,7 @@ impl WorkerSessions {
 #[async_trait]
 impl WorkerSessionBuilder for WorkerSessions {
     async fn build_session_state(&self, context: WorkerQueryContext) -> Result<SessionState> {
-        let WorkerQueryContext {
-            mut builder,
-            headers,
-        } = context;
+        let WorkerQueryContext { mut builder, headers } = context;
         let task = self.admit(&headers).inspect_err(|_| {
             self.counters.0.refused.fetch_add(1, Ordering::Relaxed);
         })?;

@@ -52,12 +52,7 @@ impl StepPlanner<'_> {
         }
         let mut columns: Vec<Column> = branch.key_columns().cloned().collect();
         columns.push(Column::new(column, kind));
-        Ok(Branch {
-            columns,
-            order: Vec::new(),
-            ..branch
-        }
-        .with_rows(plan.build()?))
+        Ok(Branch { columns, order: Vec::new(), ..branch }.with_rows(plan.build()?))
     }
 
     /// Returns the value of all rows of a group, and its type.
@@ -109,11 +104,7 @@ impl StepPlanner<'_> {
             let ranked = self.best_rows(&branch, plan, keys, selector, column, false)?;
             LogicalPlanBuilder::from(ranked).project(branch.visible_exprs())?.build()?
         };
-        Ok(Branch {
-            order: Vec::new(),
-            ..branch
-        }
-        .with_rows(plan))
+        Ok(Branch { order: Vec::new(), ..branch }.with_rows(plan))
     }
 
     /// Returns an aggregate that selects the value and the time of a row.
@@ -176,10 +167,7 @@ impl StepPlanner<'_> {
 
     fn argument<'b>(&self, branch: &'b Branch, column: &str, function: &str) -> Result<&'b Column> {
         branch.column(column).ok_or_else(|| {
-            refused(
-                self.span,
-                format!("{function}: column \"{column}\" does not exist"),
-            )
+            refused(self.span, format!("{function}: column \"{column}\" does not exist"))
         })
     }
 }

@@ -51,11 +51,7 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn new(name: &str, kind: ColumnType) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-            constant: None,
-        }
+        Self { name: name.to_owned(), kind, constant: None }
     }
 
     pub(crate) fn of_text(name: &str, text: &str) -> Self {
@@ -301,9 +297,6 @@ impl Branch {
 
     /// Returns the branch with the rows of another plan, which has all columns of the tables.
     pub(crate) fn with_rows(self, plan: LogicalPlan) -> Self {
-        Self {
-            input: BranchInput::Plan(plan),
-            ..self
-        }
+        Self { input: BranchInput::Plan(plan), ..self }
     }
 }

@@ -43,11 +43,9 @@ pub(crate) fn translate(expr: &RowExpr, column: &dyn Fn(&str) -> TypedValue) -> 
             computed(span, *operator, value(left)?, value(right)?)
         }
         RowExprKind::Negate(operand) => negated(span, value(operand)?),
-        RowExprKind::Match {
-            value: text,
-            pattern,
-            matches,
-        } => matched(span, value(text)?, pattern, *matches),
+        RowExprKind::Match { value: text, pattern, matches } => {
+            matched(span, value(text)?, pattern, *matches)
+        }
         RowExprKind::Contains(operand, set) => Ok(contained(value(operand)?, set)),
         RowExprKind::Convert(to, operand) => converted(span, *to, value(operand)?),
         RowExprKind::Conditional(parts) => {
@@ -103,11 +101,8 @@ fn compared(
         let result = compare_constants(comparison, one, other);
         return result.map(TypedValue::boolean).ok_or_else(|| {
             let (one, other) = (literal(one).1, literal(other).1);
-            let text = format!(
-                "a {} can't be compared with a {}",
-                flux_name(one),
-                flux_name(other)
-            );
+            let text =
+                format!("a {} can't be compared with a {}", flux_name(one), flux_name(other));
             refused(span, text)
         });
     }
@@ -135,11 +130,7 @@ fn compared(
             } else {
                 DataType::Decimal128(20, 0)
             };
-            boolean(binary_expr(
-                cast(one, common.clone()),
-                operator,
-                cast(other, common),
-            ))
+            boolean(binary_expr(cast(one, common.clone()), operator, cast(other, common)))
         }
         _ => TypedValue::Null,
     })
@@ -194,10 +185,7 @@ fn computed(
         && (operator != Arithmetic::Power || kind == ColumnType::Float);
     if !is_supported {
         let (one, other) = (flux_name(kind), flux_name(of_other));
-        let text = format!(
-            "unsupported binary expression {one} {} {other}",
-            operator.symbol()
-        );
+        let text = format!("unsupported binary expression {one} {} {other}", operator.symbol());
         return Err(refused(span, text));
     }
     let expr = match operator {
@@ -220,9 +208,9 @@ fn negated(span: Span, value: TypedValue) -> Result<TypedValue> {
         TypedValue::Constant(Constant::Float(number)) => {
             Ok(TypedValue::Constant(Constant::Float(-number)))
         }
-        TypedValue::Constant(Constant::Integer(number)) => Ok(TypedValue::Constant(
-            Constant::Integer(number.wrapping_neg()),
-        )),
+        TypedValue::Constant(Constant::Integer(number)) => {
+            Ok(TypedValue::Constant(Constant::Integer(number.wrapping_neg())))
+        }
         TypedValue::Computed(expr, kind @ (ColumnType::Float | ColumnType::Integer)) => {
             Ok(TypedValue::Computed(Expr::Negative(Box::new(expr)), kind))
         }
@@ -303,10 +291,7 @@ fn converted(span: Span, to: ValueType, value: TypedValue) -> Result<TypedValue>
     } else {
         expr
     };
-    Ok(TypedValue::Computed(
-        cast(plain, wanted.data_type()),
-        wanted,
-    ))
+    Ok(TypedValue::Computed(cast(plain, wanted.data_type()), wanted))
 }
 
 fn chosen(
@@ -334,10 +319,7 @@ fn chosen(
             (text(one), text(other), ColumnType::String)
         }
         _ => {
-            return Err(refused(
-                span,
-                "both values of a condition must have the same type",
-            ));
+            return Err(refused(span, "both values of a condition must have the same type"));
         }
     };
     let expr = when(condition, then).otherwise(otherwise)?;

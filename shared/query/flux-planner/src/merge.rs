@@ -112,11 +112,7 @@ fn common_column(name: &str, columns: &[Option<&Column>]) -> Option<Column> {
     let is_same =
         |column: &Option<&Column>| column.is_some_and(|column| column.constant == first.constant);
     let constant = first.constant.clone().filter(|_| columns.iter().all(is_same));
-    Some(Column {
-        name: name.to_owned(),
-        kind,
-        constant,
-    })
+    Some(Column { name: name.to_owned(), kind, constant })
 }
 
 /// A part of the order of the rows of several branches, with the column of each branch that has it.

@@ -34,10 +34,7 @@ impl StepPlanner<'_> {
                 return Err(refused(self.span, text));
             }
             Operation::TagKeys | Operation::TagValues(_) => {
-                return Err(refused(
-                    self.span,
-                    "only the series of a bucket can be listed",
-                ));
+                return Err(refused(self.span, "only the series of a bucket can be listed"));
             }
             Operation::Filter(condition) => {
                 let filtered = branches.map(|branch| self.filter(branch, condition));
@@ -54,10 +51,9 @@ impl StepPlanner<'_> {
             Operation::Window(spec) => {
                 branches.map(|branch| self.window(branch, spec)).collect::<Result<_>>()?
             }
-            Operation::Sort {
-                columns,
-                descending,
-            } => branches.map(|branch| sort(branch, columns, *descending)).collect(),
+            Operation::Sort { columns, descending } => {
+                branches.map(|branch| sort(branch, columns, *descending)).collect()
+            }
             Operation::Limit { rows, offset } => {
                 let one = |branch| limit(branch, (*rows, *offset), false);
                 branches.map(one).collect::<Result<_>>()?
@@ -96,10 +92,7 @@ impl StepPlanner<'_> {
                 LogicalPlanBuilder::from(branch.plan()?).filter(expr)?.build()?
             }
             _ => {
-                return Err(refused(
-                    self.span,
-                    "the function of filter() must return a bool",
-                ));
+                return Err(refused(self.span, "the function of filter() must return a bool"));
             }
         };
         Ok(Some(branch.with_rows(rows)))
@@ -164,10 +157,7 @@ impl StepPlanner<'_> {
 fn sort(mut branch: Branch, columns: &[String], descending: bool) -> Branch {
     let sorted = columns.iter().filter_map(|name| branch.column(name));
     let mut order: Vec<OrderPart> = sorted
-        .map(|column| OrderPart {
-            descending,
-            ..OrderPart::ascending(column)
-        })
+        .map(|column| OrderPart { descending, ..OrderPart::ascending(column) })
         .collect();
     branch
         .order
@@ -227,11 +217,7 @@ fn limit(branch: Branch, (rows, offset): (u64, u64), is_from_end: bool) -> Resul
 
 /// Sorts rows by columns. The sort of the builder would look for other columns with these names.
 pub(crate) fn sorted(plan: LogicalPlan, expr: Vec<SortExpr>) -> LogicalPlan {
-    LogicalPlan::Sort(Sort {
-        expr,
-        input: Arc::new(plan),
-        fetch: None,
-    })
+    LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: None })
 }
 
 /// Computes the columns of each row from those of the row. A column that is null in all rows is left out.
@@ -269,15 +255,11 @@ fn new_column(name: &str, value: TypedValue) -> Option<NewColumn> {
         }
         TypedValue::Constant(constant) => {
             let (expr, kind) = literal(&constant);
-            Some(NewColumn {
-                column: Column::new(name, kind),
-                expr: Some(expr),
-            })
+            Some(NewColumn { column: Column::new(name, kind), expr: Some(expr) })
         }
-        TypedValue::Computed(expr, kind) => Some(NewColumn {
-            column: Column::new(name, kind),
-            expr: Some(expr),
-        }),
+        TypedValue::Computed(expr, kind) => {
+            Some(NewColumn { column: Column::new(name, kind), expr: Some(expr) })
+        }
     }
 }
 
@@ -288,10 +270,7 @@ pub(crate) fn distinct(branch: Branch, column: &str) -> Result<Option<Branch>> {
     };
     let mut keys = branch.clone();
     keys.key.retain(|name| name != VALUE);
-    let value = Column {
-        name: VALUE.to_owned(),
-        ..source.clone()
-    };
+    let value = Column { name: VALUE.to_owned(), ..source.clone() };
     let mut columns: Vec<NewColumn> = keys.key_columns().map(NewColumn::unchanged).collect();
     columns.push(NewColumn {
         expr: source.constant.is_none().then(|| source.expr()),
@@ -307,7 +286,5 @@ pub(crate) fn distinct(branch: Branch, column: &str) -> Result<Option<Branch>> {
         rows.distinct()?
     };
     let order = vec![OrderPart::ascending(&value)];
-    Ok(Some(
-        Branch { order, ..projected }.with_rows(distinct.build()?),
-    ))
+    Ok(Some(Branch { order, ..projected }.with_rows(distinct.build()?)))
 }

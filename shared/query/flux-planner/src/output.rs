@@ -108,10 +108,7 @@ fn plan(branch: Branch) -> Result<TablesPlan> {
     if has_hidden {
         plan = LogicalPlanBuilder::from(plan).project(with_one(shown))?.build()?;
     }
-    Ok(TablesPlan {
-        plan,
-        layout: TableLayout { columns },
-    })
+    Ok(TablesPlan { plan, layout: TableLayout { columns } })
 }
 
 /// Returns the name of a type in annotated CSV.

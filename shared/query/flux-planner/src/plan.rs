@@ -67,10 +67,7 @@ pub fn plan_tables(
                 "the query has more than {MAX_PLANNED} operations on fields: select measurements and fields by filter()"
             );
         }
-        let planner = StepPlanner {
-            state: &state,
-            span: step.span,
-        };
+        let planner = StepPlanner { state: &state, span: step.span };
         branches = planner.apply(branches, &step.operation)?;
     }
     let plans = plans(span, branches)?;
@@ -104,17 +101,12 @@ fn series<'a>(
             "error: cannot submit unbounded read to \"{bucket}\"; try bounding 'from' with a call to 'range'"
         );
     };
-    let series = BucketSeries {
-        context,
-        range,
-        conditions,
-    };
+    let series = BucketSeries { context, range, conditions };
     Ok(match rest.split_first() {
         Some((step, others)) => match &step.operation {
-            Operation::TagValues(tag) => (
-                tag_values(&series, step.span, tag)?.into_iter().collect(),
-                others,
-            ),
+            Operation::TagValues(tag) => {
+                (tag_values(&series, step.span, tag)?.into_iter().collect(), others)
+            }
             Operation::TagKeys => (tag_keys(&series, step.span)?.into_iter().collect(), others),
             _ => (series.fields()?, rest),
         },

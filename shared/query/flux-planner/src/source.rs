@@ -103,10 +103,7 @@ impl BucketSeries<'_> {
         let mut branches = Vec::new();
         for table in tables {
             let requested_name = measurements.iter().copied().find(|name| table.is_named(name));
-            let series = TableSeries {
-                table,
-                measurement: requested_name.unwrap_or(table.name()),
-            };
+            let series = TableSeries { table, measurement: requested_name.unwrap_or(table.name()) };
             let of_all = match self.selection(series, None)? {
                 Selection::None => continue,
                 Selection::Rows(conditions) => Some(conditions),
@@ -193,11 +190,7 @@ impl BucketSeries<'_> {
         let (start, stop) = self.range;
         let time = Column::new(TIME, ColumnType::Time);
         let order = vec![OrderPart::ascending(&time)];
-        let mut columns = vec![
-            Column::of_time(START, start),
-            Column::of_time(STOP, stop),
-            time,
-        ];
+        let mut columns = vec![Column::of_time(START, start), Column::of_time(STOP, stop), time];
         columns.extend(field.map(|(_, kind)| Column::new(VALUE, kind)));
         columns.extend(field.map(|(name, _)| Column::of_text(FIELD, name)));
         columns.push(Column::of_text(MEASUREMENT, measurement));

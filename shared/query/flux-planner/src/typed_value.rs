@@ -102,10 +102,7 @@ pub(crate) fn is_text(kind: ColumnType) -> bool {
 
 /// Whether values of a type are numbers.
 pub(crate) fn is_number(kind: ColumnType) -> bool {
-    matches!(
-        kind,
-        ColumnType::Float | ColumnType::Integer | ColumnType::UInteger
-    )
+    matches!(kind, ColumnType::Float | ColumnType::Integer | ColumnType::UInteger)
 }
 
 pub(crate) fn flux_name(kind: ColumnType) -> &'static str {

@@ -49,10 +49,7 @@ impl StepPlanner<'_> {
         let is_time = |column: &&Column| [START, STOP, TIME].contains(&column.name.as_str());
         let others = columns.iter().filter(|column| !is_time(column));
         let unchanged: Vec<NewColumn> = others.map(NewColumn::unchanged).collect();
-        let times = [
-            Column::of_time(START, range.0),
-            Column::of_time(STOP, range.1),
-        ];
+        let times = [Column::of_time(START, range.0), Column::of_time(STOP, range.1)];
         let mut all = times.map(|column| NewColumn::unchanged(&column)).to_vec();
         all.push(NewColumn {
             column: Column::new(TIME, ColumnType::Time),
@@ -66,14 +63,9 @@ impl StepPlanner<'_> {
                 key.push(name.to_owned());
             }
         }
-        let projected = Branch {
-            columns,
-            key,
-            order: Vec::new(),
-            ..branch
-        }
-        .with_rows(rows.build()?)
-        .project(all)?;
+        let projected = Branch { columns, key, order: Vec::new(), ..branch }
+            .with_rows(rows.build()?)
+            .project(all)?;
         Ok(Branch {
             order: vec![OrderPart::ascending(&Column::new(TIME, ColumnType::Time))],
             ..projected
@@ -105,10 +97,7 @@ impl StepPlanner<'_> {
             exprs.extend(selected_columns(&selected, &spec.column));
             return rows.project(exprs);
         }
-        let without_gaps = WindowedAggregate {
-            creates_empty: false,
-            ..spec.clone()
-        };
+        let without_gaps = WindowedAggregate { creates_empty: false, ..spec.clone() };
         let start_of_row = self.window_start(branch, &without_gaps, range)?;
         let plan = branch.plan()?;
         let existing = plan.schema().columns().into_iter().map(Expr::Column);
@@ -200,11 +189,7 @@ fn window_name() -> String {
 }
 
 fn interval(length: FluxDuration) -> Expr {
-    lit(ScalarValue::new_interval_mdn(
-        length.months,
-        0,
-        length.nanos,
-    ))
+    lit(ScalarValue::new_interval_mdn(length.months, 0, length.nanos))
 }
 
 /// Returns the time of the row of a window.

@@ -17,11 +17,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Creates the arguments of a call of a function.
     pub(crate) fn new(function: String, span: Span) -> Self {
-        Self {
-            function,
-            span,
-            values: Vec::new(),
-        }
+        Self { function, span, values: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, name: &str, value: Value, span: Span) -> Result<(), FluxError> {

@@ -122,11 +122,9 @@ impl ExprKind {
             | Self::Not(only)
             | Self::Exists(only) => only.depth,
             Self::Binary { left, right, .. } => left.depth.max(right.depth),
-            Self::Conditional {
-                test,
-                then,
-                otherwise,
-            } => test.depth.max(then.depth).max(otherwise.depth),
+            Self::Conditional { test, then, otherwise } => {
+                test.depth.max(then.depth).max(otherwise.depth)
+            }
         }
     }
 }

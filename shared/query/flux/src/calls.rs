@@ -97,14 +97,12 @@ impl Evaluator {
             "distinct" => Operation::Distinct(column(arguments)?),
             "aggregateWindow" => Operation::Window(window(arguments)?),
             other => match window_function(other) {
-                Some(WindowFunction::Aggregate(function)) => Operation::Aggregate {
-                    function,
-                    column: column(arguments)?,
-                },
-                Some(WindowFunction::Select(selector)) => Operation::Select {
-                    selector,
-                    column: column(arguments)?,
-                },
+                Some(WindowFunction::Aggregate(function)) => {
+                    Operation::Aggregate { function, column: column(arguments)? }
+                }
+                Some(WindowFunction::Select(selector)) => {
+                    Operation::Select { selector, column: column(arguments)? }
+                }
                 None => return Err(arguments.error("the function is not supported")),
             },
         };
@@ -165,11 +163,7 @@ fn pivot(arguments: &mut Arguments) -> Result<Operation, FluxError> {
     if row_key.contains(&column_key) {
         return Err(arguments.error("column name found in both rowKey and columnKey: _field"));
     }
-    Ok(Operation::Pivot(Pivot {
-        row_key,
-        column_key,
-        value_column,
-    }))
+    Ok(Operation::Pivot(Pivot { row_key, column_key, value_column }))
 }
 
 fn window(arguments: &mut Arguments) -> Result<WindowedAggregate, FluxError> {

@@ -89,29 +89,14 @@ mod tests {
     #[test]
     fn months_are_added_before_shorter_units() {
         let after = |time: &str, months, nanos_of_day: i64| {
-            let duration = FluxDuration {
-                months,
-                nanos: nanos_of_day * 86_400_000_000_000,
-            };
+            let duration = FluxDuration { months, nanos: nanos_of_day * 86_400_000_000_000 };
             DateTime::from_timestamp_nanos(duration.after(nanos(time)).unwrap()).to_rfc3339()
         };
         // The examples of the specification of Flux.
-        assert_eq!(
-            after("2018-01-31T00:00:00Z", 1, 0),
-            "2018-02-28T00:00:00+00:00"
-        );
-        assert_eq!(
-            after("2018-01-28T00:00:00Z", 1, 2),
-            "2018-03-02T00:00:00+00:00"
-        );
-        assert_eq!(
-            after("2018-01-31T00:00:00Z", 1, 1),
-            "2018-03-01T00:00:00+00:00"
-        );
-        assert_eq!(
-            after("2018-03-31T00:00:00Z", -1, 0),
-            "2018-02-28T00:00:00+00:00"
-        );
+        assert_eq!(after("2018-01-31T00:00:00Z", 1, 0), "2018-02-28T00:00:00+00:00");
+        assert_eq!(after("2018-01-28T00:00:00Z", 1, 2), "2018-03-02T00:00:00+00:00");
+        assert_eq!(after("2018-01-31T00:00:00Z", 1, 1), "2018-03-01T00:00:00+00:00");
+        assert_eq!(after("2018-03-31T00:00:00Z", -1, 0), "2018-02-28T00:00:00+00:00");
     }
 
     #[test]

@@ -24,10 +24,7 @@ impl Span {
     /// Returns the part from the start of this one to the end of another one.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
-        Self {
-            start: self.start,
-            end: other.end,
-        }
+        Self { start: self.start, end: other.end }
     }
 }
 
@@ -52,10 +49,7 @@ pub struct FluxError {
 impl FluxError {
     /// Creates the error of a part of a query.
     pub fn new(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            span,
-        }
+        Self { message: message.into(), span }
     }
 }
 

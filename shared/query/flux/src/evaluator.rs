@@ -94,9 +94,7 @@ pub fn compile(text: &str, environment: Environment) -> Result<Program, FluxErro
                     streaming functions directly, without performing an assignment";
         return Err(FluxError::new(Span::default(), text));
     }
-    Ok(Program {
-        results: evaluator.results,
-    })
+    Ok(Program { results: evaluator.results })
 }
 
 /// The state of a query whose statements are evaluated.
@@ -252,10 +250,7 @@ impl Evaluator {
         if let Some(value) = self.variables.get(name) {
             return Ok(value.clone());
         }
-        let builtin = BuiltinName {
-            package: String::new(),
-            name: name.to_owned(),
-        };
+        let builtin = BuiltinName { package: String::new(), name: name.to_owned() };
         if functions::kind(&builtin).is_some() {
             return Ok(Value::Builtin(builtin));
         }
@@ -264,10 +259,9 @@ impl Evaluator {
 
     fn member(&mut self, object: &Expr, name: &str, span: Span) -> Result<Value, FluxError> {
         match self.evaluate(object)? {
-            Value::Package(package) => Ok(Value::Builtin(BuiltinName {
-                package,
-                name: name.to_owned(),
-            })),
+            Value::Package(package) => {
+                Ok(Value::Builtin(BuiltinName { package, name: name.to_owned() }))
+            }
             Value::Record(properties) => {
                 let property = properties.into_iter().find(|(other, _)| other == name);
                 property.map(|(_, value)| value).ok_or_else(|| {

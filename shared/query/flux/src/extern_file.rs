@@ -79,10 +79,7 @@ fn expr(node: &Json) -> Option<Expr> {
                 let name = key.get("name").or_else(|| key.get("value"))?.as_str()?;
                 Some((name.to_owned(), expr(property.get("value")?)?))
             });
-            ExprKind::Record {
-                with: None,
-                properties: properties.collect::<Option<_>>()?,
-            }
+            ExprKind::Record { with: None, properties: properties.collect::<Option<_>>()? }
         }
         "StringLiteral" => ExprKind::Text(text()?.to_owned()),
         "UnaryExpression" if node.get("operator")?.as_str()? == "-" => {

@@ -90,10 +90,7 @@ impl<'a> Lexer<'a> {
                 Some(symbol) => (Token::Symbol(symbol), symbol.len()),
                 None => {
                     let text = format!("unexpected character '{}'", first.escape_debug());
-                    return Err(FluxError::new(
-                        self.span(start, start + first.len_utf8()),
-                        text,
-                    ));
+                    return Err(FluxError::new(self.span(start, start + first.len_utf8()), text));
                 }
             },
         };
@@ -153,10 +150,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
-        Span {
-            start: self.position(start),
-            end: self.position(end),
-        }
+        Span { start: self.position(start), end: self.position(end) }
     }
 
     /// Returns an error at the next bytes of the text.

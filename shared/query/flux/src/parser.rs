@@ -84,10 +84,9 @@ impl<'a> Parser<'a> {
         Ok(Some(match target.kind {
             ExprKind::Identifier(name) if is_option => Statement::Option { name, value },
             ExprKind::Member { object, name } if is_option => match object.kind {
-                ExprKind::Identifier(package) => Statement::Option {
-                    name: format!("{package}.{name}"),
-                    value,
-                },
+                ExprKind::Identifier(package) => {
+                    Statement::Option { name: format!("{package}.{name}"), value }
+                }
                 _ => return Err(FluxError::new(target.span, "expected a name before =")),
             },
             ExprKind::Identifier(name) => Statement::Assignment { name, value },
@@ -107,14 +106,7 @@ impl<'a> Parser<'a> {
             let then = Box::new(parser.expression()?);
             parser.expect_word("else")?;
             let otherwise = Box::new(parser.expression()?);
-            parser.node(
-                start,
-                ExprKind::Conditional {
-                    test,
-                    then,
-                    otherwise,
-                },
-            )
+            parser.node(start, ExprKind::Conditional { test, then, otherwise })
         })
     }
 
@@ -178,11 +170,7 @@ impl<'a> Parser<'a> {
         while let Some(operator) = self.operator(precedence) {
             self.advance()?;
             let right = Box::new(self.binary(precedence + 1)?);
-            let kind = ExprKind::Binary {
-                operator,
-                left: Box::new(left),
-                right,
-            };
+            let kind = ExprKind::Binary { operator, left: Box::new(left), right };
             left = self.node(start, kind)?;
         }
         Ok(left)
@@ -224,10 +212,7 @@ impl<'a> Parser<'a> {
         let mut expr = self.primary()?;
         loop {
             let kind = if self.consume(".")? {
-                ExprKind::Member {
-                    object: Box::new(expr),
-                    name: self.name()?,
-                }
+                ExprKind::Member { object: Box::new(expr), name: self.name()? }
             } else if self.consume("[")? {
                 let index = self.expression()?;
                 self.expect("]")?;

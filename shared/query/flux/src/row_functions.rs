@@ -88,20 +88,16 @@ impl Evaluator {
             }
             ExprKind::And(operands) => RowExprKind::And(self.row_exprs(operands, row)?),
             ExprKind::Or(operands) => RowExprKind::Or(self.row_exprs(operands, row)?),
-            ExprKind::Binary {
-                operator,
-                left,
-                right,
-            } => self.binary(*operator, left, right, row)?,
-            ExprKind::Conditional {
-                test,
-                then,
-                otherwise,
-            } => RowExprKind::Conditional(Box::new([
-                self.row_expr(test, row)?,
-                self.row_expr(then, row)?,
-                self.row_expr(otherwise, row)?,
-            ])),
+            ExprKind::Binary { operator, left, right } => {
+                self.binary(*operator, left, right, row)?
+            }
+            ExprKind::Conditional { test, then, otherwise } => {
+                RowExprKind::Conditional(Box::new([
+                    self.row_expr(test, row)?,
+                    self.row_expr(then, row)?,
+                    self.row_expr(otherwise, row)?,
+                ]))
+            }
             ExprKind::Call { callee, arguments } => match &callee.kind {
                 ExprKind::Identifier(name) => match row_function_name(name) {
                     Some(function) => self.row_call(function, name, arguments, span, row)?,
@@ -185,10 +181,9 @@ impl Evaluator {
         let wrong = |expected: &str| FluxError::new(span, format!("{name}() takes {expected}"));
         match function {
             RowFunction::Convert(to) => match (named("v"), arguments) {
-                (Some(value), [_]) => Ok(RowExprKind::Convert(
-                    to,
-                    Box::new(self.row_expr(value, row)?),
-                )),
+                (Some(value), [_]) => {
+                    Ok(RowExprKind::Convert(to, Box::new(self.row_expr(value, row)?)))
+                }
                 _ => Err(wrong("one argument, \"v\"")),
             },
             RowFunction::Contains => match (named("value"), named("set"), arguments) {

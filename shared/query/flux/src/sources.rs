@@ -23,12 +23,7 @@ impl Evaluator {
         name: &BuiltinName,
         arguments: &mut Arguments,
     ) -> Result<Value, FluxError> {
-        let tables = |source| {
-            Value::Tables(Pipeline {
-                source,
-                steps: Vec::new(),
-            })
-        };
+        let tables = |source| Value::Tables(Pipeline { source, steps: Vec::new() });
         let time = |nanos| Value::Constant(Constant::Time(nanos));
         Ok(match name.name.as_str() {
             "from" => {
@@ -50,10 +45,7 @@ impl Evaluator {
     fn schema(&mut self, name: &str, arguments: &mut Arguments) -> Result<Pipeline, FluxError> {
         let span = arguments.span;
         let bucket = arguments.required_text("bucket")?;
-        let ago = FluxDuration {
-            months: 0,
-            nanos: -SCHEMA_NANOS,
-        };
+        let ago = FluxDuration { months: 0, nanos: -SCHEMA_NANOS };
         let earliest = ago.after(self.now).unwrap_or(i64::MIN);
         let start = arguments.time("start", self.now)?.unwrap_or(earliest);
         let stop = arguments.time("stop", self.now)?.unwrap_or(self.now);
@@ -89,11 +81,7 @@ fn has_measurement(measurement: String, span: Span) -> RowExpr {
     let node = |kind| RowExpr { span, kind };
     let column = node(RowExprKind::Column("_measurement".to_owned()));
     let name = node(RowExprKind::Constant(Constant::Text(measurement)));
-    node(RowExprKind::Compare(
-        Comparison::Equal,
-        Box::new(column),
-        Box::new(name),
-    ))
+    node(RowExprKind::Compare(Comparison::Equal, Box::new(column), Box::new(name)))
 }
 
 /// Returns the time of `time(v: x)`: that of a string, or of nanoseconds since the Unix epoch.

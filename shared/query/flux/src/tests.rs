@@ -9,10 +9,7 @@ const NOW: i64 = 1_704_096_000_000_000_000;
 const HOUR: i64 = 3_600_000_000_000;
 
 fn environment() -> Environment {
-    Environment {
-        now: NOW,
-        ..Environment::default()
-    }
+    Environment { now: NOW, ..Environment::default() }
 }
 
 fn compiled(text: &str) -> Program {
@@ -50,14 +47,8 @@ fn range(text: &str) -> (i64, i64) {
 #[test]
 fn ranges_are_durations_times_and_seconds() {
     assert_eq!(range("start: -1h"), (NOW - HOUR, NOW));
-    assert_eq!(
-        range("start: -90m, stop: -1h"),
-        (NOW - HOUR * 3 / 2, NOW - HOUR)
-    );
-    assert_eq!(
-        range("start: -1h30m, stop: 1h"),
-        (NOW - HOUR * 3 / 2, NOW + HOUR)
-    );
+    assert_eq!(range("start: -90m, stop: -1h"), (NOW - HOUR * 3 / 2, NOW - HOUR));
+    assert_eq!(range("start: -1h30m, stop: 1h"), (NOW - HOUR * 3 / 2, NOW + HOUR));
     assert_eq!(range("start: 0, stop: now()"), (0, NOW));
     assert_eq!(range("start: 1704092400, stop: now"), (NOW - HOUR, NOW));
     assert_eq!(
@@ -68,15 +59,9 @@ fn ranges_are_durations_times_and_seconds() {
         range("start: 2024-01-01T08:00:00+01:00, stop: 2024-01-01T08:00:00"),
         (NOW - HOUR, NOW)
     );
-    assert_eq!(
-        range("start: today(), stop: 2024-01-01T08:00:00Z"),
-        (NOW - 8 * HOUR, NOW)
-    );
+    assert_eq!(range("start: today(), stop: 2024-01-01T08:00:00Z"), (NOW - 8 * HOUR, NOW));
     assert_eq!(range("start: 2024-01-01"), (NOW - 8 * HOUR, NOW));
-    assert_eq!(
-        range("start: time(v: \"2024-01-01T07:00:00Z\")"),
-        (NOW - HOUR, NOW)
-    );
+    assert_eq!(range("start: time(v: \"2024-01-01T07:00:00Z\")"), (NOW - HOUR, NOW));
     // Calendar months before the first of January.
     assert_eq!(range("start: -1mo").0, NOW - 31 * 24 * HOUR);
     assert_eq!(range("start: -1y").0, NOW - 365 * 24 * HOUR);
@@ -164,28 +149,15 @@ fn variables_come_from_options_and_from_the_request() {
     let from_request = compile(text, with_extern).unwrap();
     assert_eq!(operations(&from_request), operations(&expected));
     let params = [("bucket".to_owned(), serde_json::json!("b"))].into();
-    let with_params = Environment {
-        params,
-        ..environment()
-    };
-    let program = compile(
-        "from(bucket: params.bucket) |> range(start: -1h)",
-        with_params,
-    )
-    .unwrap();
-    assert_eq!(
-        program.results[0].pipeline.source,
-        Source::Bucket("b".to_owned())
-    );
+    let with_params = Environment { params, ..environment() };
+    let program = compile("from(bucket: params.bucket) |> range(start: -1h)", with_params).unwrap();
+    assert_eq!(program.results[0].pipeline.source, Source::Bucket("b".to_owned()));
 }
 
 #[test]
 fn now_may_be_set() {
     let text = "option now = () => 2024-01-01T09:00:00Z\nfrom(bucket: \"b\") |> range(start: -1h)";
-    let expected = Operation::Range {
-        start: NOW,
-        stop: NOW + HOUR,
-    };
+    let expected = Operation::Range { start: NOW, stop: NOW + HOUR };
     assert_eq!(operations(text), [expected]);
 }
 
@@ -199,19 +171,10 @@ fn operators_bind_as_in_flux() {
         filter("r.a == 1 or not r.b > 2 and exists r.c"),
         "((a Equal 1) or (not (b Greater 2) and exists c))"
     );
-    assert_eq!(
-        filter("r.a + 2 * r.b - -3 < 4.5"),
-        "(((a + (2 * b)) - -3) Less 4.5)"
-    );
-    assert_eq!(
-        filter("(r.a + r.b) * 2 >= r[\"c d\"]"),
-        "(((a + b) * 2) GreaterOrEqual c d)"
-    );
+    assert_eq!(filter("r.a + 2 * r.b - -3 < 4.5"), "(((a + (2 * b)) - -3) Less 4.5)");
+    assert_eq!(filter("(r.a + r.b) * 2 >= r[\"c d\"]"), "(((a + b) * 2) GreaterOrEqual c d)");
     assert_eq!(filter("r.a ^ 2.0 ^ 3.0 == 1.0"), "(((a ^ 2) ^ 3) Equal 1)");
-    assert_eq!(
-        filter(r#"r.a =~ /a\/b\d/ and r.b !~ /x/"#),
-        r"(a =~ a/b\d and b !~ x)"
-    );
+    assert_eq!(filter(r#"r.a =~ /a\/b\d/ and r.b !~ /x/"#), r"(a =~ a/b\d and b !~ x)");
     assert_eq!(
         filter(r#"contains(value: r.host, set: ["a", "b"]) and float(v: r.n) > 1.0"#),
         r#"(host in ["a","b"] and (Float(n) Greater 1))"#
@@ -239,25 +202,12 @@ fn without_spans(expr: &RowExpr) -> String {
         RowExprKind::And(operands) => all(operands, " and "),
         RowExprKind::Or(operands) => all(operands, " or "),
         RowExprKind::Compare(comparison, left, right) => {
-            format!(
-                "({} {comparison:?} {})",
-                without_spans(left),
-                without_spans(right)
-            )
+            format!("({} {comparison:?} {})", without_spans(left), without_spans(right))
         }
         RowExprKind::Arithmetic(operator, left, right) => {
-            format!(
-                "({} {} {})",
-                without_spans(left),
-                operator.symbol(),
-                without_spans(right)
-            )
+            format!("({} {} {})", without_spans(left), operator.symbol(), without_spans(right))
         }
-        RowExprKind::Match {
-            value,
-            pattern,
-            matches,
-        } => {
+        RowExprKind::Match { value, pattern, matches } => {
             let operator = if *matches { "=~" } else { "!~" };
             format!("{} {operator} {pattern}", without_spans(value))
         }
@@ -318,10 +268,7 @@ fn what_is_outside_of_the_subset_is_named_with_its_position_and_its_sql() {
             "x = \"a ${1}\"",
             "error @1:5-1:8: string interpolation (\"${…}\") is not supported; write + between strings",
         ),
-        (
-            "x = [\"a\": 1]",
-            "error @1:9-1:10: dictionaries are not supported",
-        ),
+        ("x = [\"a\": 1]", "error @1:9-1:10: dictionaries are not supported"),
         (
             "testcase a {}",
             "error @1:1-1:9: statements with \"testcase\" are not supported",
@@ -397,10 +344,8 @@ fn queries_have_limits() {
     assert!(refused(&filtered(" and ", 502)).contains("more than 500 \"and\" operators"));
     compiled(&filtered(" or ", 5_001));
     assert!(refused(&filtered(" or ", 5_002)).contains("more than 5000 \"or\" operators"));
-    let steps = format!(
-        "from(bucket: \"b\") |> range(start: -1h){}",
-        " |> limit(n: 1)".repeat(100)
-    );
+    let steps =
+        format!("from(bucket: \"b\") |> range(start: -1h){}", " |> limit(n: 1)".repeat(100));
     assert!(refused(&steps).contains("more than 100 operations"));
     let results: String = (0..101)
         .map(|number| format!("buckets() |> yield(name: \"{number}\")\n"))

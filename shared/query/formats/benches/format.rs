@@ -48,10 +48,7 @@ fn batch(random: &mut XorShift, dictionaries: &[ArrayRef], rows: usize) -> Recor
         columns.push((name, Arc::new(Int64Array::from_iter_values(values))));
     }
     let times = (1_704_096_000i64..).map(|second| second * 1_000_000_000).take(rows);
-    columns.push((
-        "time".to_owned(),
-        Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-    ));
+    columns.push(("time".to_owned(), Arc::new(TimestampNanosecondArray::from_iter_values(times))));
     let fields = columns.iter().map(|(name, a)| Field::new(name, a.data_type().clone(), true));
     let schema = Schema::new(fields.collect::<Vec<_>>());
     let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
@@ -100,13 +97,7 @@ fn formats(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes.try_into().unwrap_or(u64::MAX)));
         group.bench_function(name, |bencher| bencher.iter(|| write(black_box(&batches))));
     };
-    for format in [
-        Format::Json,
-        Format::JsonLines,
-        Format::Csv,
-        Format::Pretty,
-        Format::Parquet,
-    ] {
+    for format in [Format::Json, Format::JsonLines, Format::Csv, Format::Pretty, Format::Parquet] {
         measure(&format.to_string(), &|batches| encode(format, batches));
     }
     measure("arrow-json", &arrow_json);

@@ -303,10 +303,7 @@ impl AnnotatedCsvWriter {
                 Annotation::Group => "false",
                 Annotation::Default => "",
             });
-            self.cells(
-                of_result.into_iter().chain(of_columns.map(str::as_bytes)),
-                out,
-            );
+            self.cells(of_result.into_iter().chain(of_columns.map(str::as_bytes)), out);
         }
         if self.dialect.has_header {
             let names = self.shown_columns().map(|column| {

@@ -23,10 +23,7 @@ pub(crate) struct ArrowStreamWriter {
 impl ArrowStreamWriter {
     /// Creates a writer of rows with these columns.
     pub(crate) fn new(schema: &SchemaRef) -> Self {
-        Self {
-            columns: PlainColumns::from_columns(schema),
-            writer: None,
-        }
+        Self { columns: PlainColumns::from_columns(schema), writer: None }
     }
 
     /// Appends the rows of `batch` as one message, after the schema if they are the first.

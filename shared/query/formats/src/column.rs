@@ -44,10 +44,7 @@ pub(crate) struct ColumnState {
 impl ColumnState {
     /// Creates a column whose values are each preceded by `prefix`.
     pub(crate) fn new(prefix: Vec<u8>) -> Self {
-        Self {
-            prefix,
-            memo: RenderedValues::default(),
-        }
+        Self { prefix, memo: RenderedValues::default() }
     }
 }
 
@@ -81,12 +78,7 @@ impl<'a> ColumnWriter<'a> {
             )?),
             _ => ColumnValues::new(array, field, dialect)?,
         };
-        Ok(Self {
-            prefix: &state.prefix,
-            dialect,
-            values,
-            nulls,
-        })
+        Ok(Self { prefix: &state.prefix, dialect, values, nulls })
     }
 
     /// Whether the value of `row` is null.
@@ -173,11 +165,7 @@ impl<'a> ColumnValues<'a> {
             TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().values(),
         };
         let text = TimestampFormatter::new(unit, zulu, dialect == Dialect::Json);
-        Ok(Self::Timestamp {
-            values,
-            text,
-            unusual: formatter(array)?,
-        })
+        Ok(Self::Timestamp { values, text, unusual: formatter(array)? })
     }
 
     fn display(array: &'a ArrayRef) -> Result<Self, ArrowError> {
@@ -198,11 +186,7 @@ impl<'a> ColumnValues<'a> {
             Self::Utf8(values) => push_text(values.value(row), dialect, out),
             Self::LargeUtf8(values) => push_text(values.value(row), dialect, out),
             Self::Utf8View(values) => push_text(values.value(row), dialect, out),
-            Self::Timestamp {
-                values,
-                text,
-                unusual,
-            } => {
+            Self::Timestamp { values, text, unusual } => {
                 if !text.push(values[row], out) {
                     push_displayed(unusual, row, dialect, out);
                 }

@@ -23,10 +23,7 @@ pub struct FormatLimits {
 impl Default for FormatLimits {
     /// 64 MiB for tables, 32 MiB for row groups.
     fn default() -> Self {
-        Self {
-            table_bytes: 64 << 20,
-            row_group_bytes: 32 << 20,
-        }
+        Self { table_bytes: 64 << 20, row_group_bytes: 32 << 20 }
     }
 }
 
@@ -78,10 +75,7 @@ impl Encoder {
             }
             Format::Arrow => FormatWriter::Arrow(Box::new(ArrowStreamWriter::new(&schema))),
         };
-        Self {
-            columns: schema.fields().len(),
-            writer,
-        }
+        Self { columns: schema.fields().len(), writer }
     }
 
     /// Appends to `out` the part of `batch` that can be written now: its rows, a row group, or nothing yet.

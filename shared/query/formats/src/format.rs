@@ -143,10 +143,7 @@ mod tests {
             assert_eq!(Format::from_accept(accept), Ok(format), "{accept}");
         }
         let list = Format::from_accept("text/csv, application/json;q=0.5").unwrap_err();
-        assert_eq!(
-            list.to_string(),
-            "invalid mime type (text/csv, application/json;q=0.5)"
-        );
+        assert_eq!(list.to_string(), "invalid mime type (text/csv, application/json;q=0.5)");
         assert!(Format::from_accept("").is_err());
     }
 }

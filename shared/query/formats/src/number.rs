@@ -95,16 +95,9 @@ mod tests {
         .map(|value| double(value, Dialect::Json))
         .join(" ");
         insta::assert_snapshot!(json, @"99.0 0.5 -0.0 22.7 0.00001 1.0e-7 1000000000000000.0 1.0e16 1.5e300 1.0e300 123456789.12345679 2.2250738585072014e-308 null null");
-        let csv = [
-            1e-7,
-            1e16,
-            -1.5e300,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-        ]
-        .map(|value| double(value, Dialect::Csv))
-        .join(" ");
+        let csv = [1e-7, 1e16, -1.5e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY]
+            .map(|value| double(value, Dialect::Csv))
+            .join(" ");
         insta::assert_snapshot!(csv, @"1e-7 1e16 -1.5e300 NaN inf -inf");
         let single =
             [0.1, 1e10, 1e20, f32::NAN].map(|value| single(value, Dialect::Plain)).join(" ");

@@ -18,10 +18,7 @@ pub(crate) struct ParquetWriter {
 impl ParquetWriter {
     /// Creates a writer with row groups of about `row_group_bytes` bytes.
     pub(crate) fn new(row_group_bytes: usize) -> Self {
-        Self {
-            writer: None,
-            row_group_bytes,
-        }
+        Self { writer: None, row_group_bytes }
     }
 
     /// Adds the rows of `batch` and appends the row groups that are complete.

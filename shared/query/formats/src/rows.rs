@@ -36,12 +36,7 @@ impl RowWriter {
             Framing::JsonLines => (names.map(json_column).collect(), Vec::new()),
             Framing::Csv => (csv_columns(schema.fields().len()), csv_header(names)),
         };
-        Self {
-            framing,
-            columns,
-            header,
-            has_started: false,
-        }
+        Self { framing, columns, header, has_started: false }
     }
 
     /// Appends the rows of `batch`, which has the columns of the schema.

@@ -103,9 +103,7 @@ where
                 self.ready = Bytes::from(std::mem::take(&mut self.out));
             }
             if !self.ready.is_empty() {
-                return Ok(Some(
-                    self.ready.split_to(self.ready.len().min(MAX_CHUNK_BYTES)),
-                ));
+                return Ok(Some(self.ready.split_to(self.ready.len().min(MAX_CHUNK_BYTES))));
             }
             if self.finished {
                 return Ok(None);

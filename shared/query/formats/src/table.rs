@@ -54,13 +54,7 @@ impl TableWriter {
             .unwrap_or(1);
         cells.lines += lines;
         let columns = schema.fields().iter().map(|_| ColumnState::new(Vec::new())).collect();
-        Self {
-            columns,
-            cells,
-            rows: 0,
-            omitted: 0,
-            limit,
-        }
+        Self { columns, cells, rows: 0, omitted: 0, limit }
     }
 
     /// Adds the rows of `batch` up to the limit.
@@ -177,10 +171,7 @@ impl TableCells {
         let (width, lines) = if printable {
             (cell.len(), 1)
         } else {
-            (
-                cell.split('\n').map(str::width).max().unwrap_or(0),
-                cell.split('\n').count(),
-            )
+            (cell.split('\n').map(str::width).max().unwrap_or(0), cell.split('\n').count())
         };
         if let Some(widest) = self.widths.get_mut(column)
             && width > *widest
@@ -215,10 +206,7 @@ impl TableCells {
                 start = end;
             }
             while lines.iter_mut().any(|cell| cell.peek().is_some()) {
-                self.push_line(
-                    lines.iter_mut().map(|cell| cell.next().unwrap_or_default()),
-                    out,
-                );
+                self.push_line(lines.iter_mut().map(|cell| cell.next().unwrap_or_default()), out);
             }
             if row == 0 {
                 self.push_border(out);

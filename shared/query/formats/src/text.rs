@@ -99,10 +99,7 @@ mod tests {
     #[test]
     fn json_escapes_what_must_be_escaped_and_nothing_else() {
         assert_eq!(
-            pushed(
-                "say \"hi\" \\ \u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f} / ü 漢 🌡",
-                Dialect::Json
-            ),
+            pushed("say \"hi\" \\ \u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f} / ü 漢 🌡", Dialect::Json),
             "\"say \\\"hi\\\" \\\\ \\b\\f\\n\\r\\t\\u0000\\u001f\u{7f} / ü 漢 🌡\""
         );
     }

@@ -133,14 +133,8 @@ fn split(value: i64, unit: TimeUnit) -> (i64, i64) {
     match unit {
         TimeUnit::Second => (value, 0),
         TimeUnit::Millisecond => (value.div_euclid(1_000), value.rem_euclid(1_000) * 1_000_000),
-        TimeUnit::Microsecond => (
-            value.div_euclid(1_000_000),
-            value.rem_euclid(1_000_000) * 1_000,
-        ),
-        TimeUnit::Nanosecond => (
-            value.div_euclid(1_000_000_000),
-            value.rem_euclid(1_000_000_000),
-        ),
+        TimeUnit::Microsecond => (value.div_euclid(1_000_000), value.rem_euclid(1_000_000) * 1_000),
+        TimeUnit::Nanosecond => (value.div_euclid(1_000_000_000), value.rem_euclid(1_000_000_000)),
     }
 }
 
@@ -197,17 +191,9 @@ mod tests {
 
     #[test]
     fn fractions_have_three_six_or_nine_digits() {
-        let texts = [
-            0,
-            123,
-            123_000,
-            123_000_000,
-            -1,
-            3_000_000_000,
-            1_704_096_000_010_000_000,
-        ]
-        .map(|value| text(TimeUnit::Nanosecond, value))
-        .join("\n");
+        let texts = [0, 123, 123_000, 123_000_000, -1, 3_000_000_000, 1_704_096_000_010_000_000]
+            .map(|value| text(TimeUnit::Nanosecond, value))
+            .join("\n");
         insta::assert_snapshot!(texts, @r"
         1970-01-01T00:00:00
         1970-01-01T00:00:00.000000123

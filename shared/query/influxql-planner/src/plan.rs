@@ -46,11 +46,8 @@ pub async fn plan_statement(
 ) -> Result<InfluxqlPlan> {
     let rows = match statement {
         Statement::Select(select) => {
-            let SelectPlan {
-                state,
-                plan,
-                group_key,
-            } = select::plan_select(context, select, interface)?;
+            let SelectPlan { state, plan, group_key } =
+                select::plan_select(context, select, interface)?;
             return Ok(InfluxqlPlan::Query {
                 state: Box::new(state),
                 plan,

@@ -107,11 +107,7 @@ pub(crate) fn plan_select(
     };
     let answer = planner.answer(select, &InheritedScope::default())?;
     let (plan, group_key) = answer.finish(planner.functions, select.time_zone.as_deref())?;
-    Ok(SelectPlan {
-        state,
-        plan,
-        group_key,
-    })
+    Ok(SelectPlan { state, plan, group_key })
 }
 
 /// Translates a condition into a predicate over the columns of a table.
@@ -186,10 +182,8 @@ impl SelectPlanner<'_> {
         tags: &[String],
         outputs: &OutputColumns,
     ) -> Result<SelectQuery<'_>> {
-        let survey = FieldCalls::try_new(
-            outputs.fields.iter().map(|output| &output.expr),
-            self.interface,
-        )?;
+        let survey =
+            FieldCalls::try_new(outputs.fields.iter().map(|output| &output.expr), self.interface)?;
         let shape = survey.shape(frame.has_own_window, frame.window.is_some())?;
         let window = match shape {
             QueryShape::Raw if frame.has_own_window && !outputs.fields.is_empty() => {

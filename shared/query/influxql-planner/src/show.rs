@@ -59,10 +59,9 @@ impl NameCondition {
     fn from_name(name: &MeasurementName) -> Result<Self> {
         Ok(match name {
             MeasurementName::Name(name) => Self::Equal(name.clone()),
-            MeasurementName::Regex(pattern) => Self::Matching {
-                pattern: compile_pattern(pattern)?,
-                wanted: true,
-            },
+            MeasurementName::Regex(pattern) => {
+                Self::Matching { pattern: compile_pattern(pattern)?, wanted: true }
+            }
         })
     }
 
@@ -153,11 +152,7 @@ struct ShowRowsBuilder<const N: usize> {
 
 impl<const N: usize> ShowRowsBuilder<N> {
     fn new(columns: [&'static str; N]) -> Self {
-        Self {
-            columns,
-            rows: Vec::new(),
-            bytes: 0,
-        }
+        Self { columns, rows: Vec::new(), bytes: 0 }
     }
 
     fn extend(&mut self, table: &Arc<Table>, rows: Vec<[String; N]>) -> Result<()> {
@@ -177,10 +172,7 @@ impl<const N: usize> ShowRowsBuilder<N> {
             let values = self.rows.iter().map(|(_, row)| row.get(index));
             columns.push((name, Arc::new(values.collect::<StringArray>())));
         }
-        Ok(ShowRows {
-            rows: batch_of(columns)?,
-            series: SeriesLayout::by_table(),
-        })
+        Ok(ShowRows { rows: batch_of(columns)?, series: SeriesLayout::by_table() })
     }
 }
 

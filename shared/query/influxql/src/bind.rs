@@ -59,11 +59,7 @@ fn bind_select(select: &mut Select, values: ParameterValues<'_>) -> Result<(), B
         }
     }
     for dimension in &mut select.group_by {
-        if let Dimension::Time {
-            offset: Some(offset),
-            ..
-        } = dimension
-        {
+        if let Dimension::Time { offset: Some(offset), .. } = dimension {
             bind_expr(offset, values)?;
         }
     }

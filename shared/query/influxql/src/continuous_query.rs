@@ -95,10 +95,7 @@ mod tests {
             "SHOW CONTINUOUS QUERIES",
         ] {
             let statements = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert!(
-                matches!(statements.as_slice(), [Statement::ContinuousQuery(_)]),
-                "{text}"
-            );
+            assert!(matches!(statements.as_slice(), [Statement::ContinuousQuery(_)]), "{text}");
             assert_eq!(statements[0].to_string(), text);
         }
     }

@@ -162,27 +162,17 @@ pub enum CompareOp {
 impl Expr {
     /// Returns a column without a cast.
     pub fn column(name: impl Into<String>) -> Self {
-        Self::Column(Column {
-            name: name.into(),
-            cast: None,
-        })
+        Self::Column(Column { name: name.into(), cast: None })
     }
 
     /// Returns a call of a function.
     pub fn call(name: impl Into<String>, args: Vec<Self>) -> Self {
-        Self::Call(Call {
-            name: name.into(),
-            args,
-        })
+        Self::Call(Call { name: name.into(), args })
     }
 
     /// Returns an arithmetic operation.
     pub fn binary(left: Self, op: BinaryOp, right: Self) -> Self {
-        Self::Binary {
-            op,
-            left: Box::new(left),
-            right: Box::new(right),
-        }
+        Self::Binary { op, left: Box::new(left), right: Box::new(right) }
     }
 
     /// Returns the nanoseconds of a constant duration.

@@ -70,11 +70,7 @@ pub(crate) fn next(text: &str, from: usize) -> Result<SpannedToken<'_>, ParseErr
     let start = after_space(text, from)?;
     let rest = text.get(start..).unwrap_or_default();
     let Some(first) = rest.chars().next() else {
-        return Ok(SpannedToken {
-            token: Token::End,
-            start,
-            end: start,
-        });
+        return Ok(SpannedToken { token: Token::End, start, end: start });
     };
     let (token, length) = match first {
         '\'' => {
@@ -102,11 +98,7 @@ pub(crate) fn next(text: &str, from: usize) -> Result<SpannedToken<'_>, ParseErr
             }
         },
     };
-    Ok(SpannedToken {
-        token,
-        start,
-        end: start + length,
-    })
+    Ok(SpannedToken { token, start, end: start + length })
 }
 
 /// Returns the regular expression at or after a byte offset, if there is one, and the offset after it.

@@ -121,10 +121,7 @@ fn extract_from_on(
     let Some(database) = on.take() else {
         return Ok(());
     };
-    let named = NamedDatabase {
-        database: Some(database),
-        retention_policy: None,
-    };
+    let named = NamedDatabase { database: Some(database), retention_policy: None };
     merge(named, found)
 }
 

@@ -197,10 +197,7 @@ fn statements_about_users_are_written_without_their_passwords() {
 fn any_number_of_statements_is_parsed() {
     assert_eq!(parse("").unwrap(), []);
     assert_eq!(parse(" ; -- nothing\n;").unwrap(), []);
-    assert_eq!(
-        parse("SHOW DATABASES;; SHOW MEASUREMENTS;").unwrap().len(),
-        2
-    );
+    assert_eq!(parse("SHOW DATABASES;; SHOW MEASUREMENTS;").unwrap().len(), 2);
 }
 
 #[test]
@@ -211,13 +208,7 @@ fn nesting_depth_is_limited_and_long_lists_stay_flat() {
     };
     assert!(nested(MAX_DEPTH).is_ok());
     assert!(nested(MAX_DEPTH + 1).is_err());
-    assert!(
-        parse(&format!(
-            "SELECT {} FROM m",
-            "-".repeat(200).replace('-', "- ")
-        ))
-        .is_err()
-    );
+    assert!(parse(&format!("SELECT {} FROM m", "-".repeat(200).replace('-', "- "))).is_err());
     assert!(parse(&format!("SELECT a{} FROM m", "+a".repeat(300))).is_err());
     let subqueries = |depth: usize| {
         let (open, close) = ("(SELECT a FROM ".repeat(depth), ")".repeat(depth));
@@ -242,13 +233,7 @@ fn elements_of_a_statement_are_limited() {
         ("SELECT a FROM m GROUP BY ", "t", ", ", "", 100),
         ("SELECT a FROM m WHERE ", "a = 1", " AND ", "", 501),
         ("SELECT a FROM m WHERE ", "t = 'a'", " OR ", "", 5_001),
-        (
-            "SELECT a FROM m WHERE ",
-            "(a = 1 OR a = -a)",
-            " AND ",
-            "",
-            501,
-        ),
+        ("SELECT a FROM m WHERE ", "(a = 1 OR a = -a)", " AND ", "", 501),
     ];
     for (start, element, between, end, most) in cases {
         let text = |count| format!("{start}{}{end}", vec![element; count].join(between));
@@ -257,10 +242,8 @@ fn elements_of_a_statement_are_limited() {
         assert!(error.contains("in a statement at pos "), "{start}: {error}");
     }
     let subqueries = |each: &str, depth: usize| {
-        let (open, close) = (
-            "SELECT a FROM (".repeat(depth),
-            format!(") WHERE {each}").repeat(depth),
-        );
+        let (open, close) =
+            ("SELECT a FROM (".repeat(depth), format!(") WHERE {each}").repeat(depth));
         parse(&format!("{open}SELECT a FROM m{close}"))
     };
     let half = vec!["a = 1"; 251].join(" AND ");
@@ -273,14 +256,7 @@ fn elements_of_a_statement_are_limited() {
 
 #[test]
 fn regular_expressions_are_accepted_only_after_match_operators() {
-    let wrong = [
-        "h = /a/",
-        "h > /a/",
-        "h != /a/",
-        "/a/ = h",
-        "/a/ =~ /b/",
-        "h = (/a/)",
-    ];
+    let wrong = ["h = /a/", "h > /a/", "h != /a/", "/a/ = h", "/a/ =~ /b/", "h = (/a/)"];
     for condition in wrong {
         let error = error(&format!("SELECT a FROM m WHERE {condition}"));
         assert!(
@@ -312,10 +288,7 @@ fn slash_is_a_division_or_a_regular_expression_by_context() {
         panic!("no SELECT");
     };
     assert!(matches!(select.fields[0].expr, Expr::Binary { .. }));
-    assert_eq!(
-        select.fields[1].expr,
-        Expr::Regex(Regex(r"a/b\\".to_owned()))
-    );
+    assert_eq!(select.fields[1].expr, Expr::Regex(Regex(r"a/b\\".to_owned())));
     assert_eq!(
         select.from,
         [SelectSource::Measurement(Measurement {
@@ -375,24 +348,12 @@ fn the_database_name_is_extracted_from_a_statement() {
     };
     let select = "SELECT a FROM m".to_owned();
     assert_eq!(lift("SELECT a FROM m"), Ok((None, select.clone())));
-    assert_eq!(
-        lift("SELECT a FROM d.r.m"),
-        Ok((named(Some("d"), Some("r")), select.clone()))
-    );
-    assert_eq!(
-        lift("SELECT a FROM d..m"),
-        Ok((named(Some("d"), None), select.clone()))
-    );
-    assert_eq!(
-        lift("SELECT a FROM r.m"),
-        Ok((named(None, Some("r")), select))
-    );
+    assert_eq!(lift("SELECT a FROM d.r.m"), Ok((named(Some("d"), Some("r")), select.clone())));
+    assert_eq!(lift("SELECT a FROM d..m"), Ok((named(Some("d"), None), select.clone())));
+    assert_eq!(lift("SELECT a FROM r.m"), Ok((named(None, Some("r")), select)));
     assert_eq!(
         lift("SHOW TAG KEYS ON d FROM d.r.m"),
-        Ok((
-            named(Some("d"), Some("r")),
-            "SHOW TAG KEYS FROM m".to_owned()
-        ))
+        Ok((named(Some("d"), Some("r")), "SHOW TAG KEYS FROM m".to_owned()))
     );
     assert!(lift("SELECT a FROM d..m, (SELECT b FROM e..n)").is_err());
     // As in InfluxDB 3, a source without a name is in another database than one with a name.
@@ -413,10 +374,7 @@ fn the_sources_of_a_query_include_those_of_its_subqueries() {
         let query = "SELECT a FROM d..m, (SELECT a FROM e..m, (SELECT a FROM f../m/))";
         assert_eq!(sources(&format!("{before}{query}")), names(["d", "e", "f"]));
     }
-    assert_eq!(
-        sources("SELECT a INTO x..y FROM d..m, e..m, f..m"),
-        names(["d", "e", "f"])
-    );
+    assert_eq!(sources("SELECT a INTO x..y FROM d..m, e..m, f..m"), names(["d", "e", "f"]));
     assert_eq!(sources("SHOW TAG KEYS ON d FROM d..m"), []);
 }
 
@@ -427,22 +385,10 @@ fn every_tag_key_match_operator_is_parsed() {
         other => panic!("{other}"),
     };
     let name = || "k".to_owned();
-    assert_eq!(
-        keys("SHOW TAG VALUES WITH KEY = k"),
-        NameMatch::Equal(name())
-    );
-    assert_eq!(
-        keys("SHOW TAG VALUES WITH KEY <> k"),
-        NameMatch::NotEqual(name())
-    );
-    assert_eq!(
-        keys("SHOW TAG VALUES WITH KEY IN (k)"),
-        NameMatch::In(vec![name()])
-    );
-    assert_eq!(
-        keys("SHOW TAG VALUES WITH KEY =~ /k/"),
-        NameMatch::Matches(Regex(name()))
-    );
+    assert_eq!(keys("SHOW TAG VALUES WITH KEY = k"), NameMatch::Equal(name()));
+    assert_eq!(keys("SHOW TAG VALUES WITH KEY <> k"), NameMatch::NotEqual(name()));
+    assert_eq!(keys("SHOW TAG VALUES WITH KEY IN (k)"), NameMatch::In(vec![name()]));
+    assert_eq!(keys("SHOW TAG VALUES WITH KEY =~ /k/"), NameMatch::Matches(Regex(name())));
 }
 
 #[test]

@@ -111,9 +111,7 @@ impl Display for UserStatement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (name, user) = (self.name(), Identifier(self.user()));
         match self {
-            Self::Create {
-                password, is_admin, ..
-            } => {
+            Self::Create { password, is_admin, .. } => {
                 write!(f, "{name} {user} WITH PASSWORD {password}")?;
                 if *is_admin {
                     f.write_str(" WITH ALL PRIVILEGES")

@@ -129,10 +129,7 @@ fn inputs_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<AggregateBranch> {
         .is_some_and(|filter| filter.projection().is_none() && filter.fetch().is_none());
     let is_union = plan.downcast_ref::<UnionExec>().is_some();
     if !is_filter && !is_union && plan.downcast_ref::<ProjectionExec>().is_none() {
-        return vec![AggregateBranch {
-            source: Arc::clone(plan),
-            operators: Vec::new(),
-        }];
+        return vec![AggregateBranch { source: Arc::clone(plan), operators: Vec::new() }];
     }
     let mut inputs: Vec<AggregateBranch> =
         plan.children().into_iter().flat_map(inputs_of).collect();
@@ -231,9 +228,5 @@ fn known_states(
     });
     let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
     let rows = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-    Ok(MemorySourceConfig::try_new_exec(
-        &[vec![rows]],
-        schema,
-        None,
-    )?)
+    Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?)
 }

@@ -117,10 +117,8 @@ fn may_grow(node: &dyn ExecutionPlan) -> bool {
     let takes_rows = !node.children().is_empty();
     let effect = node.cardinality_effect();
     takes_rows
-        && (matches!(
-            effect,
-            CardinalityEffect::Unknown | CardinalityEffect::GreaterEqual
-        ) || expanding_aggregate(node).is_some())
+        && (matches!(effect, CardinalityEffect::Unknown | CardinalityEffect::GreaterEqual)
+            || expanding_aggregate(node).is_some())
 }
 
 fn with_check(plan: Arc<dyn ExecutionPlan>, cancellation: &Cancellation) -> Arc<dyn ExecutionPlan> {
@@ -179,11 +177,7 @@ impl CancellationExec {
     fn new(input: Arc<dyn ExecutionPlan>, cancellation: Cancellation) -> Self {
         let properties = PlanProperties::clone(input.properties())
             .with_scheduling_type(SchedulingType::Cooperative);
-        Self {
-            input,
-            cancellation,
-            properties: Arc::new(properties),
-        }
+        Self { input, cancellation, properties: Arc::new(properties) }
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {

@@ -103,11 +103,7 @@ fn is_view_for_tag(like: &Like, schema: &DFSchema) -> bool {
         like.expr.get_type(schema),
         Ok(DataType::Dictionary(_, values)) if *values == DataType::Utf8
     );
-    is_tag
-        && matches!(
-            like.pattern.get_type(schema),
-            Ok(DataType::Utf8View | DataType::LargeUtf8)
-        )
+    is_tag && matches!(like.pattern.get_type(schema), Ok(DataType::Utf8View | DataType::LargeUtf8))
 }
 
 fn is_boolean(expr: &Expr, schema: &DFSchema) -> bool {

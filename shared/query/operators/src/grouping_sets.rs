@@ -60,10 +60,7 @@ impl UnorderedExec {
             input.pipeline_behavior(),
             input.boundedness(),
         );
-        Self {
-            input,
-            properties: Arc::new(properties),
-        }
+        Self { input, properties: Arc::new(properties) }
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
@@ -286,10 +283,7 @@ mod tests {
     fn batches_are_divided_between_the_sort_and_the_aggregate() {
         let plan = (SmallBatchesExec::RULE.substitute)(&sorted_cube()).unwrap();
         let divided = operators(&plan.unwrap());
-        assert_eq!(
-            divided,
-            "AggregateExec SmallBatchesExec SortExec DataSourceExec"
-        );
+        assert_eq!(divided, "AggregateExec SmallBatchesExec SortExec DataSourceExec");
     }
 
     #[test]

@@ -207,20 +207,13 @@ fn has_unmet_requirements(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions)
 
 /// Whether the order of the input of an operator is that of the answer, if nothing above it changes the order.
 fn keeps_order_of_answer(operator: &Arc<dyn ExecutionPlan>) -> bool {
-    [
-        "OutputRequirementExec",
-        "ProjectionExec",
-        "GlobalLimitExec",
-        "LocalLimitExec",
-    ]
-    .contains(&operator.name())
+    ["OutputRequirementExec", "ProjectionExec", "GlobalLimitExec", "LocalLimitExec"]
+        .contains(&operator.name())
 }
 
 /// Whether the plan has conditions that get their values from a subquery when it executes.
 fn has_scalar_subqueries(plan: &Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<bool> {
-    any_operator(plan, |operator| {
-        operator.downcast_ref::<ScalarSubqueryExec>().is_some()
-    })
+    any_operator(plan, |operator| operator.downcast_ref::<ScalarSubqueryExec>().is_some())
 }
 
 /// Maximum number of expressions of a filter that is moved below a projection, as in the rules before.

@@ -22,11 +22,7 @@ use regex_syntax::hir::{Hir, HirKind};
 const EMPTY_GROUP: &str = "()";
 
 /// The functions that DataFusion optimises to pattern operators. The pattern is their second argument.
-const REGEX_FUNCTIONS: [&str; 3] = [
-    "regexp_like",
-    "influx_regex_match",
-    "influx_regex_not_match",
-];
+const REGEX_FUNCTIONS: [&str; 3] = ["regexp_like", "influx_regex_match", "influx_regex_not_match"];
 
 /// Puts an empty group before patterns with backslashes. It runs before all other rules, because they change the
 /// patterns of the statement.

@@ -32,10 +32,7 @@ pub(crate) struct SingleExecutionExec {
 impl SingleExecutionExec {
     /// Allows one execution of each partition of `input`.
     pub(crate) fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        Self {
-            input,
-            executed: Mutex::default(),
-        }
+        Self { input, executed: Mutex::default() }
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
@@ -101,10 +98,7 @@ mod tests {
         run(&plan, 0).unwrap();
         run(&plan, 1).unwrap();
         let error = run(&plan, 0).unwrap_err();
-        assert!(
-            matches!(error, DataFusionError::ResourcesExhausted(_)),
-            "{error}"
-        );
+        assert!(matches!(error, DataFusionError::ResourcesExhausted(_)), "{error}");
         run(&plan.reset_state().unwrap(), 0).unwrap();
     }
 }

@@ -23,12 +23,8 @@ use crate::{
 };
 
 /// The operators above an `OFFSET` that return its rows in their order as the answer.
-const OPERATORS_OF_ANSWERS: [&str; 4] = [
-    "ProjectionExec",
-    "GlobalLimitExec",
-    "LocalLimitExec",
-    "ScalarSubqueryExec",
-];
+const OPERATORS_OF_ANSWERS: [&str; 4] =
+    ["ProjectionExec", "GlobalLimitExec", "LocalLimitExec", "ScalarSubqueryExec"];
 
 /// Moves projections above an `OFFSET`, and hides the order of its rows from the operators above within a statement.
 pub(crate) const SKIPPED_ROWS: SubstitutionRule = SubstitutionRule {

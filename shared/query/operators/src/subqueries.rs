@@ -96,15 +96,9 @@ fn has_null_aware_join(operator: &InSubquery, negated: bool) -> bool {
 
 fn rewrite(expr: Expr, used_as: Use, schema: &DFSchema) -> Result<Expr> {
     Ok(match expr {
-        Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: op @ (Operator::And | Operator::Or),
-            right,
-        }) => binary_expr(
-            rewrite(*left, used_as, schema)?,
-            op,
-            rewrite(*right, used_as, schema)?,
-        ),
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+            binary_expr(rewrite(*left, used_as, schema)?, op, rewrite(*right, used_as, schema)?)
+        }
         Expr::Not(inner) => {
             let inside = match used_as {
                 Use::True => Use::False,
@@ -207,17 +201,11 @@ fn named_value(operator: InSubquery) -> Result<InSubquery> {
     let named = value.clone().alias(value.to_string());
     let rows = Projection::try_new(vec![named], Arc::clone(&projection.input))?;
     let subquery = operator.subquery.with_plan(Arc::new(LogicalPlan::Projection(rows)));
-    Ok(InSubquery {
-        subquery,
-        ..operator
-    })
+    Ok(InSubquery { subquery, ..operator })
 }
 
 fn is_in(operator: InSubquery) -> Expr {
-    Expr::InSubquery(InSubquery {
-        negated: false,
-        ..operator
-    })
+    Expr::InSubquery(InSubquery { negated: false, ..operator })
 }
 
 /// Whether a comparison with a row is unknown, at least if none is true.

@@ -68,10 +68,7 @@ impl OutsideTime {
         };
         let nanos = nanos(&constant(expr)?)?;
         let is_later = nanos > i128::from(i64::MAX);
-        (is_later || nanos < i128::from(i64::MIN)).then(|| Self {
-            is_later,
-            zone: zone.clone(),
-        })
+        (is_later || nanos < i128::from(i64::MIN)).then(|| Self { is_later, zone: zone.clone() })
     }
 
     /// Returns the comparison of a time of a row with this one; `None` for an operator that doesn't compare.
@@ -102,12 +99,7 @@ fn rewrite(expr: Expr) -> Result<Transformed<Expr>> {
             None => Transformed::no(Expr::BinaryExpr(comparison)),
         },
         Expr::Between(between) if has_outside_bound(&between) => {
-            let Between {
-                expr,
-                negated,
-                low,
-                high,
-            } = between;
+            let Between { expr, negated, low, high } = between;
             let start = compare(expr.as_ref().clone(), Operator::GtEq, *low);
             let end = compare(*expr, Operator::LtEq, *high);
             let both = start.and(end);
@@ -155,10 +147,7 @@ fn rewrite_list(list: InList) -> Transformed<Expr> {
         let compared = outside.compared(operator, *list.expr);
         return Transformed::yes(compared.unwrap_or_else(|| datafusion::prelude::lit(false)));
     }
-    Transformed::yes(Expr::InList(InList {
-        list: possible,
-        ..list
-    }))
+    Transformed::yes(Expr::InList(InList { list: possible, ..list }))
 }
 
 /// Returns the value of an expression without columns.

@@ -43,18 +43,13 @@ impl Annotations {
     /// Returns the warnings and the hints.
     pub(crate) fn into_texts(self) -> (Vec<String>, Vec<String>) {
         let texts = self.texts.into_inner().unwrap_or_default();
-        (
-            texts.warnings.into_iter().collect(),
-            texts.infos.into_iter().collect(),
-        )
+        (texts.warnings.into_iter().collect(), texts.infos.into_iter().collect())
     }
 
     pub(crate) fn warn_quantile(&self, quantile: f64) {
         if !(0.0..=1.0).contains(&quantile) {
             let value = format_float(quantile);
-            self.warn(&format!(
-                "quantile value should be between 0 and 1, got {value}"
-            ));
+            self.warn(&format!("quantile value should be between 0 and 1, got {value}"));
         }
     }
 
@@ -70,21 +65,15 @@ impl Annotations {
     }
 
     pub(crate) fn warn_no_counter(&self, metric: &str) {
-        self.warn(&format!(
-            "this native histogram metric is not a counter: {metric:?}"
-        ));
+        self.warn(&format!("this native histogram metric is not a counter: {metric:?}"));
     }
 
     pub(crate) fn warn_no_gauge(&self, metric: &str) {
-        self.warn(&format!(
-            "this native histogram metric is not a gauge: {metric:?}"
-        ));
+        self.warn(&format!("this native histogram metric is not a gauge: {metric:?}"));
     }
 
     pub(crate) fn inform_reconciled_bounds(&self, operation: &str) {
-        self.inform(&format!(
-            "mismatched custom buckets were reconciled during {operation}"
-        ));
+        self.inform(&format!("mismatched custom buckets were reconciled during {operation}"));
     }
 
     pub(crate) fn inform_ignored_histogram(&self, aggregation: &str) {

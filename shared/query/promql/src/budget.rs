@@ -22,11 +22,7 @@ pub struct EvaluationLimits {
 
 impl Default for EvaluationLimits {
     fn default() -> Self {
-        Self {
-            samples: 50_000_000,
-            steps: 11_000,
-            series: 1_000_000,
-        }
+        Self { samples: 50_000_000, steps: 11_000, series: 1_000_000 }
     }
 }
 
@@ -162,20 +158,13 @@ mod tests {
     #[test]
     fn what_operations_keep_is_given_back_when_they_end() {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1_000));
-        let limits = EvaluationLimits {
-            samples: 10,
-            steps: 10,
-            series: 2,
-        };
+        let limits = EvaluationLimits { samples: 10, steps: 10, series: 2 };
         let first = Budget::new(limits, &pool);
         let mut second = first.new_empty();
         second.keep_series_of(6, 600).unwrap();
         let mut third = first.new_empty();
         assert!(third.keep_samples(6, 0).is_err());
-        assert!(matches!(
-            third.keep_samples(1, 600),
-            Err(PromqlError::Storage(_))
-        ));
+        assert!(matches!(third.keep_samples(1, 600), Err(PromqlError::Storage(_))));
         second.release_samples(3, 300);
         third.keep_samples(5, 600).unwrap();
         drop(second);
@@ -190,10 +179,7 @@ mod tests {
     #[test]
     fn too_many_series_are_an_error() {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1_000));
-        let limits = EvaluationLimits {
-            series: 1,
-            ..EvaluationLimits::default()
-        };
+        let limits = EvaluationLimits { series: 1, ..EvaluationLimits::default() };
         let mut budget = Budget::new(limits, &pool);
         budget.keep_series_of(0, 0).unwrap();
         let error = budget.keep_series_of(0, 0).unwrap_err();

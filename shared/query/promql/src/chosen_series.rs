@@ -179,11 +179,7 @@ impl<'a> ChosenSeries<'a> {
                 self.annotations.inform_ignored_histogram(self.choice.name());
                 continue;
             };
-            let candidate = Candidate {
-                key,
-                series: position,
-                value,
-            };
+            let candidate = Candidate { key, series: position, value };
             if heap.len() < *limit {
                 let bytes = 2 * size_of::<Candidate>() + candidate.value.heap_size();
                 self.budget.keep_samples(1, bytes)?;
@@ -215,10 +211,7 @@ impl<'a> ChosenSeries<'a> {
         let candidates = heaps.flat_map(BinaryHeap::into_sorted_vec);
         let series = candidates.filter_map(|candidate| {
             let (labels, _) = self.series.get(&candidate.series)?;
-            Some(Series {
-                labels: labels.clone(),
-                values: vec![Some(candidate.value)],
-            })
+            Some(Series { labels: labels.clone(), values: vec![Some(candidate.value)] })
         });
         series.collect()
     }
@@ -296,11 +289,7 @@ mod tests {
     fn better_candidates_are_less() {
         let candidate = |choice: Choice, value: f64, series| {
             let value = SampleValue::Float(value);
-            Candidate {
-                key: choice.key(&value).unwrap(),
-                series,
-                value,
-            }
+            Candidate { key: choice.key(&value).unwrap(), series, value }
         };
         let greatest = |value, series| candidate(Choice::Greatest, value, series);
         assert!(greatest(2.0, 1) < greatest(1.0, 0));

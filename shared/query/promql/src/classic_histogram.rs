@@ -155,10 +155,7 @@ mod tests {
     fn buckets(pairs: &[(f64, f64)]) -> Vec<ClassicBucket> {
         pairs
             .iter()
-            .map(|(upper, count)| ClassicBucket {
-                upper: *upper,
-                count: *count,
-            })
+            .map(|(upper, count)| ClassicBucket { upper: *upper, count: *count })
             .collect()
     }
 
@@ -183,10 +180,7 @@ mod tests {
         assert!(quantile(0.5, &[(INF, 4.0)]).is_nan());
         assert!(quantile(0.5, &[(1.0, 0.0), (INF, 0.0)]).is_nan());
         assert!(quantile(0.5, &[]).is_nan());
-        assert_eq!(
-            quantile(0.5, &[(1.0, 2.0), (2.0, 4.0), (INF, f64::NAN)]),
-            2.0
-        );
+        assert_eq!(quantile(0.5, &[(1.0, 2.0), (2.0, 4.0), (INF, f64::NAN)]), 2.0);
         assert_eq!(quantile(-0.1, &[]), -INF);
         assert_eq!(quantile(1.1, &[]), INF);
     }

@@ -61,10 +61,7 @@ fn repeated(value: Value<'_>, steps: usize) -> Value<'_> {
         }
         Value::Vector(input) => Value::Vector(mapped(input, move |series| {
             let value = series.values.into_iter().next().flatten();
-            Ok(Series {
-                labels: series.labels,
-                values: vec![value; steps],
-            })
+            Ok(Series { labels: series.labels, values: vec![value; steps] })
         })),
         text @ Value::Text(_) => text,
     }

@@ -95,10 +95,8 @@ pub(crate) fn differs_in_name(expr: &Expr) -> bool {
         Expr::Subquery(subquery) => differs_in_name(&subquery.expr),
         Expr::Paren(paren) => differs_in_name(&paren.expr),
         Expr::Aggregate(aggregate) => {
-            let keeps_labels = matches!(
-                aggregate.op.id(),
-                T_TOPK | T_BOTTOMK | T_LIMITK | T_LIMIT_RATIO
-            );
+            let keeps_labels =
+                matches!(aggregate.op.id(), T_TOPK | T_BOTTOMK | T_LIMITK | T_LIMIT_RATIO);
             keeps_labels && differs_in_name(&aggregate.expr)
                 || matches!(&aggregate.modifier, Some(LabelModifier::Include(labels))
                     if labels.labels.iter().any(|label| label == NAME_LABEL))
@@ -324,9 +322,6 @@ mod tests {
         let before = AtModifier::At(SystemTime::UNIX_EPOCH - Duration::from_millis(5));
         assert_eq!(at_ms(Some(&before), bounds), Some(-5));
         assert_eq!(at_ms(Some(&AtModifier::End), bounds), Some(20));
-        assert_eq!(
-            offset_ms(Some(&Offset::Neg(Duration::from_secs(1)))),
-            -1_000
-        );
+        assert_eq!(offset_ms(Some(&Offset::Neg(Duration::from_secs(1)))), -1_000);
     }
 }

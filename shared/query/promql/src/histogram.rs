@@ -75,17 +75,11 @@ pub struct HistogramBucket {
 fn exponential_bound(index: i32, schema: i32) -> f64 {
     // Schemas are -4 to 8. Others do not overflow.
     let (exponent, fraction) = if schema <= 0 {
-        (
-            index.saturating_mul(1 << schema.unsigned_abs().min(30)),
-            0.0,
-        )
+        (index.saturating_mul(1 << schema.unsigned_abs().min(30)), 0.0)
     } else {
         let per_power = 1_i32 << schema.min(30);
         let part = index.rem_euclid(per_power);
-        (
-            index.div_euclid(per_power),
-            f64::from(part) / f64::from(per_power),
-        )
+        (index.div_euclid(per_power), f64::from(part) / f64::from(per_power))
     };
     if exponent == INFINITE_EXPONENT && fraction == 0.0 {
         // The highest finite number is in a bucket with a finite bound.
@@ -179,12 +173,7 @@ impl FloatHistogram {
 
 impl fmt::Display for FloatHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{{count:{}, sum:{}",
-            format_float(self.count),
-            format_float(self.sum)
-        )?;
+        write!(f, "{{count:{}, sum:{}", format_float(self.count), format_float(self.sum))?;
         for bucket in self.buckets() {
             let start = if bucket.lower_inclusive { '[' } else { '(' };
             let end = if bucket.upper_inclusive { ']' } else { ')' };
@@ -266,9 +255,6 @@ mod tests {
             custom_values: vec![1.0, 2.0],
             ..FloatHistogram::default()
         };
-        assert_eq!(
-            histogram.to_string(),
-            "{count:3, sum:0, [-Inf,1]:1, (2,+Inf]:2}"
-        );
+        assert_eq!(histogram.to_string(), "{count:3, sum:0, [-Inf,1]:1, (2,+Inf]:2}");
     }
 }

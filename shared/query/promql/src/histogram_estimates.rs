@@ -71,10 +71,7 @@ impl HistogramGroup {
     fn at(&self, step: usize) -> Vec<ClassicBucket> {
         let buckets = self.buckets.iter().filter_map(|(upper, counts)| {
             let count = counts.get(step)?.as_ref()?.float()?;
-            Some(ClassicBucket {
-                upper: *upper,
-                count,
-            })
+            Some(ClassicBucket { upper: *upper, count })
         });
         buckets.collect()
     }
@@ -122,10 +119,7 @@ impl<'a> EstimatedSeries<'a> {
         let next = self.groups.len();
         let position = *self.positions.entry(labels.clone()).or_insert(next);
         if position == next {
-            self.groups.push(HistogramGroup {
-                labels,
-                ..HistogramGroup::default()
-            });
+            self.groups.push(HistogramGroup { labels, ..HistogramGroup::default() });
         }
         self.groups.get_mut(position)
     }
@@ -201,10 +195,7 @@ impl SeriesStream for EstimatedSeries<'_> {
                 self.work.count(1 + group.buckets.len()).await;
                 values.push(self.estimate_at(&group, step));
             }
-            let series = Series {
-                labels: group.labels.remove_metadata(),
-                values,
-            };
+            let series = Series { labels: group.labels.remove_metadata(), values };
             if !series.is_empty() {
                 return Ok(Some(series));
             }

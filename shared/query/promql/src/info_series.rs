@@ -83,10 +83,7 @@ pub(crate) fn info_selector(
 type Target = (String, String);
 
 fn target(labels: &Labels) -> Target {
-    (
-        labels.get("instance").to_owned(),
-        labels.get("job").to_owned(),
-    )
+    (labels.get("instance").to_owned(), labels.get("job").to_owned())
 }
 
 /// Series with the labels of info series.

@@ -9,10 +9,7 @@ pub(crate) struct KahanSum {
 
 impl KahanSum {
     pub(crate) fn new(first: f64) -> Self {
-        Self {
-            sum: first,
-            compensation: 0.0,
-        }
+        Self { sum: first, compensation: 0.0 }
     }
 
     /// Adds a term, as Neumaier does: the error is that of the smaller one of the sum and the term.

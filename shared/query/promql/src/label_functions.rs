@@ -91,11 +91,7 @@ impl LabelJoin {
         if target.is_empty() {
             return Err(invalid_label("destination", "label_join", &target));
         }
-        Ok(Self {
-            target,
-            separator,
-            sources,
-        })
+        Ok(Self { target, separator, sources })
     }
 
     pub(crate) fn apply(&self, labels: &Labels) -> Result<Labels, PromqlError> {
@@ -187,15 +183,11 @@ mod tests {
             }
             panic!("{} bytes", grown.get("a").len());
         };
-        for (length, error) in [
-            grow(&|labels| double.apply(labels)),
-            grow(&|labels| join.apply(labels)),
-        ] {
+        for (length, error) in
+            [grow(&|labels| double.apply(labels)), grow(&|labels| join.apply(labels))]
+        {
             assert!(length <= MAX_LABEL_BYTES);
-            assert!(
-                error.ends_with("makes a label of more than 1048576 bytes"),
-                "{error}"
-            );
+            assert!(error.ends_with("makes a label of more than 1048576 bytes"), "{error}");
         }
     }
 

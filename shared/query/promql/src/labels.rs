@@ -106,15 +106,9 @@ mod tests {
         let job = labels(&[("__name__", "up"), ("job", "api"), ("zone", "a")]);
         let zone = ["zone".to_owned()];
         assert_eq!(job.select(&zone).to_string(), r#"{zone="a"}"#);
-        assert_eq!(
-            job.remove(&zone).to_string(),
-            r#"{__name__="up", job="api"}"#
-        );
+        assert_eq!(job.remove(&zone).to_string(), r#"{__name__="up", job="api"}"#);
         assert_eq!(job.remove_with_name(&zone).to_string(), r#"{job="api"}"#);
-        assert_eq!(
-            job.remove_metadata().to_string(),
-            r#"{job="api", zone="a"}"#
-        );
+        assert_eq!(job.remove_metadata().to_string(), r#"{job="api", zone="a"}"#);
         assert_eq!(job.set("job", "").remove_metadata(), job.select(&zone));
         assert_eq!(job.set("b", "1").get("b"), "1");
     }

@@ -103,14 +103,9 @@ mod tests {
 
     #[test]
     fn a_negative_ratio_includes_the_other_series() {
-        for (ratio, expected) in [
-            (0.0, ""),
-            (0.3, "3"),
-            (0.6, "13"),
-            (1.0, "1234"),
-            (-0.4, "24"),
-            (-1.0, "1234"),
-        ] {
+        for (ratio, expected) in
+            [(0.0, ""), (0.3, "3"), (0.6, "13"), (1.0, "1234"), (-0.4, "24"), (-1.0, "1234")]
+        {
             assert_eq!(chosen(ratio), expected, "{ratio}");
         }
     }
@@ -118,10 +113,7 @@ mod tests {
     #[test]
     fn ratios_have_bounds() {
         let annotations = Annotations::default();
-        assert_eq!(
-            ratios(&[0.5, 1.5, -2.0], &annotations).unwrap(),
-            [0.5, 1.0, -1.0]
-        );
+        assert_eq!(ratios(&[0.5, 1.5, -2.0], &annotations).unwrap(), [0.5, 1.0, -1.0]);
         let (warnings, _) = annotations.into_texts();
         assert_eq!(
             warnings,

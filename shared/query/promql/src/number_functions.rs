@@ -152,10 +152,7 @@ mod tests {
             assert_eq!(apply_to_seconds(function, time), expected, "{name}");
         }
         // 31 December 1969.
-        assert_eq!(
-            apply_to_seconds(time_function("days_in_month").unwrap(), -1.0),
-            31.0
-        );
+        assert_eq!(apply_to_seconds(time_function("days_in_month").unwrap(), -1.0), 31.0);
         assert!(apply_to_seconds(time_function("year").unwrap(), f64::INFINITY).is_nan());
     }
 }

@@ -278,22 +278,10 @@ mod tests {
 
     #[test]
     fn scalars_are_computed_and_compared() {
-        assert_eq!(
-            Operator::Arithmetic(Arithmetic::Remainder).compute(-7.0, 4.0),
-            -3.0
-        );
-        assert_eq!(
-            Operator::Arithmetic(Arithmetic::Power).compute(2.0, 3.0),
-            8.0
-        );
-        assert_eq!(
-            Operator::Comparison(Comparison::LessOrEqual).compute(2.0, 2.0),
-            1.0
-        );
-        assert_eq!(
-            Operator::Comparison(Comparison::Equal).compute(f64::NAN, f64::NAN),
-            0.0
-        );
+        assert_eq!(Operator::Arithmetic(Arithmetic::Remainder).compute(-7.0, 4.0), -3.0);
+        assert_eq!(Operator::Arithmetic(Arithmetic::Power).compute(2.0, 3.0), 8.0);
+        assert_eq!(Operator::Comparison(Comparison::LessOrEqual).compute(2.0, 2.0), 1.0);
+        assert_eq!(Operator::Comparison(Comparison::Equal).compute(f64::NAN, f64::NAN), 0.0);
     }
 
     #[test]
@@ -309,27 +297,19 @@ mod tests {
             Some(Outcome::Value(histogram(4.0)))
         );
         let equal = Operator::Comparison(Comparison::Equal);
-        assert_eq!(
-            apply(equal, histogram(1.0), histogram(1.0)),
-            Some(Outcome::Holds(true))
-        );
+        assert_eq!(apply(equal, histogram(1.0), histogram(1.0)), Some(Outcome::Holds(true)));
     }
 
     #[test]
     fn operators_without_a_meaning_for_the_types_add_a_hint() {
         let annotations = Annotations::default();
         let add = Operator::Arithmetic(Arithmetic::Add);
-        assert_eq!(
-            add.apply(&SampleValue::Float(1.0), &histogram(1.0), &annotations),
-            None
-        );
+        assert_eq!(add.apply(&SampleValue::Float(1.0), &histogram(1.0), &annotations), None);
         let (_, infos) = annotations.into_texts();
         assert_eq!(
             infos,
-            [
-                "PromQL info: incompatible sample types encountered for binary operator \"+\": \
-                 float + histogram"
-            ]
+            ["PromQL info: incompatible sample types encountered for binary operator \"+\": \
+                 float + histogram"]
         );
     }
 }

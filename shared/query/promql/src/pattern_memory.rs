@@ -57,9 +57,7 @@ pub(crate) fn check_patterns(patterns: &[impl AsRef<str>]) -> Result<(), PromqlE
         match RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(share).build() {
             Ok(_) => {}
             Err(regex::Error::CompiledTooBig(_)) => {
-                return Err(bad_data(
-                    "the patterns of the expression take too much memory",
-                ));
+                return Err(bad_data("the patterns of the expression take too much memory"));
             }
             Err(_) => changed += 1,
         }

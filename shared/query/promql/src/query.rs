@@ -104,11 +104,7 @@ impl Evaluation {
     fn steps(&self) -> Result<(Steps, i64), RangeError> {
         let (start_ms, end_ms, step_ms) = match self.range {
             EvaluationRange::Instant { at_ms } => return Ok((Steps::one(at_ms), at_ms)),
-            EvaluationRange::Range {
-                start_ms,
-                end_ms,
-                step_ms,
-            } => (start_ms, end_ms, step_ms),
+            EvaluationRange::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
         };
         if end_ms < start_ms {
             return Err(RangeError::EndBeforeStart);
@@ -209,11 +205,7 @@ async fn vector(
     while let Some(series) = series.next().await? {
         budget.keep(&series)?;
         if let Some(value) = series.values.into_iter().next().flatten() {
-            vector.push(VectorSample {
-                labels: series.labels,
-                at_ms,
-                value,
-            });
+            vector.push(VectorSample { labels: series.labels, at_ms, value });
         }
     }
     Ok(QueryValue::Vector(vector))
@@ -231,10 +223,9 @@ async fn instant_value(
         return raw_matrix(range.samples, steps, &evaluator.samples, budget).await;
     }
     match evaluator.evaluate(expr, steps).await? {
-        Value::Scalar(values) => Ok(QueryValue::Scalar {
-            at_ms,
-            value: values.first().copied().unwrap_or(f64::NAN),
-        }),
+        Value::Scalar(values) => {
+            Ok(QueryValue::Scalar { at_ms, value: values.first().copied().unwrap_or(f64::NAN) })
+        }
         Value::Text(value) => Ok(QueryValue::Text { at_ms, value }),
         Value::Vector(series) => vector(series, at_ms, budget).await,
     }
@@ -317,11 +308,7 @@ mod tests {
     use crate::tests::evaluation;
 
     fn steps(start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize, RangeError> {
-        let range = EvaluationRange::Range {
-            start_ms,
-            end_ms,
-            step_ms,
-        };
+        let range = EvaluationRange::Range { start_ms, end_ms, step_ms };
         evaluation(range).steps().map(|(steps, _)| steps.count)
     }
 

@@ -189,10 +189,7 @@ impl<'a> RangeSeries<'a> {
         while series.next_range(&self.call).is_some() {
             self.work.count(series.evaluate(&self.call)?).await;
         }
-        let complete = Series {
-            labels: series.labels,
-            values: series.values,
-        };
+        let complete = Series { labels: series.labels, values: series.values };
         self.call.check_name(&complete, complete.labels.get(NAME_LABEL));
         Ok(Some(complete).filter(|series| !series.is_empty()))
     }
@@ -244,9 +241,6 @@ impl ChunkStream for SubquerySamples<'_> {
         let at_steps = self.steps.times().zip(series.values);
         let samples =
             at_steps.filter_map(|(time, value)| Some((time, value?.without_reset_hint())));
-        Ok(Some(SampleChunk {
-            labels: Some(series.labels),
-            samples: samples.collect(),
-        }))
+        Ok(Some(SampleChunk { labels: Some(series.labels), samples: samples.collect() }))
     }
 }

@@ -271,11 +271,7 @@ impl<'a> SampleStream<'a> {
         source: &'a dyn MetricSource,
         selection: Selection,
     ) -> Result<Self, PromqlError> {
-        let Selection {
-            matchers,
-            after_ms,
-            until_ms,
-        } = &selection;
+        let Selection { matchers, after_ms, until_ms } = &selection;
         let tables = source.select(matchers, *after_ms, *until_ms).await?;
         Ok(Self {
             source,
@@ -339,10 +335,7 @@ impl ChunkStream for SampleStream<'_> {
                 samples.retain(|(time, _)| *time >= self.last_ms);
             }
             self.last_ms = samples.last().map_or(self.last_ms, |(time, _)| *time);
-            return Ok(Some(SampleChunk {
-                labels: is_new.then_some(labels),
-                samples,
-            }));
+            return Ok(Some(SampleChunk { labels: is_new.then_some(labels), samples }));
         }
     }
 }
@@ -360,10 +353,7 @@ mod tests {
     fn times_of_any_unit_are_rounded_down_to_milliseconds() {
         let columns: [(ArrayRef, i64); 7] = [
             (Arc::new(TimestampSecondArray::from(vec![-2])), -2_000),
-            (
-                Arc::new(TimestampSecondArray::from(vec![i64::MAX])),
-                i64::MAX,
-            ),
+            (Arc::new(TimestampSecondArray::from(vec![i64::MAX])), i64::MAX),
             (Arc::new(TimestampMillisecondArray::from(vec![-2])), -2),
             (Arc::new(TimestampMicrosecondArray::from(vec![1_999])), 1),
             (Arc::new(TimestampMicrosecondArray::from(vec![-1])), -1),

@@ -99,10 +99,7 @@ impl PartialSeries {
         while self.values.len() < rules.times.steps.count {
             self.evaluate(rules)?;
         }
-        let series = Series {
-            labels: self.labels,
-            values: self.values,
-        };
+        let series = Series { labels: self.labels, values: self.values };
         Ok(Some(series).filter(|series| !series.is_empty()))
     }
 }

@@ -49,10 +49,7 @@ impl Series {
 
     /// Removes the labels that describe the metric.
     pub(crate) fn without_metadata(self) -> Self {
-        Self {
-            labels: self.labels.remove_metadata(),
-            values: self.values,
-        }
+        Self { labels: self.labels.remove_metadata(), values: self.values }
     }
 }
 
@@ -127,9 +124,8 @@ mod tests {
         assert_eq!(series.values, [Some(SampleValue::Float(-1.0)), None]);
         assert!(negative.next().await.unwrap().is_none());
 
-        let mut empty = mapped(one(Labels::default(), series.values), |series| {
-            Ok(series.map(|_, _| None))
-        });
+        let mut empty =
+            mapped(one(Labels::default(), series.values), |series| Ok(series.map(|_, _| None)));
         assert!(empty.next().await.unwrap().is_none());
     }
 }

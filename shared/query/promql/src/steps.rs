@@ -14,12 +14,7 @@ pub(crate) struct Steps {
 impl Steps {
     /// One time.
     pub(crate) fn one(at_ms: i64) -> Self {
-        Self {
-            start_ms: at_ms,
-            step_ms: 1,
-            count: 1,
-            is_of_subquery: false,
-        }
+        Self { start_ms: at_ms, step_ms: 1, count: 1, is_of_subquery: false }
     }
 
     /// The first step only.
@@ -37,12 +32,7 @@ impl Steps {
         let count = last.map_or(0, |duration| {
             usize::try_from(duration / step_ms).unwrap_or(usize::MAX).saturating_add(1)
         });
-        Self {
-            start_ms,
-            step_ms,
-            count,
-            is_of_subquery: false,
-        }
+        Self { start_ms, step_ms, count, is_of_subquery: false }
     }
 
     /// The steps of a subquery: multiples of its step after the start of the range of the first step.
@@ -125,16 +115,9 @@ mod tests {
     #[test]
     fn a_selector_with_a_time_reads_the_same_time_at_each_step() {
         let steps = Steps::between(10, 30, 10);
-        let fixed = SelectorTimes {
-            steps,
-            offset_ms: 5,
-            at_ms: Some(100),
-        };
+        let fixed = SelectorTimes { steps, offset_ms: 5, at_ms: Some(100) };
         assert_eq!(fixed.bounds(), (95, 95));
-        let moving = SelectorTimes {
-            at_ms: None,
-            ..fixed
-        };
+        let moving = SelectorTimes { at_ms: None, ..fixed };
         assert_eq!(moving.bounds(), (5, 25));
     }
 }

@@ -167,9 +167,7 @@ fn scan(text: &str) -> Result<ScannedText<'_>, PromqlError> {
 /// Checks what the parser does not: the size of the expression and of its patterns, and the numbers that are durations.
 fn check_text(text: &str) -> Result<(), PromqlError> {
     if text.len() > MAX_TEXT {
-        return Err(bad_data(format!(
-            "the expression has more than {MAX_TEXT} bytes"
-        )));
+        return Err(bad_data(format!("the expression has more than {MAX_TEXT} bytes")));
     }
     let scanned = scan(text)?;
     if scanned.operations > MAX_OPERATIONS {
@@ -191,9 +189,9 @@ fn is_supported(name: &str) -> bool {
 /// Refuses times that are no number of milliseconds.
 fn check_at(at: Option<&AtModifier>) -> Result<(), PromqlError> {
     match at_ms(at, (0, 0)) {
-        Some(time) if time.unsigned_abs() == i64::MAX.unsigned_abs() => Err(bad_data(
-            "parse error: timestamp out of bounds for @ modifier",
-        )),
+        Some(time) if time.unsigned_abs() == i64::MAX.unsigned_abs() => {
+            Err(bad_data("parse error: timestamp out of bounds for @ modifier"))
+        }
         _ => Ok(()),
     }
 }

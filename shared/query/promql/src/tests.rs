@@ -18,9 +18,7 @@ use crate::{
 
 /// Returns an instant query at a second.
 fn at(second: i64) -> Evaluation {
-    evaluation(EvaluationRange::Instant {
-        at_ms: second * 1_000,
-    })
+    evaluation(EvaluationRange::Instant { at_ms: second * 1_000 })
 }
 
 /// Returns a range query of seconds.
@@ -124,24 +122,15 @@ async fn a_stale_marker_ends_a_series() {
         [r#"{__name__="x"} 1@10 1@15 NaN@25 3@30"#]
     );
     // A marker is no sample of a range.
-    assert_eq!(
-        query(&source, "count_over_time(x[30s])", at(30)).await,
-        ["{} 3"]
-    );
-    assert_eq!(
-        query(&source, "x[10s]", at(30)).await,
-        [r#"{__name__="x"} NaN@25 3@30"#]
-    );
+    assert_eq!(query(&source, "count_over_time(x[30s])", at(30)).await, ["{} 3"]);
+    assert_eq!(query(&source, "x[10s]", at(30)).await, [r#"{__name__="x"} NaN@25 3@30"#]);
 }
 
 #[tokio::test]
 async fn ranges_exclude_their_start() {
     let source = requests();
     let sum = "sum_over_time(requests_total{job='api',instance='a'}[20s])";
-    assert_eq!(
-        query(&source, sum, at(40)).await,
-        [r#"{instance="a", job="api"} 70"#]
-    );
+    assert_eq!(query(&source, sum, at(40)).await, [r#"{instance="a", job="api"} 70"#]);
     let rates = query(&source, "rate(requests_total[1m])", between(60, 120, 30)).await;
     assert_eq!(
         rates,
@@ -178,10 +167,7 @@ async fn a_series_has_all_its_samples_if_its_first_batch_is_before_the_range() {
     let source = TestSource::with_batches(&[series("a"), series("b")], 8, 2);
     assert_eq!(
         query(&source, "x[15s]", at(40)).await,
-        [
-            r#"{__name__="x", job="a"} 3@30 4@40"#,
-            r#"{__name__="x", job="b"} 3@30 4@40"#,
-        ]
+        [r#"{__name__="x", job="a"} 3@30 4@40"#, r#"{__name__="x", job="b"} 3@30 4@40"#,]
     );
 }
 
@@ -208,17 +194,11 @@ async fn aggregations_group_by_labels() {
         ("stdvar(rate(requests_total[1m]))", vec!["{} 1.25"]),
         (
             "topk(2, rate(requests_total[1m]))",
-            vec![
-                r#"{instance="b", job="web"} 4"#,
-                r#"{instance="a", job="web"} 3"#,
-            ],
+            vec![r#"{instance="b", job="web"} 4"#, r#"{instance="a", job="web"} 3"#],
         ),
         (
             "bottomk by (job) (1, rate(requests_total[1m]))",
-            vec![
-                r#"{instance="a", job="api"} 1"#,
-                r#"{instance="a", job="web"} 3"#,
-            ],
+            vec![r#"{instance="a", job="api"} 1"#, r#"{instance="a", job="web"} 3"#],
         ),
         (
             "count_values by (job) (\"rate\", rate(requests_total[1m]) > bool 1)",
@@ -235,10 +215,7 @@ async fn aggregations_group_by_labels() {
         }
         assert_eq!(found, expected, "{text}");
     }
-    assert_eq!(
-        query(&source, "count(limitk(3, requests_total))", at(120)).await,
-        ["{} 3"]
-    );
+    assert_eq!(query(&source, "count(limitk(3, requests_total))", at(120)).await, ["{} 3"]);
     assert!(query(&source, "topk(0, requests_total)", at(120)).await.is_empty());
     let all = query(&source, "count(requests_total)", at(120)).await;
     for text in [
@@ -259,10 +236,7 @@ async fn the_greatest_series_are_chosen_at_each_step() {
     ]);
     assert_eq!(
         query(&source, "topk(1, x)", between(10, 20, 10)).await,
-        [
-            r#"{__name__="x", job="a"} 3@10"#,
-            r#"{__name__="x", job="b"} 2@20"#
-        ]
+        [r#"{__name__="x", job="a"} 3@10"#, r#"{__name__="x", job="b"} 2@20"#]
     );
 }
 
@@ -278,10 +252,7 @@ async fn selectors_read_other_times() {
         (format!("{selector} @ 50 offset 20s"), "30"),
         (format!("{selector} @ start()"), "100"),
     ] {
-        assert_eq!(
-            query(&source, &text, at(100)).await,
-            [format!("{name} {expected}")]
-        );
+        assert_eq!(query(&source, &text, at(100)).await, [format!("{name} {expected}")]);
     }
     let fixed = format!("{selector} @ end()");
     assert_eq!(
@@ -333,11 +304,7 @@ async fn series_with_equal_labels_at_different_steps_are_merged() {
         gauge("y", &[], &[(20, -2.0)]),
     ]);
     for text in [r#"abs({__name__=~"x|y"})"#, "-x or -y"] {
-        assert_eq!(
-            query(&source, text, between(10, 20, 10)).await,
-            ["{} 1@10 2@20"],
-            "{text}"
-        );
+        assert_eq!(query(&source, text, between(10, 20, 10)).await, ["{} 1@10 2@20"], "{text}");
     }
     // These functions compare the labels of all steps.
     for text in [
@@ -380,50 +347,29 @@ async fn functions_of_vectors_have_their_values() {
     ]);
     for (text, expected) in [
         ("abs(x)", vec![r#"{node="n10"} 1.5"#, r#"{node="n9"} 4"#]),
-        (
-            "clamp(x, 0, 3)",
-            vec![r#"{node="n10"} 0"#, r#"{node="n9"} 3"#],
-        ),
+        ("clamp(x, 0, 3)", vec![r#"{node="n10"} 0"#, r#"{node="n9"} 3"#]),
         ("round(x)", vec![r#"{node="n10"} -1"#, r#"{node="n9"} 4"#]),
-        (
-            "timestamp(x)",
-            vec![r#"{node="n10"} 12"#, r#"{node="n9"} 10"#],
-        ),
-        (
-            "timestamp(x + 0)",
-            vec![r#"{node="n10"} 20"#, r#"{node="n9"} 20"#],
-        ),
+        ("timestamp(x)", vec![r#"{node="n10"} 12"#, r#"{node="n9"} 10"#]),
+        ("timestamp(x + 0)", vec![r#"{node="n10"} 20"#, r#"{node="n9"} 20"#]),
         ("scalar(x)", vec!["NaN"]),
         ("scalar(x{node='n9'}) * 2", vec!["8"]),
         ("vector(time())", vec!["{} 20"]),
         ("absent(x)", vec![]),
         ("absent(x{node='n1', zone=~'.'})", vec![r#"{node="n1"} 1"#]),
-        (
-            "absent_over_time(x{node='n1'}[5s])",
-            vec![r#"{node="n1"} 1"#],
-        ),
+        ("absent_over_time(x{node='n1'}[5s])", vec![r#"{node="n1"} 1"#]),
         ("minute(vector(90))", vec!["{} 1"]),
         ("hour()", vec!["{} 0"]),
         (
             "sort(x)",
-            vec![
-                r#"{__name__="x", node="n10"} -1.5"#,
-                r#"{__name__="x", node="n9"} 4"#,
-            ],
+            vec![r#"{__name__="x", node="n10"} -1.5"#, r#"{__name__="x", node="n9"} 4"#],
         ),
         (
             "sort_desc(x)",
-            vec![
-                r#"{__name__="x", node="n9"} 4"#,
-                r#"{__name__="x", node="n10"} -1.5"#,
-            ],
+            vec![r#"{__name__="x", node="n9"} 4"#, r#"{__name__="x", node="n10"} -1.5"#],
         ),
         (
             "sort_by_label(x, 'node')",
-            vec![
-                r#"{__name__="x", node="n9"} 4"#,
-                r#"{__name__="x", node="n10"} -1.5"#,
-            ],
+            vec![r#"{__name__="x", node="n9"} 4"#, r#"{__name__="x", node="n10"} -1.5"#],
         ),
         (
             "label_replace(x{node='n9'}, 'id', '$1', 'node', 'n(.*)')",
@@ -449,11 +395,7 @@ async fn functions_of_vectors_have_their_values() {
 #[tokio::test]
 async fn quantiles_of_classic_histograms_are_estimated() {
     let bucket = |le: &str, job: &str, count: f64| {
-        gauge(
-            "latency_bucket",
-            &[("le", le), ("job", job)],
-            &[(10, count)],
-        )
+        gauge("latency_bucket", &[("le", le), ("job", job)], &[(10, count)])
     };
     let source = TestSource::new(&[
         bucket("1", "a", 2.0),
@@ -473,12 +415,7 @@ async fn quantiles_of_classic_histograms_are_estimated() {
     );
     let fraction = "histogram_fraction(0, 1, latency_bucket{job='a'})";
     assert_eq!(query(&source, fraction, at(10)).await, [r#"{job="a"} 0.4"#]);
-    let invalid = run(
-        &source,
-        "histogram_quantile(2, latency_bucket{job='a'})",
-        &at(10),
-    )
-    .await;
+    let invalid = run(&source, "histogram_quantile(2, latency_bucket{job='a'})", &at(10)).await;
     assert_eq!(
         invalid.unwrap().warnings,
         ["PromQL warning: quantile value should be between 0 and 1, got 2"]
@@ -501,14 +438,8 @@ async fn native_histograms_are_computed_with() {
         ("histogram_count(sum(x))", vec!["{} 12"]),
         ("histogram_avg(x{job='a'})", vec![r#"{job="a"} 2"#]),
         ("histogram_quantile(1, x{job='a'})", vec![r#"{job="a"} 4"#]),
-        (
-            "histogram_fraction(0, 2, x{job='b'})",
-            vec![r#"{job="b"} 0.5"#],
-        ),
-        (
-            "x{job='a'} * 2",
-            vec![r#"{job="a"} {count:8, sum:16, (1,2]:4, (2,4]:4}"#],
-        ),
+        ("histogram_fraction(0, 2, x{job='b'})", vec![r#"{job="b"} 0.5"#]),
+        ("x{job='a'} * 2", vec![r#"{job="a"} {count:8, sum:16, (1,2]:4, (2,4]:4}"#]),
         ("x{job='a'} == ignoring (job) x{job='b'}", vec![]),
         ("count(x)", vec!["{} 2"]),
         ("abs(x)", vec![]),
@@ -521,10 +452,7 @@ async fn native_histograms_are_computed_with() {
 #[tokio::test]
 async fn range_queries_need_a_scalar_or_a_vector() {
     let source = requests();
-    assert_eq!(
-        query(&source, "1 + 1", between(10, 20, 10)).await,
-        ["{} 2@10 2@20"]
-    );
+    assert_eq!(query(&source, "1 + 1", between(10, 20, 10)).await, ["{} 2@10 2@20"]);
     for text in ["requests_total[1m]", "'text'"] {
         let found = run(&source, text, &between(10, 20, 10)).await.unwrap_err();
         assert_eq!(found.kind(), "bad_data", "{text}");
@@ -537,10 +465,8 @@ async fn metrics_that_seem_to_be_no_counters_add_a_hint() {
     let result = run(&source, "rate(x[1m])", &at(20)).await.unwrap();
     assert_eq!(
         result.infos,
-        [
-            "PromQL info: metric might not be a counter, name does not end in \
-             _total/_sum/_count/_bucket: \"x\""
-        ]
+        ["PromQL info: metric might not be a counter, name does not end in \
+             _total/_sum/_count/_bucket: \"x\""]
     );
 }
 
@@ -571,10 +497,7 @@ async fn series_have_the_labels_of_info_series_of_their_target() {
             r#"info(x{instance="1"}, {__name__="build_info"})"#,
             r#"instance="1", job="a", revision="r"} 1"#,
         ),
-        (
-            r#"info(x{job="a"}, {version="1"})"#,
-            r#"instance="1", job="a", version="1"} 1"#,
-        ),
+        (r#"info(x{job="a"}, {version="1"})"#, r#"instance="1", job="a", version="1"} 1"#),
         (r#"info(x{instance="2"})"#, r#"instance="2", job="a"} 3"#),
         (r#"info(x{zone="b"})"#, r#"zone="b"} 4"#),
     ] {
@@ -583,12 +506,8 @@ async fn series_have_the_labels_of_info_series_of_their_target() {
     }
     assert!(query(&source, "info(target_info)", at(0)).await[0].contains("version"));
     // The labels of the newest info series count at each step.
-    let mut changing = query(
-        &source,
-        r#"count by (version) (info(x{instance="1"}))"#,
-        between(0, 60, 60),
-    )
-    .await;
+    let mut changing =
+        query(&source, r#"count by (version) (info(x{instance="1"}))"#, between(0, 60, 60)).await;
     changing.sort();
     let expected = [r#"{version="1"} 1@0"#, r#"{version="2"} 1@60"#];
     assert_eq!(changing, expected);
@@ -600,15 +519,9 @@ async fn series_have_the_labels_of_info_series_of_their_target() {
         info("target_info", &[("zone", "2")], 0),
     ]);
     let names = r#"info(x, {__name__=~"a_info|b_info"})"#;
-    assert_eq!(
-        error(&conflict, names, at(0)).await,
-        "conflicting label: zone"
-    );
+    assert_eq!(error(&conflict, names, at(0)).await, "conflicting label: zone");
     let duplicates = error(&conflict, "info(x)", at(0)).await;
-    assert!(
-        duplicates.starts_with("found duplicate series for info metric"),
-        "{duplicates}"
-    );
+    assert!(duplicates.starts_with("found duplicate series for info metric"), "{duplicates}");
 }
 
 #[tokio::test]
@@ -644,10 +557,7 @@ async fn series_whose_added_labels_change_take_memory() {
 async fn samples_are_counted_at_each_step_that_reads_them() {
     let source = requests();
     let counts = async |text: &str| {
-        let counted = Evaluation {
-            counts_samples: true,
-            ..between(100, 120, 10)
-        };
+        let counted = Evaluation { counts_samples: true, ..between(100, 120, 10) };
         let samples = run(&source, text, &counted).await.unwrap().samples;
         assert!(samples.peak > 0, "{text}");
         let numbers: Vec<usize> = samples.per_step.iter().map(|(_, number)| *number).collect();

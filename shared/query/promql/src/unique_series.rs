@@ -42,11 +42,7 @@ impl SeriesStream for DistinctSeries<'_> {
 
 /// Returns series one by one. Those with the labels of another one are an error.
 pub(crate) fn distinct(input: BoxStream<'_>, budget: Budget) -> BoxStream<'_> {
-    Box::new(DistinctSeries {
-        input,
-        labels: HashSet::default(),
-        budget,
-    })
+    Box::new(DistinctSeries { input, labels: HashSet::default(), budget })
 }
 
 /// Series that are collected by their labels.
@@ -59,11 +55,7 @@ struct SeriesByLabels {
 
 impl SeriesByLabels {
     fn new(budget: Budget) -> Self {
-        Self {
-            series: Vec::new(),
-            positions: HashMap::default(),
-            budget,
-        }
+        Self { series: Vec::new(), positions: HashMap::default(), budget }
     }
 
     /// Adds a series. It is merged with one of the same labels; both may not have a sample at the same step.
@@ -105,10 +97,7 @@ impl Iterator for CollectedSeries {
 
 /// Streams collected series. Their memory is given back with the stream.
 pub(crate) fn collected<'a>(series: Vec<Series>, budget: Budget) -> BoxStream<'a> {
-    known(CollectedSeries {
-        series: series.into_iter(),
-        _budget: budget,
-    })
+    known(CollectedSeries { series: series.into_iter(), _budget: budget })
 }
 
 /// Series of which those with the same labels are merged.

@@ -180,10 +180,7 @@ impl OneSide {
             let position = *side.positions.entry(signature).or_insert(next);
             if position == next {
                 budget.keep_samples(0, steps * size_of::<u32>() + 4 * size_of::<Labels>())?;
-                side.groups.push(MatchGroup {
-                    series: Vec::new(),
-                    owners: vec![0; steps],
-                });
+                side.groups.push(MatchGroup { series: Vec::new(), owners: vec![0; steps] });
             }
             side.add(position, series);
         }

@@ -38,10 +38,7 @@ impl SeriesStream for AbsentSeries<'_> {
         }
         let absent = (0..self.steps)
             .map(|step| (!present.contains(step)).then_some(SampleValue::Float(1.0)));
-        let series = Series {
-            labels: self.labels.clone(),
-            values: absent.collect(),
-        };
+        let series = Series { labels: self.labels.clone(), values: absent.collect() };
         Ok(Some(series).filter(|series| !series.is_empty()))
     }
 }
@@ -108,10 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_vector_is_absent_where_no_series_has_samples() {
-        let vector = vec![
-            series(&[None, Some(1.0), None]),
-            series(&[Some(2.0), None, None]),
-        ];
+        let vector = vec![series(&[None, Some(1.0), None]), series(&[Some(2.0), None, None])];
         let mut absent = AbsentSeries {
             input: Some(known(vector.into_iter())),
             labels: Labels::default(),
@@ -124,10 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_only_number_is_a_scalar() {
-        let vector = vec![
-            series(&[None, Some(1.0), Some(3.0)]),
-            series(&[None, Some(2.0), None]),
-        ];
+        let vector = vec![series(&[None, Some(1.0), Some(3.0)]), series(&[None, Some(2.0), None])];
         let found = scalars(known(vector.into_iter()), 3).await.unwrap();
         assert!(found[0].is_nan() && found[1].is_nan());
         assert_eq!(found[2], 3.0);

@@ -23,10 +23,7 @@ struct Queue<T> {
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self {
-            samples: Vec::new(),
-            removed: 0,
-        }
+        Self { samples: Vec::new(), removed: 0 }
     }
 }
 
@@ -88,10 +85,7 @@ impl Window {
         let histograms = &self.histograms.samples;
         let bytes = histograms.iter().map(|(_, histogram)| histogram.memory_size());
         let samples = self.floats.samples.len() + histograms.len();
-        (
-            samples,
-            samples * size_of::<FloatSample>() + bytes.sum::<usize>(),
-        )
+        (samples, samples * size_of::<FloatSample>() + bytes.sum::<usize>())
     }
 }
 
@@ -115,10 +109,7 @@ mod tests {
     fn each_histogram_takes_its_own_memory() {
         let mut window = Window::default();
         window.push(1, FloatHistogram::default().into());
-        let large = FloatHistogram {
-            positive: vec![(0, 1.0); 1_000],
-            ..FloatHistogram::default()
-        };
+        let large = FloatHistogram { positive: vec![(0, 1.0); 1_000], ..FloatHistogram::default() };
         window.push(2, large.into());
         assert!(window.usage().1 > 16_000);
     }

@@ -54,10 +54,9 @@ impl ViewState {
         now: StoreTime,
     ) -> Result<Option<CurrentWindows>, ManifestError> {
         let catalog = &snapshot.catalog.value;
-        let (Some(source), Some(target)) = (
-            catalog.table(&view.source),
-            catalog.table(&view.target.table),
-        ) else {
+        let (Some(source), Some(target)) =
+            (catalog.table(&view.source), catalog.table(&view.target.table))
+        else {
             return Ok(None);
         };
         let (source, target) = (source.id(), target.id());
@@ -82,11 +81,7 @@ impl ViewState {
         for times in written.into_iter().chain(deleted).chain(in_tail) {
             changed.add(windows, times);
         }
-        Ok(Some(CurrentWindows {
-            windows,
-            first,
-            changed,
-        }))
+        Ok(Some(CurrentWindows { windows, first, changed }))
     }
 
     /// Returns the time before which rows of the tables may have expired; `None` if it is no longer known.
@@ -117,10 +112,7 @@ fn changes_in_tail(snapshot: &Snapshot, table: TableId) -> Vec<TimeRange> {
     let mut changes = Vec::new();
     for segment in snapshot.tail.iter() {
         let rows = segment.tables().filter(|rows| rows.table == table);
-        changes.extend(rows.map(|rows| TimeRange {
-            first: rows.min_time,
-            last: rows.max_time,
-        }));
+        changes.extend(rows.map(|rows| TimeRange { first: rows.min_time, last: rows.max_time }));
         let deletes = segment.deletes().iter().filter(|delete| delete.table == table);
         let bounds = deletes.filter_map(|delete| delete.condition.time_bounds());
         changes.extend(bounds.map(|(first, last)| TimeRange { first, last }));
@@ -204,10 +196,7 @@ mod tests {
 
     use super::*;
 
-    const TENS: ViewWindows = ViewWindows {
-        length_ns: 10,
-        origin_ns: 3,
-    };
+    const TENS: ViewWindows = ViewWindows { length_ns: 10, origin_ns: 3 };
 
     fn range(first: i64, last: i64) -> TimeRange {
         TimeRange { first, last }
@@ -218,11 +207,7 @@ mod tests {
         for (first, last) in changed {
             set.add(TENS, range(*first, *last));
         }
-        CurrentWindows {
-            windows: TENS,
-            first,
-            changed: set,
-        }
+        CurrentWindows { windows: TENS, first, changed: set }
     }
 
     #[test]

@@ -123,10 +123,7 @@ impl RowDifference {
     pub fn whole(windows: ViewWindows, range: TimeRange, computed: ViewRows) -> Self {
         let mut replaced = WindowSet::default();
         replaced.add(windows, range);
-        Self {
-            replaced,
-            written: computed,
-        }
+        Self { replaced, written: computed }
     }
 
     /// Compares rows. A window is replaced if a stored row has a point that was not computed, or a value in a field that
@@ -145,10 +142,7 @@ impl RowDifference {
         let mut replaced = WindowSet::default();
         for (point, old) in &old {
             if new.get(point).is_none_or(|new| lacks_field(new, old)) {
-                let times = TimeRange {
-                    first: old.time,
-                    last: old.time,
-                };
+                let times = TimeRange { first: old.time, last: old.time };
                 replaced.add(windows, times);
             }
         }
@@ -160,10 +154,7 @@ impl RowDifference {
         let mut written: Vec<Vec<u64>> = vec![Vec::new(); computed.batches.len()];
         for (point, new) in &new {
             let is_same = old.get(point).is_some_and(|old| old.fields == new.fields);
-            let is_deleted = replaced.meets(TimeRange {
-                first: new.time,
-                last: new.time,
-            });
+            let is_deleted = replaced.meets(TimeRange { first: new.time, last: new.time });
             if (!is_same || is_deleted)
                 && let Some(rows) = written.get_mut(new.batch)
             {
@@ -177,13 +168,7 @@ impl RowDifference {
                 batches.push(take_record_batch(batch, &UInt64Array::from(rows))?);
             }
         }
-        Ok(Self {
-            replaced,
-            written: ViewRows {
-                tags: computed.tags,
-                batches,
-            },
-        })
+        Ok(Self { replaced, written: ViewRows { tags: computed.tags, batches } })
     }
 }
 
@@ -235,12 +220,7 @@ fn images<'a>(
                     present.push((*number, value));
                 }
             }
-            let image = RowImage {
-                batch: place,
-                row,
-                time,
-                fields: present,
-            };
+            let image = RowImage { batch: place, row, time, fields: present };
             images.insert(point, image);
         }
     }
@@ -283,10 +263,7 @@ mod tests {
 
     use super::*;
 
-    const TENS: ViewWindows = ViewWindows {
-        length_ns: 10,
-        origin_ns: 0,
-    };
+    const TENS: ViewWindows = ViewWindows { length_ns: 10, origin_ns: 0 };
 
     type Row = (i64, &'static str, Option<f64>, Option<i64>);
 
@@ -294,19 +271,10 @@ mod tests {
         let times = rows.iter().map(|row| row.0);
         let hosts = rows.iter().map(|row| Some(row.1).filter(|host| !host.is_empty()));
         let columns: Vec<(&str, ArrayRef)> = vec![
-            (
-                TIME_COLUMN,
-                Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-            ),
+            (TIME_COLUMN, Arc::new(TimestampNanosecondArray::from_iter_values(times))),
             ("host", Arc::new(StringArray::from_iter(hosts))),
-            (
-                "mean",
-                Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.2))),
-            ),
-            (
-                "count",
-                Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.3))),
-            ),
+            ("mean", Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.2)))),
+            ("count", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.3)))),
         ];
         ViewRows {
             tags: vec!["host".to_owned()],
@@ -341,10 +309,7 @@ mod tests {
             (10, "b", Some(2.0), Some(1)),
         ];
         let computed = [(0, "a", Some(1.0), Some(1)), (10, "a", Some(2.0), Some(1))];
-        let range = TimeRange {
-            first: 10,
-            last: 19,
-        };
+        let range = TimeRange { first: 10, last: 19 };
         assert_eq!(difference(&computed, &stored), (vec![range], 1));
     }
 
@@ -362,28 +327,16 @@ mod tests {
     fn many_windows_are_replaced_together() {
         let stored: Vec<Row> = (0..200).map(|number| (number * 20, "a", Some(1.0), None)).collect();
         let (ranges, written) = difference(&[(10, "a", Some(1.0), None)], &stored);
-        assert_eq!(
-            ranges,
-            [TimeRange {
-                first: 0,
-                last: 3_989
-            }]
-        );
+        assert_eq!(ranges, [TimeRange { first: 0, last: 3_989 }]);
         assert_eq!(written, 1);
     }
 
     #[test]
     fn rows_are_normalized() {
         let columns: Vec<(&str, ArrayRef)> = vec![
-            (
-                TIME_COLUMN,
-                Arc::new(TimestampNanosecondArray::from(vec![0, 1, 2])),
-            ),
+            (TIME_COLUMN, Arc::new(TimestampNanosecondArray::from(vec![0, 1, 2]))),
             ("host", Arc::new(Int64Array::from(vec![1, 2, 3]))),
-            (
-                "value",
-                Arc::new(Float32Array::from(vec![Some(1.5), Some(f32::NAN), None])),
-            ),
+            ("value", Arc::new(Float32Array::from(vec![Some(1.5), Some(f32::NAN), None]))),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let rows = normalize(&batch, &["host".to_owned()]).unwrap();

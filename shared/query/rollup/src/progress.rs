@@ -120,19 +120,13 @@ mod tests {
 
     #[test]
     fn the_format_is_json() {
-        let windows = ViewWindows {
-            length_ns: 10,
-            origin_ns: 0,
-        };
+        let windows = ViewWindows { length_ns: 10, origin_ns: 0 };
         let mut pending = WindowSet::default();
         pending.add(windows, TimeRange { first: 0, last: 25 });
         let time = StoreTime::from_micros(5);
         let state = ViewState {
             source: TableId::new(2),
-            recorded: ManifestPoint {
-                version: 7,
-                mark: Stamp::from_u64(9),
-            },
+            recorded: ManifestPoint { version: 7, mark: Stamp::from_u64(9) },
             recorded_at: time,
             claimed: pending.clone(),
             pending,
@@ -143,16 +137,11 @@ mod tests {
             target: Some(TableId::new(4)),
             newest_write: Some(Stamp::from_u64(11)),
             expired_before: Some(-1),
-            claim: Some(ViewClaim {
-                id: Ulid(1),
-                until: time,
-            }),
+            claim: Some(ViewClaim { id: Ulid(1), until: time }),
             refreshed: None,
             failure: Some(ViewFailure::new(time, "no")),
         };
-        let progress = ViewProgress {
-            views: BTreeMap::from([(ViewId::new(3), state)]),
-        };
+        let progress = ViewProgress { views: BTreeMap::from([(ViewId::new(3), state)]) };
         let expected = serde_json::json!({"views": {"3": {
             "source": 2, "recorded": {"version": 7, "mark": 9}, "recorded_at": 5,
             "pending": [[0, 29]], "target_database": 6, "target": 4, "newest_write": 11,

@@ -71,15 +71,8 @@ impl ViewRefresher {
             if state.is_some_and(|state| state.recorded.version > manifest.version) {
                 manifest = self.manifests.read(source.database, None).await?;
             }
-            let refresh = self.refresh_view(
-                source,
-                &manifest,
-                &mut progress,
-                &view,
-                data,
-                left,
-                &mut report,
-            );
+            let refresh =
+                self.refresh_view(source, &manifest, &mut progress, &view, data, left, &mut report);
             let outcome = refresh.await.unwrap_or_else(RefreshOutcome::Failed);
             report.views.push((view.name.clone(), outcome));
         }

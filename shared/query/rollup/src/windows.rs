@@ -9,16 +9,10 @@ const MAX_RANGES: usize = 256;
 
 /// Returns the window that contains a time.
 pub(crate) fn window_of(windows: ViewWindows, time: i64) -> TimeRange {
-    let (length, origin) = (
-        i128::from(windows.length_ns.max(1)),
-        i128::from(windows.origin_ns),
-    );
+    let (length, origin) = (i128::from(windows.length_ns.max(1)), i128::from(windows.origin_ns));
     let number = (i128::from(time) - origin).div_euclid(length);
     let first = origin + number * length;
-    TimeRange {
-        first: clamp(first),
-        last: clamp(first + length - 1),
-    }
+    TimeRange { first: clamp(first), last: clamp(first + length - 1) }
 }
 
 /// Returns the smallest range of whole windows that contains a range of times.
@@ -43,10 +37,7 @@ pub(crate) fn last_windows(windows: ViewWindows, range: TimeRange, count: u64) -
     let before = i128::from(count.max(1) - 1).saturating_mul(length);
     // A window at the limit of times is cut, so its start is computed from its last time.
     let first = i128::from(last.first).saturating_sub(before);
-    TimeRange {
-        first: clamp(first).max(range.first),
-        last: range.last,
-    }
+    TimeRange { first: clamp(first).max(range.first), last: range.last }
 }
 
 fn clamp(time: i128) -> i64 {
@@ -73,10 +64,7 @@ impl WindowSet {
 
     /// Returns the ranges, oldest first.
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = TimeRange> {
-        self.ranges.iter().map(|range| TimeRange {
-            first: range.0,
-            last: range.1,
-        })
+        self.ranges.iter().map(|range| TimeRange { first: range.0, last: range.1 })
     }
 
     /// Returns the number of windows, at most `u64::MAX`.
@@ -87,10 +75,7 @@ impl WindowSet {
 
     /// Returns the range from the first to the last time.
     pub fn bounds(&self) -> Option<TimeRange> {
-        Some(TimeRange {
-            first: self.ranges.first()?.0,
-            last: self.ranges.last()?.1,
-        })
+        Some(TimeRange { first: self.ranges.first()?.0, last: self.ranges.last()?.1 })
     }
 
     /// Returns whether the set has a time of a range.
@@ -103,10 +88,7 @@ impl WindowSet {
         if times.first > times.last {
             return;
         }
-        let TimeRange {
-            mut first,
-            mut last,
-        } = whole_windows(windows, times);
+        let TimeRange { mut first, mut last } = whole_windows(windows, times);
         self.ranges.retain(|own| {
             let touches = own.0 <= last.saturating_add(1) && first <= own.1.saturating_add(1);
             if touches {
@@ -176,10 +158,7 @@ impl WindowSet {
                 None => return,
             }
         };
-        self.remove(TimeRange {
-            first: i64::MIN,
-            last: end,
-        });
+        self.remove(TimeRange { first: i64::MIN, last: end });
     }
 
     /// Returns the newest windows, at most this number, as one range.
@@ -197,10 +176,7 @@ mod tests {
 
     use super::*;
 
-    const TENS: ViewWindows = ViewWindows {
-        length_ns: 10,
-        origin_ns: 3,
-    };
+    const TENS: ViewWindows = ViewWindows { length_ns: 10, origin_ns: 3 };
 
     fn range(first: i64, last: i64) -> TimeRange {
         TimeRange { first, last }

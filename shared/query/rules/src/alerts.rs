@@ -61,10 +61,7 @@ pub struct AlertUsage {
 
 impl AlertUsage {
     /// Maximum of the alerts of a database. All of them are read and written by each evaluation.
-    pub const MAX: Self = Self {
-        count: 10_000,
-        bytes: 16 << 20,
-    };
+    pub const MAX: Self = Self { count: 10_000, bytes: 16 << 20 };
 
     /// Returns the usage of alerts.
     #[must_use]

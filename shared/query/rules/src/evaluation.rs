@@ -98,10 +98,7 @@ impl RuleState {
     ) -> Result<Vec<RuleSample>, String> {
         let count = results.len();
         if count > context.max_results {
-            let text = format!(
-                "exceeded limit of {} with {count} series",
-                context.max_results
-            );
+            let text = format!("exceeded limit of {} with {count} series", context.max_results);
             self.fail(&text);
             return Err(text);
         }
@@ -158,12 +155,7 @@ impl RuleState {
         context: &RuleContext<'_>,
         results: Vec<RuleResult>,
     ) -> Result<Vec<RuleSample>, String> {
-        let RuleAction::Alert {
-            for_ms,
-            keep_firing_for_ms,
-            ..
-        } = context.rule.action
-        else {
+        let RuleAction::Alert { for_ms, keep_firing_for_ms, .. } = context.rule.action else {
             return Ok(Vec::new());
         };
         let too_many = || {

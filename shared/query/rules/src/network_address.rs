@@ -119,14 +119,8 @@ mod tests {
         ] {
             assert!(is_refused(refused.parse().unwrap()), "{refused}");
         }
-        for allowed in [
-            "127.0.0.1",
-            "::1",
-            "10.0.0.1",
-            "192.168.1.2",
-            "1.1.1.1",
-            "2606:4700::1111",
-        ] {
+        for allowed in ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.2", "1.1.1.1", "2606:4700::1111"]
+        {
             assert!(!is_refused(allowed.parse().unwrap()), "{allowed}");
         }
     }

@@ -220,12 +220,8 @@ mod tests {
 
     #[test]
     fn an_alertmanager_gets_names_that_it_permits() {
-        for (name, expected) in [
-            ("job", "job"),
-            ("a b-ü", "a_b__"),
-            ("5xx", "_5xx"),
-            ("_x", "_x"),
-        ] {
+        for (name, expected) in [("job", "job"), ("a b-ü", "a_b__"), ("5xx", "_5xx"), ("_x", "_x")]
+        {
             assert_eq!(manager_name(name), expected);
         }
     }
@@ -234,10 +230,7 @@ mod tests {
     fn a_webhook_gets_the_message_of_an_alertmanager() {
         let message = AlertMessage::new(TargetKind::Webhook, &notices());
         let body: Value = serde_json::from_str(&message.body).unwrap();
-        assert_eq!(
-            (&body["version"], &body["status"]),
-            (&json!("4"), &json!("firing"))
-        );
+        assert_eq!((&body["version"], &body["status"]), (&json!("4"), &json!("firing")));
         assert_eq!(body["commonLabels"], json!({ "alertname": "Down" }));
         assert_eq!(body["alerts"][1]["status"], "resolved");
         assert_eq!(body["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
@@ -246,10 +239,7 @@ mod tests {
     #[test]
     fn people_get_a_line_for_each_alert() {
         let ntfy = AlertMessage::new(TargetKind::Ntfy, &notices());
-        assert_eq!(
-            ntfy.body,
-            "[firing] Down: <api> & co\n[resolved] Down job=web"
-        );
+        assert_eq!(ntfy.body, "[firing] Down: <api> & co\n[resolved] Down job=web");
         assert_eq!(ntfy.title.as_deref(), Some("1 firing, 1 resolved"));
         let slack = AlertMessage::new(TargetKind::Slack, &notices());
         let body: Value = serde_json::from_str(&slack.body).unwrap();

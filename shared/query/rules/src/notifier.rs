@@ -79,10 +79,7 @@ impl Notifier {
     /// # Errors
     /// The certificates of the system can't be read.
     pub fn new(targets: Vec<NotifyTarget>) -> Result<Self, NotifierError> {
-        Ok(Self {
-            client: outgoing_client(TIMEOUT)?,
-            targets,
-        })
+        Ok(Self { client: outgoing_client(TIMEOUT)?, targets })
     }
 
     /// Returns whether a target must be told of an alert.
@@ -265,10 +262,7 @@ mod tests {
         });
         rules[0].evaluate(&context, results.collect()).unwrap();
         let mut progress = RuleProgress::default();
-        let state = GroupState {
-            rules,
-            ..GroupState::default()
-        };
+        let state = GroupState { rules, ..GroupState::default() };
         progress.set_group("n", "g", state);
         progress
     }
@@ -286,10 +280,7 @@ mod tests {
         let failed = notifier.deliver(&mut progress, 1).await;
         assert_eq!(failed.acknowledged, 0);
         let (target, reason) = &failed.failures[0];
-        assert!(
-            reason.contains("503") && !target.contains("secret"),
-            "{failed:?}"
-        );
+        assert!(reason.contains("503") && !target.contains("secret"), "{failed:?}");
         assert!(notifier.has_work(&progress, 2));
         receiver.status.store(200, Ordering::Relaxed);
         let delivered = notifier.deliver(&mut progress, 2).await;
@@ -299,11 +290,7 @@ mod tests {
         let requests = receiver.requests.lock().unwrap();
         assert_eq!(requests.len(), 2);
         assert_eq!(requests[1].0, "/hook true");
-        assert!(
-            requests[1].1.contains(r#""status":"firing""#),
-            "{}",
-            requests[1].1
-        );
+        assert!(requests[1].1.contains(r#""status":"firing""#), "{}", requests[1].1);
     }
 
     #[tokio::test]
@@ -329,10 +316,7 @@ mod tests {
         let count = MAX_ALERTS_IN_MESSAGE + 3;
         let mut progress = firing(count);
         let delivery = notifier.deliver(&mut progress, 1).await;
-        assert_eq!(
-            (delivery.acknowledged, delivery.failures.len()),
-            (count - 1, 1)
-        );
+        assert_eq!((delivery.acknowledged, delivery.failures.len()), (count - 1, 1));
         let repeated = notifier.deliver(&mut progress, 2).await;
         assert_eq!((repeated.acknowledged, repeated.failures.len()), (0, 1));
         *receiver.refused_text.lock().unwrap() = None;
@@ -370,23 +354,15 @@ mod tests {
         let (receiver, address) = start().await;
         receiver.status.store(200, Ordering::Relaxed);
         // Nothing listens on port 9 of this machine.
-        let targets = [
-            "slack=http://127.0.0.1:9/".to_owned(),
-            format!("alertmanager=http://{address}"),
-        ];
+        let targets =
+            ["slack=http://127.0.0.1:9/".to_owned(), format!("alertmanager=http://{address}")];
         let notifier = notifier(&targets);
         let mut progress = firing(2);
         let delivery = notifier.deliver(&mut progress, 1).await;
         assert_eq!((delivery.acknowledged, delivery.failures.len()), (2, 1));
-        assert_eq!(
-            receiver.requests.lock().unwrap()[0].0,
-            "/api/v2/alerts false"
-        );
+        assert_eq!(receiver.requests.lock().unwrap()[0].0, "/api/v2/alerts false");
         let only_manager = self::notifier(&targets[1..]);
         assert!(!only_manager.has_work(&progress, 2));
-        assert!(
-            only_manager.has_work(&progress, 60_001),
-            "Alertmanager forgets"
-        );
+        assert!(only_manager.has_work(&progress, 60_001), "Alertmanager forgets");
     }
 }

@@ -86,9 +86,7 @@ impl RuleProgress {
 
     /// Returns the alerts that may be added.
     pub fn free_alerts(&self) -> AlertUsage {
-        AlertUsage::MAX.minus(AlertUsage::from_alerts(
-            self.alerts().map(|(_, alert)| alert),
-        ))
+        AlertUsage::MAX.minus(AlertUsage::from_alerts(self.alerts().map(|(_, alert)| alert)))
     }
 
     /// Iterates over the alerts of all rules, each with the interval of its group in milliseconds.
@@ -174,10 +172,7 @@ mod tests {
             newest_write: Some(Stamp::from_u64(11)),
             ..RuleProgress::default()
         };
-        let state = GroupState {
-            rules,
-            ..evaluated(0).1
-        };
+        let state = GroupState { rules, ..evaluated(0).1 };
         progress.set_group("n", "g", state);
         let expected = serde_json::json!({
             "groups": {"n": {"g": {

@@ -169,9 +169,7 @@ fn millis(name: &str, text: Option<&String>) -> Result<Option<u64>, RuleError> {
     match parse_duration(text) {
         Some(millis) if millis <= MAX_DURATION_MS => Ok(Some(millis)),
         Some(_) => invalid(format!("{name}: {text:?} is more than 10y")),
-        None => invalid(format!(
-            "{name}: {text:?} is not a duration, such as 30s or 1h30m"
-        )),
+        None => invalid(format!("{name}: {text:?} is not a duration, such as 30s or 1h30m")),
     }
 }
 
@@ -222,16 +220,8 @@ impl RuleText {
             annotations: LabelSet::new(),
         };
         match &rule.action {
-            RuleAction::Record { metric } => Self {
-                record: Some(metric.clone()),
-                ..text
-            },
-            RuleAction::Alert {
-                name,
-                for_ms,
-                keep_firing_for_ms,
-                annotations,
-            } => Self {
+            RuleAction::Record { metric } => Self { record: Some(metric.clone()), ..text },
+            RuleAction::Alert { name, for_ms, keep_firing_for_ms, annotations } => Self {
                 alert: Some(name.clone()),
                 hold: text_of(*for_ms),
                 keep_firing_for: text_of(*keep_firing_for_ms),
@@ -324,12 +314,7 @@ groups:
         assert_eq!((node.interval_ms, node.query_offset_ms), (30_000, 60_000));
         assert_eq!(node.rules[0].labels["team"], "infra");
         assert_eq!(node.rules[1].labels["team"], "{{ $labels.team }}");
-        let RuleAction::Alert {
-            for_ms,
-            keep_firing_for_ms,
-            ..
-        } = node.rules[1].action
-        else {
+        let RuleAction::Alert { for_ms, keep_firing_for_ms, .. } = node.rules[1].action else {
             panic!("{node:?}");
         };
         assert_eq!((for_ms, keep_firing_for_ms), (300_000, 90_000));

@@ -53,10 +53,7 @@ mod tests {
     #[test]
     fn missed_evaluations_are_made_up_for_in_their_order() {
         let missed = due(MINUTE, Some(10 * MINUTE), 13 * MINUTE + 1);
-        assert_eq!(
-            missed,
-            (vec![11 * MINUTE, 12 * MINUTE, 13 * MINUTE], 59_999)
-        );
+        assert_eq!(missed, (vec![11 * MINUTE, 12 * MINUTE, 13 * MINUTE], 59_999));
         // After a long pause, only those of the last minutes.
         let (after_a_day, _) = due(MINUTE, Some(0), 1_440 * MINUTE);
         assert_eq!(after_a_day.len(), 15);

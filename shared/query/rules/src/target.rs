@@ -93,11 +93,7 @@ impl FromStr for NotifyTarget {
         }
         let hash = hex::encode(Sha256::digest(url.as_str()));
         let short = hash.get(..ID_DIGITS).unwrap_or(&hash);
-        Ok(Self {
-            kind,
-            id: format!("{}-{short}", kind.as_str()),
-            url,
-        })
+        Ok(Self { kind, id: format!("{}-{short}", kind.as_str()), url })
     }
 }
 
@@ -135,10 +131,7 @@ mod tests {
     #[test]
     fn a_target_is_a_kind_and_a_url() {
         let manager = parse("alertmanager=http://10.0.0.5:9093/am/").unwrap();
-        assert_eq!(
-            manager.url().as_str(),
-            "http://10.0.0.5:9093/am/api/v2/alerts"
-        );
+        assert_eq!(manager.url().as_str(), "http://10.0.0.5:9093/am/api/v2/alerts");
         assert!(manager.needs_repeats());
         let hook = parse("webhook=https://example.com/hook?a=b").unwrap();
         assert_eq!(hook.url().path(), "/hook");
@@ -147,18 +140,9 @@ mod tests {
             ("pager=https://example.com", TargetError::Kind),
             ("webhook=file:///etc/passwd", OutgoingUrlError::Url.into()),
             ("webhook=no url", OutgoingUrlError::Url.into()),
-            (
-                "webhook=http://169.254.169.254/latest",
-                OutgoingUrlError::Address.into(),
-            ),
-            (
-                "webhook=http://[fe80::1]/",
-                OutgoingUrlError::Address.into(),
-            ),
-            (
-                "webhook=http://2852039166/",
-                OutgoingUrlError::Address.into(),
-            ),
+            ("webhook=http://169.254.169.254/latest", OutgoingUrlError::Address.into()),
+            ("webhook=http://[fe80::1]/", OutgoingUrlError::Address.into()),
+            ("webhook=http://2852039166/", OutgoingUrlError::Address.into()),
         ] {
             assert_eq!(parse(text).unwrap_err(), error, "{text}");
         }
@@ -168,10 +152,7 @@ mod tests {
     fn the_error_of_an_option_does_not_contain_its_secrets() {
         let option: TargetOption = "webhok=https://user:pass@example.com/secret".parse().unwrap();
         let shown = format!("{option:?} {}", option.target().unwrap_err());
-        assert!(
-            !shown.contains("secret") && !shown.contains("user"),
-            "{shown}"
-        );
+        assert!(!shown.contains("secret") && !shown.contains("user"), "{shown}");
         let option: TargetOption = "webhook=https://example.com/secret".parse().unwrap();
         assert!(option.target().is_ok());
         assert!(!format!("{option:?}").contains("secret"));
@@ -180,15 +161,8 @@ mod tests {
     #[test]
     fn a_shown_target_has_no_secrets() {
         let target = parse("slack=https://user:pass@hooks.example.com/services/T0/secret").unwrap();
-        for shown in [
-            target.to_string(),
-            format!("{target:?}"),
-            target.id().to_owned(),
-        ] {
-            assert!(
-                !shown.contains("secret") && !shown.contains("pass"),
-                "{shown}"
-            );
+        for shown in [target.to_string(), format!("{target:?}"), target.id().to_owned()] {
+            assert!(!shown.contains("secret") && !shown.contains("pass"), "{shown}");
         }
         assert_eq!(target.to_string(), "slack at hooks.example.com");
     }

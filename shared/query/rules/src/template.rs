@@ -93,12 +93,8 @@ mod tests {
 
     #[test]
     fn other_actions_are_refused() {
-        for template in [
-            "{{ $value | humanize }}",
-            "{{ if 1 }}",
-            "{{ $labels.a-b }}",
-            "{{ $value",
-        ] {
+        for template in ["{{ $value | humanize }}", "{{ if 1 }}", "{{ $labels.a-b }}", "{{ $value"]
+        {
             assert!(check_template(template).is_err(), "{template}");
         }
     }

@@ -197,10 +197,7 @@ mod tests {
         let weigh = |region: &ScanRegion| WeightedRegion {
             bytes: region_bytes(fragment, region, 0),
             region: region.clone(),
-            cuts: Some(SeriesCuts {
-                tag: "host".to_owned(),
-                values: cuts.to_vec(),
-            }),
+            cuts: Some(SeriesCuts { tag: "host".to_owned(), values: cuts.to_vec() }),
         };
         regions.map(weigh).collect()
     }
@@ -271,12 +268,7 @@ mod tests {
             .collect();
         let fragment = fragment(&sections);
         let workers = ["a", "b", "c", "d", "e", "f", "g", "h"];
-        let lists = assign(
-            &fragment,
-            &weighted(&fragment, &[]),
-            &workers,
-            MIN_PART_BYTES,
-        );
+        let lists = assign(&fragment, &weighted(&fragment, &[]), &workers, MIN_PART_BYTES);
         let total: u64 = lists.iter().map(|list| load(list)).sum();
         let most = lists.iter().map(|list| load(list)).max().unwrap();
         assert!(most * 8 <= total * 12 / 10, "{most} of {total}");
@@ -286,12 +278,8 @@ mod tests {
     fn one_large_section_is_divided_by_series() {
         let fragment = fragment(&[(0, 9, 1 << 30)]);
         let cuts: Vec<String> = (1..100).map(|host| format!("host_{host:02}")).collect();
-        let lists = assign(
-            &fragment,
-            &weighted(&fragment, &cuts),
-            &["a", "b", "c", "d"],
-            MIN_PART_BYTES,
-        );
+        let lists =
+            assign(&fragment, &weighted(&fragment, &cuts), &["a", "b", "c", "d"], MIN_PART_BYTES);
         let total: u64 = lists.iter().map(|list| load(list)).sum();
         let most = lists.iter().map(|list| load(list)).max().unwrap();
         assert!(most * 4 <= total * 13 / 10, "{most} of {total}");
@@ -302,12 +290,7 @@ mod tests {
         let sections: Vec<_> = (0..400).map(|day| (day * 10, day * 10 + 9, 4 << 20)).collect();
         let fragment = fragment(&sections);
         let regions = weighted(&fragment, &[]);
-        let before = assign(
-            &fragment,
-            &regions,
-            &["a", "b", "c", "d", "e"],
-            MIN_PART_BYTES,
-        );
+        let before = assign(&fragment, &regions, &["a", "b", "c", "d", "e"], MIN_PART_BYTES);
         let after = assign(&fragment, &regions, &["a", "b", "c", "d"], MIN_PART_BYTES);
         let kept = before.iter().zip(&after).map(|(before, after)| {
             let is_kept =

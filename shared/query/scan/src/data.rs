@@ -242,10 +242,7 @@ impl SectionData {
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, SectionDataError> {
         let expected = range.end.saturating_sub(range.start);
-        let options = GetOptions {
-            range: Some(range),
-            if_none_match: None,
-        };
+        let options = GetOptions { range: Some(range), if_none_match: None };
         let (bucket, name) = (self.bucket.clone(), key.clone());
         let answer = async move { bucket.get(&name, options).await };
         let Get::Found(object) = self.io_runtime.run(answer).await?.value else {
@@ -253,11 +250,7 @@ impl SectionData {
         };
         if object.bytes.len() as u64 != expected {
             let reason = "its length differs from the manifest".to_owned();
-            return Err(FormatError::Damaged {
-                key: key.to_string(),
-                reason,
-            }
-            .into());
+            return Err(FormatError::Damaged { key: key.to_string(), reason }.into());
         }
         Ok(object.bytes)
     }
@@ -318,10 +311,7 @@ impl SectionData {
                 self.chunks.insert(id(&range), bytes);
             }
         }
-        Ok(SectionRanges {
-            ranges: found.into_iter().flatten().collect(),
-            store_bytes,
-        })
+        Ok(SectionRanges { ranges: found.into_iter().flatten().collect(), store_bytes })
     }
 
     /// Returns the state of a reader of a part of a section.
@@ -428,10 +418,7 @@ impl SectionFile {
 
     /// The time range of its rows.
     pub(crate) fn time(&self) -> TimeInterval {
-        TimeInterval {
-            min: self.section.min_time,
-            max: self.section.max_time,
-        }
+        TimeInterval { min: self.section.min_time, max: self.section.max_time }
     }
 
     /// The record of the section in the manifest.
@@ -473,11 +460,7 @@ impl SectionFile {
     }
 
     fn decode_error(&self, error: &ParquetError) -> SectionDataError {
-        FormatError::Damaged {
-            key: self.key.to_string(),
-            reason: error.to_string(),
-        }
-        .into()
+        FormatError::Damaged { key: self.key.to_string(), reason: error.to_string() }.into()
     }
 }
 

@@ -98,10 +98,7 @@ impl DedupExec {
             order,
             keys,
             input_schema,
-            output: OutputColumns {
-                schema,
-                in_inputs: output,
-            },
+            output: OutputColumns { schema, in_inputs: output },
             memory,
             has_tasks: false,
             hides_inputs: false,
@@ -113,10 +110,7 @@ impl DedupExec {
     /// Computes each input and the output in a task of its own, so that several processors execute a plan without other partitions. A
     /// runtime of one thread has no such tasks, and neither have merges in passes.
     pub(crate) fn in_tasks(self) -> Self {
-        Self {
-            has_tasks: true,
-            ..self
-        }
+        Self { has_tasks: true, ..self }
     }
 
     /// Hides the inputs of all merges of a plan from rules, or shows them again.
@@ -219,10 +213,7 @@ impl ExecutionPlan for DedupExec {
             Arc::clone(&self.output.in_inputs),
             self.memory.clone(),
         )?;
-        Ok(Arc::new(Self {
-            has_tasks: self.has_tasks,
-            ..merge
-        }))
+        Ok(Arc::new(Self { has_tasks: self.has_tasks, ..merge }))
     }
 
     fn execute(

@@ -164,11 +164,7 @@ impl ScanFragment {
         let tail = if reads_tail {
             self.tail.clone()
         } else {
-            TailSegments {
-                names: Vec::new(),
-                time: None,
-                ..self.tail
-            }
+            TailSegments { names: Vec::new(), time: None, ..self.tail }
         };
         Self {
             sections,
@@ -222,8 +218,5 @@ pub(crate) fn divide(
 
 /// The times of the rows of a section.
 pub(crate) fn interval(section: &Section) -> TimeInterval {
-    TimeInterval {
-        min: section.min_time,
-        max: section.max_time,
-    }
+    TimeInterval { min: section.min_time, max: section.max_time }
 }

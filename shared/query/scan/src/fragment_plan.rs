@@ -137,20 +137,15 @@ impl FragmentPlanner<'_> {
         }
         let mut sources = Vec::new();
         for (section, ranges) in self.fragment.sections.iter().zip(within) {
-            let loaded = SectionWithFooter {
-                section: Arc::new(section.clone()),
-                footer: None,
-            };
+            let loaded = SectionWithFooter { section: Arc::new(section.clone()), footer: None };
             let file = SectionFile::new(self.fragment.database, Arc::clone(&table), &loaded);
             let whole = file.time().intersection(time);
-            sources.extend(
-                joined(ranges.into_iter()).into_iter().map(|range| ScanSource {
-                    time: range,
-                    is_clipped: Some(range) != whole,
-                    rows: SourceRows::Section(file.clone()),
-                    hidden: hiding.of_section(section),
-                }),
-            );
+            sources.extend(joined(ranges.into_iter()).into_iter().map(|range| ScanSource {
+                time: range,
+                is_clipped: Some(range) != whole,
+                rows: SourceRows::Section(file.clone()),
+                hidden: hiding.of_section(section),
+            }));
         }
         if let Some(tail) = tail {
             let within = regions.iter().filter(|region| region.has_tail);
@@ -205,11 +200,7 @@ fn tail_sources(
     let clip = |source: ScanSource| {
         let parts = ranges.iter().filter_map(|range| {
             let time = source.time.intersection(*range)?;
-            Some(ScanSource {
-                time,
-                is_clipped: time != source.time,
-                ..source.clone()
-            })
+            Some(ScanSource { time, is_clipped: time != source.time, ..source.clone() })
         });
         parts.collect::<Vec<_>>()
     };

@@ -24,9 +24,9 @@ fn are_few(columns: &[String], filters: &[KeyFilter]) -> bool {
         });
         pinned.min()
     };
-    let keys = columns.iter().try_fold(1_usize, |keys, column| {
-        Some(keys.saturating_mul(values_of(column)?))
-    });
+    let keys = columns
+        .iter()
+        .try_fold(1_usize, |keys, column| Some(keys.saturating_mul(values_of(column)?)));
     keys.is_some_and(|keys| keys <= MAX_LOOKUP_KEYS)
 }
 

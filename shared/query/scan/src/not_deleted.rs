@@ -89,11 +89,7 @@ impl fmt::Display for NotDeletedExpr {
 
 impl PhysicalExpr for NotDeletedExpr {
     fn return_field(&self, _: &Schema) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(
-            "not_deleted",
-            DataType::Boolean,
-            false,
-        )))
+        Ok(Arc::new(Field::new("not_deleted", DataType::Boolean, false)))
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
@@ -109,9 +105,7 @@ impl PhysicalExpr for NotDeletedExpr {
         let deleted = index
             .mask(&keys, *from)
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(
-            !&deleted, None,
-        ))))
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(!&deleted, None))))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {

@@ -144,9 +144,7 @@ impl ScanPlanner<'_> {
         let mut inputs = self.direct(projection, sources, &regions)?;
         inputs.extend(self.merges(projection, sources, &regions.overlaps)?);
         if inputs.is_empty() {
-            Ok(Arc::new(EmptyExec::new(Arc::new(
-                self.schema.project(projection)?,
-            ))))
+            Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?))))
         } else {
             UnionExec::try_new(inputs)
         }
@@ -374,10 +372,7 @@ impl ScanPlanner<'_> {
 
     /// The sort order of sections with `schema`, and the indexes of the key columns in it.
     fn order(&self, schema: &SchemaRef) -> Result<(LexOrdering, Arc<[usize]>)> {
-        let options = SortOptions {
-            descending: false,
-            nulls_first: true,
-        };
+        let options = SortOptions { descending: false, nulls_first: true };
         let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
         let keys = names.map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
         let sorts = keys.iter().map(|at| {
@@ -403,10 +398,7 @@ fn within(ranges: &[TimeInterval], schema: &SchemaRef) -> Result<Arc<dyn Physica
         Arc::new(BinaryExpr::new(one, operator, other))
     };
     let in_range = |range: &TimeInterval| {
-        let (from, to) = (
-            compare(Operator::GtEq, range.min),
-            compare(Operator::LtEq, range.max),
-        );
+        let (from, to) = (compare(Operator::GtEq, range.min), compare(Operator::LtEq, range.max));
         join(from, Operator::And, to)
     };
     let any = ranges.iter().map(in_range).reduce(|one, other| join(one, Operator::Or, other));

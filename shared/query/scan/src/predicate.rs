@@ -284,9 +284,7 @@ impl SectionStatistics<'_> {
         tag: impl Fn(&neap_manifest::TagRange) -> Option<&str>,
     ) -> ArrayRef {
         if column.name == TIME_COLUMN {
-            return Arc::new(TimestampNanosecondArray::from_iter_values(
-                self.0.iter().map(time),
-            ));
+            return Arc::new(TimestampNanosecondArray::from_iter_values(self.0.iter().map(time)));
         }
         let of = |loaded: &SectionWithFooter| {
             loaded.section.tags.get(&column.name).and_then(&tag).map(str::to_owned)
@@ -297,19 +295,11 @@ impl SectionStatistics<'_> {
 
 impl PruningStatistics for SectionStatistics<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        Some(self.ends(
-            column,
-            |loaded| loaded.section.min_time,
-            |range| range.min.as_deref(),
-        ))
+        Some(self.ends(column, |loaded| loaded.section.min_time, |range| range.min.as_deref()))
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        Some(self.ends(
-            column,
-            |loaded| loaded.section.max_time,
-            |range| range.max.as_deref(),
-        ))
+        Some(self.ends(column, |loaded| loaded.section.max_time, |range| range.max.as_deref()))
     }
 
     fn num_containers(&self) -> usize {

@@ -170,20 +170,8 @@ mod tests {
         let all: Vec<usize> = (0..12).collect();
         let state = ReadAhead::new(None, MAX_READ_AHEAD_BYTES);
         let ahead = read_ahead(state, &metadata, &all);
-        let expected: [&[usize]; 12] = [
-            &[],
-            &[2],
-            &[],
-            &[4, 5],
-            &[],
-            &[],
-            &[7, 8, 9, 10],
-            &[],
-            &[],
-            &[],
-            &[],
-            &[],
-        ];
+        let expected: [&[usize]; 12] =
+            [&[], &[2], &[], &[4, 5], &[], &[], &[7, 8, 9, 10], &[], &[], &[], &[], &[]];
         assert_eq!(ahead, expected);
     }
 

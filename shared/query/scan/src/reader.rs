@@ -255,10 +255,7 @@ impl AsRef<[u8]> for ChargedBytes {
 /// Moves the part of a charge that is for these bytes to them.
 fn charged(bytes: Bytes, charge: &MemoryReservation) -> Bytes {
     let of_bytes = charge.split(bytes.len().min(charge.size()));
-    Bytes::from_owner(ChargedBytes {
-        bytes,
-        _charge: of_bytes,
-    })
+    Bytes::from_owner(ChargedBytes { bytes, _charge: of_bytes })
 }
 
 #[cfg(test)]

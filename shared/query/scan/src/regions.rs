@@ -26,10 +26,7 @@ pub(crate) struct TimeInterval {
 
 impl TimeInterval {
     /// All times.
-    pub(crate) const ALL: Self = Self {
-        min: i64::MIN,
-        max: i64::MAX,
-    };
+    pub(crate) const ALL: Self = Self { min: i64::MIN, max: i64::MAX };
 
     /// Returns the common part of two ranges; `None` if they are disjoint.
     pub(crate) fn intersection(self, other: Self) -> Option<Self> {
@@ -39,10 +36,7 @@ impl TimeInterval {
 
     /// Returns the range from the start of the first one to the end of the last one.
     pub(crate) fn enclosing(self, other: Self) -> Self {
-        Self {
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-        }
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 
     /// Whether all of `other` is in this range.
@@ -75,10 +69,7 @@ impl TimeRegions {
         Self {
             direct: vec![Vec::new(); sources.len()],
             overlaps: range
-                .map(|range| TimeOverlap {
-                    range,
-                    sources: (0..sources.len()).collect(),
-                })
+                .map(|range| TimeOverlap { range, sources: (0..sources.len()).collect() })
                 .into_iter()
                 .collect(),
         }
@@ -137,10 +128,8 @@ impl TimeRegions {
                     last.sources = all.into_iter().collect();
                 }
                 _ => {
-                    self.overlaps.push(TimeOverlap {
-                        range,
-                        sources: open.iter().copied().collect(),
-                    });
+                    self.overlaps
+                        .push(TimeOverlap { range, sources: open.iter().copied().collect() });
                 }
             },
         }
@@ -162,34 +151,21 @@ mod tests {
         let regions = TimeRegions::from_sources(&[range(0, 100), range(95, 200), range(300, 400)]);
         assert_eq!(
             regions.direct,
-            vec![
-                vec![range(0, 94)],
-                vec![range(101, 200)],
-                vec![range(300, 400)]
-            ]
+            vec![vec![range(0, 94)], vec![range(101, 200)], vec![range(300, 400)]]
         );
         assert_eq!(
             regions.overlaps,
-            vec![TimeOverlap {
-                range: range(95, 100),
-                sources: vec![0, 1]
-            }]
+            vec![TimeOverlap { range: range(95, 100), sources: vec![0, 1] }]
         );
     }
 
     #[test]
     fn neighbouring_overlaps_are_one() {
         let regions = TimeRegions::from_sources(&[range(0, 100), range(50, 60), range(55, 58)]);
-        assert_eq!(
-            regions.direct,
-            vec![vec![range(0, 49), range(61, 100)], vec![], vec![]]
-        );
+        assert_eq!(regions.direct, vec![vec![range(0, 49), range(61, 100)], vec![], vec![]]);
         assert_eq!(
             regions.overlaps,
-            vec![TimeOverlap {
-                range: range(50, 60),
-                sources: vec![0, 1, 2]
-            }]
+            vec![TimeOverlap { range: range(50, 60), sources: vec![0, 1, 2] }]
         );
     }
 

@@ -16,10 +16,8 @@ pub(crate) fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
         // Times are no texts.
         let values: BTreeSet<String> =
             texts.map(|value| value.flatten().map(str::to_owned)).collect::<Option<_>>()?;
-        (required.guarantee == Guarantee::In).then_some(TagFilter {
-            tag: required.column.name,
-            values,
-        })
+        (required.guarantee == Guarantee::In)
+            .then_some(TagFilter { tag: required.column.name, values })
     });
     of_tags.collect()
 }

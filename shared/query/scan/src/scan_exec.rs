@@ -54,11 +54,7 @@ pub struct ScanEnvironment {
 impl ScanEnvironment {
     /// Executes fragments with the state of scans and the functions of `session`. `tail` reads segments.
     pub fn new(scan: Arc<ScanContext>, tail: TailReader, session: SessionState) -> Self {
-        Self {
-            scan,
-            tail,
-            session,
-        }
+        Self { scan, tail, session }
     }
 
     /// A session with the functions and limits of queries, which resolves no table names.
@@ -308,13 +304,11 @@ impl ExecutionPlan for SnapshotScanExec {
             DynamicFilterTracking::classify(filter).contains_dynamic_filter()
         };
         let dynamic: Vec<_> = dynamic.filter(is_dynamic).collect();
-        Ok(
-            if phase == FilterPushdownPhase::Post && !dynamic.is_empty() {
-                answer.with_updated_node(Arc::new(self.with_dynamic_filters(dynamic)))
-            } else {
-                answer
-            },
-        )
+        Ok(if phase == FilterPushdownPhase::Post && !dynamic.is_empty() {
+            answer.with_updated_node(Arc::new(self.with_dynamic_filters(dynamic)))
+        } else {
+            answer
+        })
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -324,10 +318,7 @@ impl ExecutionPlan for SnapshotScanExec {
             let mut push = |name: &'static str, bytes: usize| {
                 let count = Count::new();
                 count.add(bytes);
-                let value = MetricValue::Count {
-                    name: name.into(),
-                    count,
-                };
+                let value = MetricValue::Count { name: name.into(), count };
                 metrics.push(Arc::new(Metric::new(value, None)));
             };
             push(BYTES_SCANNED, count_of(plan.as_ref(), BYTES_SCANNED));

@@ -133,12 +133,7 @@ impl SectionScanExec {
         let mut sections = self.sections.as_ref().clone();
         sections.files.retain(|file| !is_old(file));
         let equivalences = self.properties.equivalence_properties().clone();
-        Self::with_properties(
-            sections,
-            Arc::clone(&self.keys),
-            self.filter.clone(),
-            equivalences,
-        )
+        Self::with_properties(sections, Arc::clone(&self.keys), self.filter.clone(), equivalences)
     }
 }
 
@@ -158,12 +153,7 @@ impl SectionOpener {
     async fn open(self: Arc<Self>, section: usize, share: RowGroupShare) -> Result<SectionRows> {
         // Sections without selected rows are opened one after the other.
         tokio::task::consume_budget().await;
-        let SectionFiles {
-            files,
-            data,
-            memory,
-            ..
-        } = self.sections.as_ref();
+        let SectionFiles { files, data, memory, .. } = self.sections.as_ref();
         let Some(file) = files.get(section) else {
             return Ok(Box::pin(stream::empty()));
         };
@@ -222,11 +212,7 @@ fn filter_rows(rows: RecordBatch, condition: &dyn PhysicalExpr) -> Result<Record
 impl DisplayAs for SectionScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sections = self.sections.files.len();
-        write!(
-            f,
-            "SectionScanExec: sections={sections}, keys=[{}]",
-            self.keys
-        )?;
+        write!(f, "SectionScanExec: sections={sections}, keys=[{}]", self.keys)?;
         if let Some(filter) = &self.filter {
             write!(f, ", filter={filter}")?;
         }

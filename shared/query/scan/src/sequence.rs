@@ -37,11 +37,7 @@ impl SequenceExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Ok(Self {
-            inputs,
-            partitions,
-            properties,
-        })
+        Ok(Self { inputs, partitions, properties })
     }
 }
 

@@ -89,10 +89,7 @@ impl ShownColumns {
             let position = read.binary_search(&stored(at)?).ok()?;
             Some((position, self.schema.field(*at).name().clone()))
         });
-        ScannedColumns {
-            output: output.collect(),
-            read,
-        }
+        ScannedColumns { output: output.collect(), read }
     }
 }
 

@@ -52,10 +52,7 @@ impl SnapshotTable {
             let schema = Arc::new(columns.project(&projection)?);
             return Ok(Arc::new(EmptyExec::new(schema)));
         };
-        let times = neap_manifest::TimeRange {
-            first: time.min,
-            last: time.max,
-        };
+        let times = neap_manifest::TimeRange { first: time.min, last: time.max };
         let sections = self.sections(times).await?;
         let sections = request.predicates.prune(&columns, sections)?;
         let share = (projection.len().max(1), columns.fields().len().max(1));
@@ -99,10 +96,7 @@ impl SnapshotTable {
         let summaries = snapshot.tail.iter().flat_map(|segment| segment.tables());
         let ours = summaries.filter(|rows| rows.table == self.table().id());
         tail.time = ours
-            .map(|rows| TimeInterval {
-                min: rows.min_time,
-                max: rows.max_time,
-            })
+            .map(|rows| TimeInterval { min: rows.min_time, max: rows.max_time })
             .reduce(|one, other| TimeInterval {
                 min: one.min.min(other.min),
                 max: one.max.max(other.max),
@@ -193,9 +187,6 @@ fn series_cuts(metadata: &ParquetMetaData, tags: &[String]) -> Option<SeriesCuts
         let firsts: BTreeSet<String> = firsts.collect();
         // The first part needs no value: it begins with the lowest one.
         let values: Vec<String> = firsts.into_iter().skip(1).collect();
-        (!values.is_empty()).then(|| SeriesCuts {
-            tag: tag.clone(),
-            values,
-        })
+        (!values.is_empty()).then(|| SeriesCuts { tag: tag.clone(), values })
     })
 }

@@ -73,10 +73,7 @@ impl SnapshotTable {
 
     /// Returns the table without the rows of the tail. Deletes in the tail still hide rows of sections.
     pub fn of_sections(&self) -> Self {
-        Self {
-            has_tail: false,
-            ..self.clone()
-        }
+        Self { has_tail: false, ..self.clone() }
     }
 
     /// Returns the table with further columns: aliases, each with the values of its column.
@@ -90,10 +87,7 @@ impl SnapshotTable {
             let column = self.table.column(alias)?;
             Some(column.column_type.arrow_field(alias))
         }));
-        Self {
-            schema: Arc::new(Schema::new(fields)),
-            ..self
-        }
+        Self { schema: Arc::new(Schema::new(fields)), ..self }
     }
 
     /// Returns the table with the stored names of its columns.
@@ -201,10 +195,7 @@ impl SnapshotTable {
         let Some(time) = predicates.selected_keys.time.intersection(hiding.seen) else {
             return Ok(Vec::new());
         };
-        let times = neap_manifest::TimeRange {
-            first: time.min,
-            last: time.max,
-        };
+        let times = neap_manifest::TimeRange { first: time.min, last: time.max };
         // The tail comes first, because the cached image may get newer than the snapshot while sections are loaded.
         let tail = self.tail_view(columns).await?;
         let sections = self.sections(times).await?;

@@ -66,10 +66,7 @@ pub enum TailImageError {
 pub fn is_stale_snapshot(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if matches!(
-            error.downcast_ref(),
-            Some(TailImageError::StaleSnapshot { .. })
-        ) {
+        if matches!(error.downcast_ref(), Some(TailImageError::StaleSnapshot { .. })) {
             return true;
         }
         next = error.source();

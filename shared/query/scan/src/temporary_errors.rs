@@ -10,10 +10,7 @@ use crate::{data::SectionDataError, fragment::FragmentError, tail::TailImageErro
 /// names an object that a newer one does not name any more.
 pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
     let of_data = |error: &SectionDataError| {
-        !matches!(
-            error,
-            SectionDataError::Format(_) | SectionDataError::Damaged { .. }
-        )
+        !matches!(error, SectionDataError::Format(_) | SectionDataError::Damaged { .. })
     };
     let mut next = Some(error);
     while let Some(error) = next {

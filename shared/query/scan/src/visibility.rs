@@ -94,10 +94,7 @@ impl RowVisibility {
         let conditions = deletes.iter().map(|recorded| &recorded.delete.condition);
         let index = Arc::new(conditions.collect());
         Self {
-            seen: TimeInterval {
-                min: first_seen,
-                max: i64::MAX,
-            },
+            seen: TimeInterval { min: first_seen, max: i64::MAX },
             tags,
             deletes,
             tail,

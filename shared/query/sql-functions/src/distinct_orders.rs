@@ -55,11 +55,8 @@ impl AggregateUDFImpl for OrderedDistinct {
             }
         };
         let order: Vec<_> = args.order_bys.iter().map(order_of_statement).collect();
-        self.0.accumulator(AccumulatorArgs {
-            order_bys: &order,
-            is_reversed: false,
-            ..args
-        })
+        self.0
+            .accumulator(AccumulatorArgs { order_bys: &order, is_reversed: false, ..args })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {

@@ -20,10 +20,8 @@ use datafusion::{
 /// Returns `first` and `last`.
 pub(crate) fn first_and_last() -> [Arc<AggregateUDF>; 2] {
     [FirstLastKind::First, FirstLastKind::Last].map(|kind| {
-        let function = FirstLastFunction {
-            kind,
-            signature: Signature::any(2, Volatility::Immutable),
-        };
+        let function =
+            FirstLastFunction { kind, signature: Signature::any(2, Volatility::Immutable) };
         Arc::new(AggregateUDF::from(function))
     })
 }
@@ -78,32 +76,25 @@ impl AggregateUDFImpl for FirstLastFunction {
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
         let kind = self.kind;
-        Some(Box::new(
-            move |call: AggregateFunction, _: &SimplifyContext| {
-                let AggregateFunctionParams {
-                    args,
-                    distinct,
-                    filter,
-                    null_treatment,
-                    ..
-                } = call.params;
-                let Ok([value, time]) = <[Expr; 2]>::try_from(args) else {
-                    return internal_err!("a value and a time are two arguments");
-                };
-                let (function, nulls_first) = match kind {
-                    FirstLastKind::First => (first_value_udaf(), false),
-                    FirstLastKind::Last => (last_value_udaf(), true),
-                };
-                Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
-                    function,
-                    vec![value],
-                    distinct,
-                    filter,
-                    vec![Sort::new(time, true, nulls_first)],
-                    null_treatment,
-                )))
-            },
-        ))
+        Some(Box::new(move |call: AggregateFunction, _: &SimplifyContext| {
+            let AggregateFunctionParams { args, distinct, filter, null_treatment, .. } =
+                call.params;
+            let Ok([value, time]) = <[Expr; 2]>::try_from(args) else {
+                return internal_err!("a value and a time are two arguments");
+            };
+            let (function, nulls_first) = match kind {
+                FirstLastKind::First => (first_value_udaf(), false),
+                FirstLastKind::Last => (last_value_udaf(), true),
+            };
+            Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
+                function,
+                vec![value],
+                distinct,
+                filter,
+                vec![Sort::new(time, true, nulls_first)],
+                null_treatment,
+            )))
+        }))
     }
 }
 

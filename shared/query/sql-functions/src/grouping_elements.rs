@@ -27,9 +27,7 @@ pub(crate) struct ExpansionBudget {
 
 impl Default for ExpansionBudget {
     fn default() -> Self {
-        Self {
-            expressions: 10_000,
-        }
+        Self { expressions: 10_000 }
     }
 }
 

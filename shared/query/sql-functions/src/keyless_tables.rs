@@ -35,11 +35,7 @@ pub(crate) fn mark_tables(select: &mut Select) {
         return;
     }
     let mut tables = std::mem::take(&mut select.from).into_iter();
-    let Some(TableWithJoins {
-        relation,
-        mut joins,
-    }) = tables.next()
-    else {
+    let Some(TableWithJoins { relation, mut joins }) = tables.next() else {
         return;
     };
     joins.extend(tables.map(cross_join));
@@ -94,14 +90,11 @@ impl RelationPlanner for KeylessTablePlanner {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         match relation {
-            TableFactor::NestedJoin {
-                table_with_joins,
-                alias,
-            } if table_with_joins.joins.is_empty() => {
+            TableFactor::NestedJoin { table_with_joins, alias }
+                if table_with_joins.joins.is_empty() =>
+            {
                 let plan = without_keys(context.plan(table_with_joins.relation)?)?;
-                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-                    plan, alias,
-                ))))
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
             }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }

@@ -118,10 +118,7 @@ fn has_guarded_arguments(exprs: &[Expr], schema: &DFSchema) -> Result<bool> {
 /// Returns the operator of `AND` and `OR`.
 fn junction(expr: &Expr) -> Option<Operator> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr {
-            op: op @ (Operator::And | Operator::Or),
-            ..
-        }) => Some(*op),
+        Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => Some(*op),
         _ => None,
     }
 }
@@ -139,11 +136,7 @@ fn guarded(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
             let AggregateFunctionParams { args, filter, .. } = params;
             let args = filtered(args, filter.as_deref(), schema)?;
-            let params = AggregateFunctionParams {
-                args,
-                filter,
-                ..params
-            };
+            let params = AggregateFunctionParams { args, filter, ..params };
             let call = AggregateFunction { func, params };
             Ok(Transformed::yes(Expr::AggregateFunction(call)))
         }
@@ -246,9 +239,7 @@ impl<'a> Operation<'a> {
     fn new(expr: &'a Expr) -> Option<Self> {
         match expr {
             Expr::BinaryExpr(BinaryExpr {
-                op: Operator::Divide | Operator::Modulo,
-                right,
-                ..
+                op: Operator::Divide | Operator::Modulo, right, ..
             }) => Some(Self::Division(right)),
             Expr::Cast(Cast { expr, field }) => Some(Self::Conversion(expr, field.data_type())),
             Expr::ScalarFunction(call) if is_failing_function(call.name()) => Some(Self::Function),
@@ -425,17 +416,11 @@ mod tests {
             ("w = 0 OR 10 % w = 0", &["0", "1", "3", "5"]),
             ("NOT (w = 0 OR 10 / w > 1)", &["4"]),
             ("CASE WHEN w > 0 THEN 1000 / w < 20 ELSE false END", &["4"]),
-            (
-                "CASE WHEN w = 0 THEN true ELSE 10 / w > 4 END",
-                &["0", "1", "5"],
-            ),
+            ("CASE WHEN w = 0 THEN true ELSE 10 / w > 4 END", &["0", "1", "5"]),
             ("w <> 0 AND (id > 3 OR 10 / w > 1)", &["1", "3", "4"]),
             ("w > 0 AND 10 / w > 1 AND 20 / (10 / w) = 10", &["3"]),
             ("s ~ '^[0-9]+$' AND CAST(s AS BIGINT) > 5", &["1", "3"]),
-            (
-                "s ~ '^[0-9]+$' AND s::BIGINT <> 3 AND 36 / (s::BIGINT - 3) > 4",
-                &["1"],
-            ),
+            ("s ~ '^[0-9]+$' AND s::BIGINT <> 3 AND 36 / (s::BIGINT - 3) > 4", &["1"]),
         ] {
             let sql = format!("SELECT id FROM t WHERE {condition} ORDER BY id");
             assert_eq!(column(&sql).await, ids, "{}", answer(&sql).await);
@@ -447,15 +432,9 @@ mod tests {
     #[tokio::test]
     async fn values_of_conditions_are_those_of_three_valued_logic() {
         let sql = "SELECT w <> 0 AND 10 / w > 1 AS c FROM t ORDER BY id";
-        assert_eq!(
-            column(sql).await,
-            ["false", "true", "", "true", "false", "false"]
-        );
+        assert_eq!(column(sql).await, ["false", "true", "", "true", "false", "false"]);
         let sql = "SELECT w = 0 OR 10 / w > 1 FROM t ORDER BY id";
-        assert_eq!(
-            column(sql).await,
-            ["true", "true", "", "true", "false", "true"]
-        );
+        assert_eq!(column(sql).await, ["true", "true", "", "true", "false", "true"]);
         assert!(answer(sql).await.contains("t.w = Int64(0) OR Int64(10) / t.w > Int64(1)"));
     }
 

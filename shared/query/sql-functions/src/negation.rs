@@ -17,11 +17,7 @@ const NEGATION: &str = "neap_negation";
 
 /// Replaces a negation by the operator. Those of values stay, because DataFusion plans them as literals, also as `INTERVAL -'1 hour'`.
 pub(crate) fn as_operator(expr: &mut SqlExpr) {
-    let SqlExpr::UnaryOp {
-        op: UnaryOperator::Minus,
-        expr: operand,
-    } = expr
-    else {
+    let SqlExpr::UnaryOp { op: UnaryOperator::Minus, expr: operand } = expr else {
         return;
     };
     if matches!(&**operand, SqlExpr::Interval(_) | SqlExpr::Value(_)) {

@@ -45,34 +45,16 @@ mod tests {
     #[tokio::test]
     async fn each_condition_of_joins_compares_nulls_in_its_own_way() {
         for (joins, expected) in [
-            (
-                "a JOIN b ON a.v IS NOT DISTINCT FROM b.v JOIN b AS c ON a.id = c.id",
-                2,
-            ),
-            (
-                "a JOIN b ON a.v = b.v JOIN b AS c ON a.v IS NOT DISTINCT FROM c.v",
-                1,
-            ),
-            (
-                "a JOIN b ON a.id = b.id JOIN b AS c ON a.v IS NOT DISTINCT FROM c.v",
-                2,
-            ),
-            (
-                "a JOIN b ON a.v IS NOT DISTINCT FROM b.v JOIN b AS c ON c.id = 1",
-                2,
-            ),
+            ("a JOIN b ON a.v IS NOT DISTINCT FROM b.v JOIN b AS c ON a.id = c.id", 2),
+            ("a JOIN b ON a.v = b.v JOIN b AS c ON a.v IS NOT DISTINCT FROM c.v", 1),
+            ("a JOIN b ON a.id = b.id JOIN b AS c ON a.v IS NOT DISTINCT FROM c.v", 2),
+            ("a JOIN b ON a.v IS NOT DISTINCT FROM b.v JOIN b AS c ON c.id = 1", 2),
             (
                 "a JOIN b ON a.v IS NOT DISTINCT FROM b.v WHERE nullif(a.id, 2) = nullif(b.id, 2)",
                 1,
             ),
-            (
-                "b JOIN a ON a.id IS NOT DISTINCT FROM b.id WHERE a.v = b.v",
-                1,
-            ),
-            (
-                "a LEFT JOIN b ON a.id IS NOT DISTINCT FROM b.id WHERE a.v = b.v",
-                1,
-            ),
+            ("b JOIN a ON a.id IS NOT DISTINCT FROM b.id WHERE a.v = b.v", 1),
+            ("a LEFT JOIN b ON a.id IS NOT DISTINCT FROM b.id WHERE a.v = b.v", 1),
         ] {
             let sql = format!("{TABLES} SELECT a.id FROM {joins}");
             assert_eq!(row_count(&session(), &sql).await, expected, "{sql}");

@@ -86,31 +86,18 @@ impl WindowUDFImpl for RateFunction {
             DataType::Timestamp(_, zone) => {
                 Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))
             }
-            other => plan_err!(
-                "the time of {} must be a timestamp, not {other}",
-                self.name()
-            ),
+            other => plan_err!("the time of {} must be a timestamp, not {other}", self.name()),
         };
         match (self.rate, types) {
             (RateKind::Difference, [_]) => Ok(vec![value]),
             (RateKind::Derivative, [_, when]) => Ok(vec![value, time(when)?]),
-            (RateKind::Derivative, [_, DataType::Duration(_), when]) => Ok(vec![
-                value,
-                DataType::Duration(TimeUnit::Nanosecond),
-                time(when)?,
-            ]),
+            (RateKind::Derivative, [_, DataType::Duration(_), when]) => {
+                Ok(vec![value, DataType::Duration(TimeUnit::Nanosecond), time(when)?])
+            }
             (
                 RateKind::Derivative,
-                [
-                    _,
-                    DataType::Interval(_) | DataType::Utf8 | DataType::Utf8View,
-                    when,
-                ],
-            ) => Ok(vec![
-                value,
-                DataType::Interval(IntervalUnit::MonthDayNano),
-                time(when)?,
-            ]),
+                [_, DataType::Interval(_) | DataType::Utf8 | DataType::Utf8View, when],
+            ) => Ok(vec![value, DataType::Interval(IntervalUnit::MonthDayNano), time(when)?]),
             (RateKind::Difference, _) => plan_err!("{} takes a number", self.name()),
             (RateKind::Derivative, _) => {
                 plan_err!(
@@ -136,10 +123,7 @@ impl WindowUDFImpl for RateFunction {
         &self,
         _args: PartitionEvaluatorArgs,
     ) -> Result<Box<dyn PartitionEvaluator>> {
-        Ok(Box::new(RateEvaluator {
-            rate: self.rate,
-            non_negative: self.non_negative,
-        }))
+        Ok(Box::new(RateEvaluator { rate: self.rate, non_negative: self.non_negative }))
     }
 }
 
@@ -157,11 +141,7 @@ impl PartitionEvaluator for RateEvaluator {
             (RateKind::Derivative, [value, unit, time]) => {
                 self.derivative(value, unit_nanos(unit)?, time)
             }
-            _ => exec_err!(
-                "{:?} cannot be computed from {} columns",
-                self.rate,
-                values.len()
-            ),
+            _ => exec_err!("{:?} cannot be computed from {} columns", self.rate, values.len()),
         }
     }
 }
@@ -198,10 +178,8 @@ impl RateEvaluator {
             );
         };
         let slope = |rows: RowPair, change: f64| {
-            let (before, now) = (
-                i128::from(times.value(rows.before)),
-                i128::from(times.value(rows.now)),
-            );
+            let (before, now) =
+                (i128::from(times.value(rows.before)), i128::from(times.value(rows.now)));
             let units = (now - before) as f64 / unit as f64;
             let known = times.is_valid(rows.before) && times.is_valid(rows.now) && now != before;
             Some(change / units).filter(|slope| known && !(self.non_negative && *slope < 0.0))
@@ -247,11 +225,7 @@ fn neighbours<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
                 return None;
             }
             let before = last.replace(now)?;
-            change(
-                RowPair { before, now },
-                values.value(before),
-                values.value(now),
-            )
+            change(RowPair { before, now }, values.value(before), values.value(now))
         })
         .collect()
 }

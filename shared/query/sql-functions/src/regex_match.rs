@@ -40,10 +40,7 @@ impl ScalarUDFImpl for RegexMatch {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types.len() {
             2 => Ok(vec![DataType::Utf8; 2]),
-            n => plan_err!(
-                "{} takes a string and a pattern, not {n} arguments",
-                self.name()
-            ),
+            n => plan_err!("{} takes a string and a pattern, not {n} arguments", self.name()),
         }
     }
 
@@ -58,18 +55,15 @@ impl ScalarUDFImpl for RegexMatch {
             Operator::RegexMatch
         };
         match <[Expr; 2]>::try_from(args) {
-            Ok([text, pattern]) => Ok(ExprSimplifyResult::Simplified(binary_expr(
-                text, operator, pattern,
-            ))),
+            Ok([text, pattern]) => {
+                Ok(ExprSimplifyResult::Simplified(binary_expr(text, operator, pattern)))
+            }
             Err(args) => Ok(ExprSimplifyResult::Original(args)),
         }
     }
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!(
-            "{} must be replaced by an operator before it is executed",
-            self.name()
-        )
+        exec_err!("{} must be replaced by an operator before it is executed", self.name())
     }
 }
 

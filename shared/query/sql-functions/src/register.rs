@@ -205,10 +205,7 @@ impl SqlFunctionsPlanner {
 
     /// Returns a planner of plans whose functions are limited already, by [`limit_for_execution`].
     pub fn for_limited_plans() -> Self {
-        Self {
-            limits: None,
-            ..Self::default()
-        }
+        Self { limits: None, ..Self::default() }
     }
 }
 

@@ -18,14 +18,12 @@ const HOUR: i64 = 3_600_000_000_000;
 /// 2024-01-01T08:00:00Z.
 pub(crate) const EIGHT: i64 = 1_704_096_000 * 1_000_000_000;
 
-const LIVING_ROOM: [f64; 13] = [
-    21.1, 21.4, 21.8, 22.2, 22.2, 22.4, 22.3, 22.3, 22.4, 22.6, 22.8, 22.5, 22.2,
-];
+const LIVING_ROOM: [f64; 13] =
+    [21.1, 21.4, 21.8, 22.2, 22.2, 22.4, 22.3, 22.3, 22.4, 22.6, 22.8, 22.5, 22.2];
 const LIVING_ROOM_CO: [i64; 13] = [0, 0, 0, 0, 0, 0, 1, 1, 4, 5, 9, 14, 17];
 const KITCHEN_CO: [i64; 13] = [0, 0, 0, 0, 0, 1, 1, 3, 7, 9, 18, 22, 26];
-const KITCHEN: [f64; 13] = [
-    21.0, 23.0, 22.7, 22.4, 22.5, 22.8, 22.8, 22.7, 22.4, 22.7, 23.3, 23.1, 22.7,
-];
+const KITCHEN: [f64; 13] =
+    [21.0, 23.0, 22.7, 22.4, 22.5, 22.8, 22.8, 22.7, 22.4, 22.7, 23.3, 23.1, 22.7];
 
 /// Returns a session with the functions and the tables `home` (a part of InfluxDB's sample data, hourly from
 /// 2024-01-01T08:00, with one partition per room) and `units`.
@@ -71,9 +69,7 @@ pub(crate) fn ticks(session: &SessionContext, name: &str, number: &str, ticks: &
                 .map(|(_, symbol, _)| *symbol)
                 .collect::<DictionaryArray<Int32Type>>(),
         ),
-        Arc::new(Float64Array::from_iter_values(
-            ticks.iter().map(|(.., number)| *number),
-        )),
+        Arc::new(Float64Array::from_iter_values(ticks.iter().map(|(.., number)| *number))),
     ];
     let batch = RecordBatch::try_new(schema, columns).unwrap();
     register_table(session, name, &[batch]);
@@ -108,11 +104,7 @@ pub(crate) fn time_column(times: impl IntoIterator<Item = i64>) -> ArrayRef {
 
 /// Returns the field of a `time` column.
 pub(crate) fn time_field() -> Field {
-    Field::new(
-        "time",
-        DataType::Timestamp(TimeUnit::Nanosecond, None),
-        false,
-    )
+    Field::new("time", DataType::Timestamp(TimeUnit::Nanosecond, None), false)
 }
 
 fn home() -> Vec<RecordBatch> {
@@ -129,9 +121,7 @@ fn home() -> Vec<RecordBatch> {
     let batch = |room: &str, temperatures: [f64; 13], co: [i64; 13]| {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from_iter_values(co)),
-            Arc::new(DictionaryArray::<Int32Type>::from_iter(
-                std::iter::repeat_n(room, 13),
-            )),
+            Arc::new(DictionaryArray::<Int32Type>::from_iter(std::iter::repeat_n(room, 13))),
             Arc::new(Float64Array::from_iter_values(temperatures)),
             time_column((0..13).map(|hour| EIGHT + hour * HOUR)),
         ];
@@ -144,14 +134,9 @@ fn home() -> Vec<RecordBatch> {
 }
 
 fn units() -> Vec<RecordBatch> {
-    let schema = Arc::new(Schema::new(vec![
-        time_field(),
-        Field::new("v", DataType::Int64, true),
-    ]));
-    let columns: Vec<ArrayRef> = vec![
-        time_column([EIGHT, EIGHT + HOUR]),
-        Arc::new(Int64Array::from(vec![1, 2])),
-    ];
+    let schema = Arc::new(Schema::new(vec![time_field(), Field::new("v", DataType::Int64, true)]));
+    let columns: Vec<ArrayRef> =
+        vec![time_column([EIGHT, EIGHT + HOUR]), Arc::new(Int64Array::from(vec![1, 2]))];
     vec![RecordBatch::try_new(schema, columns).unwrap()]
 }
 
@@ -190,10 +175,7 @@ pub(crate) async fn error(session: &SessionContext, sql: &str) -> String {
         Err(error) => Err(error),
     };
     match result {
-        Ok(rows) => panic!(
-            "{sql} succeeded:\n{}",
-            pretty_format_batches(&rows).unwrap()
-        ),
+        Ok(rows) => panic!("{sql} succeeded:\n{}", pretty_format_batches(&rows).unwrap()),
         Err(error) => error.find_root().strip_backtrace(),
     }
 }

@@ -37,17 +37,12 @@ pub(crate) struct TimeBucket {
 
 impl TimeBucket {
     pub(crate) fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
 fn is_text(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    )
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 fn usage<T>() -> Result<T> {
@@ -82,10 +77,7 @@ impl ScalarUDFImpl for TimeBucket {
         let nanos = |zone| DataType::Timestamp(TimeUnit::Nanosecond, zone);
         let is_origin =
             |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
-        let mut coerced = vec![
-            DataType::Interval(IntervalUnit::MonthDayNano),
-            nanos(zone.clone()),
-        ];
+        let mut coerced = vec![DataType::Interval(IntervalUnit::MonthDayNano), nanos(zone.clone())];
         match rest {
             [] => {}
             [name] if is_text(name) => coerced.push(DataType::Utf8),
@@ -196,10 +188,7 @@ mod tests {
     async fn bins_of_a_zone_are_those_of_its_clock() {
         // Clocks changed at 01:00 UTC of this day, from +01:00 to +02:00.
         let of = |time: &'static str| async move {
-            bucket(&format!(
-                "INTERVAL '1 day', TIMESTAMP '{time}', 'Europe/Berlin'"
-            ))
-            .await
+            bucket(&format!("INTERVAL '1 day', TIMESTAMP '{time}', 'Europe/Berlin'")).await
         };
         assert_eq!(of("2024-03-30T23:30:00").await, "2024-03-31T00:00:00+01:00");
         assert_eq!(of("2024-03-31T21:59:00").await, "2024-03-31T00:00:00+01:00");

@@ -23,9 +23,7 @@ pub(crate) struct TimeZoneFunction {
 
 impl TimeZoneFunction {
     pub(crate) fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 
     /// Returns whether `function` is `tz`.
@@ -99,19 +97,16 @@ impl ScalarUDFImpl for TimeZoneFunction {
             return internal_err!("tz returns a timestamp");
         };
         match args.args.first() {
-            Some(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(time, _))) => Ok(
-                ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*time, zone.clone())),
-            ),
+            Some(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(time, _))) => {
+                Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*time, zone.clone())))
+            }
             Some(ColumnarValue::Array(array)) => match array
                 .as_primitive_opt::<TimestampNanosecondType>()
             {
                 Some(times) => Ok(ColumnarValue::Array(Arc::new(
                     times.clone().with_timezone_opt(zone.clone()),
                 ) as Arc<dyn Array>)),
-                None => exec_err!(
-                    "tz takes timestamps in nanoseconds, not {}",
-                    array.data_type()
-                ),
+                None => exec_err!("tz takes timestamps in nanoseconds, not {}", array.data_type()),
             },
             _ => exec_err!("tz takes a timestamp"),
         }

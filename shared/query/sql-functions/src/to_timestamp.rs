@@ -21,9 +21,7 @@ pub(crate) struct ToTimestamp {
 
 impl ToTimestamp {
     pub(crate) fn new(config: &ConfigOptions) -> Self {
-        Self {
-            nanos: to_timestamp_nanos(config),
-        }
+        Self { nanos: to_timestamp_nanos(config) }
     }
 }
 

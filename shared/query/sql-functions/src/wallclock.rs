@@ -23,9 +23,7 @@ pub(crate) struct DateBinWallclock {
 
 impl DateBinWallclock {
     pub(crate) fn new() -> Self {
-        Self {
-            signature: signature(OriginKind::Local),
-        }
+        Self { signature: signature(OriginKind::Local) }
     }
 }
 
@@ -119,9 +117,7 @@ impl ScalarUDFImpl for DateBinWallclock {
                     Some(times) => {
                         let bins: PrimitiveArray<TimestampNanosecondType> =
                             times.unary_opt(|time| binning.start(time));
-                        Ok(ColumnarValue::Array(
-                            Arc::new(bins.with_timezone_opt(zone)) as ArrayRef
-                        ))
+                        Ok(ColumnarValue::Array(Arc::new(bins.with_timezone_opt(zone)) as ArrayRef))
                     }
                     None => exec_err!(
                         "{NAME} takes timestamps in nanoseconds, not {}",

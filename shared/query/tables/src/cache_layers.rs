@@ -338,13 +338,7 @@ impl CacheLayers {
         let load = self.load_object(wanted, entry);
         let as_written = self
             .kept
-            .try_get_with(
-                BaseLayerId {
-                    floor: None,
-                    ..wanted.id_of_entry(entry, &[])
-                },
-                load,
-            )
+            .try_get_with(BaseLayerId { floor: None, ..wanted.id_of_entry(entry, &[]) }, load)
             .await
             .map_err(DataFusionError::Shared)?;
         let Some(base) = as_written else {

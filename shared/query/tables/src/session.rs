@@ -139,11 +139,7 @@ impl Sessions {
             simple: simple.build(),
             optimized: optimized.build(),
         };
-        Self {
-            tables,
-            system,
-            templates: Arc::new(templates),
-        }
+        Self { tables, system, templates: Arc::new(templates) }
     }
 
     /// The state that the tables of all queries share.
@@ -268,10 +264,7 @@ impl QueryContext {
     /// this one.
     #[must_use]
     pub fn with_databases(&self, databases: BTreeMap<String, Self>) -> Self {
-        Self {
-            databases: Arc::new(databases),
-            ..self.clone()
-        }
+        Self { databases: Arc::new(databases), ..self.clone() }
     }
 
     /// Returns the view of a database of a query of several ones.
@@ -292,10 +285,7 @@ impl QueryContext {
     /// Returns the same view, whose system tables show renamed columns under their former names, too.
     #[must_use]
     pub fn with_former_columns(&self) -> Self {
-        Self {
-            has_former_columns: true,
-            ..self.clone()
-        }
+        Self { has_former_columns: true, ..self.clone() }
     }
 
     /// Returns the same view for a statement. Tables show those aliases of their columns that its text contains.

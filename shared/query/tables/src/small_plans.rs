@@ -164,11 +164,7 @@ mod tests {
     async fn a_second_pass_removes_at_most_a_limit_of_a_plan_of_one_scan() {
         let schema = Schema::new(vec![
             Field::new_dictionary("host", DataType::Int32, DataType::Utf8, true),
-            Field::new(
-                "time",
-                DataType::Timestamp(TimeUnit::Nanosecond, None),
-                false,
-            ),
+            Field::new("time", DataType::Timestamp(TimeUnit::Nanosecond, None), false),
             Field::new("v", DataType::Float64, true),
         ]);
         let table = MemTable::try_new(Arc::new(schema), vec![vec![]]).unwrap();

@@ -210,10 +210,7 @@ impl SystemSchema {
             "tokens" => Arc::new(tokens::TokensSource(cluster())),
             _ => return None,
         };
-        Some(SystemTable::new(
-            source,
-            Some(&scope.tables.scan.io_runtime),
-        ))
+        Some(SystemTable::new(source, Some(&scope.tables.scan.io_runtime)))
     }
 }
 

@@ -7,10 +7,7 @@ const EXPRESSION: &str = "Physical plan does not support logical expression ";
 
 /// The starts of errors about a plan.
 const SUBQUERY: &str = "Physical plan does not support undecorrelated Subquery";
-const LIMITS: [&str; 2] = [
-    "Unsupported LIMIT expression",
-    "Unsupported OFFSET expression",
-];
+const LIMITS: [&str; 2] = ["Unsupported LIMIT expression", "Unsupported OFFSET expression"];
 
 const OUTER_COLUMNS: &str = "this subquery with columns of the outer query is not supported: if it aggregates or limits its rows, it may \
                              compare them with outer columns only by =. Write it as a join with GROUP BY";

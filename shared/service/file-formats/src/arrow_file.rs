@@ -65,12 +65,7 @@ impl ArrowFile {
         let reader = StreamReader::try_new(stream, None)
             .map_err(|error| ReadError::Arrow { row: 0, error })?;
         check_columns(reader.schema().fields().len())?;
-        Ok(Self {
-            reader,
-            mapping,
-            rows: 0,
-            needs_end,
-        })
+        Ok(Self { reader, mapping, rows: 0, needs_end })
     }
 
     /// Reads the rest of the input, which has the checksum of a compressed one, and checks that a file has its end after
@@ -103,10 +98,7 @@ impl PartSource for ArrowFile {
                 self.check_end()?;
                 return Ok(Vec::new());
             };
-            let batch = batch.map_err(|error| ReadError::Arrow {
-                row: self.rows,
-                error,
-            })?;
+            let batch = batch.map_err(|error| ReadError::Arrow { row: self.rows, error })?;
             let mut parts = Vec::new();
             let mut from = 0;
             while from < batch.num_rows() {

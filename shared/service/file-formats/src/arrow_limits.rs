@@ -11,9 +11,7 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Checks that all messages are as long as they state, and that their decompressed buffers have at most `limit` bytes
 /// together. Content that is not a message is left to the reader to refuse.
 pub(crate) fn check_arrow_limits(file: &[u8], limit: u64) -> Result<(), ReadError> {
-    let mut messages = ArrowMessages {
-        rest: skip_file_start(file),
-    };
+    let mut messages = ArrowMessages { rest: skip_file_start(file) };
     let mut bytes = 0u64;
     while let Some(length) = messages.metadata_length() {
         let too_long = || malformed("a message is longer than the file".to_owned());
@@ -45,10 +43,7 @@ pub(crate) fn check_arrow_limits(file: &[u8], limit: u64) -> Result<(), ReadErro
 }
 
 fn malformed(reason: String) -> ReadError {
-    ReadError::Arrow {
-        row: 0,
-        error: ArrowError::IpcError(reason),
-    }
+    ReadError::Arrow { row: 0, error: ArrowError::IpcError(reason) }
 }
 
 struct ArrowMessages<'a> {

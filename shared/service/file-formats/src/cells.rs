@@ -211,10 +211,7 @@ impl CellType {
                     message: if self == Self::Float && is_integer(cell.trim()) {
                         inexact_message(name, &shown)
                     } else {
-                        format!(
-                            "value `{shown}` of column '{name}' is not a valid {}",
-                            self.name()
-                        )
+                        format!("value `{shown}` of column '{name}' is not a valid {}", self.name())
                     },
                 });
             }
@@ -340,10 +337,7 @@ mod tests {
         assert_eq!(CellType::infer(&cells, mark), Some(CellType::Float));
         let (values, invalid) = CellType::Float.convert("v", &cells, TypeOrigin::Inferred, mark);
         assert_eq!(values.null_count(), 2);
-        assert_eq!(
-            invalid[0].message,
-            "value `1.234` of column 'v' is not a valid number"
-        );
+        assert_eq!(invalid[0].message, "value `1.234` of column 'v' is not a valid number");
     }
 
     #[test]

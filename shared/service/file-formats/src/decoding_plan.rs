@@ -37,11 +37,7 @@ impl DecodingPlan {
         metadata: &ParquetMetaData,
     ) -> Result<Self, ReadError> {
         let part_bytes = MAX_PART_BYTES as u64;
-        let mut plan = Self {
-            batch_rows: MAX_BATCH_ROWS,
-            memory_bytes: 0,
-            total_bytes: 0,
-        };
+        let mut plan = Self { batch_rows: MAX_BATCH_ROWS, memory_bytes: 0, total_bytes: 0 };
         for group in metadata.row_groups() {
             let (mut row_bytes, mut open_bytes) = (0_u64, 0_u64);
             for chunk in group.columns() {

@@ -168,11 +168,7 @@ mod tests {
             ("text/plain", None),
             ("", None),
         ] {
-            assert_eq!(
-                Format::from_content_type(content_type),
-                format,
-                "{content_type}"
-            );
+            assert_eq!(Format::from_content_type(content_type), format, "{content_type}");
         }
     }
 

@@ -67,21 +67,14 @@ impl FileInput {
         if compression == Compression::None {
             return Ok(self);
         }
-        let counted = CountingReader {
-            reader: self.into_stream(),
-            consumed: Arc::clone(consumed),
-        };
+        let counted = CountingReader { reader: self.into_stream(), consumed: Arc::clone(consumed) };
         let plain: Box<dyn Read + Send> = match compression {
             Compression::Gzip => Box::new(MultiGzDecoder::new(counted)),
             _ => Box::new(zstd::Decoder::new(counted)?),
         };
         let whole: Box<dyn Read + Send> = Box::new(DecompressedReader(plain));
         Ok(Self::Stream(match limit {
-            Some(limit) => Box::new(LimitedReader {
-                reader: whole,
-                limit,
-                left: limit,
-            }),
+            Some(limit) => Box::new(LimitedReader { reader: whole, limit, left: limit }),
             None => whole,
         }))
     }
@@ -114,10 +107,7 @@ impl FileInput {
 
     /// Returns a reader that counts the bytes that are read.
     pub(crate) fn into_counted(self, consumed: &Arc<AtomicU64>) -> CountingReader {
-        CountingReader {
-            reader: self.into_stream(),
-            consumed: Arc::clone(consumed),
-        }
+        CountingReader { reader: self.into_stream(), consumed: Arc::clone(consumed) }
     }
 }
 

@@ -120,10 +120,7 @@ impl JsonLinesFile {
                 return Ok(false);
             }
             if read > MAX_LINE_BYTES {
-                return Err(ReadError::RowTooLong {
-                    row,
-                    limit: MAX_LINE_BYTES,
-                });
+                return Err(ReadError::RowTooLong { row, limit: MAX_LINE_BYTES });
             }
             if row == 1 && line.starts_with(b"\xef\xbb\xbf") {
                 line.drain(..3);
@@ -167,20 +164,15 @@ impl PartSource for JsonLinesFile {
             return Ok(Vec::new());
         }
         self.rows += rows.len();
-        let batch = self.columns.build(&rows, &mut refused).map_err(|error| ReadError::Arrow {
-            row: first_row - 1,
-            error,
-        })?;
+        let batch = self
+            .columns
+            .build(&rows, &mut refused)
+            .map_err(|error| ReadError::Arrow { row: first_row - 1, error })?;
         refused.sort_by_key(|row| row.index);
         refused.dedup_by_key(|row| row.index);
         Ok(vec![TablePart {
             mapping: self.mapping.clone(),
-            batches: vec![NumberedBatch {
-                first_row,
-                batch,
-                refused,
-                has_tag_dictionaries: false,
-            }],
+            batches: vec![NumberedBatch { first_row, batch, refused, has_tag_dictionaries: false }],
         }])
     }
 }
@@ -200,11 +192,7 @@ impl JsonColumns {
                 None => {
                     let index = self.columns.len();
                     self.by_name.insert(name.clone(), index);
-                    self.columns.push(JsonColumn {
-                        name,
-                        fixed_type: None,
-                        part_type: None,
-                    });
+                    self.columns.push(JsonColumn { name, fixed_type: None, part_type: None });
                     index
                 }
             };
@@ -263,10 +251,7 @@ impl JsonColumns {
 /// Returns the type of a column with values of both types: that of all numbers, otherwise the first one.
 fn union(first: CellType, other: CellType) -> CellType {
     let is_number = |cell_type: CellType| {
-        matches!(
-            cell_type,
-            CellType::Integer | CellType::UInteger | CellType::Float
-        )
+        matches!(cell_type, CellType::Integer | CellType::UInteger | CellType::Float)
     };
     if first != other && is_number(first) && is_number(other) {
         CellType::Float
@@ -318,9 +303,6 @@ fn describe_mismatch(name: &str, cell_type: CellType, value: &JsonCell) -> Strin
         (CellType::Float, JsonCell::Integer(_) | JsonCell::UInteger(_)) => {
             inexact_message(name, &shown)
         }
-        _ => format!(
-            "value `{shown}` of column '{name}' is not a valid {}",
-            cell_type.name()
-        ),
+        _ => format!("value `{shown}` of column '{name}' is not a valid {}", cell_type.name()),
     }
 }

@@ -166,10 +166,7 @@ fn without_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch,
 
 impl PartSource for ParquetFile {
     fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError> {
-        let batch = self.next_rows().map_err(|error| ReadError::Arrow {
-            row: self.rows,
-            error,
-        })?;
+        let batch = self.next_rows().map_err(|error| ReadError::Arrow { row: self.rows, error })?;
         let Some(batch) = batch else {
             return Ok(Vec::new());
         };

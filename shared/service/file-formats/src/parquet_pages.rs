@@ -224,10 +224,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<(PageHeader, u64), ReadError> {
-        let mut input = CompactReader {
-            input: bytes,
-            consumed: 0,
-        };
+        let mut input = CompactReader { input: bytes, consumed: 0 };
         let header = input.page_header()?;
         Ok((header, input.consumed))
     }

@@ -192,10 +192,7 @@ fn skip_rows_of(numbered: NumberedBatch, skip_rows: usize) -> Option<NumberedBat
         return None;
     }
     let refused = numbered.refused.into_iter().filter_map(|row| {
-        Some(UnreadableRow {
-            index: row.index.checked_sub(skipped)?,
-            message: row.message,
-        })
+        Some(UnreadableRow { index: row.index.checked_sub(skipped)?, message: row.message })
     });
     Some(NumberedBatch {
         first_row: numbered.first_row + skipped,
@@ -219,9 +216,7 @@ fn limit_error(error: ReadError) -> ReadError {
         .and_then(|cause| cause.get_ref())
         .and_then(|cause| cause.downcast_ref::<LimitExceeded>());
     match exceeded {
-        Some(exceeded) => ReadError::TooLarge {
-            limit: exceeded.limit,
-        },
+        Some(exceeded) => ReadError::TooLarge { limit: exceeded.limit },
         None => error,
     }
 }

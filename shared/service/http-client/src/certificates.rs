@@ -18,10 +18,7 @@ pub struct CertificatesError {
 /// # Errors
 /// The file can't be read, or contains no certificate.
 pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, CertificatesError> {
-    let failed = |reason: String| CertificatesError {
-        path: path.display().to_string(),
-        reason,
-    };
+    let failed = |reason: String| CertificatesError { path: path.display().to_string(), reason };
     let pem = read_limited_file(path, MAX_PEM_BYTES).map_err(|error| failed(error.to_string()))?;
     let certificates =
         Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
@@ -44,10 +41,7 @@ mod tests {
         assert!(read_certificates(&path).is_err());
         fs::write(&path, "no certificate").unwrap();
         let refused = read_certificates(&path).unwrap_err().to_string();
-        assert!(
-            refused.ends_with("/ca.pem': it contains no certificate"),
-            "{refused}"
-        );
+        assert!(refused.ends_with("/ca.pem': it contains no certificate"), "{refused}");
     }
 
     #[test]

@@ -59,10 +59,7 @@ async fn read(response: &mut Response, max_bytes: usize) -> Result<LimitedBody, 
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(LimitedBody {
-        bytes: bytes.freeze(),
-        is_complete,
-    })
+    Ok(LimitedBody { bytes: bytes.freeze(), is_complete })
 }
 
 #[cfg(test)]

@@ -25,11 +25,7 @@ mod tests {
             ("http://10.0.0.1", false),
             ("http://example.org", false),
         ] {
-            assert_eq!(
-                is_this_machine(&address.parse().unwrap()),
-                expected,
-                "{address}"
-            );
+            assert_eq!(is_this_machine(&address.parse().unwrap()), expected, "{address}");
         }
     }
 }

@@ -173,10 +173,7 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let stopping = CancellationToken::new();
-        let drain = ConnectionDrain {
-            stop: &stopping,
-            grace,
-        };
+        let drain = ConnectionDrain { stop: &stopping, grace };
         let serve = |mut stream: TcpStream, _| {
             let stopping = stopping.clone();
             async move {
@@ -192,10 +189,7 @@ mod tests {
         let stopped = async {
             stopped.await.ok();
         };
-        let places = PortPlaces {
-            connections: 1,
-            pending: None,
-        };
+        let places = PortPlaces { connections: 1, pending: None };
         let serving = serve_connections(tcp, places, &world, stopped, drain, serve);
         let client = async {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -220,14 +214,8 @@ mod tests {
         let address = tcp.local_addr().unwrap();
         // More than the port has places.
         let pending = PendingConnections::new(8);
-        let places = PortPlaces {
-            connections: 2,
-            pending: Some(&pending),
-        };
-        let drain = ConnectionDrain {
-            stop: &CancellationToken::new(),
-            grace: Duration::ZERO,
-        };
+        let places = PortPlaces { connections: 2, pending: Some(&pending) };
+        let drain = ConnectionDrain { stop: &CancellationToken::new(), grace: Duration::ZERO };
         let serve = |mut stream: TcpStream, peer: SocketAddr| {
             let waiting = pending.admit(peer.ip());
             async move {

@@ -29,20 +29,14 @@ pub struct BodyLimits {
 impl BodyLimits {
     /// Returns limits with this maximum size, and the default timeout.
     pub fn with_max_bytes(max_bytes: usize) -> Self {
-        Self {
-            max_bytes,
-            ..Self::default()
-        }
+        Self { max_bytes, ..Self::default() }
     }
 }
 
 impl Default for BodyLimits {
     /// 10 MiB as in InfluxDB 3, and 30 s.
     fn default() -> Self {
-        Self {
-            max_bytes: 10 << 20,
-            timeout: Duration::from_secs(30),
-        }
+        Self { max_bytes: 10 << 20, timeout: Duration::from_secs(30) }
     }
 }
 
@@ -228,9 +222,7 @@ async fn read_gzip(mut body: Body, capacity: usize, limit: usize) -> Result<Byte
 fn gzip_error(decoder: &MultiGzDecoder<BoundedBuffer>, error: &io::Error) -> BodyError {
     let decoded = decoder.get_ref();
     if decoded.is_full {
-        BodyError::TooLarge {
-            limit: decoded.limit,
-        }
+        BodyError::TooLarge { limit: decoded.limit }
     } else {
         BodyError::Gzip(error.to_string())
     }
@@ -245,10 +237,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: BodyLimits = BodyLimits {
-        max_bytes: 1000,
-        timeout: Duration::from_secs(5),
-    };
+    const LIMITS: BodyLimits = BodyLimits { max_bytes: 1000, timeout: Duration::from_secs(5) };
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -347,10 +336,7 @@ mod tests {
         // The body without its second member is complete.
         for length in (0..whole.len()).filter(|length| *length != member.len()) {
             let message = message(&whole[..length]).await;
-            assert!(
-                message.starts_with("error decoding gzip stream: "),
-                "{length}: {message}"
-            );
+            assert!(message.starts_with("error decoding gzip stream: "), "{length}: {message}");
         }
         let mut damaged = gzip(b"a body that is damaged");
         let place = damaged.len() - 6;
@@ -362,10 +348,7 @@ mod tests {
     async fn other_encodings_are_refused() {
         for other in ["br", "deflate", "gzip, gzip", "GZIP", ""] {
             let error = read(Some(other), Body::empty()).await.unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("unacceptable content-encoding: {other}")
-            );
+            assert_eq!(error.to_string(), format!("unacceptable content-encoding: {other}"));
         }
     }
 
@@ -379,14 +362,8 @@ mod tests {
             expected_bytes(&HeaderMap::from_iter(headers), &LIMITS)
         };
         assert_eq!(expected(&[(CONTENT_LENGTH, "77")]), 77);
-        assert_eq!(
-            expected(&[(CONTENT_LENGTH, "77"), (CONTENT_ENCODING, "gzip")]),
-            462
-        );
-        assert_eq!(
-            expected(&[(CONTENT_LENGTH, "770"), (CONTENT_ENCODING, "gzip")]),
-            1000
-        );
+        assert_eq!(expected(&[(CONTENT_LENGTH, "77"), (CONTENT_ENCODING, "gzip")]), 462);
+        assert_eq!(expected(&[(CONTENT_LENGTH, "770"), (CONTENT_ENCODING, "gzip")]), 1000);
         assert_eq!(expected(&[]), 1000);
     }
 }

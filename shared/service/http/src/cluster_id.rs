@@ -25,10 +25,7 @@ pub struct ClusterId {
 impl ClusterId {
     /// Creates the UUID of a catalog's cluster. Costs no request if the root catalog was read before.
     pub fn new(catalog: Arc<Catalog>) -> Self {
-        Self {
-            catalog,
-            known: Arc::default(),
-        }
+        Self { catalog, known: Arc::default() }
     }
 
     /// Returns the UUID; `None` while the store does not answer.

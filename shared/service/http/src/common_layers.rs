@@ -237,10 +237,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(
-        panic = text.unwrap_or("of unknown cause"),
-        "a request panicked"
-    );
+    tracing::error!(panic = text.unwrap_or("of unknown cause"), "a request panicked");
     ApiError::json(Kind::Internal, "internal error").into_response()
 }
 

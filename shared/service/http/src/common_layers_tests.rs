@@ -31,10 +31,7 @@ fn routes_with(answer: PingAnswer) -> Router {
     let routes = Router::new()
         .route("/thing/{id}", post(async || StatusCode::NO_CONTENT))
         .route("/panic", get(panics))
-        .route(
-            "/fails",
-            get(async || ApiError::json(Kind::Unavailable, "busy")),
-        )
+        .route("/fails", get(async || ApiError::json(Kind::Unavailable, "busy")))
         .merge(health_routes(server, answer))
         .merge(metrics_routes(metrics));
     with_common_layers(routes, common)
@@ -120,10 +117,7 @@ async fn ping_has_the_headers_and_body_that_clients_check() {
     "#);
     assert_eq!(send(&routes(), "POST", "/ping").await, expected);
     let head = send(&routes(), "HEAD", "/ping").await;
-    assert!(
-        head.starts_with("200\n") && !head.contains("product_name"),
-        "{head}"
-    );
+    assert!(head.starts_with("200\n") && !head.contains("product_name"), "{head}");
 }
 
 #[tokio::test]
@@ -183,11 +177,7 @@ async fn unknown_paths_and_wrong_methods_are_not_found() {
         ("DELETE", "/ping"),
         ("PATCH", "/thing/7"),
     ] {
-        assert_eq!(
-            send(&routes, method, path).await,
-            unknown,
-            "{method} {path}"
-        );
+        assert_eq!(send(&routes, method, path).await, unknown, "{method} {path}");
     }
 }
 

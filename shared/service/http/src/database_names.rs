@@ -5,13 +5,8 @@ use http::HeaderMap;
 use crate::{ApiError, Kind};
 
 /// The headers that name the database: those of clients of InfluxDB, and the usual ones of OpenTelemetry's collectors.
-pub const DATABASE_HEADERS: [&str; 5] = [
-    "database",
-    "bucket",
-    "db",
-    "bucket-name",
-    "iox-namespace-name",
-];
+pub const DATABASE_HEADERS: [&str; 5] =
+    ["database", "bucket", "db", "bucket-name", "iox-namespace-name"];
 
 /// Returns the database that the headers and the values of parameters name; `None` if they name none. Empty names are ignored.
 ///

@@ -359,12 +359,7 @@ const fn row(
     access: EndpointAccess,
     function: EndpointFunction,
 ) -> Endpoint {
-    Endpoint {
-        method,
-        path,
-        access,
-        function,
-    }
+    Endpoint { method, path, access, function }
 }
 
 impl Endpoint {

@@ -236,21 +236,13 @@ impl ApiError {
         if self.body == ErrorBody::Refusal {
             return self;
         }
-        Self {
-            kind,
-            message: message.into(),
-            body: ErrorBody::V2,
-            ..self
-        }
+        Self { kind, message: message.into(), body: ErrorBody::V2, ..self }
     }
 
     /// Sets the time that the client waits before a retry.
     #[must_use]
     pub fn retry_after(self, wait: Option<Duration>) -> Self {
-        Self {
-            retry_after: wait,
-            ..self
-        }
+        Self { retry_after: wait, ..self }
     }
 
     /// Sets the stamp that was taken for the request.
@@ -349,11 +341,7 @@ mod tests {
     async fn bodies_have_one_of_the_forms_and_no_content_type() {
         let cases = [
             (ApiError::text(Kind::NotFound, "x"), 404, "x"),
-            (
-                ApiError::json(Kind::Limit, "\"x\""),
-                422,
-                r#"{"error":"\"x\""}"#,
-            ),
+            (ApiError::json(Kind::Limit, "\"x\""), 422, r#"{"error":"\"x\""}"#),
             (
                 ApiError::with_data(Kind::Invalid, "x", json!([{"line_number": 1}])),
                 400,
@@ -382,10 +370,7 @@ mod tests {
             .with_stamp(Some(Stamp::from_u64(u64::MAX)));
         let (status, headers, _) = parts(error).await;
         assert_eq!(status, 503);
-        assert_eq!(
-            headers,
-            ["retry-after: 2", "x-neap-stamp: 18446744073709551615"]
-        );
+        assert_eq!(headers, ["retry-after: 2", "x-neap-stamp: 18446744073709551615"]);
     }
 
     #[test]

@@ -139,14 +139,8 @@ mod tests {
     #[test]
     fn an_unanswered_store_request_can_be_retried() {
         let (operation, key, reason) = (Operation::Put, "catalog".to_owned(), "x".to_owned());
-        let error = StoreError::Unavailable {
-            operation,
-            key,
-            reason,
-        };
-        let unknown = CatalogError::Unknown {
-            reason: String::new(),
-        };
+        let error = StoreError::Unavailable { operation, key, reason };
+        let unknown = CatalogError::Unknown { reason: String::new() };
         for error in [
             ApiError::from(CatalogError::from(RegisterError::from(error.clone()))),
             ApiError::from(RegisterError::from(error)),

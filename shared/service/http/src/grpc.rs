@@ -68,10 +68,7 @@ pub(crate) fn into_grpc(response: Response, has_route: bool) -> Response {
     let error = head.extensions.get::<AnsweredError>();
     let (code, message) = match error {
         _ if !has_route && head.status == StatusCode::NOT_FOUND => (UNIMPLEMENTED, NO_SERVICE),
-        Some(error) => (
-            error.kind.grpc_code(),
-            grpc_message(error.kind, &error.message),
-        ),
+        Some(error) => (error.kind.grpc_code(), grpc_message(error.kind, &error.message)),
         None => (Kind::Internal.grpc_code(), "unexpected answer"),
     };
     let message = utf8_percent_encode(message, ENCODED).to_string();
@@ -101,11 +98,7 @@ mod tests {
         assert!(!response.headers().contains_key(CONTENT_LENGTH));
         let header = |name| response.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), "application/grpc");
-        (
-            response.status().as_u16(),
-            header("grpc-status"),
-            header("grpc-message"),
-        )
+        (response.status().as_u16(), header("grpc-status"), header("grpc-message"))
     }
 
     #[test]

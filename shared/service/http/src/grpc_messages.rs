@@ -62,10 +62,7 @@ impl MessageScanner {
         self.prefix_bytes = 0;
         let [flag, length @ ..] = self.prefix;
         self.missing_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        Some(MessagePrefix {
-            is_compressed: flag != 0,
-            length: self.missing_bytes,
-        })
+        Some(MessagePrefix { is_compressed: flag != 0, length: self.missing_bytes })
     }
 
     /// Returns the number of bytes of the current message that have not arrived: zero after its end.

@@ -17,10 +17,7 @@ pub struct GuardedBody<B, G> {
 impl<B, G> GuardedBody<B, G> {
     /// Holds `guard` until `body` is dropped.
     pub fn new(body: B, guard: G) -> Self {
-        Self {
-            body,
-            _guard: guard,
-        }
+        Self { body, _guard: guard }
     }
 }
 

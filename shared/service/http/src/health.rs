@@ -32,10 +32,8 @@ const PRODUCT: &str = "InfluxDB 3 Core";
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-influxdb-version");
 const BUILD_HEADER: HeaderName = HeaderName::from_static("x-influxdb-build");
 const NEAP_VERSION_HEADER: HeaderName = HeaderName::from_static("x-neap-version");
-const REQUEST_ID_HEADERS: [HeaderName; 2] = [
-    HeaderName::from_static("request-id"),
-    HeaderName::from_static("x-request-id"),
-];
+const REQUEST_ID_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
 
 /// The identity of the process, as shown by `/ping`.
 #[derive(Clone, Debug)]
@@ -138,10 +136,7 @@ async fn ping(
     let headers = response.headers_mut();
     headers.insert(VERSION_HEADER, HeaderValue::from_static(COMPATIBLE_VERSION));
     headers.insert(BUILD_HEADER, HeaderValue::from_static("Core"));
-    headers.insert(
-        NEAP_VERSION_HEADER,
-        HeaderValue::from_static(server.version),
-    );
+    headers.insert(NEAP_VERSION_HEADER, HeaderValue::from_static(server.version));
     if let Some(Extension(id)) = id {
         for name in REQUEST_ID_HEADERS {
             headers.insert(name, id.header_value());

@@ -62,21 +62,13 @@ mod tests {
     #[tokio::test]
     async fn errors_of_every_form_become_errors_of_influxdb_2() {
         for (error, status, body) in [
-            (
-                ApiError::no_route(),
-                404,
-                r#"{"code":"not found","message":"Not found"}"#,
-            ),
+            (ApiError::no_route(), 404, r#"{"code":"not found","message":"Not found"}"#),
             (
                 ApiError::refusal(Kind::Unauthenticated, "x"),
                 401,
                 r#"{"code":"unauthorized","message":"x"}"#,
             ),
-            (
-                ApiError::v2(Kind::Conflict, "x"),
-                422,
-                r#"{"code":"conflict","message":"x"}"#,
-            ),
+            (ApiError::v2(Kind::Conflict, "x"), 422, r#"{"code":"conflict","message":"x"}"#),
             (
                 ApiError::json(Kind::Limit, "\"x\""),
                 422,
@@ -89,22 +81,10 @@ mod tests {
 
     #[test]
     fn writes_and_deletes_keep_the_errors_of_influxdb_3() {
-        for path in [
-            "/api/v2",
-            "/api/v2/",
-            "/api/v2/buckets",
-            "/api/v2/nope",
-            "/api/v2/write/x",
-        ] {
+        for path in ["/api/v2", "/api/v2/", "/api/v2/buckets", "/api/v2/nope", "/api/v2/write/x"] {
             assert!(is_of_influxdb2(path), "{path}");
         }
-        for path in [
-            "/api/v2/write",
-            "/api/v2/delete",
-            "/api/v20",
-            "/api/v3/users",
-            "/",
-        ] {
+        for path in ["/api/v2/write", "/api/v2/delete", "/api/v20", "/api/v3/users", "/"] {
             assert!(!is_of_influxdb2(path), "{path}");
         }
     }

@@ -50,9 +50,7 @@ const MISSING: &[(&[&str], &str)] = &[
 
 /// Returns the error for a path or a method without a route.
 pub(crate) async fn no_route(uri: Uri) -> ApiError {
-    message(uri.path()).map_or_else(ApiError::no_route, |text| {
-        ApiError::v2(Kind::NotFound, text)
-    })
+    message(uri.path()).map_or_else(ApiError::no_route, |text| ApiError::v2(Kind::NotFound, text))
 }
 
 /// Returns the message for a path of a resource that is missing.
@@ -76,16 +74,10 @@ mod tests {
         for (path, beginning) in [
             ("/api/v2/tasks", "Neap has no tasks: "),
             ("/api/v2/tasks/1/runs/2/retry", "Neap has no tasks: "),
-            (
-                "/api/v2/scripts/1/invoke",
-                "Neap has no invokable scripts: ",
-            ),
+            ("/api/v2/scripts/1/invoke", "Neap has no invokable scripts: "),
             ("/api/v2/labels/1", "Neap has no labels: "),
             ("/api/v2/buckets/1/labels", "Neap has no labels: "),
-            (
-                "/api/v2/buckets/1/owners/2",
-                "Neap has no members of buckets: ",
-            ),
+            ("/api/v2/buckets/1/owners/2", "Neap has no members of buckets: "),
             ("/api/v2/orgs/1/secrets", "Neap has one organization, "),
             ("/api/v2/query/ast", "Neap does not analyze queries: "),
             ("/api/v2/users/1/password", "users can't be changed here: "),

@@ -74,17 +74,11 @@ mod tests {
         for (agent, accept) in [
             ("python-requests/2.34.2", Some("application/x-msgpack")),
             ("python-requests/2.20.0", Some("text/plain")),
-            (
-                "anything",
-                Some("application/json, application/x-msgpack;q=0.5"),
-            ),
+            ("anything", Some("application/json, application/x-msgpack;q=0.5")),
             ("InfluxDBClient", None),
             ("InfluxDBShell/1.8.10", None),
             ("KapacitorInfluxDBClient", None),
-            (
-                "HomeAssistant/2026.11.1 aiohttp/3.13.2 Python/3.13",
-                Some("*/*"),
-            ),
+            ("HomeAssistant/2026.11.1 aiohttp/3.13.2 Python/3.13", Some("*/*")),
             ("k6", None),
             ("QuestDB/java/8.2.1", None),
             ("questdb/python/6.0.0", Some("*/*")),
@@ -110,15 +104,9 @@ mod tests {
         for (agent, accept) in [
             ("influxdb-client-python/1.50.0", None),
             ("influxdb-client-go/2.14.0 (linux; amd64)", Some("*/*")),
-            (
-                "influx/2.7.5 (linux; amd64) Sha/a79a2a1 Date/2024-04-16",
-                None,
-            ),
+            ("influx/2.7.5 (linux; amd64) Sha/a79a2a1 Date/2024-04-16", None),
             ("influx", None),
-            (
-                "curl/8.5.0",
-                Some("application/json; charset=utf-8, text/plain, */*"),
-            ),
+            ("curl/8.5.0", Some("application/json; charset=utf-8, text/plain, */*")),
             ("curl/8.5.0", Some("text/plain, application/json")),
         ] {
             assert!(expects_v2_json(&headers(agent, accept)), "{agent}");

@@ -88,14 +88,7 @@ impl Metrics {
         collect: impl Fn(&mut SampleWriter<'_>) + Send + Sync + 'static,
     ) {
         let collect = Box::new(collect);
-        self.lock().insert(
-            name,
-            Metric {
-                help,
-                kind,
-                collect,
-            },
-        );
+        self.lock().insert(name, Metric { help, kind, collect });
     }
 
     /// Adds counters that differ by the values of these labels.
@@ -161,14 +154,9 @@ mod tests {
         lines.add(&["a\"b\\c\nd"], 3);
         lines.add(&["x"], 1);
         lines.add(&["x"], 41);
-        metrics.collect(
-            "tail_bytes",
-            "Bytes in the tail.",
-            MetricKind::Gauge,
-            |samples| {
-                samples.add(&[], 1.5);
-            },
-        );
+        metrics.collect("tail_bytes", "Bytes in the tail.", MetricKind::Gauge, |samples| {
+            samples.add(&[], 1.5);
+        });
         let seconds = metrics.histogram("seconds", "Times.", &["path"], &[0.1, 1.0]);
         for value in [0.05, 0.1, 0.5, 7.0] {
             seconds.observe(&["/"], value);

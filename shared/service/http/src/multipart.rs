@@ -76,12 +76,10 @@ pub fn multipart_parts<'a>(
     let delimiter = format!("\r\n--{boundary}");
     iter::from_fn(move || match unread.take()? {
         Ok(rest) if rest.starts_with(b"--") => None,
-        Ok(rest) => Some(
-            split_part(rest, delimiter.as_bytes()).map(|(part, following)| {
-                unread = Some(Ok(following));
-                part
-            }),
-        ),
+        Ok(rest) => Some(split_part(rest, delimiter.as_bytes()).map(|(part, following)| {
+            unread = Some(Ok(following));
+            part
+        })),
         Err(error) => Some(Err(error)),
     })
 }
@@ -152,10 +150,7 @@ mod tests {
     fn a_boundary_may_be_quoted() {
         for (content_type, boundary) in [
             ("multipart/form-data; boundary=x-1", Some("x-1")),
-            (
-                "Multipart/Form-Data; charset=utf-8; BOUNDARY=\"a;b\"",
-                Some("a;b"),
-            ),
+            ("Multipart/Form-Data; charset=utf-8; BOUNDARY=\"a;b\"", Some("a;b")),
             ("multipart/form-data; boundary=", None),
             ("multipart/form-data", None),
             ("multipart/mixed; boundary=x", None),
@@ -164,11 +159,7 @@ mod tests {
                 None,
             ),
         ] {
-            assert_eq!(
-                boundary_of(content_type).as_deref(),
-                boundary,
-                "{content_type}"
-            );
+            assert_eq!(boundary_of(content_type).as_deref(), boundary, "{content_type}");
         }
     }
 
@@ -179,10 +170,7 @@ mod tests {
             "Content-Disposition: form-data;\r\n name=\"a b\";\r\n\tfilename=c",
             "X-Note: one\r\n two: three\r\nContent-Disposition:\r\n  form-data; name=\"a\r\n b\"; filename=c",
         ] {
-            let expected = PartHead {
-                name: "a b".to_owned(),
-                filename: Some("c".to_owned()),
-            };
+            let expected = PartHead { name: "a b".to_owned(), filename: Some("c".to_owned()) };
             assert_eq!(PartHead::parse(head), Some(expected), "{head:?}");
         }
         // A continuation is no header of its own.
@@ -196,10 +184,7 @@ mod tests {
             |name: &str| format!("--x\r\ncontent-disposition: form-data; {name}\r\n\r\na\r\n");
         let body = [part("name=b"), part("nobody"), part("name=c")].concat() + "--x--";
         let parts: Vec<_> = multipart_parts(body.as_bytes(), "x").collect();
-        let head = PartHead {
-            name: "b".to_owned(),
-            filename: None,
-        };
+        let head = PartHead { name: "b".to_owned(), filename: None };
         assert_eq!(parts, [Ok((head, &b"a"[..])), Err(PartError::Malformed)]);
     }
 

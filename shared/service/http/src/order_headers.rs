@@ -15,12 +15,8 @@ pub fn requested_stamp(headers: &HeaderMap) -> Result<Option<Stamp>, ApiError> {
         return Ok(None);
     };
     let stamp = value.to_str().ok().and_then(|text| text.parse().ok());
-    let malformed = || {
-        ApiError::text(
-            Kind::Invalid,
-            format!("header {STAMP_HEADER} is not a stamp"),
-        )
-    };
+    let malformed =
+        || ApiError::text(Kind::Invalid, format!("header {STAMP_HEADER} is not a stamp"));
     stamp.map(Some).ok_or_else(malformed)
 }
 

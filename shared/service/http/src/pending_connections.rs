@@ -42,10 +42,7 @@ impl PendingConnections {
 
     /// Returns no connections, with a maximum number of them.
     pub fn new(max: usize) -> Self {
-        Self {
-            max,
-            waiting: Arc::default(),
-        }
+        Self { max, waiting: Arc::default() }
     }
 
     /// Admits a connection from an address. If there are too many, another one is displaced.
@@ -58,16 +55,9 @@ impl PendingConnections {
         }
         let number = waiting.next_number;
         waiting.next_number += 1;
-        let connection = WaitingConnection {
-            client,
-            displaced: displaced.clone(),
-        };
+        let connection = WaitingConnection { client, displaced: displaced.clone() };
         waiting.connections.insert(number, connection);
-        PendingConnection {
-            number,
-            displaced,
-            waiting: Arc::clone(&self.waiting),
-        }
+        PendingConnection { number, displaced, waiting: Arc::clone(&self.waiting) }
     }
 
     /// Displaces a connection, if there is one, because a port has no place for another one.
@@ -143,13 +133,7 @@ mod tests {
     #[test]
     fn the_oldest_connection_is_displaced() {
         let pending = PendingConnections::new(3);
-        let addresses = [
-            "192.0.2.1",
-            "192.0.2.2",
-            "192.0.2.3",
-            "192.0.2.4",
-            "192.0.2.5",
-        ];
+        let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
         let connections = admit(&pending, &addresses);
         assert_eq!(displaced(&connections), [true, true, false, false, false]);
     }
@@ -166,10 +150,7 @@ mod tests {
             "192.0.2.2",
         ];
         let connections = admit(&pending, &addresses);
-        assert_eq!(
-            displaced(&connections),
-            [false, true, true, true, false, false]
-        );
+        assert_eq!(displaced(&connections), [false, true, true, true, false, false]);
     }
 
     #[test]

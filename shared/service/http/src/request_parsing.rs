@@ -141,11 +141,9 @@ mod tests {
                 .map_err(|error| format!("{} {error}", error.kind().status().as_u16()))
         };
         let good = Ok("a".to_owned());
-        for content_type in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "application/vnd.x+json",
-        ] {
+        for content_type in
+            ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"]
+        {
             assert_eq!(read(Some(content_type), r#"{"db":"a"}"#).await, good);
         }
         for content_type in [None, Some("text/plain"), Some("application/jsonl")] {

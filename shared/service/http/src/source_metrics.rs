@@ -31,10 +31,7 @@ pub struct SourceMetrics<'a, S> {
 impl Metrics {
     /// Returns an object that adds metrics whose values a source keeps. Clones of the source must share the values.
     pub fn read_from<S>(&self, source: S) -> SourceMetrics<'_, S> {
-        SourceMetrics {
-            metrics: self,
-            source,
-        }
+        SourceMetrics { metrics: self, source }
     }
 }
 

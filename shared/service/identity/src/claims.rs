@@ -40,17 +40,11 @@ mod tests {
 
     #[test]
     fn a_token_is_valid_within_the_skew_of_its_period() {
-        let validity = Validity {
-            exp: 200.0,
-            nbf: Some(100.0),
-        };
+        let validity = Validity { exp: 200.0, nbf: Some(100.0) };
         for (now, holds) in [(39.0, false), (40.0, true), (259.0, true), (260.0, false)] {
             assert_eq!(validity.holds_at(now, 60.0), holds, "{now}");
         }
-        let broken = Validity {
-            exp: f64::NAN,
-            nbf: None,
-        };
+        let broken = Validity { exp: f64::NAN, nbf: None };
         assert!(!broken.holds_at(0.0, 60.0));
     }
 }

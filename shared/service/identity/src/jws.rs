@@ -142,10 +142,7 @@ impl PublicKey {
         }
         let part = |text: &Option<String>| decode(text.as_deref()?);
         let key = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-            ("RSA", _) => Self::Rsa {
-                n: part(&jwk.n)?,
-                e: part(&jwk.e)?,
-            },
+            ("RSA", _) => Self::Rsa { n: part(&jwk.n)?, e: part(&jwk.e)? },
             ("OKP", Some("Ed25519")) => Self::Ed25519(part(&jwk.x)?),
             ("EC", Some("P-256")) => {
                 let (x, y) = (part(&jwk.x)?, part(&jwk.y)?);
@@ -164,10 +161,7 @@ impl PublicKey {
     pub(crate) fn of_catalog(key: &VerificationKey) -> Option<Self> {
         Some(match key {
             VerificationKey::Ed25519 { x } => Self::Ed25519(decode(x)?),
-            VerificationKey::Rsa { n, e } => Self::Rsa {
-                n: decode(n)?,
-                e: decode(e)?,
-            },
+            VerificationKey::Rsa { n, e } => Self::Rsa { n: decode(n)?, e: decode(e)? },
         })
     }
 
@@ -213,15 +207,12 @@ impl SigningKey {
     pub(crate) fn public(&self) -> VerificationKey {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {
-            Self::Ed25519(pair) => VerificationKey::Ed25519 {
-                x: encode(pair.public_key().as_ref()),
-            },
+            Self::Ed25519(pair) => {
+                VerificationKey::Ed25519 { x: encode(pair.public_key().as_ref()) }
+            }
             Self::Rsa(pair) => {
                 let parts: rsa::PublicKeyComponents<Vec<u8>> = pair.public().into();
-                VerificationKey::Rsa {
-                    n: encode(&parts.n),
-                    e: encode(&parts.e),
-                }
+                VerificationKey::Rsa { n: encode(&parts.n), e: encode(&parts.e) }
             }
         }
     }
@@ -246,12 +237,8 @@ impl SigningKey {
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
                 let random = SystemRandom::new();
-                let signed = pair.sign(
-                    &RSA_PKCS1_SHA256,
-                    &random,
-                    message.as_bytes(),
-                    &mut signature,
-                );
+                let signed =
+                    pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature);
                 signed.ok()?;
                 signature
             }

@@ -63,10 +63,7 @@ impl ConfiguredKey {
             Some(id) => id.to_owned(),
             None => thumbprint(&key.public()),
         };
-        Ok(Self {
-            id,
-            key: Arc::new(key),
-        })
+        Ok(Self { id, key: Arc::new(key) })
     }
 }
 

@@ -161,10 +161,7 @@ impl IdentityOptions {
         let Some(path) = &self.jwt_private_key else {
             return Ok(None);
         };
-        let failed = |error| SettingsError::KeyFile {
-            path: path.display().to_string(),
-            error,
-        };
+        let failed = |error| SettingsError::KeyFile { path: path.display().to_string(), error };
         let pem = read_limited_text(path, MAX_PEM_BYTES).map_err(|error| {
             let reason = error.to_string();
             failed(KeyFileError::Unreadable { reason })

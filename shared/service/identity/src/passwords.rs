@@ -109,10 +109,7 @@ impl PasswordHasher {
             ""
         };
         let hash = self.compute(password, parameters).await?;
-        let computed = PasswordHash {
-            hash,
-            ..parameters.clone()
-        };
+        let computed = PasswordHash { hash, ..parameters.clone() };
         Ok(known == Some(&computed))
     }
 
@@ -138,19 +135,12 @@ impl PasswordHasher {
             argon2id(password.as_bytes(), &parameters)
         });
         let computed = computed.await.ok().flatten();
-        computed.ok_or(IdentityError::Cryptography {
-            operation: "hash the password",
-        })
+        computed.ok_or(IdentityError::Cryptography { operation: "hash the password" })
     }
 }
 
 fn argon2id(password: &[u8], parameters: &PasswordHash) -> Option<Vec<u8>> {
-    let PasswordHash {
-        memory_kib,
-        passes,
-        lanes,
-        ..
-    } = *parameters;
+    let PasswordHash { memory_kib, passes, lanes, .. } = *parameters;
     let params = Params::new(memory_kib, passes, lanes, Some(HASH_BYTES)).ok()?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = vec![0; HASH_BYTES];
@@ -162,10 +152,7 @@ fn argon2id(password: &[u8], parameters: &PasswordHash) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const CHEAP: PasswordCost = PasswordCost {
-        memory_kib: 64,
-        passes: 1,
-    };
+    const CHEAP: PasswordCost = PasswordCost { memory_kib: 64, passes: 1 };
 
     fn hasher() -> PasswordHasher {
         PasswordHasher::new(World::system(), CHEAP)
@@ -187,19 +174,13 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_of_another_cost_are_verified_and_huge_costs_are_refused() {
-        let stronger = PasswordCost {
-            memory_kib: 128,
-            passes: 2,
-        };
+        let stronger = PasswordCost { memory_kib: 128, passes: 2 };
         let hash = PasswordHasher::new(World::system(), stronger)
             .hash("correct horse")
             .await
             .unwrap();
         assert!(hasher().verify("correct horse", Some(&hash)).await.unwrap());
-        let huge = PasswordHash {
-            memory_kib: u32::MAX,
-            ..hash
-        };
+        let huge = PasswordHash { memory_kib: u32::MAX, ..hash };
         assert!(!hasher().verify("correct horse", Some(&huge)).await.unwrap());
     }
 

@@ -58,10 +58,7 @@ pub struct RecentKeys<K, V, const MAX_KEYS: usize> {
 
 impl<K, V, const MAX_KEYS: usize> Default for RecentKeys<K, V, MAX_KEYS> {
     fn default() -> Self {
-        Self {
-            recent: BTreeMap::new(),
-            older: BTreeMap::new(),
-        }
+        Self { recent: BTreeMap::new(), older: BTreeMap::new() }
     }
 }
 
@@ -99,10 +96,7 @@ mod tests {
     #[test]
     fn permits_are_returned_after_each_interval() {
         const SECOND: Duration = Duration::from_secs(1);
-        let rate = RateLimit {
-            number: 2,
-            interval: SECOND,
-        };
+        let rate = RateLimit { number: 2, interval: SECOND };
         let mut usage = RateUsage::default();
         usage.take(rate, SECOND);
         assert_eq!(usage.wait(rate, SECOND), None);

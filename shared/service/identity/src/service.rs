@@ -333,9 +333,8 @@ impl IdentityService {
         }
         let mut seed = [0; 32];
         self.catalog.bucket().world().entropy.fill_secret(&mut seed);
-        let key = SigningKey::of_seed(&seed).ok_or(IdentityError::Cryptography {
-            operation: "generate a key",
-        })?;
+        let key = SigningKey::of_seed(&seed)
+            .ok_or(IdentityError::Cryptography { operation: "generate a key" })?;
         let public = key.public();
         Ok(SigningKeyRequest::Generated(NewSigningKey {
             id: thumbprint(&public),

@@ -80,10 +80,7 @@ pub fn verify_access_token(
     if !session.is_active(now) || !user.is_active(now) {
         return Err(TokenRejection::Expired);
     }
-    Ok(SessionUser {
-        user: session.user,
-        session: sid,
-    })
+    Ok(SessionUser { user: session.user, session: sid })
 }
 
 /// Returns the session and generation of a refresh token, whether or not the session exists.
@@ -165,9 +162,8 @@ pub(crate) fn sign(
     let access = key.sign(kid, ACCESS, &claims(expiry, None));
     let refresh = key.sign(kid, REFRESH, &claims(entry.expires, Some(entry.generation)));
     let tokens = access.zip(refresh);
-    let (access, refresh) = tokens.ok_or(IdentityError::Cryptography {
-        operation: "sign the tokens of the session",
-    })?;
+    let (access, refresh) = tokens
+        .ok_or(IdentityError::Cryptography { operation: "sign the tokens of the session" })?;
     Ok(SignedTokens {
         access,
         refresh,
@@ -179,7 +175,5 @@ pub(crate) fn sign(
 fn generated_key(entry: &SigningKeyEntry) -> Result<SigningKey, IdentityError> {
     let secret = entry.secret.as_ref();
     let key = secret.and_then(|secret| SigningKey::of_seed(secret.reveal()));
-    key.ok_or(IdentityError::Cryptography {
-        operation: "use the key of the cluster",
-    })
+    key.ok_or(IdentityError::Cryptography { operation: "use the key of the cluster" })
 }

@@ -49,10 +49,7 @@ pub struct PasswordCost {
 impl Default for PasswordCost {
     /// 19 MiB and 2 passes: the smallest cost that OWASP recommends for argon2id, because functions have little memory.
     fn default() -> Self {
-        Self {
-            memory_kib: 19 * 1024,
-            passes: 2,
-        }
+        Self { memory_kib: 19 * 1024, passes: 2 }
     }
 }
 

@@ -16,16 +16,10 @@ use crate::rate_limit::{RateLimit, RateUsage, RecentKeys};
 const MAX_KEYS: usize = 16_384;
 
 /// Attempts with a name.
-const NAME: RateLimit = RateLimit {
-    number: 10,
-    interval: Duration::from_secs(10),
-};
+const NAME: RateLimit = RateLimit { number: 10, interval: Duration::from_secs(10) };
 
 /// Attempts of a client.
-const CLIENT: RateLimit = RateLimit {
-    number: 30,
-    interval: Duration::from_secs(2),
-};
+const CLIENT: RateLimit = RateLimit { number: 30, interval: Duration::from_secs(2) };
 
 /// The digest of a name or of a client. Its size does not depend on the request.
 type LimitKey = [u8; 32];

@@ -91,16 +91,11 @@ fn bodies() -> Vec<(&'static str, String)> {
         ("cpu integers", cpu(100, 200, integer)),
         (
             "cpu floats of 3 decimals",
-            cpu(100, 200, |noise| {
-                format!("{}.{:03}", noise.below(101), noise.below(1000))
-            }),
+            cpu(100, 200, |noise| format!("{}.{:03}", noise.below(101), noise.below(1000))),
         ),
         ("cpu floats of 17 digits", cpu(100, 200, long_float)),
         ("cpu strings", cpu(100, 200, text)),
-        (
-            "cpu integers, each line its own series",
-            cpu(20_000, 1, integer),
-        ),
+        ("cpu integers, each line its own series", cpu(20_000, 1, integer)),
         (
             "short lines",
             cpu(1, 50_000, integer)
@@ -119,13 +114,7 @@ fn benchmark(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.sample_size(20);
         group.bench_function("to columns", |bencher| {
-            bencher.iter(|| {
-                parse(
-                    black_box(body.as_bytes()),
-                    &EmptySchema,
-                    &Options::default(),
-                )
-            });
+            bencher.iter(|| parse(black_box(body.as_bytes()), &EmptySchema, &Options::default()));
         });
         group.bench_function("influxdb-line-protocol, parse only", |bencher| {
             bencher.iter(|| {
@@ -141,10 +130,7 @@ fn benchmark(criterion: &mut Criterion) {
 /// Measures rows per second, because a binary row is shorter than a text.
 fn benchmark_questdb(criterion: &mut Criterion) {
     let body = questdb_cpu(100, 200);
-    let options = Options {
-        dialect: Dialect::QuestDb,
-        ..Options::default()
-    };
+    let options = Options { dialect: Dialect::QuestDb, ..Options::default() };
     let mut group = criterion.benchmark_group("QuestDB, cpu binary floats, rows");
     group.throughput(Throughput::Elements(100 * 200));
     group.sample_size(20);

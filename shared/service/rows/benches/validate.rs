@@ -58,33 +58,18 @@ fn batch(has_dictionaries: bool) -> RecordBatch {
     let regions = (0..ROWS).map(|_| "eu");
     let mut columns: Vec<(String, ArrayRef)> = if has_dictionaries {
         vec![
-            (
-                "host".into(),
-                Arc::new(hosts.collect::<DictionaryArray<Int32Type>>()),
-            ),
-            (
-                "region".into(),
-                Arc::new(regions.collect::<DictionaryArray<Int32Type>>()),
-            ),
+            ("host".into(), Arc::new(hosts.collect::<DictionaryArray<Int32Type>>())),
+            ("region".into(), Arc::new(regions.collect::<DictionaryArray<Int32Type>>())),
         ]
     } else {
         vec![
-            (
-                "host".into(),
-                Arc::new(StringArray::from_iter_values(hosts)),
-            ),
-            (
-                "region".into(),
-                Arc::new(StringArray::from_iter_values(regions)),
-            ),
+            ("host".into(), Arc::new(StringArray::from_iter_values(hosts))),
+            ("region".into(), Arc::new(StringArray::from_iter_values(regions))),
         ]
     };
     for field in 0..FIELDS {
         let values = (0..ROWS).map(|row| value(row, field));
-        columns.push((
-            format!("f{field}"),
-            Arc::new(Float64Array::from_iter_values(values)),
-        ));
+        columns.push((format!("f{field}"), Arc::new(Float64Array::from_iter_values(values))));
     }
     let counts = (0..ROWS).map(|row| i64::try_from(row).unwrap_or_default());
     columns.push(("n".into(), Arc::new(Int64Array::from_iter_values(counts))));

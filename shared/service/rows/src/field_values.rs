@@ -117,10 +117,7 @@ pub(crate) struct TextBuffer {
 
 impl TextBuffer {
     pub(crate) fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            offsets: vec![0],
-        }
+        Self { bytes: Vec::new(), offsets: vec![0] }
     }
 
     #[inline]
@@ -162,10 +159,7 @@ pub(crate) struct TextValues {
 
 impl TextValues {
     pub(crate) fn new() -> Self {
-        Self {
-            texts: TextBuffer::new(),
-            nulls: NullBufferBuilder::new(0),
-        }
+        Self { texts: TextBuffer::new(), nulls: NullBufferBuilder::new(0) }
     }
 
     #[inline]

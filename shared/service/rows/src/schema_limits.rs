@@ -25,11 +25,7 @@ impl SchemaLimits {
         if self.auto_create.allows_tables() {
             return Ok(());
         }
-        Err(CreationRefused {
-            table: table(),
-            column: None,
-            auto_create: self.auto_create,
-        })
+        Err(CreationRefused { table: table(), column: None, auto_create: self.auto_create })
     }
 
     /// Checks whether a column may be added to an existing table.

@@ -23,9 +23,7 @@ impl TestDatabase {
     /// Creates a database with one table.
     pub(crate) fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
         let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
-        Self {
-            tables: BTreeMap::from([(name.to_owned(), columns)]),
-        }
+        Self { tables: BTreeMap::from([(name.to_owned(), columns)]) }
     }
 
     /// Applies the schema changes of a body, and checks that they are marked as new.
@@ -34,10 +32,7 @@ impl TestDatabase {
             assert_eq!(table.is_new, !self.tables.contains_key(&table.name));
             let columns = self.tables.entry(table.name.clone()).or_default();
             for (name, kind) in &table.new_columns {
-                assert!(
-                    columns.iter().all(|(known, _)| known != name),
-                    "{name} is not new"
-                );
+                assert!(columns.iter().all(|(known, _)| known != name), "{name} is not new");
                 columns.push((name.clone(), *kind));
             }
         }

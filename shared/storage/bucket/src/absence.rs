@@ -63,10 +63,7 @@ impl MissingObject {
     }
 
     fn new(key: &Key, evidence: String) -> Self {
-        Self {
-            key: key.to_string(),
-            evidence,
-        }
+        Self { key: key.to_string(), evidence }
     }
 }
 
@@ -167,10 +164,7 @@ mod tests {
         for (other, is_proof) in [
             (Key::Documents(DATABASE).to_string(), false),
             ("data/5/note.txt".to_owned(), false),
-            (
-                Key::Bundle(DatabaseId::new(6), ulid::Ulid(1)).to_string(),
-                false,
-            ),
+            (Key::Bundle(DatabaseId::new(6), ulid::Ulid(1)).to_string(), false),
             (Key::Bundle(DATABASE, ulid::Ulid(1)).to_string(), true),
         ] {
             let world = World::system();
@@ -179,10 +173,7 @@ mod tests {
             assert_eq!(bucket.find_dependent(&register).await.unwrap(), None);
             store.put(&other, Bytes::new(), PutMode::Create).await.unwrap();
             let dependent = bucket.find_dependent(&register).await.unwrap();
-            assert_eq!(
-                dependent.map(|key| key.to_string()),
-                is_proof.then_some(other)
-            );
+            assert_eq!(dependent.map(|key| key.to_string()), is_proof.then_some(other));
         }
     }
 
@@ -193,10 +184,7 @@ mod tests {
             let store = MemoryStore::new(Arc::clone(&world.clock));
             Arc::new(store) as Arc<dyn Store>
         });
-        let name = SegmentName {
-            stamp: Stamp::from_u64(7),
-            nonce: 1,
-        };
+        let name = SegmentName { stamp: Stamp::from_u64(7), nonce: 1 };
         let segment = Key::Segment(DATABASE, name);
         main.put(&segment.to_string(), Bytes::new(), PutMode::Create).await.unwrap();
         let locations = TailLocations {

@@ -85,11 +85,7 @@ impl Bucket {
         locations: TailLocations,
         former: Option<Arc<dyn Store>>,
     ) -> Self {
-        Self {
-            former_tail: former,
-            tail_locations: Some(locations),
-            ..self
-        }
+        Self { former_tail: former, tail_locations: Some(locations), ..self }
     }
 
     /// Returns the locations of the tail.
@@ -107,10 +103,7 @@ impl Bucket {
     /// Sets the format levels of this program. Catalogs compare them with the recorded one.
     #[must_use]
     pub fn with_format_levels(self, levels: FormatLevels) -> Self {
-        Self {
-            format_levels: levels,
-            ..self
-        }
+        Self { format_levels: levels, ..self }
     }
 
     /// Returns the format levels of this program.
@@ -121,10 +114,7 @@ impl Bucket {
     /// Sets whether the store's clock is right even if it differs from the local clock.
     #[must_use]
     pub fn trusting_store_clock(self, trusted: bool) -> Self {
-        Self {
-            trusts_store_clock: trusted,
-            ..self
-        }
+        Self { trusts_store_clock: trusted, ..self }
     }
 
     /// Whether the store's clock is right even if it differs from the local clock.
@@ -151,10 +141,7 @@ impl Bucket {
     /// Draws a new object name: the store's time, if known, and 80 random bits.
     pub fn draw_ulid(&self) -> Ulid {
         let millis = self.clock.now().map_or(0, |now| now.micros() / 1000);
-        Ulid::from_parts(
-            u64::try_from(millis).unwrap_or(0),
-            self.world.entropy.next_u128(),
-        )
+        Ulid::from_parts(u64::try_from(millis).unwrap_or(0), self.world.entropy.next_u128())
     }
 
     fn store(&self, key: &str) -> &Arc<dyn Store> {
@@ -294,10 +281,7 @@ impl Bucket {
     /// Deletes objects, all of them segments or none.
     pub async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let Some(first) = keys.first() else {
-            return Ok(StoreResponse {
-                value: (),
-                date: None,
-            });
+            return Ok(StoreResponse { value: (), date: None });
         };
         if let Some(former) = self.former_store(first) {
             self.record_date(former.delete(keys).await)?;
@@ -320,10 +304,8 @@ mod tests {
             let store = MemoryStore::new(Arc::clone(&world.clock));
             Arc::new(store) as Arc<dyn Store>
         });
-        for (store, keys) in [
-            (&main, ["tail/1/a", "tail/1/c"]),
-            (&tail, ["tail/1/b", "tail/1/c"]),
-        ] {
+        for (store, keys) in [(&main, ["tail/1/a", "tail/1/c"]), (&tail, ["tail/1/b", "tail/1/c"])]
+        {
             for key in keys {
                 store.put(key, Bytes::from_static(b"1"), PutMode::Create).await.unwrap();
             }
@@ -368,10 +350,7 @@ mod tests {
     async fn segments_of_a_tail_that_is_moved_are_read_in_both_locations_and_put_in_the_current_one()
      {
         let (bucket, [main, tail]) = moving().await;
-        let name = crate::SegmentName {
-            stamp: crate::Stamp::from_u64(7),
-            nonce: 1,
-        };
+        let name = crate::SegmentName { stamp: crate::Stamp::from_u64(7), nonce: 1 };
         let key = Key::Segment(neap_schema::DatabaseId::new(1), name);
         let is_found = async || {
             let answer = bucket.get(&key, GetOptions::default()).await.unwrap();
@@ -392,10 +371,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_without_an_answer_names_its_limit() {
         let bucket = Bucket::in_memory(World::system());
-        for (limit_ms, text) in [
-            (250, "no answer within 0.25 s"),
-            (2_000, "no answer within 2 s"),
-        ] {
+        for (limit_ms, text) in [(250, "no answer within 0.25 s"), (2_000, "no answer within 2 s")]
+        {
             let limit = Duration::from_millis(limit_ms);
             let request = std::future::pending::<Result<(), StoreError>>();
             let answer = bucket.in_time(limit, Operation::Get, "key", request).await;

@@ -100,10 +100,7 @@ mod tests {
     async fn bucket() -> (Bucket, Arc<WallClock>) {
         let store_clock: Arc<dyn Clock> = Arc::new(WallClock::new(START));
         let clock = Arc::new(WallClock::new(START));
-        let world = World {
-            clock: Arc::<WallClock>::clone(&clock),
-            ..World::system()
-        };
+        let world = World { clock: Arc::<WallClock>::clone(&clock), ..World::system() };
         let bucket = Bucket::new(Arc::new(MemoryStore::new(store_clock)), world);
         bucket.list(ListRequest::new("")).await.unwrap();
         (bucket, clock)
@@ -126,10 +123,7 @@ mod tests {
         for hours in [-100, 100] {
             wall.set(START + hours * HOUR);
             let difference = Duration::from_secs(100 * 3600);
-            assert_eq!(
-                bucket.removal_time(Stamp::ZERO),
-                Err(ClockDoubt::Difference(difference))
-            );
+            assert_eq!(bucket.removal_time(Stamp::ZERO), Err(ClockDoubt::Difference(difference)));
         }
         wall.set(START);
         assert!(matches!(

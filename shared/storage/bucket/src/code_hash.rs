@@ -54,14 +54,8 @@ mod tests {
     fn a_hash_is_64_lower_case_digits_and_nothing_else() {
         let hash = CodeHash(std::array::from_fn(|place| u8::try_from(place).unwrap()));
         assert_eq!(hash.to_string().parse(), Ok(hash));
-        for text in [
-            "",
-            "00",
-            &"A".repeat(64),
-            &"0".repeat(65),
-            &"g".repeat(64),
-            &"é".repeat(32),
-        ] {
+        for text in ["", "00", &"A".repeat(64), &"0".repeat(65), &"g".repeat(64), &"é".repeat(32)]
+        {
             assert!(text.parse::<CodeHash>().is_err(), "{text}");
         }
     }

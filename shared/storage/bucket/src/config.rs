@@ -221,10 +221,7 @@ impl StoreConfig {
                 (store, StoreKind::Memory, uploads)
             }
             ObjectStoreKind::File => {
-                let missing = StoreConfigError::Missing {
-                    flag: "data-dir",
-                    kind,
-                };
+                let missing = StoreConfigError::Missing { flag: "data-dir", kind };
                 let root = self.data_dir.as_ref().ok_or(missing)?;
                 let store = DirectoryStore::open_with(root, self.data_dir_access, world)
                     .map_err(|error| invalid("data-dir", error))?;
@@ -233,10 +230,7 @@ impl StoreConfig {
                 (store, StoreKind::Directory, uploads)
             }
             ObjectStoreKind::S3 | ObjectStoreKind::Google | ObjectStoreKind::Azure => {
-                let missing = StoreConfigError::Missing {
-                    flag: "bucket",
-                    kind,
-                };
+                let missing = StoreConfigError::Missing { flag: "bucket", kind };
                 let bucket = given(&self.bucket).ok_or(missing)?;
                 let store = self.remote("bucket", kind, bucket, world, credentials)?;
                 let objects = store.links(prefix.as_str());
@@ -285,10 +279,7 @@ impl StoreConfig {
             let reason = format!("this release knows {supported}, not {initial}");
             return Err(invalid("format-level", reason));
         }
-        Ok(FormatLevels {
-            initial,
-            ..supported
-        })
+        Ok(FormatLevels { initial, ..supported })
     }
 
     /// Returns the locations of segments; `None` if the kind of the store has only one.
@@ -312,10 +303,7 @@ impl StoreConfig {
                 _ => TailLocation::bucket(name),
             })
         });
-        let locations = TailLocations {
-            current: current.unwrap_or_default(),
-            former,
-        };
+        let locations = TailLocations { current: current.unwrap_or_default(), former };
         if locations.former.as_ref() == Some(&locations.current) {
             let reason = "it is the bucket that new data go to";
             return Err(invalid("former-tail-bucket", reason));
@@ -425,12 +413,7 @@ impl AwsConfig {
             .with_region(self.region())
             .with_skip_signature(self.aws_skip_signature);
         if let Some(endpoint) = self.endpoint() {
-            check_url(
-                "aws-endpoint",
-                endpoint,
-                self.aws_allow_http,
-                "aws-allow-http",
-            )?;
+            check_url("aws-endpoint", endpoint, self.aws_allow_http, "aws-allow-http")?;
             builder = builder.with_endpoint(endpoint);
         }
         Ok(builder.with_credentials(self.credentials(world, credentials)?))

@@ -17,39 +17,18 @@ use crate::{Store, World};
 pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> ConformanceReport {
     let suite = ConformanceSuite::new(store, world, run);
     let mut report = ConformanceReport::default();
-    report.add(
-        "of concurrent creates of an object, one succeeds",
-        suite.create_race().await,
-    );
+    report.add("of concurrent creates of an object, one succeeds", suite.create_race().await);
     report.add("no concurrent update is lost", suite.update_race().await);
-    report.add(
-        "an update needs the newest version",
-        suite.stale_update().await,
-    );
+    report.add("an update needs the newest version", suite.stale_update().await);
     report.add("a read sees the write before it", suite.overwrite().await);
-    report.add(
-        "a read of a missing object reports it as missing",
-        suite.missing().await,
-    );
+    report.add("a read of a missing object reports it as missing", suite.missing().await);
     report.add("a range is read exactly", suite.range().await);
-    report.add(
-        "a conditional read reports an unchanged object",
-        suite.unchanged().await,
-    );
+    report.add("a conditional read reports an unchanged object", suite.unchanged().await);
     report.add("a listing sees the write before it", suite.listing().await);
     report.add("a listing starts after a key", suite.start_after().await);
-    report.add(
-        "pages of a listing have each key once",
-        suite.paging().await,
-    );
-    report.add(
-        "a deletion lasts and can be repeated",
-        suite.deletion().await,
-    );
-    report.add(
-        "modification times agree with the clock",
-        suite.modification_times().await,
-    );
+    report.add("pages of a listing have each key once", suite.paging().await);
+    report.add("a deletion lasts and can be repeated", suite.deletion().await);
+    report.add("modification times agree with the clock", suite.modification_times().await);
     suite.finish(&mut report).await;
     report
 }
@@ -58,14 +37,8 @@ pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Conforman
 pub async fn probe(store: &Arc<dyn Store>, world: &World, run: u64) -> ConformanceReport {
     let suite = ConformanceSuite::new(store, world, run);
     let mut report = ConformanceReport::default();
-    report.add(
-        "an update needs the newest version",
-        suite.stale_update().await,
-    );
-    report.add(
-        "a listing sees the write before it",
-        suite.first_listing().await,
-    );
+    report.add("an update needs the newest version", suite.stale_update().await);
+    report.add("a listing sees the write before it", suite.first_listing().await);
     suite.finish(&mut report).await;
     report
 }

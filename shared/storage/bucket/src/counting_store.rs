@@ -288,10 +288,7 @@ mod tests {
         }
         store.list(ListRequest::new("tail/")).await.unwrap();
         let since = store.counts() - before;
-        assert_eq!(
-            since.to_string(),
-            "2 get manifest, 1 get other, 1 list tail"
-        );
+        assert_eq!(since.to_string(), "2 get manifest, 1 get other, 1 list tail");
         let manifest = since.of(Operation::Get, KeyClass::Manifest);
         assert_eq!(manifest.bytes, 5);
         assert_eq!(before.requests(Operation::Put), 2);

@@ -84,11 +84,7 @@ impl LeaseFailure {
             object_store::Error::Generic { source, .. } => (source.to_string(), false),
             error => (error.to_string(), false),
         };
-        Self {
-            at,
-            reason,
-            is_final,
-        }
+        Self { at, reason, is_final }
     }
 
     fn error(&self) -> object_store::Error {
@@ -96,10 +92,7 @@ impl LeaseFailure {
         if self.is_final {
             unusable(reason)
         } else {
-            object_store::Error::Generic {
-                store: "AWS credentials",
-                source: reason.into(),
-            }
+            object_store::Error::Generic { store: "AWS credentials", source: reason.into() }
         }
     }
 }
@@ -203,10 +196,7 @@ impl CredentialProvider for AwsCredentials {
         match (renewed, old) {
             (Ok(lease), _) => {
                 let credential = Arc::clone(&lease.credential);
-                *self.kept() = CachedLease {
-                    lease: Some(lease),
-                    failed: None,
-                };
+                *self.kept() = CachedLease { lease: Some(lease), failed: None };
                 Ok(credential)
             }
             (Err(error), Some(credential)) => {
@@ -252,9 +242,7 @@ async fn read_file(path: &Path) -> Result<AwsLease, object_store::Error> {
     // The parser's message may quote the file, which holds secrets. Therefore the error contains only the position.
     let file: CredentialsFile = serde_json::from_slice(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        unusable(format!(
-            "'{name}' is not JSON with credentials: line {line}, column {column}"
-        ))
+        unusable(format!("'{name}' is not JSON with credentials: line {line}, column {column}"))
     })?;
     let credential = AwsCredential {
         key_id: file.aws_access_key_id,
@@ -309,10 +297,7 @@ mod tests {
             let micros = seconds * 1_000_000;
             clock.0.store(micros, Ordering::Relaxed);
         };
-        let world = World {
-            clock: Arc::<StoppedClock>::clone(&clock),
-            ..World::system()
-        };
+        let world = World { clock: Arc::<StoppedClock>::clone(&clock), ..World::system() };
         let credentials = AwsCredentials::from_file(&path, world);
         let key = async || {
             Ok::<_, String>(match credentials.get_credential().await {
@@ -332,10 +317,7 @@ mod tests {
         assert_eq!(key().await.unwrap(), "second");
         at(2100);
         let error = key().await.unwrap_err();
-        assert!(
-            error.contains("is not JSON with credentials: line 1"),
-            "{error}"
-        );
+        assert!(error.contains("is not JSON with credentials: line 1"), "{error}");
         assert!(!error.contains("secret_access"), "{error}");
     }
 
@@ -361,15 +343,9 @@ mod tests {
     async fn requests_do_not_wait_for_the_same_failure_one_after_the_other() {
         for answers in [true, false] {
             let clock = Arc::new(StoppedClock(0.into()));
-            let world = World {
-                clock: Arc::<StoppedClock>::clone(&clock),
-                ..World::system()
-            };
+            let world = World { clock: Arc::<StoppedClock>::clone(&clock), ..World::system() };
             let asked = Arc::new(AtomicUsize::new(0));
-            let source = EmptySource {
-                asked: Arc::clone(&asked),
-                answers,
-            };
+            let source = EmptySource { asked: Arc::clone(&asked), answers };
             let credentials = AwsCredentials::new(Arc::new(source), world);
             let requests = (0..3).map(|_| credentials.get_credential());
             let first = futures::future::join_all(requests).await;
@@ -413,10 +389,7 @@ mod tests {
     async fn valid_credentials_are_returned_while_they_cannot_be_renewed() {
         let clock = Arc::new(StoppedClock(0.into()));
         let at = |seconds: i64| clock.0.store(seconds * 1_000_000, Ordering::Relaxed);
-        let world = World {
-            clock: Arc::<StoppedClock>::clone(&clock),
-            ..World::system()
-        };
+        let world = World { clock: Arc::<StoppedClock>::clone(&clock), ..World::system() };
         let asked = Arc::new(AtomicUsize::new(0));
         let source = Arc::new(SingleLeaseSource(Arc::clone(&asked)));
         let credentials = AwsCredentials::new(source, world.clone());

@@ -179,10 +179,7 @@ impl DirectoryStore {
 
     /// Returns the same store with at most `page_keys` keys on a page of a listing.
     pub fn with_page_keys(self, page_keys: usize) -> Self {
-        Self {
-            page_keys: page_keys.max(1),
-            ..self
-        }
+        Self { page_keys: page_keys.max(1), ..self }
     }
 
     /// Returns the name of a new temporary file for a put.
@@ -215,10 +212,7 @@ impl DirectoryStore {
         let open = Arc::clone(&self.open);
         let (value, date) = task.blocking(move || open.place(&path, temp, &mode)).await?;
         let date = date.map_err(|error| task.unavailable(error))?;
-        Ok(StoreResponse {
-            value,
-            date: Some(date),
-        })
+        Ok(StoreResponse { value, date: Some(date) })
     }
 }
 
@@ -326,10 +320,7 @@ impl Store for DirectoryStore {
                 ObjectRead::Done(value) => value,
                 ObjectRead::Open(object) => object.read()?,
             };
-            Ok(StoreResponse {
-                value,
-                date: Some(date),
-            })
+            Ok(StoreResponse { value, date: Some(date) })
         })
         .await
     }
@@ -357,12 +348,7 @@ impl Store for DirectoryStore {
         let (open, prefix) = (Arc::clone(&self.open), request.prefix.to_owned());
         let (page_keys, listings) = (self.page_keys, Arc::clone(&self.listings));
         task.small_read(self, move || {
-            let page = PageRequest {
-                root: &open.root,
-                prefix: &prefix,
-                after: &after,
-                page_keys,
-            };
+            let page = PageRequest { root: &open.root, prefix: &prefix, after: &after, page_keys };
             listing::page(page, &listings, listings.now())
         })
         .await
@@ -380,10 +366,7 @@ impl Store for DirectoryStore {
                 changed.extend(files::remove(&open.root, path)?);
             }
             files::sync(&changed)?;
-            Ok(StoreResponse {
-                value: (),
-                date: Some(date),
-            })
+            Ok(StoreResponse { value: (), date: Some(date) })
         })
         .await
     }
@@ -420,10 +403,8 @@ fn begin_read(open: &OpenDirectory, path: &Path, options: GetOptions) -> io::Res
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) => {
-            let absent = matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            );
+            let absent =
+                matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             return if absent {
                 Ok(ObjectRead::MISSING)
             } else {
@@ -442,11 +423,7 @@ fn begin_read(open: &OpenDirectory, path: &Path, options: GetOptions) -> io::Res
     let length = metadata.len();
     let Range { start, end } = options.range.unwrap_or(0..length);
     let end = end.min(length);
-    let object = OpenObject {
-        file,
-        metadata,
-        range: start.min(end)..end,
-    };
+    let object = OpenObject { file, metadata, range: start.min(end)..end };
     if length <= SMALL_OBJECT_BYTES {
         object.read().map(ObjectRead::Done)
     } else {

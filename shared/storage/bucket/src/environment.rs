@@ -6,10 +6,7 @@ use clap::{Arg, Command};
 const OTHER_NAMES: [(&str, &[&str]); 3] = [
     ("aws-default-region", &["AWS_REGION"]),
     ("aws-endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
-    (
-        "sqs-endpoint",
-        &["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"],
-    ),
+    ("sqs-endpoint", &["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"]),
 ];
 
 /// Returns the environment variables that set a flag, in order of precedence; empty if the argument is not a flag.
@@ -86,10 +83,7 @@ mod tests {
         ];
         assert_eq!(environment_variables_of(&endpoint), expected);
         let bucket = Arg::new("b").long("bucket").env("INFLUXDB3_BUCKET");
-        assert_eq!(
-            environment_variables_of(&bucket),
-            ["NEAP_BUCKET", "INFLUXDB3_BUCKET"]
-        );
+        assert_eq!(environment_variables_of(&bucket), ["NEAP_BUCKET", "INFLUXDB3_BUCKET"]);
         assert!(environment_variables_of(&Arg::new("file")).is_empty());
     }
 }

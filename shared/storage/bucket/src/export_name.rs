@@ -67,10 +67,9 @@ impl FromStr for ExportName {
             |part: &&str| !matches!(*part, "" | "." | "..") && part.chars().all(is_plain);
         match text.split('/').find(|part| !is_usable(part)) {
             None => Ok(Self(text.to_owned())),
-            Some(part) => Err(ExportNameError::Part {
-                name: text.to_owned(),
-                part: part.to_owned(),
-            }),
+            Some(part) => {
+                Err(ExportNameError::Part { name: text.to_owned(), part: part.to_owned() })
+            }
         }
     }
 }
@@ -81,13 +80,7 @@ mod tests {
 
     #[test]
     fn names_stay_below_their_prefix() {
-        for name in [
-            "cpu.parquet",
-            "2026/11/cpu.csv",
-            "day=2026-11-01/a_b.json",
-            "..a",
-            "-",
-        ] {
+        for name in ["cpu.parquet", "2026/11/cpu.csv", "day=2026-11-01/a_b.json", "..a", "-"] {
             assert_eq!(name.parse::<ExportName>().unwrap().as_str(), name);
         }
         for name in [
@@ -115,17 +108,13 @@ mod tests {
         let long = "a".repeat(MAX_BYTES + 1);
         assert_eq!(
             long.parse::<ExportName>(),
-            Err(ExportNameError::TooLong {
-                bytes: MAX_BYTES + 1
-            })
+            Err(ExportNameError::TooLong { bytes: MAX_BYTES + 1 })
         );
         let longest = "a".repeat(MAX_PART_BYTES);
         assert!(format!("{longest}/b").parse::<ExportName>().is_ok());
         assert_eq!(
             format!("b/{longest}a").parse::<ExportName>(),
-            Err(ExportNameError::PartTooLong {
-                bytes: MAX_PART_BYTES + 1
-            })
+            Err(ExportNameError::PartTooLong { bytes: MAX_PART_BYTES + 1 })
         );
     }
 }

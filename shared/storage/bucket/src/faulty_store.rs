@@ -158,10 +158,7 @@ impl FaultyStore {
 
     /// Returns the same store with a hook.
     pub fn with_hook(self, hook: CallHook) -> Self {
-        Self {
-            hook: Some(hook),
-            ..self
-        }
+        Self { hook: Some(hook), ..self }
     }
 
     /// The gate that all calls pass.
@@ -264,11 +261,7 @@ impl FaultyStore {
             return self.inner.list(request).await;
         };
         let after = request.start_after.max(request.page_token.as_deref());
-        let whole = ListRequest {
-            prefix: request.prefix,
-            start_after: after,
-            page_token: None,
-        };
+        let whole = ListRequest { prefix: request.prefix, start_after: after, page_token: None };
         let mut answer = self.inner.list(whole).await?;
         let page = &mut answer.value;
         let more = page.next_page_token.is_some() || page.entries.len() > page_keys.max(1);

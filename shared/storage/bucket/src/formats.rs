@@ -177,16 +177,10 @@ mod tests {
                 b"payload".to_vec()
             };
             assert_eq!(key.verify(&format.encode(1, &payload)), Ok(()), "{key}");
-            let newer = ObjectFormat {
-                version: format.version + 1,
-                ..format
-            };
+            let newer = ObjectFormat { version: format.version + 1, ..format };
             let error = key.verify(&newer.encode(1, &payload)).unwrap_err();
             assert!(matches!(error, FormatError::Newer { .. }), "{key}: {error}");
-            let other = ObjectFormat {
-                magic: *b"TEST",
-                ..format
-            };
+            let other = ObjectFormat { magic: *b"TEST", ..format };
             let error = key.verify(&other.encode(1, &payload)).unwrap_err();
             assert!(matches!(error, FormatError::Magic { .. }), "{key}: {error}");
             let frameless = key.verify(&format.encode(1, b"payload"));

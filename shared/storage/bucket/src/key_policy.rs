@@ -144,12 +144,9 @@ impl CopyStage {
     /// Returns the prefixes of the keys that are copied at this stage from a cluster with these databases.
     pub fn prefixes(self, databases: impl Iterator<Item = DatabaseId>) -> Vec<String> {
         let prefixes: &[&str] = match self {
-            Self::Progress => &[
-                "row_deletes",
-                Key::DATABASES_PREFIX,
-                Key::ENGINE_PREFIX,
-                Key::IMPORTS_PREFIX,
-            ],
+            Self::Progress => {
+                &["row_deletes", Key::DATABASES_PREFIX, Key::ENGINE_PREFIX, Key::IMPORTS_PREFIX]
+            }
             Self::Tail => &[Key::TAIL_PREFIX],
             Self::Manifests | Self::Catalogs => &[Key::DATABASES_PREFIX],
             // Exports outlive their database.
@@ -294,10 +291,7 @@ impl Key {
     /// Returns one key of each kind, for tests of operations on all kinds. Keys of databases are of this one.
     pub fn one_of_each_kind(database: DatabaseId) -> Vec<Self> {
         let ulid = Ulid(7);
-        let segment = SegmentName {
-            stamp: Stamp::from_u64(7),
-            nonce: 7,
-        };
+        let segment = SegmentName { stamp: Stamp::from_u64(7), nonce: 7 };
         let files = [
             "index.html".parse::<ConsoleFile>().ok().map(Self::Console),
             "export.csv".parse::<ExportName>().ok().map(|name| Self::Export(database, name)),

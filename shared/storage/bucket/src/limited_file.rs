@@ -65,10 +65,7 @@ mod tests {
         fs::write(&path, "abcd").unwrap();
         assert_eq!(read_limited_file(&path, 4).unwrap(), b"abcd");
         assert_eq!(read_limited_text(&path, 4).unwrap(), "abcd");
-        assert_eq!(
-            read_limited_file_async(path.clone(), 4).await.unwrap(),
-            b"abcd"
-        );
+        assert_eq!(read_limited_file_async(path.clone(), 4).await.unwrap(), b"abcd");
         for refused in [
             read_limited_file(&path, 3).unwrap_err(),
             read_limited_text(&path, 3).unwrap_err(),

@@ -72,10 +72,7 @@ impl MemoryStore {
 
     /// An empty store whose listings have at most `page_keys` keys a page.
     pub fn with_page_keys(clock: Arc<dyn Clock>, page_keys: usize) -> Self {
-        Self {
-            page_keys: page_keys.max(1),
-            ..Self::new(clock)
-        }
+        Self { page_keys: page_keys.max(1), ..Self::new(clock) }
     }
 
     /// Returns the same store with these storage classes, which it only records.
@@ -93,19 +90,13 @@ impl MemoryStore {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let date = state.newest.max(StoreTime::from_micros(self.clock.wall_micros()));
         state.newest = date;
-        StoreResponse {
-            value: change(&mut state, date),
-            date: Some(date),
-        }
+        StoreResponse { value: change(&mut state, date), date: Some(date) }
     }
 
     fn read<R>(&self, look: impl FnOnce(&MemoryState) -> R) -> StoreResponse<R> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let date = state.newest.max(StoreTime::from_micros(self.clock.wall_micros()));
-        StoreResponse {
-            value: look(&state),
-            date: Some(date),
-        }
+        StoreResponse { value: look(&state), date: Some(date) }
     }
 }
 
@@ -116,10 +107,7 @@ fn cut(object: &Object, range: Option<std::ops::Range<u64>>) -> Object {
     let length = object.bytes.len();
     let end = usize::try_from(range.end).unwrap_or(length).min(length);
     let start = usize::try_from(range.start).unwrap_or(end).min(end);
-    Object {
-        bytes: object.bytes.slice(start..end),
-        ..object.clone()
-    }
+    Object { bytes: object.bytes.slice(start..end), ..object.clone() }
 }
 
 #[async_trait]
@@ -159,11 +147,7 @@ impl Store for MemoryStore {
             }
             state.versions += 1;
             let etag = ETag::new(format!("\"{}\"", state.versions));
-            let object = Object {
-                bytes: body,
-                etag: etag.clone(),
-                last_modified: date,
-            };
+            let object = Object { bytes: body, etag: etag.clone(), last_modified: date };
             state.objects.insert(key.to_owned(), object);
             Put::Done(etag)
         }))
@@ -191,10 +175,7 @@ impl Store for MemoryStore {
             let more = entries.len() > self.page_keys;
             entries.truncate(self.page_keys);
             let next_page_token = entries.last().filter(|_| more).map(|entry| entry.key.clone());
-            ListPage {
-                entries,
-                next_page_token,
-            }
+            ListPage { entries, next_page_token }
         }))
     }
 

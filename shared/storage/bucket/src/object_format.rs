@@ -88,11 +88,7 @@ fn verify_checksum(object: &[u8]) -> Result<(), String> {
 
 impl ObjectFormat {
     pub(crate) const fn new(magic: [u8; 4], kind: &'static str, version: u16) -> Self {
-        Self {
-            magic,
-            kind,
-            version,
-        }
+        Self { magic, kind, version }
     }
 
     /// Encodes an object with this payload.
@@ -120,38 +116,26 @@ impl ObjectFormat {
     /// Verifies the checksum of an object and returns its `put_id` and payload.
     pub fn decode(&self, key: &str, object: &Bytes) -> Result<(u128, Bytes), FormatError> {
         let put_id = self.decode_header(key, object)?;
-        verify_checksum(object).map_err(|reason| FormatError::Damaged {
-            key: key.to_owned(),
-            reason,
-        })?;
+        verify_checksum(object)
+            .map_err(|reason| FormatError::Damaged { key: key.to_owned(), reason })?;
         Ok((put_id, object.slice(HEADER_BYTES..)))
     }
 
     /// Verifies the magic and the version of an object, of which only the first bytes may be given, and returns its `put_id`.
     pub fn decode_header(&self, key: &str, object: &[u8]) -> Result<u128, FormatError> {
-        let damaged = |reason: &str| FormatError::Damaged {
-            key: key.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let damaged =
+            |reason: &str| FormatError::Damaged { key: key.to_owned(), reason: reason.to_owned() };
         let Some((header, _)) = object.split_first_chunk::<HEADER_BYTES>() else {
             return Err(damaged(&format!("it has only {} bytes", object.len())));
         };
         let [m0, m1, m2, m3, v0, v1, _, _, rest @ ..] = header;
         if [*m0, *m1, *m2, *m3] != self.magic {
-            return Err(FormatError::Magic {
-                key: key.to_owned(),
-                kind: self.kind,
-            });
+            return Err(FormatError::Magic { key: key.to_owned(), kind: self.kind });
         }
         let found = u16::from_le_bytes([*v0, *v1]);
         if found > self.version {
             let (kind, known) = (self.kind, self.version);
-            return Err(FormatError::Newer {
-                key: key.to_owned(),
-                kind,
-                found,
-                known,
-            });
+            return Err(FormatError::Newer { key: key.to_owned(), kind, found, known });
         }
         // The checksum does not cover the header.
         if found == 0 {
@@ -166,19 +150,12 @@ impl ObjectFormat {
 mod tests {
     use super::*;
 
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"TEST",
-        kind: "test",
-        version: 2,
-    };
+    const FORMAT: ObjectFormat = ObjectFormat { magic: *b"TEST", kind: "test", version: 2 };
 
     #[test]
     fn payload_and_put_id_come_back() {
         let object = FORMAT.encode(7, b"payload");
-        assert_eq!(
-            FORMAT.decode("k", &object),
-            Ok((7, Bytes::from_static(b"payload")))
-        );
+        assert_eq!(FORMAT.decode("k", &object), Ok((7, Bytes::from_static(b"payload"))));
     }
 
     #[test]
@@ -204,22 +181,14 @@ mod tests {
 
     #[test]
     fn a_version_that_no_release_writes_is_damage() {
-        let object = ObjectFormat {
-            version: 0,
-            ..FORMAT
-        }
-        .encode(7, b"");
+        let object = ObjectFormat { version: 0, ..FORMAT }.encode(7, b"");
         let error = FORMAT.decode("k", &object).unwrap_err();
         assert!(matches!(error, FormatError::Damaged { .. }), "{error}");
     }
 
     #[test]
     fn a_newer_version_is_refused_by_its_number() {
-        let object = ObjectFormat {
-            version: 3,
-            ..FORMAT
-        }
-        .encode(7, b"");
+        let object = ObjectFormat { version: 3, ..FORMAT }.encode(7, b"");
         let error = FORMAT.decode("k", &object).unwrap_err();
         assert_eq!(
             error.to_string(),

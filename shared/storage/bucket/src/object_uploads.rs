@@ -87,10 +87,7 @@ impl ObjectUploads {
     /// # Errors
     /// The store does not answer, or refuses.
     pub async fn exists(&self, key: &Key) -> Result<bool, StoreError> {
-        let options = GetOptions {
-            range: Some(0..0),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: Some(0..0), ..GetOptions::default() };
         let location = self.location(key);
         let found = match &self.target {
             UploadTarget::Network(objects) => return network::is_stored(objects, key).await,

@@ -14,11 +14,7 @@ pub struct PrefixListing<'a> {
 impl<'a> PrefixListing<'a> {
     /// Lists all keys with a prefix.
     pub fn new(bucket: &'a Bucket, prefix: &'a str) -> Self {
-        Self {
-            bucket,
-            prefix,
-            next: Some(None),
-        }
+        Self { bucket, prefix, next: Some(None) }
     }
 
     /// Returns the entries of the next page and the store's time of the answer; `None` after the last page.
@@ -29,15 +25,9 @@ impl<'a> PrefixListing<'a> {
         let Some(page_token) = self.next.take() else {
             return Ok(None);
         };
-        let request = ListRequest {
-            page_token,
-            ..ListRequest::new(self.prefix)
-        };
+        let request = ListRequest { page_token, ..ListRequest::new(self.prefix) };
         let StoreResponse { value, date } = self.bucket.list(request).await?;
         self.next = value.next_page_token.map(Some);
-        Ok(Some(StoreResponse {
-            value: value.entries,
-            date,
-        }))
+        Ok(Some(StoreResponse { value: value.entries, date }))
     }
 }

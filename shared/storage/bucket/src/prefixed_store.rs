@@ -39,10 +39,7 @@ pub struct PrefixedStore {
 impl PrefixedStore {
     /// The part of `inner` below `prefix`, such as `clusters/one/`.
     pub fn new(inner: Arc<dyn Store>, prefix: impl Into<String>) -> Self {
-        Self {
-            inner,
-            prefix: prefix.into(),
-        }
+        Self { inner, prefix: prefix.into() }
     }
 
     fn outer(&self, key: &str) -> String {

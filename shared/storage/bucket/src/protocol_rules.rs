@@ -159,10 +159,7 @@ mod tests {
                 "flush_lag_ms": margins.flush_lag_ms,
             });
             assert_eq!(json, earlier);
-            assert_eq!(
-                serde_json::from_value::<ProtocolMargins>(earlier).unwrap(),
-                margins
-            );
+            assert_eq!(serde_json::from_value::<ProtocolMargins>(earlier).unwrap(), margins);
             let rules = ProtocolRules::new(margins);
             assert!(!rules.needs_one_clock());
             assert_eq!(rules.proof_age, MAX_CATALOG_AGE);
@@ -174,10 +171,7 @@ mod tests {
     fn short_margins_need_one_clock_and_are_recorded_completely() {
         for margins in [ProtocolMargins::SHORT_LOCAL, ProtocolMargins::SHORT_NETWORK] {
             let json = serde_json::to_string(&margins).unwrap();
-            assert_eq!(
-                serde_json::from_str::<ProtocolMargins>(&json).unwrap(),
-                margins
-            );
+            assert_eq!(serde_json::from_str::<ProtocolMargins>(&json).unwrap(), margins);
             let rules = ProtocolRules::new(margins);
             assert!(rules.needs_one_clock());
             assert_eq!(rules.proof_age, margins.max_catalog_age());

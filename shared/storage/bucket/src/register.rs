@@ -246,19 +246,13 @@ impl<T: RegisterRead> Register<T> {
         known: Option<&VersionedValue<T>>,
     ) -> Result<VersionedValue<T>, RegisterError> {
         let etag = known.and_then(|known| known.etag.clone());
-        let options = GetOptions {
-            range: None,
-            if_none_match: etag,
-        };
+        let options = GetOptions { range: None, if_none_match: etag };
         let asked = Some(self.bucket.world().clock_reading());
         let StoreResponse { value, date } = self.bucket.get(&self.key, options).await?;
         let found = match (value, known) {
             (Get::Found(object), _) => self.decode(object, date)?,
             (Get::Missing, _) | (Get::Unchanged, None) => VersionedValue::absent(date),
-            (Get::Unchanged, Some(known)) => VersionedValue {
-                current_at: date,
-                ..known.clone()
-            },
+            (Get::Unchanged, Some(known)) => VersionedValue { current_at: date, ..known.clone() },
         };
         Ok(VersionedValue { asked, ..found })
     }
@@ -290,10 +284,7 @@ fn decode_body<T: DeserializeOwned>(
     object: &Bytes,
 ) -> Result<(u128, RegisterBody<T>), FormatError> {
     let (put_id, payload) = format.decode(key, object)?;
-    let damaged = |reason: String| FormatError::Damaged {
-        key: key.to_owned(),
-        reason,
-    };
+    let damaged = |reason: String| FormatError::Damaged { key: key.to_owned(), reason };
     let json = compression::decompress(&payload).map_err(|error| damaged(error.to_string()))?;
     let body = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
     Ok((put_id, body))
@@ -304,10 +295,7 @@ fn encode_body<T: RegisterValue>(
     put_id: u128,
     body: &RegisterBody<T>,
 ) -> Result<Bytes, FormatError> {
-    let damaged = |reason: String| FormatError::Damaged {
-        key: key.to_string(),
-        reason,
-    };
+    let damaged = |reason: String| FormatError::Damaged { key: key.to_string(), reason };
     let json = serde_json::to_vec(body).map_err(|error| damaged(error.to_string()))?;
     let payload = compression::compress(&json).map_err(|error| damaged(error.to_string()))?;
     Ok(T::FORMAT.encode(put_id, &payload))
@@ -366,9 +354,9 @@ impl<T: RegisterValue> Register<T> {
                 CommitOutcome::Committed { current, result }
             }
             (CommitEnd::Decided(_), Some(Err(refusal))) => CommitOutcome::Refused(refusal),
-            (CommitEnd::Decided(_), None) => CommitOutcome::Unknown {
-                reason: "the change was not applied".to_owned(),
-            },
+            (CommitEnd::Decided(_), None) => {
+                CommitOutcome::Unknown { reason: "the change was not applied".to_owned() }
+            }
             (CommitEnd::Unknown(reason), _) => CommitOutcome::Unknown { reason },
         })
     }
@@ -435,10 +423,7 @@ impl<T: RegisterValue> Register<T> {
             let mode = etag.map_or(PutMode::Create, PutMode::Update);
             let asked = self.bucket.world().clock_reading();
             match self.bucket.put(&self.key, bytes.clone(), mode).await {
-                Ok(StoreResponse {
-                    value: Put::Done(etag),
-                    date,
-                }) => {
+                Ok(StoreResponse { value: Put::Done(etag), date }) => {
                     next.etag = Some(etag);
                     next.current_at = date;
                     next.asked = Some(asked);
@@ -452,10 +437,7 @@ impl<T: RegisterValue> Register<T> {
                 Err(error @ StoreError::Rejected { .. }) => {
                     return Ok(PutAttempt::Unknown(error.to_string()));
                 }
-                Ok(StoreResponse {
-                    value: Put::Refused,
-                    ..
-                })
+                Ok(StoreResponse { value: Put::Refused, .. })
                 | Err(StoreError::Unavailable { .. }) => {}
             }
             let found = match self.read_until_deadline(started_at).await {
@@ -512,11 +494,7 @@ impl<T: RegisterValue> Register<T> {
         }
         recent.extend(base.recent.iter().cloned());
         recent.truncate(self.recent_put_ids);
-        let body = RegisterBody {
-            version: base.version + 1,
-            recent,
-            value,
-        };
+        let body = RegisterBody { version: base.version + 1, recent, value };
         let object = encode_body(&self.key, put_id, &body)?;
         let next = VersionedValue {
             value: Arc::new(body.value),

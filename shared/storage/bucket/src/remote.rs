@@ -146,10 +146,7 @@ impl ObjectStoreAdapter {
         };
         drop(permit);
         match outcome {
-            Ok(value) => Ok(StoreResponse {
-                value,
-                date: exchange.date,
-            }),
+            Ok(value) => Ok(StoreResponse { value, date: exchange.date }),
             Err(error) => Err(task.failure(error, &exchange)),
         }
     }
@@ -191,10 +188,7 @@ impl ObjectStoreAdapter {
                 None => (None, etag.as_str()),
             },
         };
-        UpdateVersion {
-            e_tag: Some(e_tag.to_owned()),
-            version,
-        }
+        UpdateVersion { e_tag: Some(e_tag.to_owned()), version }
     }
 }
 
@@ -265,11 +259,7 @@ impl Store for ObjectStoreAdapter {
             head: empty,
             ..object_store::GetOptions::default()
         };
-        let head = object_store::GetOptions {
-            range: None,
-            head: true,
-            ..wanted.clone()
-        };
+        let head = object_store::GetOptions { range: None, head: true, ..wanted.clone() };
         let get = |options: object_store::GetOptions| {
             let path = &path;
             move |clients| get_object(clients, path, options.clone())
@@ -279,30 +269,21 @@ impl Store for ObjectStoreAdapter {
             outcome = self.call(task, get(head)).await;
         }
         match outcome {
-            Ok(StoreResponse {
-                value: (meta, bytes),
-                date,
-            }) => {
+            Ok(StoreResponse { value: (meta, bytes), date }) => {
                 let etag = self.etag(meta.e_tag.as_deref(), meta.version.as_deref());
                 let value = if known.as_ref() == Some(&etag) {
                     Get::Unchanged
                 } else {
-                    Get::Found(Object {
-                        bytes,
-                        etag,
-                        last_modified: time(&meta.last_modified),
-                    })
+                    Get::Found(Object { bytes, etag, last_modified: time(&meta.last_modified) })
                 };
                 Ok(StoreResponse { value, date })
             }
-            Err(CallFailure::Missing { date, .. }) => Ok(StoreResponse {
-                value: Get::Missing,
-                date,
-            }),
-            Err(CallFailure::Unchanged { date }) => Ok(StoreResponse {
-                value: Get::Unchanged,
-                date,
-            }),
+            Err(CallFailure::Missing { date, .. }) => {
+                Ok(StoreResponse { value: Get::Missing, date })
+            }
+            Err(CallFailure::Unchanged { date }) => {
+                Ok(StoreResponse { value: Get::Unchanged, date })
+            }
             Err(failure) => Err(failure.into_error(task)),
         }
     }
@@ -330,18 +311,12 @@ impl Store for ObjectStoreAdapter {
         match self.call(task, put).await {
             Ok(StoreResponse { value, date }) => {
                 let etag = self.etag(value.e_tag.as_deref(), value.version.as_deref());
-                Ok(StoreResponse {
-                    value: Put::Done(etag),
-                    date,
-                })
+                Ok(StoreResponse { value: Put::Done(etag), date })
             }
             Err(CallFailure::Refused { date, .. } | CallFailure::Missing { date, .. })
                 if mode.is_conditional() =>
             {
-                Ok(StoreResponse {
-                    value: Put::Refused,
-                    date,
-                })
+                Ok(StoreResponse { value: Put::Refused, date })
             }
             Err(failure) => Err(failure.into_error(task)),
         }

@@ -17,9 +17,6 @@ pub(crate) fn s3_builder(server: &S3Server) -> AmazonS3Builder {
 
 /// Returns a store over HTTP.
 pub(crate) fn s3_store(builder: AmazonS3Builder, options: RemoteOptions) -> ObjectStoreAdapter {
-    let options = RemoteOptions {
-        allow_http: true,
-        ..options
-    };
+    let options = RemoteOptions { allow_http: true, ..options };
     ObjectStoreAdapter::s3(builder, &options).unwrap()
 }

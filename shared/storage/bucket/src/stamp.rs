@@ -191,9 +191,6 @@ mod tests {
     fn times_out_of_range_do_not_wrap() {
         assert_eq!(Stamp::new(StoreTime::from_micros(-1), 0), Stamp::ZERO);
         assert!(Stamp::new(StoreTime::from_micros(i64::MAX), 0) > Stamp::ZERO);
-        assert_eq!(
-            StoreTime::from_micros(5).since(StoreTime::from_micros(9)),
-            Duration::ZERO
-        );
+        assert_eq!(StoreTime::from_micros(5).since(StoreTime::from_micros(9)), Duration::ZERO);
     }
 }

@@ -36,10 +36,7 @@ impl SteppedClock {
 
     /// Short waits advance the clocks.
     pub fn self_advancing() -> Self {
-        Self {
-            short_waits_take_time: true,
-            ..Self::stopped()
-        }
+        Self { short_waits_take_time: true, ..Self::stopped() }
     }
 
     /// Advances both clocks.

@@ -74,12 +74,8 @@ impl StorageClass {
     const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The classes of Amazon S3. Compatible stores may refuse some of them.
-    pub const S3: &'static [Self] = &[
-        Self::StandardIa,
-        Self::OnezoneIa,
-        Self::IntelligentTiering,
-        Self::GlacierIr,
-    ];
+    pub const S3: &'static [Self] =
+        &[Self::StandardIa, Self::OnezoneIa, Self::IntelligentTiering, Self::GlacierIr];
 
     /// The classes of Google Cloud Storage.
     pub const GOOGLE: &'static [Self] = &[Self::Nearline, Self::Coldline, Self::Archive];
@@ -128,10 +124,7 @@ mod tests {
     fn a_class_is_parsed_from_its_name_in_any_case() {
         for &class in StorageClass::ALL {
             assert_eq!(class.as_str().parse::<StorageClass>(), Ok(class));
-            assert_eq!(
-                class.as_str().to_lowercase().parse::<StorageClass>(),
-                Ok(class)
-            );
+            assert_eq!(class.as_str().to_lowercase().parse::<StorageClass>(), Ok(class));
             let json = serde_json::to_string(&class).unwrap();
             assert_eq!(json, format!("{:?}", class.as_str()));
             assert_eq!(serde_json::from_str::<StorageClass>(&json).unwrap(), class);

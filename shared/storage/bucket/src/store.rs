@@ -116,11 +116,7 @@ pub struct ListRequest<'a> {
 impl<'a> ListRequest<'a> {
     /// Requests the first page of the keys with a prefix.
     pub const fn new(prefix: &'a str) -> Self {
-        Self {
-            prefix,
-            start_after: None,
-            page_token: None,
-        }
+        Self { prefix, start_after: None, page_token: None }
     }
 }
 

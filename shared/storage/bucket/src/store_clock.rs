@@ -79,10 +79,7 @@ impl AnchorWindow {
 
 impl StoreClock {
     pub(crate) fn new(world: World) -> Self {
-        Self {
-            world,
-            anchors: Mutex::default(),
-        }
+        Self { world, anchors: Mutex::default() }
     }
 
     /// Returns the estimated time of the store; `None` before its first answer.

@@ -109,10 +109,7 @@ mod tests {
                 ..StoreConfig::default()
             },
             remote(ObjectStoreKind::Azure),
-            StoreConfig {
-                bucket: None,
-                ..remote(ObjectStoreKind::S3)
-            },
+            StoreConfig { bucket: None, ..remote(ObjectStoreKind::S3) },
         ];
         let messages = errors.map(|config| url(&config).unwrap_err());
         let expected = [

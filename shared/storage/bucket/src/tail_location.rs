@@ -49,10 +49,7 @@ pub struct TailLocations {
 
 impl TailLocations {
     /// All segments are in the bucket of all other objects.
-    pub const MAIN: Self = Self {
-        current: TailLocation::MAIN,
-        former: None,
-    };
+    pub const MAIN: Self = Self { current: TailLocation::MAIN, former: None };
 
     /// Returns whether the process reads the segments of a location.
     pub fn includes(&self, location: &TailLocation) -> bool {

@@ -32,11 +32,8 @@ impl Bucket {
         let mut newest = None;
         let mut page_token = None;
         for _ in 0..MAX_PAGES {
-            let request = ListRequest {
-                prefix: &prefix,
-                start_after: Some(&start_after),
-                page_token,
-            };
+            let request =
+                ListRequest { prefix: &prefix, start_after: Some(&start_after), page_token };
             let page = self.list(request).await?.value;
             // Read the clock after the answer, because it may have stopped before.
             let now = self.clock().now().unwrap_or_default();

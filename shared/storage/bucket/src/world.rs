@@ -44,9 +44,7 @@ impl SystemClock {
         reason = "this is the clock that everything else is given"
     )]
     pub fn new() -> Self {
-        Self {
-            start: std::time::Instant::now(),
-        }
+        Self { start: std::time::Instant::now() }
     }
 }
 
@@ -114,10 +112,7 @@ pub struct Entropy {
 impl Entropy {
     /// Seeds from the operating system.
     pub fn from_os() -> Self {
-        Self {
-            rng: Mutex::new(StdRng::from_os_rng()),
-            seeded_by_os: true,
-        }
+        Self { rng: Mutex::new(StdRng::from_os_rng()), seeded_by_os: true }
     }
 
     /// Seeds from a number. The same seed gives the same numbers.
@@ -199,10 +194,7 @@ impl World {
 
     /// Returns these clocks and a generator with a seed.
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self {
-            clock,
-            entropy: Arc::new(Entropy::from_seed(seed)),
-        }
+        Self { clock, entropy: Arc::new(Entropy::from_seed(seed)) }
     }
 
     /// Reads this machine's clocks.

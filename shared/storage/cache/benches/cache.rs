@@ -66,13 +66,8 @@ fn round(table: &Table, time: i64) -> RecordBatch {
         Arc::new(Float64Array::from_iter_values(values))
     };
     let times = TimestampNanosecondArray::from_value(time, HOSTS);
-    let columns: Vec<ArrayRef> = vec![
-        floats(0.0),
-        floats(1.0),
-        floats(2.0),
-        Arc::new(host),
-        Arc::new(times),
-    ];
+    let columns: Vec<ArrayRef> =
+        vec![floats(0.0), floats(1.0), floats(2.0), Arc::new(host), Arc::new(times)];
     RecordBatch::try_new(table.arrow_schema(), columns).unwrap()
 }
 
@@ -131,17 +126,10 @@ fn last(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("read");
-    for (name, filters) in [
-        ("1 host", &hosts(1)[..]),
-        ("100 hosts", &hosts(100)[..]),
-        ("all hosts", &[]),
-    ] {
-        let wanted = LastCacheQuery {
-            filters,
-            from: 0,
-            count: 1,
-            projection: &ALL_COLUMNS,
-        };
+    for (name, filters) in
+        [("1 host", &hosts(1)[..]), ("100 hosts", &hosts(100)[..]), ("all hosts", &[])]
+    {
+        let wanted = LastCacheQuery { filters, from: 0, count: 1, projection: &ALL_COLUMNS };
         group.bench_function(format!("{name}, base"), |b| {
             b.iter(|| base.select(&shape, None, black_box(&wanted)).unwrap());
         });

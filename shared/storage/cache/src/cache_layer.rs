@@ -188,22 +188,12 @@ impl CacheLayer {
         newer: Option<&Self>,
         wanted: &CacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
-        let CacheQuery {
-            filters,
-            from,
-            projection,
-            ..
-        } = *wanted;
+        let CacheQuery { filters, from, projection, .. } = *wanted;
         match (self, shape, newer) {
             (Self::Last(rows), CacheShape::Last(shape), None | Some(Self::Last(_))) => {
                 let newer = newer.and_then(Self::as_last);
                 let count = wanted.count.unwrap_or(usize::MAX).min(shape.count());
-                let wanted = LastCacheQuery {
-                    filters,
-                    from,
-                    count,
-                    projection,
-                };
+                let wanted = LastCacheQuery { filters, from, count, projection };
                 rows.select(shape, newer, &wanted)
             }
             (
@@ -212,12 +202,7 @@ impl CacheLayer {
                 None | Some(Self::Distinct(_)),
             ) => {
                 let newer = newer.and_then(Self::as_distinct);
-                let wanted = DistinctCacheQuery {
-                    filters,
-                    from,
-                    limit: wanted.limit,
-                    projection,
-                };
+                let wanted = DistinctCacheQuery { filters, from, limit: wanted.limit, projection };
                 values.select(shape, newer, &wanted)
             }
             _ => Err(CacheError::Incomplete),
@@ -318,11 +303,9 @@ impl CacheLayerBuilder {
             CacheShape::Last(shape) => {
                 Self::Last(LastRowsBuilder::new(shape, complete_from, limit_bytes))
             }
-            CacheShape::Distinct(shape) => Self::Distinct(DistinctValuesBuilder::new(
-                shape,
-                complete_from,
-                limit_bytes,
-            )),
+            CacheShape::Distinct(shape) => {
+                Self::Distinct(DistinctValuesBuilder::new(shape, complete_from, limit_bytes))
+            }
         }
     }
 
@@ -456,11 +439,7 @@ mod tests {
         };
         for (one, other) in [(last, distinct), (distinct, last)] {
             let (layer, newer) = (CacheLayer::empty(one, 0), CacheLayer::empty(other, 0));
-            assert_eq!(
-                layer.merged(one, &layer, 5).unwrap().complete_from(),
-                5,
-                "{one:?}"
-            );
+            assert_eq!(layer.merged(one, &layer, 5).unwrap().complete_from(), 5, "{one:?}");
             let refused = [
                 layer.without(other, &[], None).err(),
                 layer.merged(one, &newer, 0).err(),

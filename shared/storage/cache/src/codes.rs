@@ -170,10 +170,9 @@ mod tests {
             assert_eq!(left.len(), distinct.len());
             for (place, code) in places.iter().zip(&codes) {
                 match usize::try_from(*code) {
-                    Ok(code) => assert_eq!(
-                        left.value(usize::try_from(*place).unwrap()),
-                        values.value(code)
-                    ),
+                    Ok(code) => {
+                        assert_eq!(left.value(usize::try_from(*place).unwrap()), values.value(code))
+                    }
                     Err(_) => assert_eq!(*place, MISSING),
                 }
             }

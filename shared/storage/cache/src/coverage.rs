@@ -29,10 +29,7 @@ pub(crate) fn coverage<'a>(
     (min, max): (i64, i64),
 ) -> DeleteCoverage {
     match condition {
-        Condition::Time {
-            min: first,
-            max: last,
-        } => {
+        Condition::Time { min: first, max: last } => {
             if *first <= min && max <= *last {
                 DeleteCoverage::All
             } else if *last < min || max < *first {

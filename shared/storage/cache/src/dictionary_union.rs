@@ -48,10 +48,8 @@ impl DictionaryUnion {
     fn new(one: &StringArray, other: &StringArray) -> Self {
         let bytes = one.value_data().len().saturating_add(other.value_data().len());
         let mut values = StringBuilder::with_capacity(one.len() + other.len(), bytes);
-        let (mut of_one, mut of_other) = (
-            Vec::with_capacity(one.len()),
-            Vec::with_capacity(other.len()),
-        );
+        let (mut of_one, mut of_other) =
+            (Vec::with_capacity(one.len()), Vec::with_capacity(other.len()));
         let mut place = 0;
         while of_one.len() < one.len() || of_other.len() < other.len() {
             let (at, other_at) = (of_one.len(), of_other.len());
@@ -73,11 +71,7 @@ impl DictionaryUnion {
             }
             place += 1;
         }
-        Self {
-            values: values.finish(),
-            of_one,
-            of_other,
-        }
+        Self { values: values.finish(), of_one, of_other }
     }
 }
 

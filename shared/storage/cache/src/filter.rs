@@ -79,18 +79,12 @@ impl CodeSet {
                         *mark = false;
                     }
                 }
-                Self::Marked {
-                    marks: marks.into(),
-                    missing: false,
-                }
+                Self::Marked { marks: marks.into(), missing: false }
             }
             KeyPredicate::Other(test) => {
                 let marks = passed(test.as_ref(), values)?;
                 let missing = passed(test.as_ref(), &StringArray::new_null(1))?;
-                Self::Marked {
-                    marks,
-                    missing: missing.count_set_bits() == 1,
-                }
+                Self::Marked { marks, missing: missing.count_set_bits() == 1 }
             }
         })
     }
@@ -102,16 +96,9 @@ impl CodeSet {
                 codes.retain(|code| other.contains(*code));
                 Self::Listed(codes)
             }
-            (
-                Self::Marked { marks, missing },
-                Self::Marked {
-                    marks: others,
-                    missing: other,
-                },
-            ) => Self::Marked {
-                marks: &marks & &others,
-                missing: missing && other,
-            },
+            (Self::Marked { marks, missing }, Self::Marked { marks: others, missing: other }) => {
+                Self::Marked { marks: &marks & &others, missing: missing && other }
+            }
         }
     }
 }
@@ -178,10 +165,7 @@ mod tests {
     fn codes(filters: &[KeyPredicate]) -> Vec<i32> {
         let filters: Vec<_> = filters
             .iter()
-            .map(|test| KeyFilter {
-                column: "t".to_owned(),
-                test: test.clone(),
-            })
+            .map(|test| KeyFilter { column: "t".to_owned(), test: test.clone() })
             .collect();
         let sets = code_sets(&["t".to_owned()], &[&values()], &filters).unwrap();
         (-1..4).filter(|code| sets[0].contains(*code)).collect()
@@ -211,23 +195,14 @@ mod tests {
     fn a_test_may_pass_a_missing_tag_and_its_null_does_not_pass() {
         let other = KeyPredicate::Other(Arc::new(IsNullOrLong));
         assert_eq!(codes(std::slice::from_ref(&other)), [-1, 2]);
-        assert_eq!(
-            codes(&[other.clone(), KeyPredicate::NotIn(set(&["a"]))]),
-            [2]
-        );
+        assert_eq!(codes(&[other.clone(), KeyPredicate::NotIn(set(&["a"]))]), [2]);
         assert_eq!(codes(&[KeyPredicate::In(set(&["c", "e"])), other]), [2]);
     }
 
     #[test]
     fn a_filter_on_another_column_is_refused() {
-        let filter = KeyFilter {
-            column: "f".to_owned(),
-            test: KeyPredicate::In(set(&["a"])),
-        };
+        let filter = KeyFilter { column: "f".to_owned(), test: KeyPredicate::In(set(&["a"])) };
         let error = code_sets(&["t".to_owned()], &[&values()], &[filter]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "column 'f' is not a key column of the cache"
-        );
+        assert_eq!(error.to_string(), "column 'f' is not a key column of the cache");
     }
 }

@@ -95,12 +95,7 @@ impl KeyGroups {
         if let Some(number) = self.find(set) {
             return number;
         }
-        let Self {
-            sets,
-            by_set,
-            hasher,
-            ..
-        } = self;
+        let Self { sets, by_set, hasher, .. } = self;
         let number = u32::try_from(by_set.len()).unwrap_or(NONE);
         sets.extend_from_slice(set);
         by_set.insert_unique(hasher.hash_one(set), number, |number| {

@@ -45,11 +45,7 @@ const ZSTD_LEVEL: i32 = 1;
 /// # Errors
 /// Arrow can't encode the rows.
 pub fn encode_last(cache: CacheId, put_id: u128, rows: &LastRows) -> Result<Bytes, CacheError> {
-    let header = LayerHeader {
-        kind: LayerKind::Last,
-        cache,
-        definition: rows.definition(),
-    };
+    let header = LayerHeader { kind: LayerKind::Last, cache, definition: rows.definition() };
     header.encode(put_id, rows.batch(), rows.complete_from())
 }
 
@@ -64,11 +60,7 @@ pub fn decode_last(
     shape: &LastCacheShape,
 ) -> Result<LastRows, CacheError> {
     let damaged = |reason: String| damaged(key, reason);
-    let header = LayerHeader {
-        kind: LayerKind::Last,
-        cache,
-        definition: shape.definition(),
-    };
+    let header = LayerHeader { kind: LayerKind::Last, cache, definition: shape.definition() };
     let (rows, complete_from) = header.decode(key, object)?;
     let rows = neap_points::conform_to_schema(&rows, shape.schema())
         .map_err(|error| damaged(error.to_string()))?;
@@ -191,9 +183,7 @@ fn decode_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
     let missing = || ArrowError::IpcError("it has no batch".to_owned());
     let batch = decoder.decode(&mut buffer)?.ok_or_else(missing)?;
     if decoder.decode(&mut buffer)?.is_some() {
-        return Err(ArrowError::IpcError(
-            "it has more than one batch".to_owned(),
-        ));
+        return Err(ArrowError::IpcError("it has more than one batch".to_owned()));
     }
     decoder.finish()?;
     Ok(batch)

@@ -110,11 +110,7 @@ impl LayerSelection {
             .map(|column| take(column, &rows, None))
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(
-            batch.schema(),
-            columns,
-            &options,
-        )?)
+        Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
     }
 }
 

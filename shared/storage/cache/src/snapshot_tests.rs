@@ -19,14 +19,7 @@ fn keys() -> Vec<String> {
 }
 
 fn last_shape(is_wide: bool) -> LastCacheShape {
-    LastCacheShape::new(
-        keys(),
-        tags(is_wide),
-        schema(is_wide),
-        2,
-        Duration::from_secs(1),
-    )
-    .unwrap()
+    LastCacheShape::new(keys(), tags(is_wide), schema(is_wide), 2, Duration::from_secs(1)).unwrap()
 }
 
 fn distinct_shape() -> DistinctCacheShape {
@@ -39,13 +32,7 @@ fn rows() -> RecordBatch {
         time,
         fields: [Some("1".to_owned()), None, None],
     };
-    batch(&[
-        row("b", 4),
-        row("a", 5),
-        row("a", 6),
-        row("a", 7),
-        row("c", 3),
-    ])
+    batch(&[row("b", 4), row("a", 5), row("a", 6), row("a", 7), row("c", 3)])
 }
 
 fn last() -> LastRows {
@@ -98,10 +85,7 @@ fn a_layer_is_decoded_in_the_current_shape_of_the_table() {
     assert_eq!(wide.num_rows(), 3);
     let object = encode_distinct(CACHE, 1, &distinct()).unwrap();
     let back = decoded_distinct(&object).unwrap();
-    assert_eq!(
-        (back.batch(), back.complete_from()),
-        (distinct().batch(), 4)
-    );
+    assert_eq!((back.batch(), back.complete_from()), (distinct().batch(), 4));
 }
 
 #[test]
@@ -110,10 +94,7 @@ fn the_object_of_another_cache_or_kind_is_refused() {
     let error = decode_last(CacheId::new(8), "k", &object, &last_shape(false)).unwrap_err();
     assert_eq!(error.to_string(), "'k' is damaged: it is of another cache");
     let error = decoded_distinct(&object).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "'k' is damaged: it is of another kind of cache"
-    );
+    assert_eq!(error.to_string(), "'k' is damaged: it is of another kind of cache");
 }
 
 #[test]
@@ -197,10 +178,7 @@ fn combinations_out_of_order_or_twice_are_refused() {
         (vec![0, -1], vec![0, 0]),
     ] {
         let error = decoded(zones, hosts).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "'k' is damaged: its values are not in order"
-        );
+        assert_eq!(error.to_string(), "'k' is damaged: its values are not in order");
     }
 }
 
@@ -215,16 +193,10 @@ fn rows_out_of_order_are_refused() {
     let rows = RecordBatch::try_new(layer.batch().schema(), columns.collect()).unwrap();
     let object = of_last(&rows, 4).unwrap();
     let error = decoded_last(&object).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "'k' is damaged: its rows are not in order"
-    );
+    assert_eq!(error.to_string(), "'k' is damaged: its rows are not in order");
 
     let object = of_last(layer.batch(), 5).unwrap();
-    assert!(
-        decoded_last(&object).is_err(),
-        "a row is older than it can be"
-    );
+    assert!(decoded_last(&object).is_err(), "a row is older than it can be");
 
     let values = distinct();
     let unsorted = tag_array(vec![1, 0], arrow_array::StringArray::from(vec!["b", "a"])).unwrap();
@@ -233,10 +205,7 @@ fn rows_out_of_order_are_refused() {
     assert_eq!(rendered(&rows), rendered(values.batch()));
     let object = of_distinct(&distinct_shape(), &rows).unwrap();
     let error = decoded_distinct(&object).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "'k' is damaged: its values are not in order"
-    );
+    assert_eq!(error.to_string(), "'k' is damaged: its values are not in order");
 }
 
 #[test]

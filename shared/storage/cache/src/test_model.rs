@@ -84,11 +84,7 @@ pub(crate) fn batch(rows: &[ModelRow]) -> RecordBatch {
     for (at, name) in FIELDS.into_iter().enumerate() {
         let values: Vec<Option<&str>> = rows.iter().map(|row| row.fields[at].as_deref()).collect();
         if name == "s" {
-            columns.push((
-                name,
-                Arc::new(StringArray::from(values)),
-                ColumnType::String,
-            ));
+            columns.push((name, Arc::new(StringArray::from(values)), ColumnType::String));
         } else {
             let values: Float64Array =
                 values.iter().map(|value| value.map(|value| value.parse().unwrap())).collect();
@@ -214,15 +210,11 @@ fn row() -> impl Strategy<Value = ModelRow> {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    let time = (0..12_i64, 0..6_i64).prop_map(|(min, length)| Condition::Time {
-        min,
-        max: min + length,
-    });
+    let time =
+        (0..12_i64, 0..6_i64).prop_map(|(min, length)| Condition::Time { min, max: min + length });
     let name = prop_oneof![Just("zone"), Just("host")];
-    let tag = (name, tag()).prop_map(|(name, value)| Condition::Tag {
-        name: name.to_owned(),
-        value,
-    });
+    let tag =
+        (name, tag()).prop_map(|(name, value)| Condition::Tag { name: name.to_owned(), value });
     let one = prop_oneof![time, tag];
     (one.clone(), one, 0..4_u8).prop_map(|(one, other, join)| match join {
         0 | 1 => one,
@@ -314,28 +306,16 @@ pub(crate) fn filters(columns: Vec<String>) -> BoxedStrategy<Vec<TestFilter>> {
         let others = letters.iter().filter(|letter| !values.contains(*letter)).cloned();
         let some = |values: &mut dyn Iterator<Item = String>| values.map(Some).collect::<Vec<_>>();
         let (test, passing) = match kind {
-            0 | 1 => (
-                KeyPredicate::In(values.clone()),
-                some(&mut values.into_iter()),
-            ),
-            2 => (
-                KeyPredicate::NotIn(values.clone()),
-                some(&mut others.into_iter()),
-            ),
+            0 | 1 => (KeyPredicate::In(values.clone()), some(&mut values.into_iter())),
+            2 => (KeyPredicate::NotIn(values.clone()), some(&mut others.into_iter())),
             _ => {
                 let mut passing = some(&mut values.iter().cloned());
                 passing.extend(missing.then_some(None));
                 let values = values.into_iter().collect();
-                (
-                    KeyPredicate::Other(Arc::new(ValueSetPredicate { values, missing })),
-                    passing,
-                )
+                (KeyPredicate::Other(Arc::new(ValueSetPredicate { values, missing })), passing)
             }
         };
-        TestFilter {
-            filter: KeyFilter { column, test },
-            passing,
-        }
+        TestFilter { filter: KeyFilter { column, test }, passing }
     });
     proptest::collection::vec(one, 0..3).boxed()
 }

@@ -240,10 +240,9 @@ impl DatabaseCatalog {
     pub(crate) fn name_conflict(&self, holder: TableId, name: &str) -> CatalogError {
         let name = name.to_owned();
         match self.table_by_id(holder).filter(|table| table.name() != name) {
-            Some(table) => CatalogError::NameIsAlias {
-                name,
-                present_name: table.name().to_owned(),
-            },
+            Some(table) => {
+                CatalogError::NameIsAlias { name, present_name: table.name().to_owned() }
+            }
             None => CatalogError::AlreadyExists { name },
         }
     }
@@ -277,16 +276,11 @@ impl DatabaseCatalog {
 }
 
 fn not_found(name: &str) -> CatalogError {
-    CatalogError::NotFound {
-        name: name.to_owned(),
-    }
+    CatalogError::NotFound { name: name.to_owned() }
 }
 
 fn invalid(name: &str, reason: String) -> CatalogError {
-    CatalogError::InvalidRename {
-        name: name.to_owned(),
-        reason,
-    }
+    CatalogError::InvalidRename { name: name.to_owned(), reason }
 }
 
 #[cfg(test)]

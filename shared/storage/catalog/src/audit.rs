@@ -286,10 +286,7 @@ mod tests {
         let any = Duration::MAX;
         let id = catalog.get_or_create_database("db", any).await.unwrap();
         let known = catalog.database(id, any).await.unwrap();
-        let addition = TableAddition {
-            table: "t".to_owned(),
-            columns: Vec::new(),
-        };
+        let addition = TableAddition { table: "t".to_owned(), columns: Vec::new() };
         catalog.add(id, known, &[addition]).await.unwrap();
         catalog.set_retention(id, None).await.unwrap();
         catalog.create_database("db", None).await.unwrap_err();

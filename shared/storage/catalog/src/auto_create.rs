@@ -48,11 +48,8 @@ impl DatabaseCatalog {
     ) -> Result<(), CreationRefused> {
         let auto_create = self.auto_create;
         for addition in additions {
-            let refused = |column| CreationRefused {
-                table: addition.table.clone(),
-                column,
-                auto_create,
-            };
+            let refused =
+                |column| CreationRefused { table: addition.table.clone(), column, auto_create };
             let Some(table) = self.table(&addition.table) else {
                 if auto_create.allows_tables() {
                     continue;
@@ -163,10 +160,7 @@ mod tests {
         catalog.set_auto_create(id, AutoCreate::None).await.unwrap();
         let add = |permission| catalog.add_column(id, permission, "t", "new", ColumnType::Float);
         let refused = add(TablePermission::Write).await.unwrap_err();
-        assert!(
-            matches!(refused, CatalogError::CreationRefused(_)),
-            "{refused}"
-        );
+        assert!(matches!(refused, CatalogError::CreationRefused(_)), "{refused}");
         add(TablePermission::Create).await.unwrap();
     }
 }

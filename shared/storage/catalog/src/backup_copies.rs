@@ -84,10 +84,7 @@ impl Catalog {
                     backup: Some(backup),
                     default_policy: None,
                 })?;
-                copies.push(BackupCopy {
-                    source: *source,
-                    copy,
-                });
+                copies.push(BackupCopy { source: *source, copy });
             }
             Ok((!copies.is_empty(), copies))
         })
@@ -153,9 +150,7 @@ impl Catalog {
         copied.registers.insert(RecordedRegister::Manifest);
         let change = |base: &VersionedValue<DatabaseCatalog>| match base.version {
             0 => Ok(RegisterChange::Put(copied.clone(), ())),
-            _ => Err(CatalogError::AlreadyExists {
-                name: format!("catalog of database {copy}"),
-            }),
+            _ => Err(CatalogError::AlreadyExists { name: format!("catalog of database {copy}") }),
         };
         if copied.triggers().next().is_some() {
             self.change_root(|root| Ok((root.set_has_triggers(copy)?, ()))).await?;
@@ -186,12 +181,7 @@ impl Catalog {
             for name in dropped.iter().filter(|_| replaces) {
                 if root.database(name).is_some() {
                     root.delete(name, now, HardDelete::DEFAULT)?;
-                    root.note(
-                        now,
-                        "delete database",
-                        name,
-                        Some("by a restore".to_owned()),
-                    );
+                    root.note(now, "delete database", name, Some("by a restore".to_owned()));
                 }
             }
             // Before any is published, because a policy belongs to the database that its name means.
@@ -253,19 +243,15 @@ impl Permissions {
         };
         for permission in permissions {
             match permission {
-                Permission::Database {
-                    databases: ResourceSet::Of(ids),
-                    ..
-                } if ids.contains(&before) => {
+                Permission::Database { databases: ResourceSet::Of(ids), .. }
+                    if ids.contains(&before) =>
+                {
                     ids.insert(after);
                 }
                 Permission::Site { sites } => {
                     let of_database = sites.iter().filter(|name| name.database == before);
                     let new: Vec<_> = of_database
-                        .map(|name| SiteName {
-                            database: after,
-                            ..name.clone()
-                        })
+                        .map(|name| SiteName { database: after, ..name.clone() })
                         .collect();
                     sites.extend(new);
                 }
@@ -297,10 +283,7 @@ mod tests {
         assert_eq!(entry.name, "backup nightly of db");
         assert!(root.deleted_database(&entry.name).is_none());
         let undeleted = catalog.undelete_database("backup nightly of db", Some("x"));
-        assert!(matches!(
-            undeleted.await,
-            Err(CatalogError::NotFound { .. })
-        ));
+        assert!(matches!(undeleted.await, Err(CatalogError::NotFound { .. })));
         let later = catalog.now().unwrap().plus(Duration::from_secs(1_000_000));
         assert_eq!(root.due_databases(later).count(), 0);
 
@@ -337,11 +320,7 @@ mod tests {
         let restored: Vec<_> = names
             .iter()
             .zip(&ids)
-            .map(|(name, id)| RestoredDatabase {
-                copy: *id,
-                name: name.clone(),
-                source: None,
-            })
+            .map(|(name, id)| RestoredDatabase { copy: *id, name: name.clone(), source: None })
             .collect();
         let refused = catalog.publish_restored(&restored, &[], false).await;
         assert!(matches!(refused, Err(CatalogError::AlreadyExists { .. })));
@@ -372,11 +351,7 @@ mod tests {
         let restored: Vec<_> = names
             .iter()
             .zip(ids)
-            .map(|(name, copy)| RestoredDatabase {
-                copy,
-                name: name.clone(),
-                source: None,
-            })
+            .map(|(name, copy)| RestoredDatabase { copy, name: name.clone(), source: None })
             .collect();
         catalog.publish_restored(&restored, &[], true).await.unwrap();
         let root = catalog.root(Duration::ZERO).await.unwrap().value;
@@ -388,11 +363,8 @@ mod tests {
     async fn restored_databases_that_were_dropped_are_not_published_again() {
         let catalog = CatalogFixture::new().instance();
         let ids = catalog.add_restored_databases(&["one".to_owned()]).await;
-        let restored = [RestoredDatabase {
-            copy: ids.unwrap()[0],
-            name: "one".to_owned(),
-            source: None,
-        }];
+        let restored =
+            [RestoredDatabase { copy: ids.unwrap()[0], name: "one".to_owned(), source: None }];
         let publish = || catalog.publish_restored(&restored, &[], true);
         publish().await.unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;

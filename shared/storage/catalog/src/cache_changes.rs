@@ -86,13 +86,7 @@ impl Catalog {
         &self,
         database: DatabaseId,
         new: &NewDistinctCache,
-    ) -> Result<
-        (
-            VersionedValue<DatabaseCatalog>,
-            Arc<DistinctCacheDefinition>,
-        ),
-        CatalogError,
-    > {
+    ) -> Result<(VersionedValue<DatabaseCatalog>, Arc<DistinctCacheDefinition>), CatalogError> {
         self.change_caches(database, |catalog| {
             let cache = catalog.add_distinct_cache(new)?;
             let detail = Some(format!("of table {}", new.table));
@@ -264,10 +258,7 @@ fn values(
 ) -> Result<Vec<ColumnId>, CatalogError> {
     let columns = find(names, "value column", table)?;
     if let Some(key) = columns.iter().find(|column| keys.contains(column)) {
-        return Err(invalid(format!(
-            "column '{}' is in the key already",
-            key.name
-        )));
+        return Err(invalid(format!("column '{}' is in the key already", key.name)));
     }
     let columns = columns.into_iter().filter(|column| column.name != TIME_COLUMN);
     Ok(columns.map(|column| column.id).collect())
@@ -303,9 +294,7 @@ fn find<'a>(
     table: &'a Table,
 ) -> Result<Vec<&'a Column>, CatalogError> {
     if names.len() > MAX_CACHE_COLUMNS {
-        return Err(invalid(format!(
-            "more than {MAX_CACHE_COLUMNS} columns provided"
-        )));
+        return Err(invalid(format!("more than {MAX_CACHE_COLUMNS} columns provided")));
     }
     let mut columns: Vec<&Column> = Vec::with_capacity(names.len());
     for name in names {
@@ -313,9 +302,7 @@ fn find<'a>(
             .column(name)
             .ok_or_else(|| invalid(format!("invalid {what} provided: {name}")))?;
         if columns.contains(&column) {
-            return Err(CatalogError::DuplicateColumn {
-                column: name.clone(),
-            });
+            return Err(CatalogError::DuplicateColumn { column: name.clone() });
         }
         columns.push(column);
     }
@@ -343,9 +330,7 @@ fn cache_name(
         return Err(CatalogError::EmptyName { what: "cache" });
     }
     if name.len() > MAX_CACHE_NAME_BYTES {
-        return Err(invalid(format!(
-            "cache name too long: max {MAX_CACHE_NAME_BYTES}"
-        )));
+        return Err(invalid(format!("cache name too long: max {MAX_CACHE_NAME_BYTES}")));
     }
     Ok(name)
 }
@@ -381,11 +366,10 @@ fn remove<C>(
     name: &str,
     name_of: impl Fn(&C) -> &str,
 ) -> Result<(), CatalogError> {
-    let place = caches.iter().position(|cache| name_of(cache) == name).ok_or_else(|| {
-        CatalogError::NotFound {
-            name: name.to_owned(),
-        }
-    })?;
+    let place = caches
+        .iter()
+        .position(|cache| name_of(cache) == name)
+        .ok_or_else(|| CatalogError::NotFound { name: name.to_owned() })?;
     caches.remove(place);
     Ok(())
 }

@@ -99,9 +99,7 @@ impl Catalog {
     pub async fn rules(&self) -> Result<ProtocolRules, CatalogError> {
         match self.rules {
             Some(rules) => Ok(rules),
-            None => Ok(ProtocolRules::new(
-                self.root(ANY_AGE).await?.value.margins(),
-            )),
+            None => Ok(ProtocolRules::new(self.root(ANY_AGE).await?.value.margins())),
         }
     }
 

@@ -62,11 +62,9 @@ impl Catalog {
         validate_database_name(name)?;
         let there = |root: &RootCatalog| match root.database(name) {
             Some(id) => Some(Ok(id)),
-            None => root.deleted_database(name).map(|_| {
-                Err(CatalogError::SoftDeleted {
-                    name: name.to_owned(),
-                })
-            }),
+            None => root
+                .deleted_database(name)
+                .map(|_| Err(CatalogError::SoftDeleted { name: name.to_owned() })),
         };
         self.add_database(name, there, CreationKind::Implicit).await
     }
@@ -162,10 +160,7 @@ impl Catalog {
                 return Err(CatalogError::DuplicateColumn { column });
             }
         }
-        let addition = [TableAddition {
-            table: name.to_owned(),
-            columns,
-        }];
+        let addition = [TableAddition { table: name.to_owned(), columns }];
         let elsewhere = self.tables_elsewhere(database, true).await?;
         let change = |catalog: &mut DatabaseCatalog| {
             if let Some(holder) = catalog.table(name).map(|table| table.id()) {

@@ -85,10 +85,7 @@ struct ReplacedSecret {
 
 impl ClusterSecrets {
     fn new(current: ClusterSecret) -> Self {
-        Self {
-            current,
-            replaced: Vec::new(),
-        }
+        Self { current, replaced: Vec::new() }
     }
 
     /// Returns the secret that signs new requests at this time of the store: the newest one that all processes know.

@@ -181,10 +181,7 @@ mod tests {
         let ia = Some(ColdStorage::new(DAY * 30, StorageClass::StandardIa));
         for target in [None, Some(table)] {
             let set = catalog.set_cold_storage(database, target, ia).await;
-            assert_eq!(
-                refusal(set),
-                "rows expire after 2592000 s, before they are cold"
-            );
+            assert_eq!(refusal(set), "rows expire after 2592000 s, before they are cold");
         }
         catalog.set_table_retention(database, table, Some(DAY * 31)).await.unwrap();
         catalog.set_cold_storage(database, Some(table), ia).await.unwrap();

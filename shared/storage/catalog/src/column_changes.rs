@@ -181,11 +181,7 @@ impl DatabaseCatalog {
             });
         }
         if column.column_type.is_key() {
-            return Err(fixed(
-                column,
-                "dropped",
-                "it is part of the key of each row",
-            ));
+            return Err(fixed(column, "dropped", "it is part of the key of each row"));
         }
         let names = names_of(column);
         let user = cache_of_column(table, column.id)
@@ -266,19 +262,12 @@ fn cache_of_column(table: &Table, column: ColumnId) -> Option<String> {
 }
 
 fn no_such_column(table: &Table, column: &str) -> CatalogError {
-    CatalogError::NoSuchColumn {
-        table: table.name().to_owned(),
-        column: column.to_owned(),
-    }
+    CatalogError::NoSuchColumn { table: table.name().to_owned(), column: column.to_owned() }
 }
 
 fn fixed(column: &Column, change: &'static str, reason: &'static str) -> CatalogError {
     let column = column.name.clone();
-    CatalogError::FixedColumn {
-        column,
-        change,
-        reason,
-    }
+    CatalogError::FixedColumn { column, change, reason }
 }
 
 #[cfg(test)]

@@ -65,10 +65,10 @@ impl Catalog {
         let copy = known.value.copied(options, self.now()?)?;
         let (id, hidden_name) = self
             .change_root(|root| {
-                let entry =
-                    root.databases().get(&source).ok_or_else(|| CatalogError::NotFound {
-                        name: format!("database {source}"),
-                    })?;
+                let entry = root
+                    .databases()
+                    .get(&source)
+                    .ok_or_else(|| CatalogError::NotFound { name: format!("database {source}") })?;
                 if entry.deletion.is_some_and(|it| it.purge != PurgeState::Waiting) {
                     let name = entry.name.clone();
                     return Err(CatalogError::Purged { name });
@@ -91,11 +91,7 @@ impl Catalog {
             Ok::<_, CatalogError>(RegisterChange::Put(copy.clone(), ()))
         };
         let (catalog, ()) = commit_result(self.register(id).commit(None, change).await?)?;
-        Ok(DatabaseCopy {
-            id,
-            hidden_name,
-            catalog,
-        })
+        Ok(DatabaseCopy { id, hidden_name, catalog })
     }
 
     /// Publishes a complete copy under the name that it was created for.
@@ -193,10 +189,7 @@ mod tests {
     }
 
     fn add(catalog: &mut DatabaseCatalog, name: &str) {
-        let addition = TableAddition {
-            table: name.to_owned(),
-            columns: Vec::new(),
-        };
+        let addition = TableAddition { table: name.to_owned(), columns: Vec::new() };
         catalog.add(&[addition], 0, &CatalogLimits::default()).unwrap();
     }
 
@@ -221,30 +214,19 @@ mod tests {
         catalog.note_purge(&[id], PurgeState::Begun, at(100)).unwrap();
         add(&mut catalog, "replaced");
         add(&mut catalog, "new");
-        let options = CopyOptions {
-            as_of: Some(at(10)),
-            ..CopyOptions::default()
-        };
+        let options = CopyOptions { as_of: Some(at(10)), ..CopyOptions::default() };
         let copy = catalog.copied(options, at(200)).unwrap();
         let named = |id, name: &str| (TableId::new(id), name.to_owned());
         assert_eq!(
             live(&copy),
-            [
-                named(1, "kept"),
-                named(3, "late"),
-                named(4, "replaced"),
-                named(6, "new")
-            ]
+            [named(1, "kept"), named(3, "late"), named(4, "replaced"), named(6, "new")]
         );
         let hidden = copy.table_by_id(TableId::new(5)).unwrap();
         assert_eq!(hidden.original_name(), "replaced");
         let early = copy.table_by_id(TableId::new(2)).unwrap();
         assert_eq!(early.deletion().unwrap().deleted_at, at(1));
 
-        let options = CopyOptions {
-            keep_retention: true,
-            ..CopyOptions::default()
-        };
+        let options = CopyOptions { keep_retention: true, ..CopyOptions::default() };
         let now = catalog.copied(options, at(200)).unwrap();
         assert_eq!(live(&now), live(&catalog));
         let purge = now.table_by_id(id).unwrap().deletion().unwrap().purge;
@@ -258,10 +240,7 @@ mod tests {
             add(&mut catalog, "t");
             catalog.delete_table("t", at(time), HardDelete::NOW).unwrap();
         }
-        let options = CopyOptions {
-            as_of: Some(at(10)),
-            ..CopyOptions::default()
-        };
+        let options = CopyOptions { as_of: Some(at(10)), ..CopyOptions::default() };
         let copy = catalog.copied(options, at(40)).unwrap();
         assert_eq!(copy.table("t").unwrap().id(), TableId::new(1));
         let other = copy.table_by_id(TableId::new(2)).unwrap();
@@ -277,10 +256,7 @@ mod tests {
         catalog.set_retention(Some(day));
         catalog.set_table_retention(id, Some(day / 2)).unwrap();
         for (keep_retention, expected) in [(false, None), (true, Some(day / 2))] {
-            let options = CopyOptions {
-                keep_retention,
-                ..CopyOptions::default()
-            };
+            let options = CopyOptions { keep_retention, ..CopyOptions::default() };
             let copy = catalog.copied(options, at(0)).unwrap();
             assert_eq!(copy.retention_of(id), expected);
             assert_eq!(copy.retention().is_some(), keep_retention);

@@ -164,9 +164,8 @@ impl DatabaseCatalog {
     /// Returns a table that is not dropped, to change it.
     pub(crate) fn live_table_mut(&mut self, table: TableId) -> Result<&mut Table, CatalogError> {
         let found = self.tables.get_mut(&table).filter(|table| table.deletion().is_none());
-        let live = found.ok_or_else(|| CatalogError::NotFound {
-            name: format!("table {table}"),
-        })?;
+        let live =
+            found.ok_or_else(|| CatalogError::NotFound { name: format!("table {table}") })?;
         Ok(Arc::make_mut(live))
     }
 

@@ -112,10 +112,7 @@ mod tests {
 
         let mut large = DatabaseCatalog::default();
         let columns = (0..20_000).map(|n| (format!("column {n}"), ColumnType::Float));
-        let addition = TableAddition {
-            table: "t".to_owned(),
-            columns: columns.collect(),
-        };
+        let addition = TableAddition { table: "t".to_owned(), columns: columns.collect() };
         large.add(&[addition], 0, &CatalogLimits::default()).unwrap();
         for id in 2_900..3_000 {
             let id = DatabaseId::new(id);

@@ -128,20 +128,14 @@ pub(crate) fn find_dropped<'a, I: Copy + Ord>(
         .collect();
     // Candidates whose present name matches come first, then those that can be undeleted; of equal ones the latest.
     let rank = |dropped: &DroppedEntry<'_, I>| {
-        (
-            dropped.name == name,
-            dropped.deletion.can_be_undone(now),
-            dropped.id,
-        )
+        (dropped.name == name, dropped.deletion.can_be_undone(now), dropped.id)
     };
     known.sort_unstable_by_key(|dropped| Reverse(rank(dropped)));
     match known.as_slice() {
-        [] => Err(CatalogError::NotFound {
-            name: name.to_owned(),
-        }),
-        [first, ..] if !first.deletion.can_be_undone(now) => Err(CatalogError::Purged {
-            name: first.name.to_owned(),
-        }),
+        [] => Err(CatalogError::NotFound { name: name.to_owned() }),
+        [first, ..] if !first.deletion.can_be_undone(now) => {
+            Err(CatalogError::Purged { name: first.name.to_owned() })
+        }
         [first, second, ..] if first.name != name && second.deletion.can_be_undone(now) => {
             let mut names: Vec<_> = known
                 .iter()
@@ -149,10 +143,7 @@ pub(crate) fn find_dropped<'a, I: Copy + Ord>(
                 .map(|dropped| dropped.name)
                 .collect();
             names.sort_unstable();
-            Err(CatalogError::Ambiguous {
-                name: name.to_owned(),
-                names: names.join(", "),
-            })
+            Err(CatalogError::Ambiguous { name: name.to_owned(), names: names.join(", ") })
         }
         [first, ..] => Ok(first.id),
     }
@@ -198,10 +189,7 @@ pub(crate) fn delete(
             Err(CatalogError::AlreadyDeleted { name })
         }
         Some(before) => {
-            let deletion = Deletion {
-                hard_delete_at,
-                ..before
-            };
+            let deletion = Deletion { hard_delete_at, ..before };
             Ok((name, deletion))
         }
     }
@@ -244,10 +232,7 @@ mod tests {
     #[test]
     fn a_past_time_of_deletion_means_now() {
         let now = StoreTime::from_micros(1_000);
-        assert_eq!(
-            HardDelete::At(StoreTime::from_micros(1)).time(now),
-            Some(now)
-        );
+        assert_eq!(HardDelete::At(StoreTime::from_micros(1)).time(now), Some(now));
         assert_eq!(HardDelete::NOW.time(now), Some(now));
         assert_eq!(HardDelete::Never.time(now), None);
         assert_eq!(

@@ -166,12 +166,7 @@ impl Catalog {
                 }
             }
             let name = root.undelete_with_policies(id, name, now, &self.limits)?;
-            root.note(
-                now,
-                "undelete database",
-                dropped,
-                Some(format!("as {name}")),
-            );
+            root.note(now, "undelete database", dropped, Some(format!("as {name}")));
             Ok((true, (id, name)))
         };
         let undeleted = self.change_root(change).await?;
@@ -381,10 +376,7 @@ mod tests {
         for name in ["mine/own", "theirs"] {
             catalog.get_or_create_database("theirs/week", ANY_AGE).await.unwrap();
             let policy = catalog.undelete_database_if("new", Some(name), both).await;
-            assert!(
-                matches!(policy, Err(CatalogError::InvalidRename { .. })),
-                "{name}"
-            );
+            assert!(matches!(policy, Err(CatalogError::InvalidRename { .. })), "{name}");
         }
         let plain = catalog.undelete_database_if("new", None, delete);
         assert_eq!(plain.await.unwrap(), (id, "new".to_owned()));

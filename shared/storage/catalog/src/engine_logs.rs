@@ -123,11 +123,7 @@ impl EngineLogs {
                 continue;
             };
             // If the future fails or is dropped, the lines are queued again.
-            let mut settled = SaveGuard {
-                logs: self,
-                database,
-                is_saved: false,
-            };
+            let mut settled = SaveGuard { logs: self, database, is_saved: false };
             self.put(database, &lines).await?;
             settled.is_saved = true;
         }
@@ -223,10 +219,7 @@ impl EngineLogs {
             Get::Missing | Get::Unchanged => None,
         };
         Ok(read.unwrap_or_else(|| {
-            let nothing = EngineLogHeader {
-                source: 0,
-                first: 0,
-            };
+            let nothing = EngineLogHeader { source: 0, first: 0 };
             (nothing, Vec::new())
         }))
     }
@@ -328,10 +321,7 @@ mod tests {
         let there = EngineLogs::new(stage.bucket.clone());
         here.add(DATABASE, line(1));
         assert!(here.is_unsaved());
-        assert_eq!(
-            (shown(&here, 9).await, shown(&there, 9).await),
-            (vec![1], vec![])
-        );
+        assert_eq!((shown(&here, 9).await, shown(&there, 9).await), (vec![1], vec![]));
         here.save().await.unwrap();
         assert!(!here.is_unsaved());
         here.add(DATABASE, line(3));
@@ -369,13 +359,7 @@ mod tests {
         assert!(shown(&logs, 9).await.ends_with(&[2]));
         for number in 0..40 {
             let text = "x".repeat(2 * MAX_LINE_BYTES);
-            logs.add(
-                DATABASE,
-                EngineLogLine {
-                    text,
-                    ..line(number)
-                },
-            );
+            logs.add(DATABASE, EngineLogLine { text, ..line(number) });
         }
         assert!(logs.dropped() > 0);
         assert!(logs.unsaved()[&DATABASE].bytes() <= MAX_UNSAVED_BYTES);
@@ -384,13 +368,7 @@ mod tests {
     /// Adds one line of the trigger `quiet`, then `thousands` × 1,000 lines of another trigger.
     fn flood(logs: &EngineLogs, first: usize, thousands: usize) {
         let trigger = "quiet".to_owned();
-        logs.add(
-            DATABASE,
-            EngineLogLine {
-                trigger,
-                ..line(first)
-            },
-        );
+        logs.add(DATABASE, EngineLogLine { trigger, ..line(first) });
         for number in 1..=1_000 * thousands {
             logs.add(DATABASE, line(first + number));
         }
@@ -427,10 +405,7 @@ mod tests {
 
     #[test]
     fn a_decompressed_object_is_json_lines() {
-        let lines = LogLineBatch {
-            first: 7,
-            lines: vec![line(1)],
-        };
+        let lines = LogLineBatch { first: 7, lines: vec![line(1)] };
         let object = encode(5, &lines).unwrap();
         let text = zstd::decode_all(object.as_ref()).unwrap();
         insta::assert_snapshot!(String::from_utf8(text).unwrap(), @r#"

@@ -151,10 +151,8 @@ mod tests {
 
     fn catalog() -> DatabaseCatalog {
         let mut catalog = DatabaseCatalog::default();
-        let columns = vec![
-            ("host".to_owned(), ColumnType::Tag),
-            ("usage".to_owned(), ColumnType::Float),
-        ];
+        let columns =
+            vec![("host".to_owned(), ColumnType::Tag), ("usage".to_owned(), ColumnType::Float)];
         let table = "cpu".to_owned();
         let additions = [TableAddition { table, columns }];
         catalog.add(&additions, 0, &CatalogLimits::default()).unwrap();
@@ -193,10 +191,7 @@ mod tests {
             let set = catalog.set_file_index(table, &names(columns));
             set.unwrap_err().to_string()
         };
-        assert_eq!(
-            error(Some("mem"), &["host"]),
-            "there is no table 'mem' in the database"
-        );
+        assert_eq!(error(Some("mem"), &["host"]), "there is no table 'mem' in the database");
         for table in [None, Some("cpu")] {
             assert_eq!(
                 error(table, &["host", "rack"]),

@@ -60,12 +60,7 @@ impl Catalog {
             root.format_level = level;
             if level > present {
                 let detail = Some(format!("from {present}"));
-                root.note(
-                    self.now()?,
-                    "raise format level",
-                    &level.to_string(),
-                    detail,
-                );
+                root.note(self.now()?, "raise format level", &level.to_string(), detail);
             }
             Ok((level > present, ()))
         })
@@ -95,10 +90,7 @@ mod tests {
     const TWO: FormatLevel = FormatLevel::new(2);
 
     /// The levels of a program that knows the first two.
-    const UP_TO_TWO: FormatLevels = FormatLevels {
-        newest: TWO,
-        ..FormatLevels::SUPPORTED
-    };
+    const UP_TO_TWO: FormatLevels = FormatLevels { newest: TWO, ..FormatLevels::SUPPORTED };
 
     /// A bucket, and programs of several releases that use it.
     struct UpgradeFixture {
@@ -112,11 +104,7 @@ mod tests {
             let clock = Arc::new(PausedClock::new(1_757_510_705_000_000));
             let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
             let programs = AtomicU64::new(0);
-            Self {
-                clock,
-                store,
-                programs,
-            }
+            Self { clock, store, programs }
         }
 
         fn program(&self, levels: FormatLevels) -> Catalog {
@@ -169,10 +157,7 @@ mod tests {
     }
 
     fn is_refused<T>(result: Result<T, CatalogError>) -> bool {
-        matches!(
-            result,
-            Err(CatalogError::OtherFormatLevel { recorded: TWO, .. })
-        )
+        matches!(result, Err(CatalogError::OtherFormatLevel { recorded: TWO, .. }))
     }
 
     #[tokio::test(start_paused = true)]
@@ -195,10 +180,7 @@ mod tests {
         assert!(is_refused(forgotten.create_database("db", None).await));
         // A reader between two reads of the root catalog does not take the object for one of its own version.
         let unread = read_object(&old).await.unwrap_err();
-        let is_newer = matches!(
-            unread,
-            CatalogError::Format(FormatError::Newer { found: 2, .. })
-        );
+        let is_newer = matches!(unread, CatalogError::Format(FormatError::Newer { found: 2, .. }));
         assert!(is_newer, "{unread}");
         assert_eq!(read(&new).await.unwrap(), "of level 2");
         assert!(new.create_database("db", None).await.is_ok());
@@ -218,11 +200,9 @@ mod tests {
     async fn the_level_is_raised_to_known_ones_and_never_lowered() {
         let fixture = UpgradeFixture::new();
         let (old, new) = (fixture.old_program(), fixture.new_program());
-        for (program, level) in [
-            (&old, TWO),
-            (&new, FormatLevel::new(3)),
-            (&new, FormatLevel::new(0)),
-        ] {
+        for (program, level) in
+            [(&old, TWO), (&new, FormatLevel::new(3)), (&new, FormatLevel::new(0))]
+        {
             let raised = program.raise_format_level(level).await;
             let is_invalid = matches!(raised, Err(CatalogError::InvalidFormatLevel { .. }));
             assert!(is_invalid, "{level}: {raised:?}");
@@ -243,15 +223,9 @@ mod tests {
     async fn a_new_cluster_has_the_level_of_its_creator_and_a_catalog_without_one_the_first() {
         for (initial, stored) in [(ONE, serde_json::Value::Null), (TWO, 2.into())] {
             let fixture = UpgradeFixture::new();
-            let creator = fixture.program(FormatLevels {
-                initial,
-                ..UP_TO_TWO
-            });
+            let creator = fixture.program(FormatLevels { initial, ..UP_TO_TWO });
             let root = creator.root(ANY_AGE).await.unwrap().value;
-            assert_eq!(
-                serde_json::to_value(&*root).unwrap()["format_level"],
-                stored
-            );
+            assert_eq!(serde_json::to_value(&*root).unwrap()["format_level"], stored);
             let other = fixture.new_program().root(ANY_AGE).await.unwrap().value;
             assert_eq!(other.format_level(), initial);
         }

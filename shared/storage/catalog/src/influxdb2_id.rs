@@ -121,26 +121,15 @@ mod tests {
         let shown = [bucket, operator, user, InfluxDb2Id::ORGANIZATION].map(|id| id.to_string());
         assert_eq!(
             shown,
-            [
-                "6e656170ffffffff",
-                "746f000000000000",
-                "7573000000000003",
-                "6e65617000000000",
-            ]
+            ["6e656170ffffffff", "746f000000000000", "7573000000000003", "6e65617000000000",]
         );
         let parsed = shown.map(|text| text.parse::<InfluxDb2Id>().unwrap());
         assert_eq!(
             parsed.map(InfluxDb2Id::database),
             [Some(DatabaseId::new(u32::MAX)), None, None, None]
         );
-        assert_eq!(
-            parsed.map(InfluxDb2Id::token),
-            [None, Some(TokenId::OPERATOR), None, None]
-        );
-        assert_eq!(
-            serde_json::to_string(&user).unwrap(),
-            r#""7573000000000003""#
-        );
+        assert_eq!(parsed.map(InfluxDb2Id::token), [None, Some(TokenId::OPERATOR), None, None]);
+        assert_eq!(serde_json::to_string(&user).unwrap(), r#""7573000000000003""#);
     }
 
     #[test]

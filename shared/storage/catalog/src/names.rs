@@ -104,9 +104,6 @@ mod tests {
         ] {
             assert_eq!(validate_database_name(bad), Err(error), "{bad}");
         }
-        assert_eq!(
-            DatabaseNameError::TooLong.to_string(),
-            "db name too long: max 511"
-        );
+        assert_eq!(DatabaseNameError::TooLong.to_string(), "db name too long: max 511");
     }
 }

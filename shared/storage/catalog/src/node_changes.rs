@@ -56,11 +56,7 @@ async fn request_stop(bucket: &Bucket, node: &NodeRecord) -> Result<NodeRecord, 
         if record.state == NodeState::Stopped || record.stop.is_some() {
             return Ok(*record);
         }
-        let record = NodeRecord {
-            stop: Some(StopProgress::Requested),
-            worker: None,
-            ..*record
-        };
+        let record = NodeRecord { stop: Some(StopProgress::Requested), worker: None, ..*record };
         let put = record.put_if(bucket, PutMode::Update(etag)).await?;
         if put.is_some() {
             return Ok(record);
@@ -97,9 +93,7 @@ pub async fn named_nodes(bucket: &Bucket, name: &str) -> Result<Vec<Node>, NodeC
     let mut nodes = NodeReader::new(bucket.clone()).read().await?;
     nodes.retain(|node| node.record.name() == name);
     if nodes.is_empty() {
-        Err(NodeChangeError::NotFound {
-            name: name.to_owned(),
-        })
+        Err(NodeChangeError::NotFound { name: name.to_owned() })
     } else {
         Ok(nodes)
     }

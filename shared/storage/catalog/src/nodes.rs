@@ -165,10 +165,7 @@ impl NodeRecord {
         known: Option<ETag>,
     ) -> Result<RecordRead, StoreError> {
         let key = Key::Node(instance);
-        let options = GetOptions {
-            if_none_match: known,
-            ..GetOptions::default()
-        };
+        let options = GetOptions { if_none_match: known, ..GetOptions::default() };
         let request = bucket.get(&key, options);
         let got = bucket.in_time(REQUEST_TIMEOUT, Operation::Get, &key, request).await?;
         Ok(match got.value {
@@ -234,10 +231,7 @@ pub struct NodeReader {
 impl NodeReader {
     /// Creates a reader that knows no records.
     pub fn new(bucket: Bucket) -> Self {
-        Self {
-            bucket,
-            known: BTreeMap::new(),
-        }
+        Self { bucket, known: BTreeMap::new() }
     }
 
     /// Returns the processes with a record younger than [`NODE_RECORD_AGE`], stopped ones included: one LIST, and a GET
@@ -319,10 +313,7 @@ async fn read_node(bucket: &Bucket, entry: &ListEntry) -> Result<Option<Node>, S
         return Ok(None);
     };
     let record = serde_json::from_slice::<NodeRecord>(&object.bytes).ok();
-    Ok(record.map(|record| Node {
-        record,
-        updated: object.last_modified,
-    }))
+    Ok(record.map(|record| Node { record, updated: object.last_modified }))
 }
 
 #[cfg(test)]

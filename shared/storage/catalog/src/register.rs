@@ -64,11 +64,7 @@ impl<T: RegisterRead> CachedRegister<T> {
         Self {
             register: Register::new(bucket.clone(), key, recent_put_ids),
             bucket,
-            state: Mutex::new(CachedRegisterState {
-                held: None,
-                asked: 0,
-                error: None,
-            }),
+            state: Mutex::new(CachedRegisterState { held: None, asked: 0, error: None }),
             turn: tokio::sync::Mutex::new(()),
             tickets: AtomicU64::new(1),
         }

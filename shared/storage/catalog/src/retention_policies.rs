@@ -58,12 +58,7 @@ impl Catalog {
             };
             entry.default_policy.clone_from(&policy);
             let detail = policy.as_deref().unwrap_or(AUTOGEN).to_owned();
-            root.note(
-                self.now()?,
-                "set default retention policy",
-                &name,
-                Some(detail),
-            );
+            root.note(self.now()?, "set default retention policy", &name, Some(detail));
             Ok((true, true))
         };
         if self.change_root(change).await? {
@@ -188,11 +183,7 @@ impl Permissions {
         };
         let mut permissions = permissions.clone();
         for permission in &mut permissions {
-            if let Permission::Database {
-                databases: ResourceSet::Of(ids),
-                ..
-            } = permission
-            {
+            if let Permission::Database { databases: ResourceSet::Of(ids), .. } = permission {
                 let of_all: Vec<_> =
                     ids.iter().filter_map(|id| policies.get(id)).flatten().copied().collect();
                 ids.extend(of_all);
@@ -282,12 +273,7 @@ mod tests {
             let after = dropped().await;
             let times: BTreeMap<_, _> = after
                 .iter()
-                .map(|entry| {
-                    (
-                        entry.original_name(),
-                        entry.deletion.unwrap().hard_delete_at,
-                    )
-                })
+                .map(|entry| (entry.original_name(), entry.deletion.unwrap().hard_delete_at))
                 .collect();
             assert_eq!(times["db"].is_some(), hard_delete == HardDelete::NOW);
             assert_eq!(times["db/week"], times["db"]);
@@ -349,10 +335,7 @@ mod tests {
         }
         let root = catalog.root(Duration::ZERO).await.unwrap().value;
         assert_eq!(root.policy_database("other", None), "other");
-        assert_eq!(
-            root.audit().next_back().unwrap().action,
-            "set default retention policy"
-        );
+        assert_eq!(root.audit().next_back().unwrap().action, "set default retention policy");
         catalog.set_default_policy(db, Some("autogen")).await.unwrap();
         assert_eq!(stored(None).await, "db");
     }

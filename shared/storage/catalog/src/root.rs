@@ -134,9 +134,10 @@ impl RootCatalog {
 
     /// Marks a database as one that may have triggers. Returns whether this changes the catalog.
     pub(crate) fn set_has_triggers(&mut self, id: DatabaseId) -> Result<bool, CatalogError> {
-        let entry = self.databases.get_mut(&id).ok_or_else(|| CatalogError::NotFound {
-            name: format!("database {id}"),
-        })?;
+        let entry = self
+            .databases
+            .get_mut(&id)
+            .ok_or_else(|| CatalogError::NotFound { name: format!("database {id}") })?;
         Ok(!std::mem::replace(&mut entry.has_triggers, true))
     }
 

@@ -72,9 +72,7 @@ impl DatabaseCatalog {
         change: &RuleChange,
     ) -> Result<(&'static str, String), CatalogError> {
         let mut groups = self.rules.get(namespace).cloned().unwrap_or_default();
-        let not_found = |name: &str| CatalogError::NotFound {
-            name: name.to_owned(),
-        };
+        let not_found = |name: &str| CatalogError::NotFound { name: name.to_owned() };
         let (action, target) = match change {
             RuleChange::Replace(new) if new.is_empty() => {
                 if groups.is_empty() {
@@ -229,10 +227,9 @@ mod tests {
         }
         let mut longer = long.clone();
         longer.rules[0].expression = "x".repeat(MAX_RULE_BYTES);
-        for (group, expected) in [
-            (long, "at most 1048576 bytes"),
-            (longer, "a rule has at most 65536 bytes"),
-        ] {
+        for (group, expected) in
+            [(long, "at most 1048576 bytes"), (longer, "a rule has at most 65536 bytes")]
+        {
             let change = RuleChange::PutGroup("long".to_owned(), Arc::new(group));
             let error = catalog.apply_rule_change("node", &change).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

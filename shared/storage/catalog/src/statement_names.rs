@@ -22,9 +22,7 @@ pub struct StatementNames {
 impl StatementNames {
     /// Takes the text of a statement.
     pub fn new(statement: &str) -> Self {
-        Self {
-            text: statement.to_lowercase(),
-        }
+        Self { text: statement.to_lowercase() }
     }
 
     /// Returns whether the statement has a name, in letters of any case. A name that is part of a longer one does not count. SQL
@@ -80,10 +78,7 @@ mod tests {
             ("SELECT \"a\\\\\\\"\" FROM t", "a\\\""),
             ("SELECT \"it's\" FROM t", "it's"),
         ] {
-            assert!(
-                StatementNames::new(statement).contains(name),
-                "{statement}: {name}"
-            );
+            assert!(StatementNames::new(statement).contains(name), "{statement}: {name}");
         }
     }
 }

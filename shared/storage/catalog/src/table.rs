@@ -90,10 +90,7 @@ impl Table {
 
     /// Sets what rows do to earlier ones. For a table that is being created.
     pub(crate) fn with_on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
-        Self {
-            on_duplicate,
-            ..self
-        }
+        Self { on_duplicate, ..self }
     }
 
     /// Returns what a row does to an earlier one with the same tags and time.
@@ -358,10 +355,7 @@ impl Table {
         if let Some(place) = self.columns.iter().position(|column| column.id == id) {
             let column = self.columns.remove(place);
             self.file_index.retain(|name| *name != column.name);
-            let dropped = DroppedColumn {
-                id,
-                stored_name: column.stored_name().to_owned(),
-            };
+            let dropped = DroppedColumn { id, stored_name: column.stored_name().to_owned() };
             let after = self.dropped_columns.partition_point(|other| other.id < id);
             self.dropped_columns.insert(after, dropped);
             self.note_column_change();
@@ -513,10 +507,7 @@ mod tests {
             let error = table.add_column(name, wanted, &CatalogLimits::default());
             error.unwrap_err().to_string()
         };
-        assert_eq!(
-            add("__chunk_order", ColumnType::Float),
-            "'__chunk_order' is a reserved column"
-        );
+        assert_eq!(add("__chunk_order", ColumnType::Float), "'__chunk_order' is a reserved column");
         assert_eq!(
             add("time", ColumnType::Float),
             "invalid column type for column 'time', expected iox::column_type::timestamp, got iox::column_type::field::float"

@@ -160,12 +160,7 @@ mod tests {
                 let store = MemoryStore::new(Arc::clone(&clock) as _);
                 Arc::new(store) as Arc<dyn Store>
             });
-            Self {
-                clock,
-                main,
-                fast,
-                processes: AtomicU64::new(0),
-            }
+            Self { clock, main, fast, processes: AtomicU64::new(0) }
         }
 
         fn process(&self, current: Option<&str>, former: Option<TailLocation>) -> Catalog {
@@ -204,10 +199,7 @@ mod tests {
         assert!(is_refused(&main).await);
         let error = main.verify_tail().await.unwrap_err().to_string();
         assert!(error.contains("has new data in bucket 'fast'"), "{error}");
-        assert!(
-            error.contains("looks for them in the main bucket"),
-            "{error}"
-        );
+        assert!(error.contains("looks for them in the main bucket"), "{error}");
         let other = fixture.process(Some("other"), Some(TailLocation::MAIN));
         assert!(is_refused(&other).await);
         assert!(fast.verify_tail().await.is_ok());
@@ -220,10 +212,7 @@ mod tests {
             fixture.process(Some("fast"), Some(TailLocation::MAIN))
         });
         old.create_database("db", None).await.unwrap();
-        let name = SegmentName {
-            stamp: Stamp::from_u64(1),
-            nonce: 1,
-        };
+        let name = SegmentName { stamp: Stamp::from_u64(1), nonce: 1 };
         let key = Key::Segment(DatabaseId::new(1), name);
         let put = old.bucket.put(&key, Bytes::new(), PutMode::Create);
         put.await.unwrap();
@@ -241,10 +230,7 @@ mod tests {
         assert!(is_refused(&fixture.process(Some("fast"), None)).await);
         mover.bucket.delete(&[key.to_string()]).await.unwrap();
         mover.finish_tail_move(now()).await.unwrap();
-        assert_eq!(
-            record(&mover).await,
-            TailRecord::new(TailLocation::bucket("fast"))
-        );
+        assert_eq!(record(&mover).await, TailRecord::new(TailLocation::bucket("fast")));
         assert!(!is_refused(&fixture.process(Some("fast"), None)).await);
         assert!(is_refused(&old).await);
     }

@@ -25,10 +25,7 @@ pub(crate) struct FormerTail {
 
 impl TailRecord {
     pub(crate) fn new(location: TailLocation) -> Self {
-        Self {
-            location,
-            former: None,
-        }
+        Self { location, former: None }
     }
 
     /// Returns whether the tail is and always was in the main bucket.
@@ -60,10 +57,7 @@ impl TailRecord {
         }
         Ok(Self {
             location: configured.current.clone(),
-            former: Some(FormerTail {
-                location: self.location.clone(),
-                since: now,
-            }),
+            former: Some(FormerTail { location: self.location.clone(), since: now }),
         })
     }
 

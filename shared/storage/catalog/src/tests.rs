@@ -202,16 +202,11 @@ async fn databases_created_concurrently_by_two_instances_all_exist() {
 async fn one_of_two_creators_of_a_name_wins_and_get_or_create_returns_the_same_id() {
     let stage = CatalogFixture::new();
     let (one, other) = (stage.instance(), stage.instance());
-    let (first, second) = futures::join!(
-        one.create_database("db", None),
-        other.create_database("db", None)
-    );
+    let (first, second) =
+        futures::join!(one.create_database("db", None), other.create_database("db", None));
     assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
     let lost = first.err().or(second.err()).unwrap();
-    assert_eq!(
-        lost.to_string(),
-        "attempted to create a resource that already exists"
-    );
+    assert_eq!(lost.to_string(), "attempted to create a resource that already exists");
     let (first, second) = futures::join!(
         one.get_or_create_database("new", MINUTE),
         other.get_or_create_database("new", MINUTE)
@@ -302,10 +297,7 @@ async fn a_column_type_set_by_another_instance_is_a_conflict_and_nothing_is_adde
     let known = one.database(id, NOW).await.unwrap();
     let rival = [addition("cpu", &[("n", ColumnType::Float)])];
     other.add(id, known.clone(), &rival).await.unwrap();
-    let late = [addition(
-        "cpu",
-        &[("new", ColumnType::Tag), ("n", ColumnType::Integer)],
-    )];
+    let late = [addition("cpu", &[("new", ColumnType::Tag), ("n", ColumnType::Integer)])];
     let error = one.add(id, known, &late).await.unwrap_err();
     assert!(matches!(
         &error,
@@ -343,10 +335,7 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
     let tags: Vec<_> = table.tags().map(|tag| tag.name.as_str()).collect();
     assert_eq!(tags, ["b", "a"]);
     let missing = catalog.delete_table(second, "no", HardDelete::NOW).await;
-    assert_eq!(
-        missing.unwrap_err().to_string(),
-        "the requested resource was not found: no"
-    );
+    assert_eq!(missing.unwrap_err().to_string(), "the requested resource was not found: no");
 }
 
 #[tokio::test(start_paused = true)]

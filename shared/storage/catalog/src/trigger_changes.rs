@@ -305,9 +305,7 @@ fn check(new: &NewTrigger) -> Result<(), CatalogError> {
         return Ok(());
     };
     if arguments.len() > MAX_TRIGGER_ARGUMENTS {
-        return invalid(format!(
-            "a trigger has at most {MAX_TRIGGER_ARGUMENTS} arguments"
-        ));
+        return invalid(format!("a trigger has at most {MAX_TRIGGER_ARGUMENTS} arguments"));
     }
     let sizes = arguments.iter().map(|(name, value)| name.len() + value.len());
     if sizes.sum::<usize>() > MAX_TRIGGER_ARGUMENT_BYTES {

@@ -40,10 +40,7 @@ pub enum TriggerSpecification {
 impl TriggerSpecification {
     /// Returns whether writes make it run.
     pub fn runs_on_writes(&self) -> bool {
-        matches!(
-            self,
-            Self::SingleTableWalWrite { .. } | Self::AllTablesWalWrite
-        )
+        matches!(self, Self::SingleTableWalWrite { .. } | Self::AllTablesWalWrite)
     }
 
     /// Returns the text in the specification, if it has any.

@@ -72,10 +72,7 @@ impl NewView {
             language,
             query: query.to_owned(),
             source: source.to_owned(),
-            target: ViewTarget {
-                database: None,
-                table: target.to_owned(),
-            },
+            target: ViewTarget { database: None, table: target.to_owned() },
             windows,
             tags: None,
             every: None,
@@ -126,9 +123,8 @@ impl Catalog {
     ) -> Result<Arc<MaterializedView>, CatalogError> {
         let deleted = self.change_views(database, |catalog, now| {
             let found = catalog.view(name).filter(|view| view.language == language);
-            let view = found.cloned().ok_or_else(|| CatalogError::NotFound {
-                name: name.to_owned(),
-            })?;
+            let view =
+                found.cloned().ok_or_else(|| CatalogError::NotFound { name: name.to_owned() })?;
             catalog.views.remove(&view.id);
             catalog.note(now, "delete materialized view", name, None);
             Ok(view)
@@ -192,9 +188,7 @@ impl DatabaseCatalog {
         }
         self.check_target(new)?;
         let id = self.next_view;
-        let no_more = CatalogError::NoMoreIds {
-            what: "materialized view",
-        };
+        let no_more = CatalogError::NoMoreIds { what: "materialized view" };
         self.next_view = id.next().ok_or(no_more)?;
         let view = Arc::new(MaterializedView {
             id,
@@ -318,9 +312,7 @@ impl DatabaseCatalog {
 
 fn check(new: &NewView) -> Result<(), CatalogError> {
     if new.name.is_empty() {
-        return Err(CatalogError::EmptyName {
-            what: "materialized view",
-        });
+        return Err(CatalogError::EmptyName { what: "materialized view" });
     }
     validate_table_name(&new.target.table)?;
     let invalid = |reason: String| Err(CatalogError::InvalidView { reason });
@@ -330,17 +322,13 @@ fn check(new: &NewView) -> Result<(), CatalogError> {
         ));
     }
     if new.query.len() > MAX_VIEW_QUERY_BYTES {
-        return invalid(format!(
-            "the query has more than {MAX_VIEW_QUERY_BYTES} bytes"
-        ));
+        return invalid(format!("the query has more than {MAX_VIEW_QUERY_BYTES} bytes"));
     }
     if new.windows.length_ns <= 0 {
         return invalid("the length of a window is not above zero".to_owned());
     }
     if new.tags.as_ref().is_some_and(|tags| tags.len() > MAX_VIEW_TAGS) {
-        return invalid(format!(
-            "the query groups by more than {MAX_VIEW_TAGS} tags"
-        ));
+        return invalid(format!("the query groups by more than {MAX_VIEW_TAGS} tags"));
     }
     Ok(())
 }
@@ -387,10 +375,7 @@ mod tests {
         let mut catalog = DatabaseCatalog::default();
         add(&mut catalog, &new("a", "cpu", "t")).unwrap();
         let error = add(&mut catalog, &new("b", "mem", "t")).unwrap_err();
-        assert!(
-            error.contains("table 't' gets the rows of materialized view 'a'"),
-            "{error}"
-        );
+        assert!(error.contains("table 't' gets the rows of materialized view 'a'"), "{error}");
     }
 
     #[test]
@@ -408,10 +393,7 @@ mod tests {
     #[test]
     fn a_view_that_needs_a_new_table_gets_no_existing_one() {
         let mut catalog = DatabaseCatalog::default();
-        let addition = TableAddition {
-            table: "t".to_owned(),
-            columns: Vec::new(),
-        };
+        let addition = TableAddition { table: "t".to_owned(), columns: Vec::new() };
         let limits = CatalogLimits::default();
         catalog.add(&[addition], 0, &limits).unwrap();
         let mut view = new("a", "cpu", "t");
@@ -434,10 +416,7 @@ mod tests {
             add(&mut catalog, &view).unwrap();
             catalog.add_view_table(&view, 0, &limits).unwrap();
             let table = catalog.table("t");
-            assert_eq!(
-                table.is_some_and(|table| table.column("n").is_some()),
-                has_table
-            );
+            assert_eq!(table.is_some_and(|table| table.column("n").is_some()), has_table);
         }
     }
 

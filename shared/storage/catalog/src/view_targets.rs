@@ -111,10 +111,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let table = &new.target.table;
         if let Some(target) = &new.target.database {
-            let view = ViewReference {
-                database,
-                view: new.name.clone(),
-            };
+            let view = ViewReference { database, view: new.name.clone() };
             return self.reserve_view_target(target.id, table, &view, Duration::ZERO).await;
         }
         let Some(abandoned) = self.abandoned_reservation(database, table).await? else {
@@ -128,10 +125,7 @@ impl Catalog {
         let Some(target) = &deleted.target.database else {
             return;
         };
-        let view = ViewReference {
-            database,
-            view: deleted.name.clone(),
-        };
+        let view = ViewReference { database, view: deleted.name.clone() };
         let released = self.release(target.id, &deleted.target.table, &view).await;
         if let Err(error) = released {
             tracing::debug!(%error, "the table of a deleted view remains reserved for it");

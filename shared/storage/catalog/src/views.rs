@@ -62,10 +62,7 @@ pub struct ViewWindows {
 impl ViewWindows {
     /// Returns windows of this length, one of which starts at the Unix epoch.
     pub const fn since_epoch(length_ns: i64) -> Self {
-        Self {
-            length_ns,
-            origin_ns: 0,
-        }
+        Self { length_ns, origin_ns: 0 }
     }
 }
 

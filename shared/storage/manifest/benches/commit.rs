@@ -67,13 +67,7 @@ impl ManifestFixture {
         let store = Arc::new(CountingStore::new(Arc::new(MemoryStore::new(clock))));
         let bucket = Bucket::new(Arc::clone(&store) as _, World::system());
         let manifests = Self::cold(&bucket);
-        Self {
-            store,
-            bucket,
-            manifests,
-            tables,
-            flushes: 0,
-        }
+        Self { store, bucket, manifests, tables, flushes: 0 }
     }
 
     fn cold(bucket: &Bucket) -> ManifestStore {
@@ -156,11 +150,7 @@ impl ManifestFixture {
             bytes_in: 10_000_000,
             bytes_out: 9_000_000,
             duration_ms: 1_234,
-            ..JobRecord::new(
-                self.bucket.draw_ulid(),
-                kind,
-                self.bucket.clock().now().unwrap(),
-            )
+            ..JobRecord::new(self.bucket.draw_ulid(), kind, self.bucket.clock().now().unwrap())
         }
     }
 
@@ -216,12 +206,7 @@ fn tags(seed: u64) -> BTreeMap<String, TagRange> {
         };
         (name.to_owned(), range)
     };
-    [
-        tag("host", seed * 7),
-        tag("region", seed % 9),
-        tag("rack", seed * 3),
-    ]
-    .into()
+    [tag("host", seed * 7), tag("region", seed % 9), tag("rack", seed * 3)].into()
 }
 
 /// Prints the median cost, and the maximum time.
@@ -326,10 +311,7 @@ async fn run(tables: u32, sections: u64) {
     let last_day = (fixture.flushes / DAY_FLUSHES) as i64;
     for round in 0..ROUNDS as i64 {
         let first = last_day * round / ROUNDS as i64 * DAY_NANOS;
-        let times = TimeRange {
-            first,
-            last: first + DAY_NANOS - 1,
-        };
+        let times = TimeRange { first, last: first + DAY_NANOS - 1 };
         let store = ManifestFixture::cold(&fixture.bucket);
         let read = async {
             let current = store.read(DATABASE, None).await.unwrap();

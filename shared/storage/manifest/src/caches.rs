@@ -147,11 +147,7 @@ impl Manifest {
         }
         let is_covered = |expiry: &TableExpiry| expiry.table == table && expiry.before <= before;
         self.expiries.retain(|expiry| !is_covered(expiry));
-        self.expiries.push(TableExpiry {
-            table,
-            before,
-            version,
-        });
+        self.expiries.push(TableExpiry { table, before, version });
         let surplus = self.expiries.len().saturating_sub(EXPIRIES);
         self.expiries.drain(..surplus);
     }

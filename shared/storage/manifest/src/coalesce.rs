@@ -41,11 +41,9 @@ pub(crate) fn coalesce<O: Ord, T>(mut parts: Vec<(O, Range<u64>, T)>) -> Vec<Coa
                 span.range.end = span.range.end.max(part.end);
                 span.parts.push((what, part));
             }
-            _ => spans.push(CoalescedRead {
-                object,
-                range: part.clone(),
-                parts: vec![(what, part)],
-            }),
+            _ => {
+                spans.push(CoalescedRead { object, range: part.clone(), parts: vec![(what, part)] })
+            }
         }
     }
     spans
@@ -58,12 +56,8 @@ mod tests {
     #[test]
     fn neighbours_in_an_object_are_read_together() {
         let far = MAX_GAP + 31;
-        let parts = vec![
-            ("b", 0..10, 1),
-            ("a", 20..30, 2),
-            ("a", 0..10, 3),
-            ("a", far..far + 1, 4),
-        ];
+        let parts =
+            vec![("b", 0..10, 1), ("a", 20..30, 2), ("a", 0..10, 3), ("a", far..far + 1, 4)];
         let spans = coalesce(parts);
         let ranges: Vec<_> = spans
             .iter()
@@ -81,10 +75,7 @@ mod tests {
         let parts = (0..100).map(|at| ((), at * step..(at + 1) * step, at));
         let spans = coalesce(parts.collect());
         assert!(spans.iter().all(|span| span.range.end - span.range.start <= MAX_SPAN));
-        assert_eq!(
-            spans.iter().map(|span| span.parts.len()).sum::<usize>(),
-            100
-        );
+        assert_eq!(spans.iter().map(|span| span.parts.len()).sum::<usize>(), 100);
         assert_eq!(spans.len(), 4);
     }
 }

@@ -121,10 +121,7 @@ impl Manifest {
             let mut own = self.damage.iter_mut().filter(|one| one.origin.is_none());
             match own.find(|one| one.part == record.part) {
                 Some(known) => known.extend(record),
-                None => self.damage.push(DamageRecord {
-                    since: version,
-                    ..record
-                }),
+                None => self.damage.push(DamageRecord { since: version, ..record }),
             }
         }
     }
@@ -143,10 +140,7 @@ impl Manifest {
             .find(|one| one.part == record.part && one.origin == record.origin);
         match known {
             Some(known) => known.quarantine = known.quarantine.or(quarantine),
-            None => self.damage.push(DamageRecord {
-                quarantine,
-                ..record
-            }),
+            None => self.damage.push(DamageRecord { quarantine, ..record }),
         }
     }
 

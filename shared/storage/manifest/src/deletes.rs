@@ -85,12 +85,7 @@ impl Manifest {
     /// Marks the deletes that no section needs any more as dropped in version `version`, and removes those that no
     /// section ever needed. `unmet` returns whether a delete applies to no section of any page.
     pub(crate) fn settle_deletes(&mut self, version: u64, unmet: impl Fn(&RecordedDelete) -> bool) {
-        let Self {
-            deletes,
-            sections,
-            pages,
-            ..
-        } = self;
+        let Self { deletes, sections, pages, .. } = self;
         for recorded in deletes.iter_mut().filter(|one| one.dropped.is_none()) {
             let needed = sections.iter().any(|section| recorded.applies_to(section))
                 || !unmet(recorded) && pages.iter().any(|page| recorded.may_apply_to_page(page));

@@ -117,11 +117,8 @@ impl ManifestStore {
             return Ok(None);
         };
         let mut body = BytesMut::new();
-        let mut dropped_sections = DroppedSections {
-            moved: BTreeSet::new(),
-            pages: Vec::new(),
-            object,
-        };
+        let mut dropped_sections =
+            DroppedSections { moved: BTreeSet::new(), pages: Vec::new(), object };
         for entries in pages {
             let sections: Vec<_> = entries
                 .iter()

@@ -31,10 +31,7 @@ pub enum ManifestError {
 impl ManifestError {
     /// Returns whether the error is a damaged object: its content differs from the content that was written.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::Format(FormatError::Damaged { .. } | FormatError::Magic { .. })
-        )
+        matches!(self, Self::Format(FormatError::Damaged { .. } | FormatError::Magic { .. }))
     }
 }
 
@@ -54,9 +51,7 @@ impl From<CatalogError> for ManifestError {
             CatalogError::Store(error) => Self::Store(error),
             CatalogError::Format(error) => Self::Format(error),
             CatalogError::Missing(error) => Self::Missing(error),
-            error => Self::OutcomeUnknown {
-                reason: error.to_string(),
-            },
+            error => Self::OutcomeUnknown { reason: error.to_string() },
         }
     }
 }

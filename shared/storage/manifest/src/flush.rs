@@ -121,9 +121,9 @@ impl FlushCommit {
             ));
         }
         match self.deletes.iter().find(|(stamp, _)| *stamp <= mark || cut < *stamp) {
-            Some((stamp, _)) => fail(format!(
-                "the stamp {stamp} of a delete is outside ({mark}, {cut}]"
-            )),
+            Some((stamp, _)) => {
+                fail(format!("the stamp {stamp} of a delete is outside ({mark}, {cut}]"))
+            }
             None => Ok(()),
         }
     }

@@ -99,10 +99,7 @@ mod tests {
     fn head_agrees_with_the_manifest() {
         let delete = |dropped, expiry| RecordedDelete {
             stamp: stamp(3),
-            delete: RowDelete {
-                table: TableId::new(1),
-                condition: Condition::between(0, 9),
-            },
+            delete: RowDelete { table: TableId::new(1), condition: Condition::between(0, 9) },
             added: 1,
             dropped,
             expiry,
@@ -123,11 +120,7 @@ mod tests {
                 stamp: stamp(4),
                 is_permanent: false,
             }],
-            tail: Some(TailState {
-                segments: 5,
-                oldest: None,
-                listed: Default::default(),
-            }),
+            tail: Some(TailState { segments: 5, oldest: None, listed: Default::default() }),
             ..Manifest::default()
         };
         let json = serde_json::to_string(&manifest).unwrap();

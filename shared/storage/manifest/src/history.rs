@@ -135,9 +135,7 @@ impl Manifest {
         match found {
             Some(found) => Ok((found.version, Arc::new(current.value.view(*found)))),
             None if current.value.oldest_readable == 0 => Ok((0, Arc::default())),
-            None => Err(VersionGone {
-                oldest: versions.first().map(|version| version.mark),
-            }),
+            None => Err(VersionGone { oldest: versions.first().map(|version| version.mark) }),
         }
     }
 
@@ -167,10 +165,7 @@ impl Manifest {
         view.deletes = deletes
             .filter(|recorded| recorded.is_in_version(version))
             .cloned()
-            .map(|recorded| crate::RecordedDelete {
-                dropped: None,
-                ..recorded
-            })
+            .map(|recorded| crate::RecordedDelete { dropped: None, ..recorded })
             .collect();
         view
     }

@@ -52,11 +52,7 @@ mod tests {
     }
 
     fn progress(job: u128, rows: u64) -> ImportProgress {
-        ImportProgress {
-            job: Ulid(job),
-            rows,
-            is_permanent: false,
-        }
+        ImportProgress { job: Ulid(job), rows, is_permanent: false }
     }
 
     #[test]
@@ -86,10 +82,7 @@ mod tests {
     #[test]
     fn the_parts_of_a_site_are_kept_for_ever() {
         let mut manifest = Manifest::default();
-        let part = ImportProgress {
-            is_permanent: true,
-            ..progress(1, 7)
-        };
+        let part = ImportProgress { is_permanent: true, ..progress(1, 7) };
         // A site that waits until the mark passes writes a segment without rows.
         manifest.record_imports(&[(stamp(1), part), (stamp(2), progress(1, 0))]);
         manifest.low_water_mark = stamp(3 * IMPORT_RETENTION.as_secs());

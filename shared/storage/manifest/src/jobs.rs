@@ -68,10 +68,9 @@ impl ManifestStore {
             })
         };
         match self.register(database).commit(Some(base), change).await? {
-            CommitOutcome::Committed { current, result } => Ok(ClaimOutcome {
-                current,
-                jobs: result,
-            }),
+            CommitOutcome::Committed { current, result } => {
+                Ok(ClaimOutcome { current, jobs: result })
+            }
             CommitOutcome::Refused(never) => match never {},
             CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }

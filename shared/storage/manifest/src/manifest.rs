@@ -208,9 +208,7 @@ impl Manifest {
         }
         for page in &self.pages {
             if page.above >= page.upto || page.upto > self.low_water_mark || page.sections == 0 {
-                return Err(ManifestInconsistency(format!(
-                    "invalid page reference: {page:?}"
-                )));
+                return Err(ManifestInconsistency(format!("invalid page reference: {page:?}")));
             }
         }
         Ok(())
@@ -271,10 +269,7 @@ mod tests {
         assert_eq!(times[0], StoreTime::from_micros(1_000_000));
         for pair in times.windows(2) {
             let (hole, age) = (pair[1].since(pair[0]), newest.since(pair[1]));
-            assert!(
-                hole <= Duration::from_secs(30) + age / 10,
-                "{hole:?} at {age:?}"
-            );
+            assert!(hole <= Duration::from_secs(30) + age / 10, "{hole:?} at {age:?}");
         }
         assert_eq!(manifest.oldest_readable, 0);
     }
@@ -289,13 +284,7 @@ mod tests {
 
     #[test]
     fn violated_invariants_are_detected() {
-        let good = || {
-            vec![
-                section(1, 0, 0, 10),
-                section(1, 0, 10, 20),
-                section(2, 0, 5, 20),
-            ]
-        };
+        let good = || vec![section(1, 0, 0, 10), section(1, 0, 10, 20), section(2, 0, 5, 20)];
         assert_eq!(manifest(good()).check(), Ok(()));
         let break_with = |change: fn(&mut Vec<Section>)| {
             let mut sections = good();

@@ -171,11 +171,7 @@ mod tests {
         tables.flat_map(of_table).map(|table| TestEntry(table, 10)).collect()
     }
 
-    const LIMITS: PageLimits = PageLimits {
-        own: 64,
-        sections: 256,
-        footer_bytes: 10_000,
-    };
+    const LIMITS: PageLimits = PageLimits { own: 64, sections: 256, footer_bytes: 10_000 };
 
     #[test]
     fn tables_with_few_sections_share_pages_of_about_the_same_size() {

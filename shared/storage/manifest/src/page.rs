@@ -214,10 +214,7 @@ pub struct SectionWithFooter {
 impl SectionWithFooter {
     /// Wraps a section that the manifest holds inline.
     pub(crate) fn inline(section: &Arc<Section>) -> Self {
-        Self {
-            section: Arc::clone(section),
-            footer: None,
-        }
+        Self { section: Arc::clone(section), footer: None }
     }
 
     /// Returns the sort key of sections in a page: by table, then by time.
@@ -251,10 +248,7 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
                 footers.put_slice(footer);
                 start..footers.len()
             });
-            StoredSection {
-                section: Arc::clone(&with_footer.section),
-                footer,
-            }
+            StoredSection { section: Arc::clone(&with_footer.section), footer }
         })
         .collect();
     let plain = serde_json::to_vec(&entries)?;
@@ -271,10 +265,7 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
 
 /// Decodes a page. The footers share its memory.
 pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, FormatError> {
-    let damaged = |reason: String| FormatError::Damaged {
-        key: key.to_owned(),
-        reason,
-    };
+    let damaged = |reason: String| FormatError::Damaged { key: key.to_owned(), reason };
     let (_, payload) = FORMAT.decode(key, page)?;
     let cut = || damaged("a part of the page is missing".to_owned());
     let (length, _) = payload.split_first_chunk::<4>().ok_or_else(cut)?;
@@ -292,10 +283,7 @@ pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, 
             }
             Some(_) => return Err(cut()),
         };
-        Ok(SectionWithFooter {
-            section: entry.section,
-            footer,
-        })
+        Ok(SectionWithFooter { section: entry.section, footer })
     });
     sections.collect()
 }
@@ -315,10 +303,7 @@ pub(crate) fn decode_head(
         })?;
     FORMAT.decode_header(key, head)?;
     let entries = entries(key, json)?.into_iter();
-    let sections = entries.map(|entry| SectionWithFooter {
-        section: entry.section,
-        footer: None,
-    });
+    let sections = entries.map(|entry| SectionWithFooter { section: entry.section, footer: None });
     Ok(sections.collect())
 }
 
@@ -356,10 +341,7 @@ mod tests {
                 section: Arc::new(section(1, 0, 0, 10)),
                 footer: Some(Bytes::from_static(b"first footer")),
             },
-            SectionWithFooter {
-                section: Arc::new(section(1, 2, 20, 30)),
-                footer: None,
-            },
+            SectionWithFooter { section: Arc::new(section(1, 2, 20, 30)), footer: None },
             SectionWithFooter {
                 section: Arc::new(section(1, 1, 10, 20)),
                 footer: Some(Bytes::from_static(b"last")),

@@ -384,9 +384,7 @@ impl SnapshotReader {
         manifest: &VersionedValue<Manifest>,
     ) -> SnapshotError {
         match error {
-            TailError::TooLong {
-                segments, oldest, ..
-            } => SnapshotError::TailTooLong {
+            TailError::TooLong { segments, oldest, .. } => SnapshotError::TailTooLong {
                 segments,
                 oldest: self.age_of(oldest),
                 mark: manifest.value.low_water_mark,
@@ -412,13 +410,7 @@ impl SnapshotReader {
             Ok(shown) => shown,
             Err(unfit) => return Ok(Err(unfit)),
         };
-        let SnapshotResponses {
-            above,
-            started_at,
-            listing,
-            mut manifest,
-            mut catalog,
-        } = answers;
+        let SnapshotResponses { above, started_at, listing, mut manifest, mut catalog } = answers;
         if manifest.value.low_water_mark < above {
             held.forget();
             return Ok(Err(ResponseMismatch::MarkWentBack));

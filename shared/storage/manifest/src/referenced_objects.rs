@@ -110,10 +110,10 @@ impl ReferencedObjects {
             return;
         }
         let clean_upto = section.clean_upto();
-        let bundle = self.bundles.entry(section.object).or_insert(BundleSummary {
-            live_bytes: 0,
-            clean_upto,
-        });
+        let bundle = self
+            .bundles
+            .entry(section.object)
+            .or_insert(BundleSummary { live_bytes: 0, clean_upto });
         bundle.live_bytes = bundle.live_bytes.saturating_add(live_bytes);
         bundle.clean_upto = bundle.clean_upto.min(clean_upto);
     }

@@ -153,15 +153,8 @@ impl ManifestStore {
             };
             let register = self.register(database);
             match register.commit(Some(base.clone()), change).await? {
-                CommitOutcome::Committed {
-                    current,
-                    result: (sections, pages),
-                } => {
-                    return Ok(CorrectionOutcome {
-                        current,
-                        sections,
-                        pages,
-                    });
+                CommitOutcome::Committed { current, result: (sections, pages) } => {
+                    return Ok(CorrectionOutcome { current, sections, pages });
                 }
                 CommitOutcome::Refused(StaleCorrection) => {
                     base = self.read(database, Some(&base)).await?
@@ -256,10 +249,6 @@ impl ManifestStore {
             let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);
             put.await?;
         }
-        Ok(PreparedCorrections {
-            version: base.version,
-            rewritten,
-            object,
-        })
+        Ok(PreparedCorrections { version: base.version, rewritten, object })
     }
 }

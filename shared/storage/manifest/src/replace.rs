@@ -184,12 +184,8 @@ impl Manifest {
         self.pages.retain(|page| !empty.contains_key(&page.place()));
         let empty = empty.into_values().cloned();
         self.condemn(empty.map(DroppedItem::Page), version);
-        for RewrittenPage {
-            new,
-            inline,
-            removed,
-            ..
-        } in rewritten.iter().filter(|page| !page.is_empty())
+        for RewrittenPage { new, inline, removed, .. } in
+            rewritten.iter().filter(|page| !page.is_empty())
         {
             if prepared.graves.is_empty() {
                 self.condemn(removed.iter().cloned().map(DroppedItem::Section), version);
@@ -330,9 +326,6 @@ impl ReplacementBatch<'_> {
     }
 
     fn settled(self, current: VersionedValue<Manifest>) -> ReplaceAllOutcome {
-        ReplaceAllOutcome::Completed(ReplacementResults {
-            current,
-            refused: self.refused,
-        })
+        ReplaceAllOutcome::Completed(ReplacementResults { current, refused: self.refused })
     }
 }

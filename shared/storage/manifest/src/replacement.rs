@@ -93,9 +93,7 @@ impl Replacement {
             .reduce(SectionBounds::union)
             .ok_or_else(|| impossible("a replacement has no inputs".to_owned()))?;
         if let Some(stranger) = self.remove.iter().find(|one| one.table != self.table) {
-            return Err(impossible(format!(
-                "an input belongs to another table: {stranger:?}"
-            )));
+            return Err(impossible(format!("an input belongs to another table: {stranger:?}")));
         }
         let inputs: BTreeSet<_> = self.remove.iter().map(|section| section.place()).collect();
         if inputs.len() < self.remove.len() {
@@ -113,12 +111,7 @@ impl Replacement {
                 "an output is outside the bounds of the inputs: {stranger:?}"
             )));
         }
-        Ok(ValidatedReplacement {
-            what: self,
-            damage,
-            inputs,
-            bounds,
-        })
+        Ok(ValidatedReplacement { what: self, damage, inputs, bounds })
     }
 }
 
@@ -158,11 +151,7 @@ impl<'a> ReplacementBatch<'a> {
             let reason = "two replacements share an input".to_owned();
             return Err(ManifestError::InvalidCommit { reason });
         }
-        Ok(Self {
-            refused: vec![None; all.len()],
-            all,
-            release,
-        })
+        Ok(Self { refused: vec![None; all.len()], all, release })
     }
 
     /// Returns the replacements that are not refused, with their indexes.

@@ -70,11 +70,7 @@ impl ManifestStore {
                 return Err(VersionGone { oldest });
             }
             let mut next = Manifest::successor(base);
-            next.pins.push(VersionPin {
-                version,
-                database,
-                created,
-            });
+            next.pins.push(VersionPin { version, database, created });
             Ok(RegisterChange::Put(next, ()))
         };
         match self
@@ -213,13 +209,7 @@ impl ManifestStore {
         database: DatabaseId,
         needs_catalog: u64,
     ) -> Result<Manifest, ManifestError> {
-        let AdoptedView {
-            store,
-            source,
-            manifest: view,
-            owner,
-            expired_before,
-        } = adopted_view;
+        let AdoptedView { store, source, manifest: view, owner, expired_before } = adopted_view;
         let mut first = Manifest {
             needs_catalog,
             deletes: view.pending_deletes().cloned().collect(),
@@ -229,10 +219,7 @@ impl ManifestStore {
                 // Damaged sections of the view are live in the new database, and are detected there again.
                 .filter(|record| {
                     let is_section = |part| {
-                        matches!(
-                            part,
-                            DamagedPart::Section(..) | DamagedPart::BundledSection(..)
-                        )
+                        matches!(part, DamagedPart::Section(..) | DamagedPart::BundledSection(..))
                     };
                     !is_section(record.part)
                 })

@@ -225,12 +225,7 @@ impl ManifestStore {
         }
         let mut body = BytesMut::new();
         for RemainingPage { old, kept, removed } in left {
-            let mut page = RewrittenPage {
-                old,
-                new: None,
-                inline: Vec::new(),
-                removed,
-            };
+            let mut page = RewrittenPage { old, new: None, inline: Vec::new(), removed };
             match prepared.object.filter(|_| is_page(&kept)) {
                 Some(object) => {
                     page.new = self.append_page(&mut body, object, &kept)?;
@@ -292,10 +287,8 @@ impl ManifestStore {
         sections: &[SectionWithFooter],
     ) -> Result<Option<PageRef>, ManifestError> {
         let put_id = self.bucket.world().entropy.next_u128();
-        let page =
-            page::encode(sections, put_id).map_err(|error| ManifestError::InvalidCommit {
-                reason: error.to_string(),
-            })?;
+        let page = page::encode(sections, put_id)
+            .map_err(|error| ManifestError::InvalidCommit { reason: error.to_string() })?;
         let start = body.len() as u64;
         body.extend_from_slice(&page.bytes);
         Ok(PageRef::new(sections, object.ulid, start, &page))

@@ -329,9 +329,9 @@ impl<'a> RowDeleteLog<'a> {
         };
         match self.register.commit(Some(known), commit).await? {
             CommitOutcome::Committed { result, .. } => Ok(result),
-            CommitOutcome::Refused(error) => Err(ManifestError::OutcomeUnknown {
-                reason: error.to_string(),
-            }),
+            CommitOutcome::Refused(error) => {
+                Err(ManifestError::OutcomeUnknown { reason: error.to_string() })
+            }
             CommitOutcome::Unknown { reason } => Err(ManifestError::OutcomeUnknown { reason }),
         }
     }
@@ -413,10 +413,7 @@ mod tests {
         }
         assert!(requests.is_full());
         let mut requests = RowDeleteRequests::default();
-        requests.add(
-            delete(&"x".repeat(MAX_PENDING_PREDICATE_BYTES), Some(1)),
-            time(1),
-        );
+        requests.add(delete(&"x".repeat(MAX_PENDING_PREDICATE_BYTES), Some(1)), time(1));
         assert!(requests.is_full());
     }
 

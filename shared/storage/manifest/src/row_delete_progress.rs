@@ -101,11 +101,7 @@ pub(crate) async fn has_segment_up_to(
     let prefix = Key::tail_prefix(database);
     let mut page_token = None;
     for _ in 0..MAX_TAIL_PAGES {
-        let request = ListRequest {
-            prefix: &prefix,
-            start_after: None,
-            page_token,
-        };
+        let request = ListRequest { prefix: &prefix, start_after: None, page_token };
         let page = bucket.list(request).await?.value;
         let has_old = page.entries.iter().any(
             |entry| matches!(entry.key.parse(), Ok(Key::Segment(_, name)) if name.stamp <= stamp),

@@ -147,11 +147,9 @@ impl Section {
     /// Returns whether a row may match a condition, according to the time and tag ranges.
     pub fn may_hold(&self, condition: &Condition) -> bool {
         match condition {
-            Condition::Time { min, max } => TimeRange {
-                first: *min,
-                last: *max,
+            Condition::Time { min, max } => {
+                TimeRange { first: *min, last: *max }.meets(self.min_time, self.max_time)
             }
-            .meets(self.min_time, self.max_time),
             Condition::Tag { name, value } => match (self.tags.get(name), value.as_deref()) {
                 (None, value) => value.is_none_or(str::is_empty),
                 (Some(range), None | Some("")) => range.has_null,
@@ -227,10 +225,7 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// All times.
-    pub const ALL: Self = Self {
-        first: i64::MIN,
-        last: i64::MAX,
-    };
+    pub const ALL: Self = Self { first: i64::MIN, last: i64::MAX };
 
     /// Returns whether the range overlaps `first..=last`.
     pub fn meets(self, first: i64, last: i64) -> bool {
@@ -274,19 +269,7 @@ mod tests {
     fn an_empty_range_of_times_meets_nothing() {
         let empty = TimeRange { first: 5, last: 4 };
         assert!(!empty.meets(0, 10));
-        assert!(
-            TimeRange {
-                first: 10,
-                last: 12
-            }
-            .meets(0, 10)
-        );
-        assert!(
-            !TimeRange {
-                first: 11,
-                last: 12
-            }
-            .meets(0, 10)
-        );
+        assert!(TimeRange { first: 10, last: 12 }.meets(0, 10));
+        assert!(!TimeRange { first: 11, last: 12 }.meets(0, 10));
     }
 }

@@ -101,11 +101,8 @@ impl ManifestStore {
                 return Ok(RegisterChange::Keep(()));
             }
             let mut next = Manifest::successor(base);
-            next.shipping = Some(ShippingHold {
-                shipped,
-                position: position.to_owned(),
-                ..hold.clone()
-            });
+            next.shipping =
+                Some(ShippingHold { shipped, position: position.to_owned(), ..hold.clone() });
             Ok(RegisterChange::Put(next, ()))
         };
         decided(self.register(database).commit(None, change).await?)
@@ -154,18 +151,12 @@ mod tests {
     const SOURCE: Ulid = Ulid(7);
 
     fn segment(number: u64) -> SegmentName {
-        SegmentName {
-            stamp: stamp(number),
-            nonce: 0,
-        }
+        SegmentName { stamp: stamp(number), nonce: 0 }
     }
 
     #[test]
     fn segments_above_the_shipped_stamp_are_kept() {
-        let mut manifest = Manifest {
-            low_water_mark: stamp(10),
-            ..Manifest::default()
-        };
+        let mut manifest = Manifest { low_water_mark: stamp(10), ..Manifest::default() };
         assert!(!manifest.keeps_segment(segment(9)));
         let mut hold = manifest.hold_for("central", SOURCE, false).unwrap();
         assert_eq!(hold.shipped, stamp(10));

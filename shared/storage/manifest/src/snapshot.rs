@@ -106,10 +106,7 @@ impl SnapshotIdentity {
     /// their own, if no reader retained the earlier one.
     pub fn matches(&self, snapshot: &Snapshot) -> bool {
         ptr::eq(self.catalog.as_ptr(), Arc::as_ptr(&snapshot.catalog.value))
-            && ptr::eq(
-                self.manifest.as_ptr(),
-                Arc::as_ptr(&snapshot.manifest.value),
-            )
+            && ptr::eq(self.manifest.as_ptr(), Arc::as_ptr(&snapshot.manifest.value))
             && ptr::eq(self.tail.as_ptr(), Arc::as_ptr(&snapshot.tail))
     }
 
@@ -192,9 +189,9 @@ impl SnapshotError {
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
             Self::TailTooLong { segments, .. } => *segments as u64 / 400,
-            Self::TailTooLarge {
-                segments, bytes, ..
-            } => (*segments as u64 / 400).max(bytes / (3 << 20)),
+            Self::TailTooLarge { segments, bytes, .. } => {
+                (*segments as u64 / 400).max(bytes / (3 << 20))
+            }
             _ => return None,
         };
         Some(Duration::from_secs(seconds.clamp(5, 300)))

@@ -208,10 +208,7 @@ impl TableRegion {
     fn from_sections(sections: Vec<Arc<Section>>) -> Option<Self> {
         let first = sections.first()?.table;
         let last = sections.last()?.table;
-        Some(Self {
-            tables: first..=last,
-            sections,
-        })
+        Some(Self { tables: first..=last, sections })
     }
 
     /// Returns the number of table ids that both the region and a page span.
@@ -412,13 +409,8 @@ impl ManifestStore {
             bytes += u64::from(section.footer_length);
             bytes <= MAX_SPILL_FOOTERS
         });
-        let ranges = fitting.map(|section| {
-            (
-                section.key(database),
-                section.footer_range(),
-                section.place(),
-            )
-        });
+        let ranges =
+            fitting.map(|section| (section.key(database), section.footer_range(), section.place()));
         let mut footers: Footers = stream::iter(coalesce(ranges.collect()))
             .map(|span| self.fetch_footers(span))
             .buffered(PARALLEL_REQUESTS)
@@ -439,9 +431,9 @@ impl ManifestStore {
             let mut sections = Vec::new();
             for page in &batch.absorbed {
                 let of_page = old.remove(&page.place());
-                sections.extend(of_page.ok_or_else(|| ManifestError::PageGone {
-                    key: page.key(database),
-                })?);
+                sections.extend(
+                    of_page.ok_or_else(|| ManifestError::PageGone { key: page.key(database) })?,
+                );
             }
             sections.extend(batch.sections.into_iter().map(|section| {
                 // A damaged footer is not written to a page, because the page's checksum would then cover it as valid.

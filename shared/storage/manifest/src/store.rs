@@ -36,10 +36,7 @@ pub struct ManifestSettings {
 impl ManifestSettings {
     /// Returns settings with this maximum number of inline sections.
     pub fn with_inline_sections(inline_sections: usize) -> Self {
-        Self {
-            inline_sections,
-            ..Self::default()
-        }
+        Self { inline_sections, ..Self::default() }
     }
 }
 
@@ -264,10 +261,7 @@ impl ManifestStore {
     /// Reads a byte range of an object.
     /// Fails with [`ManifestError::PageGone`] if the object does not exist.
     pub(crate) async fn fetch(&self, key: &Key, range: Range<u64>) -> Result<Bytes, ManifestError> {
-        let options = GetOptions {
-            range: Some(range),
-            if_none_match: None,
-        };
+        let options = GetOptions { range: Some(range), if_none_match: None };
         let get = self.bucket.get(key, options);
         let read = self.bucket.in_time(READ_LIMIT, Operation::Get, key, get);
         let StoreResponse { value, .. } = read.await?;

@@ -108,10 +108,8 @@ impl ManifestStore {
         let is_new = |section: &Section| {
             section.table == table && section.above >= since.mark && section.upto > since.mark
         };
-        let times_of = |section: &Section| TimeRange {
-            first: section.min_time,
-            last: section.max_time,
-        };
+        let times_of =
+            |section: &Section| TimeRange { first: section.min_time, last: section.max_time };
         let mut written = Vec::new();
         let mut pages: Vec<&PageRef> = manifest.pages.iter().collect();
         for section in manifest.sections.iter().filter(|one| is_new(one)) {
@@ -153,10 +151,7 @@ impl ManifestStore {
             .load_sections(database, manifest, table, TimeRange::ALL)
             .await?
             .into_iter()
-            .map(|found| TimeRange {
-                first: found.section.min_time,
-                last: found.section.max_time,
-            });
+            .map(|found| TimeRange { first: found.section.min_time, last: found.section.max_time });
         Ok(sections.collect())
     }
 }

@@ -30,10 +30,7 @@ impl ManifestStore {
             if current.low_water_mark != mark || current.tail.is_some_and(is_later) {
                 return Ok::<_, Infallible>(RegisterChange::Keep(false));
             }
-            let next = Manifest {
-                tail: Some(state),
-                ..Manifest::successor(base)
-            };
+            let next = Manifest { tail: Some(state), ..Manifest::successor(base) };
             Ok(RegisterChange::Put(next, true))
         };
         match self.register(database).commit(Some(base), change).await? {

@@ -235,11 +235,7 @@ impl ManifestTestBed {
             chance: Entropy::from_seed(seed),
             dark: AtomicBool::new(false),
         });
-        Self {
-            clock,
-            store_clock,
-            store,
-        }
+        Self { clock, store_clock, store }
     }
 
     pub(crate) async fn sleep(&self, duration: Duration) {
@@ -297,15 +293,7 @@ impl ManifestTestBed {
         let observer: Option<Arc<dyn SegmentObserver>> =
             settings.sole_writer.then(|| Arc::clone(&reader) as Arc<dyn SegmentObserver>);
         let writer = TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, observer);
-        Instance {
-            bucket,
-            rules,
-            catalog,
-            manifests,
-            tail,
-            reader,
-            writer,
-        }
+        Instance { bucket, rules, catalog, manifests, tail, reader, writer }
     }
 }
 
@@ -391,10 +379,7 @@ impl Instance {
 fn rows() -> EncodedRows {
     let tags: DictionaryArray<Int32Type> = [Some("a")].into_iter().collect();
     let times = TimestampNanosecondArray::from(vec![1]);
-    let fields = vec![
-        ColumnType::Tag.arrow_field("host"),
-        ColumnType::Time.arrow_field("time"),
-    ];
+    let fields = vec![ColumnType::Tag.arrow_field("host"), ColumnType::Time.arrow_field("time")];
     let columns: Vec<Arc<dyn Array>> = vec![Arc::new(tags), Arc::new(times)];
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
     EncodedRows::encode(TableId::new(1), &batch).unwrap()

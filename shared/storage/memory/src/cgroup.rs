@@ -129,15 +129,9 @@ mod tests {
         let groups = "4:memory:/one/two\n1:cpu:/three\n0::/\n";
         let files = [
             ("sys/fs/cgroup/cpu/memory.limit_in_bytes", "1\n"),
-            (
-                "sys/fs/cgroup/memory/memory.limit_in_bytes",
-                "9223372036854771712\n",
-            ),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
             ("sys/fs/cgroup/memory/one/memory.limit_in_bytes", "300\n"),
-            (
-                "sys/fs/cgroup/memory/one/two/memory.limit_in_bytes",
-                "400\n",
-            ),
+            ("sys/fs/cgroup/memory/one/two/memory.limit_in_bytes", "400\n"),
         ];
         assert_eq!(limit_of(mounts, groups, &files), Some(300));
     }

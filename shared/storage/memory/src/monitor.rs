@@ -100,10 +100,7 @@ impl MemoryMonitor {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
         let read = Box::new(read);
-        Self {
-            tail: Some(TailGauge { bound_bytes, read }),
-            ..self
-        }
+        Self { tail: Some(TailGauge { bound_bytes, read }), ..self }
     }
 
     /// Returns the memory limit of the process, in bytes.
@@ -139,12 +136,7 @@ impl MemoryMonitor {
             let (held, limit) = (held >> 20, self.limit_bytes >> 20);
             match memory {
                 level if level >= PressureLevel::Critical => {
-                    tracing::warn!(
-                        held,
-                        limit,
-                        ?level,
-                        "memory runs short (MiB): new work waits"
-                    );
+                    tracing::warn!(held, limit, ?level, "memory runs short (MiB): new work waits");
                 }
                 level => tracing::debug!(held, limit, ?level, "memory pressure (MiB)"),
             }
@@ -180,10 +172,7 @@ struct Repetition {
 
 impl Repetition {
     fn every(interval: Duration) -> Self {
-        Self {
-            interval,
-            last: None,
-        }
+        Self { interval, last: None }
     }
 
     /// Returns whether it is done now.
@@ -278,10 +267,10 @@ mod tests {
         assert_eq!(pressure.level(), PressureLevel::Critical);
         assert!(pressure.wait_until_relieved(&world, Duration::from_secs(1)).await);
         HELD.store(10, Ordering::Relaxed);
-        let (relieved, ()) = tokio::join!(
-            pressure.wait_until_relieved(&world, Duration::from_secs(1)),
-            async { _ = monitor.look() }
-        );
+        let (relieved, ()) =
+            tokio::join!(pressure.wait_until_relieved(&world, Duration::from_secs(1)), async {
+                _ = monitor.look()
+            });
         assert!(relieved);
     }
 
@@ -316,14 +305,7 @@ mod tests {
         }
         assert_eq!(
             seen,
-            [
-                (Low, 0),
-                (Low, 0),
-                (High, 0),
-                (High, 250),
-                (High, 1_000),
-                (High, 4_000)
-            ]
+            [(Low, 0), (Low, 0), (High, 0), (High, 250), (High, 1_000), (High, 4_000)]
         );
     }
 

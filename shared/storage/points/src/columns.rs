@@ -32,11 +32,7 @@ pub fn conform_to_schema(
         .map(|field| conform_column(batch, field))
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// Returns the column of `batch` for a field of the table; nulls if the batch lacks it.

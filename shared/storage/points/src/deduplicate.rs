@@ -85,11 +85,7 @@ pub fn deduplicate_with(
         columns.extend(points.columns(field, &mut fields)?);
     }
     let options = RecordBatchOptions::new().with_row_count(points.lengths().next());
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// Collects the tags and times of rows of one table, and sorts their points.
@@ -117,10 +113,7 @@ impl PointSorter {
     /// Sets what a row does to an earlier one of its point. By default, its values replace those.
     #[must_use]
     pub fn with_on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
-        Self {
-            on_duplicate,
-            ..self
-        }
+        Self { on_duplicate, ..self }
     }
 
     /// Adds rows, which are newer than all before. Reads their tags and times only.
@@ -138,23 +131,14 @@ impl PointSorter {
 
     /// Sorts the points: by tag set (tag by tag, a missing tag first), then by time.
     pub fn sort(self) -> SortedPoints {
-        let Self {
-            index,
-            series,
-            time,
-            on_duplicate,
-        } = self;
+        let Self { index, series, time, on_duplicate } = self;
         let sorted = RowsByPoint::new(&series, &time, &index.ranks());
         let ends = sorted.ends_of_points(&series, &time);
         SortedPoints {
             index,
             series,
             time,
-            versions: PointRowNumbers {
-                rows: sorted.into_inner(),
-                ends,
-                on_duplicate,
-            },
+            versions: PointRowNumbers { rows: sorted.into_inner(), ends, on_duplicate },
         }
     }
 }
@@ -295,10 +279,7 @@ impl PointRowNumbers {
             .map(UInt32Array::from_iter_values)
             .collect();
         if self.ends.is_none() {
-            let whole = |newest| PointPart {
-                newest,
-                versions: None,
-            };
+            let whole = |newest| PointPart { newest, versions: None };
             return newest.into_iter().map(whole).collect();
         }
         let all = Arc::new(self);
@@ -364,10 +345,7 @@ struct InputColumns {
 impl FieldColumns {
     /// Creates a collection for rows of a table with these tags.
     pub fn new(tags: &[String]) -> Self {
-        Self {
-            tags: tags.to_vec(),
-            batches: Vec::new(),
-        }
+        Self { tags: tags.to_vec(), batches: Vec::new() }
     }
 
     /// Adds rows, which follow all before. Drops their tags and times. Integers may have narrower types than in the table.

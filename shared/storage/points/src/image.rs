@@ -197,10 +197,7 @@ impl TailImageBuilder {
     /// Sets what a row does to an earlier one of its point. By default, its values replace those.
     #[must_use]
     pub fn with_on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
-        Self {
-            on_duplicate,
-            ..self
-        }
+        Self { on_duplicate, ..self }
     }
 
     /// Returns what a row does to an earlier one of its point.

@@ -22,9 +22,7 @@ pub(crate) struct NumberTable {
 impl NumberTable {
     /// An empty table with room for so many numbers.
     pub(crate) fn with_capacity(count: usize) -> Self {
-        Self {
-            entries: HashTable::with_capacity(count),
-        }
+        Self { entries: HashTable::with_capacity(count) }
     }
 
     /// Returns the number with this hash for which `is_it` is true.
@@ -70,10 +68,7 @@ impl NumberTable {
     /// Looks up hashes, at most [`LOOKUPS_AT_ONCE`]. The lookups do not depend on each other, so that the processor waits for
     /// the memory of several at once.
     pub(crate) fn candidates(&self, hashes: impl Iterator<Item = u64>) -> NumberCandidates {
-        let mut candidates = NumberCandidates {
-            pairs: [(0, None); LOOKUPS_AT_ONCE],
-            count: 0,
-        };
+        let mut candidates = NumberCandidates { pairs: [(0, None); LOOKUPS_AT_ONCE], count: 0 };
         for (pair, hash) in candidates.pairs.iter_mut().zip(hashes) {
             pair.0 = hash;
             candidates.count += 1;

@@ -35,11 +35,7 @@ impl RowsByPoint {
         let mut scratch = Vec::new();
         for end in ends {
             let end = end as usize;
-            sort_by_time(
-                rows.get_mut(start..end).unwrap_or(&mut []),
-                time,
-                &mut scratch,
-            );
+            sort_by_time(rows.get_mut(start..end).unwrap_or(&mut []), time, &mut scratch);
             start = end;
         }
         Self(rows)

@@ -376,9 +376,7 @@ impl SeriesIndex {
         let column = |part: Rows| -> Result<ArrayRef, PointsError> {
             let keys: Int32Array = part.map(key).collect();
             let values = Arc::clone(&values);
-            Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-                keys, values,
-            )?))
+            Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
         };
         parts.map(column).collect()
     }

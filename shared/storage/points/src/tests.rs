@@ -169,10 +169,8 @@ enum ModelStep {
 fn steps() -> impl Strategy<Value = Vec<ModelStep>> {
     let time = (0..6i64, 0..6i64).prop_map(|(min, max)| Condition::Time { min, max });
     let name = prop_oneof![Just("host"), Just("zone"), Just("absent")];
-    let tag = (name, proptest::option::of(0..4u8)).prop_map(|(name, value)| Condition::Tag {
-        name: name.to_owned(),
-        value: value.map(text),
-    });
+    let tag = (name, proptest::option::of(0..4u8))
+        .prop_map(|(name, value)| Condition::Tag { name: name.to_owned(), value: value.map(text) });
     let one = prop_oneof![time, tag];
     let condition = (one.clone(), one, 0..3u8).prop_map(|(one, other, join)| match join {
         0 => one,
@@ -383,22 +381,13 @@ fn missing_columns_are_null_and_unknown_rows_and_types_are_refused() {
     assert!(builder.take(&[1], &wanted).is_err());
     let wrong = Arc::new(Schema::new(vec![ColumnType::Integer.arrow_field("a")]));
     let error = builder.take(&[0], &wrong).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "column 'a' has type Float64 where the table has Int64"
-    );
+    assert_eq!(error.to_string(), "column 'a' has type Float64 where the table has Int64");
 }
 
 #[test]
 fn slices_of_a_batch_have_the_same_numbers_after_another_dictionary() {
-    let one = batch(&[
-        ([Some(1), None], 1, [None; 2]),
-        ([Some(2), None], 1, [None; 2]),
-    ]);
-    let other = batch(&[
-        ([Some(2), None], 1, [None; 2]),
-        ([Some(1), None], 1, [None; 2]),
-    ]);
+    let one = batch(&[([Some(1), None], 1, [None; 2]), ([Some(2), None], 1, [None; 2])]);
+    let other = batch(&[([Some(2), None], 1, [None; 2]), ([Some(1), None], 1, [None; 2])]);
     let mut index = SeriesIndex::new(&tags());
     let mut series = Vec::new();
     for batch in [&one.slice(0, 1), &one.slice(1, 1), &other, &one] {
@@ -413,10 +402,7 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
     prop_assert_eq!(found.len(), image.num_rows());
     prop_assert_eq!(found.len(), expected.len());
     prop_assert_eq!(&found.into_iter().collect::<Points>(), &expected);
-    prop_assert_eq!(
-        sorted(image, None, &SOME_TIMES)?,
-        within(&expected, &[], &SOME_TIMES)
-    );
+    prop_assert_eq!(sorted(image, None, &SOME_TIMES)?, within(&expected, &[], &SOME_TIMES));
     for filters in [
         vec![tag_filter("host", &[1])],
         vec![tag_filter("zone", &[0, 3])],
@@ -621,10 +607,8 @@ fn an_index_counts_the_dictionaries_that_it_keeps_and_a_shared_allocation_once()
         let codes = Int32Array::from(vec![3]);
         Arc::new(DictionaryArray::<Int32Type>::try_new(codes, Arc::clone(&values)).unwrap())
     };
-    let schema = Schema::new(vec![
-        ColumnType::Tag.arrow_field("host"),
-        ColumnType::Tag.arrow_field("zone"),
-    ]);
+    let schema =
+        Schema::new(vec![ColumnType::Tag.arrow_field("host"), ColumnType::Tag.arrow_field("zone")]);
     let rows = RecordBatch::try_new(Arc::new(schema), vec![column(), column()]).unwrap();
     let mut index = SeriesIndex::new(&tags());
     index.resolve(&rows, &mut Vec::new()).unwrap();
@@ -634,10 +618,7 @@ fn an_index_counts_the_dictionaries_that_it_keeps_and_a_shared_allocation_once()
 
 #[test]
 fn a_table_without_tags_has_one_series() {
-    let rows = [
-        ([None, None], 2, [Some(1), None]),
-        ([None, None], 2, [None, Some(2)]),
-    ];
+    let rows = [([None, None], 2, [Some(1), None]), ([None, None], 2, [None, Some(2)])];
     let folded = deduplicate(&[], &schema(), vec![batch(&rows)]).unwrap();
     assert_eq!(folded.num_rows(), 1);
     let mut builder = TailImageBuilder::new(&[], schema());
@@ -656,8 +637,5 @@ fn a_column_of_another_type_is_refused_with_its_name() {
         ColumnType::Time.arrow_field("time"),
     ]));
     let error = deduplicate(&[], &wrong, vec![rows]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "column 'a' has type Float64 where the table has Int64"
-    );
+    assert_eq!(error.to_string(), "column 'a' has type Float64 where the table has Int64");
 }

@@ -143,10 +143,7 @@ impl Condition {
             parts.map(|part| part.with_tag_names(name_of)).collect()
         };
         match self {
-            Self::Tag { name, value } => Self::Tag {
-                name: name_of(&name),
-                value,
-            },
+            Self::Tag { name, value } => Self::Tag { name: name_of(&name), value },
             Self::Time { .. } => self,
             Self::All(parts) => Self::All(all(parts)),
             Self::Any(parts) => Self::Any(all(parts)),
@@ -197,31 +194,19 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn tag(name: &str, value: &str) -> Condition {
-        Condition::Tag {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
-        }
+        Condition::Tag { name: name.to_owned(), value: Some(value.to_owned()) }
     }
 
     /// Conditions on the tags `t`, `u` and `absent`, and on times from -3 to 3.
     pub(crate) fn conditions() -> impl Strategy<Value = Condition> {
         let time = (-4_i64..4, -4_i64..4).prop_map(|(min, max)| Condition::Time { min, max });
         let name = prop_oneof![Just("t"), Just("u"), Just("absent")];
-        let value = prop_oneof![
-            Just(None),
-            Just(Some(String::new())),
-            "[a-c]".prop_map(Some)
-        ];
-        let tag = (name, value).prop_map(|(name, value)| Condition::Tag {
-            name: name.to_owned(),
-            value,
-        });
+        let value = prop_oneof![Just(None), Just(Some(String::new())), "[a-c]".prop_map(Some)];
+        let tag =
+            (name, value).prop_map(|(name, value)| Condition::Tag { name: name.to_owned(), value });
         prop_oneof![time, tag].prop_recursive(3, 12, 4, |inner| {
             let parts = proptest::collection::vec(inner, 0..4);
-            prop_oneof![
-                parts.clone().prop_map(Condition::All),
-                parts.prop_map(Condition::Any)
-            ]
+            prop_oneof![parts.clone().prop_map(Condition::All), parts.prop_map(Condition::Any)]
         })
     }
 
@@ -233,10 +218,7 @@ pub(crate) mod tests {
                 Condition::Time { min: -5, max: 6 },
                 Condition::Any(vec![
                     tag("host", "a"),
-                    Condition::Tag {
-                        name: "zone".to_owned(),
-                        value: None,
-                    },
+                    Condition::Tag { name: "zone".to_owned(), value: None },
                 ]),
                 Condition::NOTHING,
             ]),
@@ -282,17 +264,11 @@ pub(crate) mod tests {
 
     #[test]
     fn columns_that_are_not_tags_count_as_missing() {
-        let missing = Condition::Tag {
-            name: "zone".to_owned(),
-            value: None,
-        };
+        let missing = Condition::Tag { name: "zone".to_owned(), value: None };
         let condition = tag("host", "a").and(missing.clone().or(tag("rack", "b")));
         let resolved = |tags: &[&str]| condition.resolved(&|name| tags.contains(&name)).to_string();
         assert_eq!(resolved(&["host"]), r#""host" = 'a'"#);
-        assert_eq!(
-            resolved(&["host", "zone"]),
-            r#""host" = 'a' AND "zone" IS NULL"#
-        );
+        assert_eq!(resolved(&["host", "zone"]), r#""host" = 'a' AND "zone" IS NULL"#);
         assert_eq!(resolved(&["zone", "rack"]), "false");
         assert_eq!(missing.resolved(&|_| false), Condition::EVERYTHING);
     }

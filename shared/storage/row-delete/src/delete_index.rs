@@ -36,11 +36,7 @@ struct Conjunction {
 }
 
 impl Conjunction {
-    const EVERYTHING: Self = Self {
-        tags: BTreeMap::new(),
-        min: i64::MIN,
-        max: i64::MAX,
-    };
+    const EVERYTHING: Self = Self { tags: BTreeMap::new(), min: i64::MIN, max: i64::MAX };
 
     /// Returns the conjunction of both; `None` if it never holds.
     fn and(&self, other: &Self) -> Option<Self> {
@@ -64,11 +60,9 @@ impl Condition {
         let mut alternatives = Vec::new();
         match self {
             Self::Time { min, max } if min > max => {}
-            Self::Time { min, max } => alternatives.push(Conjunction {
-                min: *min,
-                max: *max,
-                ..Conjunction::EVERYTHING
-            }),
+            Self::Time { min, max } => {
+                alternatives.push(Conjunction { min: *min, max: *max, ..Conjunction::EVERYTHING })
+            }
             Self::Tag { name, value } => {
                 let value = value.clone().unwrap_or_default();
                 alternatives.push(Conjunction {

@@ -98,10 +98,7 @@ mod tests {
             min: 1_700_000_000_000_000_000,
             max: 1_700_000_060_000_000_001,
         };
-        let missing = Condition::Tag {
-            name: "odd \"name\"".to_owned(),
-            value: None,
-        };
+        let missing = Condition::Tag { name: "odd \"name\"".to_owned(), value: None };
         let delete = RowDelete {
             table: TableId::new(3),
             condition: time.and(tag("host", "it's").or(missing.and(tag("zone", "a")))),
@@ -114,24 +111,9 @@ mod tests {
             (Condition::EVERYTHING, "true"),
             (Condition::NOTHING, "false"),
             (Condition::Time { min: 1, max: 0 }, "false"),
-            (
-                Condition::Time {
-                    min: i64::MIN,
-                    max: 0,
-                },
-                "time <= '1970-01-01T00:00:00Z'",
-            ),
-            (
-                Condition::Time {
-                    min: 0,
-                    max: i64::MAX,
-                },
-                "time >= '1970-01-01T00:00:00Z'",
-            ),
-            (
-                Condition::Time { min: 0, max: 0 },
-                "time = '1970-01-01T00:00:00Z'",
-            ),
+            (Condition::Time { min: i64::MIN, max: 0 }, "time <= '1970-01-01T00:00:00Z'"),
+            (Condition::Time { min: 0, max: i64::MAX }, "time >= '1970-01-01T00:00:00Z'"),
+            (Condition::Time { min: 0, max: 0 }, "time = '1970-01-01T00:00:00Z'"),
         ] {
             assert_eq!(condition.to_string(), text);
         }

@@ -31,10 +31,7 @@ impl LastDeletes {
             self.ranges.remove(&first);
             self.keep_after(max, covered);
         }
-        let added = DeletedUntil {
-            last: max,
-            position,
-        };
+        let added = DeletedUntil { last: max, position };
         self.ranges.insert(min, added);
     }
 

@@ -101,10 +101,7 @@ mod tests {
 
     #[test]
     fn a_delete_counts_by_its_stored_size() {
-        let delete = |condition| RowDelete {
-            table: TableId::new(1),
-            condition,
-        };
+        let delete = |condition| RowDelete { table: TableId::new(1), condition };
         let short = delete(Condition::between(1, 2).and(tag("host", "a")));
         let long = delete(tag("host", &"x".repeat(1_000)));
         assert_eq!(short.stored_bytes(), 128 + 3 * 48 + 5);
@@ -115,23 +112,14 @@ mod tests {
     fn conditions_are_bounded_in_terms_text_and_depth() {
         let terms = |number| Condition::Any(vec![tag("t", "a"); number]);
         assert_eq!(terms(MAX_TERMS).check_limits(), Ok(()));
-        assert_eq!(
-            terms(MAX_TERMS + 1).check_limits(),
-            Err(ConditionLimitError::Terms)
-        );
+        assert_eq!(terms(MAX_TERMS + 1).check_limits(), Err(ConditionLimitError::Terms));
         let empty = Condition::All(vec![Condition::EVERYTHING; MAX_TERMS + 1]);
         assert_eq!(empty.check_limits(), Err(ConditionLimitError::Terms));
         let long = |bytes| tag("t", &"x".repeat(bytes));
         assert_eq!(long(MAX_TEXT_BYTES - 1).check_limits(), Ok(()));
-        assert_eq!(
-            long(MAX_TEXT_BYTES).check_limits(),
-            Err(ConditionLimitError::Text)
-        );
+        assert_eq!(long(MAX_TEXT_BYTES).check_limits(), Err(ConditionLimitError::Text));
         let nested = |depth| (0..depth).fold(tag("t", "a"), |inner, _| Condition::All(vec![inner]));
         assert_eq!(nested(MAX_DEPTH).check_limits(), Ok(()));
-        assert_eq!(
-            nested(MAX_DEPTH + 1).check_limits(),
-            Err(ConditionLimitError::Depth)
-        );
+        assert_eq!(nested(MAX_DEPTH + 1).check_limits(), Err(ConditionLimitError::Depth));
     }
 }

@@ -219,10 +219,7 @@ pub(crate) mod tests {
         let schema = Schema::new(vec![ColumnType::Tag.arrow_field("t")]);
         let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap();
         for value in [None, Some(String::new())] {
-            let missing = Condition::Tag {
-                name: "t".to_owned(),
-                value,
-            };
+            let missing = Condition::Tag { name: "t".to_owned(), value };
             let mask = missing.mask(&batch).unwrap();
             assert_eq!(mask.iter().collect::<Vec<_>>(), [false, true, true, true]);
         }
@@ -236,9 +233,6 @@ pub(crate) mod tests {
         let column = Arc::new(Float64Array::from(vec![1.0]));
         let batch = RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap();
         let error = tag("t", "a").mask(&batch).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "column 't' has type Float64 where a tag is expected"
-        );
+        assert_eq!(error.to_string(), "column 't' has type Float64 where a tag is expected");
     }
 }

@@ -73,18 +73,14 @@ impl Predicate {
             terms: 0,
         };
         if parser.tokens.peek().is_none() {
-            return Ok(Self {
-                root: PredicateExpression::All(Vec::new()),
-            });
+            return Ok(Self { root: PredicateExpression::All(Vec::new()) });
         }
         let root = parser.any(0)?;
         match parser.tokens.next() {
             None => Ok(Self { root }),
             Some(PositionedToken { token, position }) => {
-                let message = format!(
-                    "expected AND, OR or the end, found {}",
-                    describe_token(&token)
-                );
+                let message =
+                    format!("expected AND, OR or the end, found {}", describe_token(&token));
                 Err(PredicateError::syntax(position, message))
             }
         }
@@ -177,10 +173,7 @@ impl PredicateParser {
 
     fn term(&mut self, depth: usize) -> Result<PredicateExpression, PredicateError> {
         let (name, position, is_quoted) = match self.tokens.next() {
-            Some(PositionedToken {
-                token: PredicateToken::Open,
-                position,
-            }) => {
+            Some(PositionedToken { token: PredicateToken::Open, position }) => {
                 if depth == MAX_PARENTHESES {
                     let message = "parentheses are nested too deeply";
                     return Err(PredicateError::syntax(position, message));
@@ -189,14 +182,14 @@ impl PredicateParser {
                 self.expect(&PredicateToken::Close)?;
                 return Ok(inner);
             }
-            Some(PositionedToken {
-                token: PredicateToken::Quoted(name),
-                position,
-            }) => (name, position, true),
-            Some(PositionedToken {
-                token: PredicateToken::Word(name),
-                position,
-            }) if !is_reserved(&name) => (name, position, false),
+            Some(PositionedToken { token: PredicateToken::Quoted(name), position }) => {
+                (name, position, true)
+            }
+            Some(PositionedToken { token: PredicateToken::Word(name), position })
+                if !is_reserved(&name) =>
+            {
+                (name, position, false)
+            }
             other => return Err(self.unexpected("the name of a tag", other)),
         };
         self.terms += 1;
@@ -210,14 +203,12 @@ impl PredicateParser {
         }
         self.expect(&PredicateToken::Equals)?;
         let value = match self.tokens.next() {
-            Some(PositionedToken {
-                token: PredicateToken::Quoted(value),
-                ..
-            }) => value,
-            Some(PositionedToken {
-                token: PredicateToken::Word(value),
-                ..
-            }) if !is_reserved(&value) => value,
+            Some(PositionedToken { token: PredicateToken::Quoted(value), .. }) => value,
+            Some(PositionedToken { token: PredicateToken::Word(value), .. })
+                if !is_reserved(&value) =>
+            {
+                value
+            }
             other => return Err(self.unexpected("a value", other)),
         };
         comparison(name, value).map_err(|message| PredicateError::syntax(position, message))
@@ -226,10 +217,7 @@ impl PredicateParser {
     fn expect(&mut self, wanted: &PredicateToken) -> Result<(), PredicateError> {
         match self.tokens.next() {
             Some(PositionedToken { token, .. }) if token == *wanted => Ok(()),
-            Some(PositionedToken {
-                token: PredicateToken::Operator(operator),
-                position,
-            }) => {
+            Some(PositionedToken { token: PredicateToken::Operator(operator), position }) => {
                 let message = format!("the operator {operator} is not supported, only = is");
                 Err(PredicateError::syntax(position, message))
             }
@@ -270,9 +258,9 @@ fn joined(
 fn comparison(name: String, value: String) -> Result<PredicateExpression, String> {
     match name.as_str() {
         "_measurement" => Ok(PredicateExpression::Measurement(value)),
-        "_field" | "_value" => Err(format!(
-            "{name} can't be in a delete predicate: a delete removes whole points"
-        )),
+        "_field" | "_value" => {
+            Err(format!("{name} can't be in a delete predicate: a delete removes whole points"))
+        }
         "_time" | TIME_COLUMN => Err(format!(
             "{name} can't be in a delete predicate: the range of times is given by start and stop"
         )),

@@ -23,9 +23,6 @@ pub enum PredicateError {
 
 impl PredicateError {
     pub(crate) fn syntax(position: usize, message: impl Into<String>) -> Self {
-        Self::Syntax {
-            position,
-            message: message.into(),
-        }
+        Self::Syntax { position, message: message.into() }
     }
 }

@@ -30,26 +30,10 @@ fn predicates_name_tables_and_rows() {
             "all",
             r#""host" = 'server-1.example:80/x' AND "n" = '5' AND "b" = 'true'"#,
         ),
-        (
-            r#""and"="or" AnD "not"='and'"#,
-            "all",
-            r#""and" = 'or' AND "not" = 'and'"#,
-        ),
-        (
-            "a=1 OR b=2 AND c=3",
-            "all",
-            r#""a" = '1' OR "b" = '2' AND "c" = '3'"#,
-        ),
-        (
-            "(a=1 OR b=2) AND c=3",
-            "all",
-            r#"("a" = '1' OR "b" = '2') AND "c" = '3'"#,
-        ),
-        (
-            "_measurement=cpu AND (a=1 OR b=2)",
-            "cpu",
-            r#""a" = '1' OR "b" = '2'"#,
-        ),
+        (r#""and"="or" AnD "not"='and'"#, "all", r#""and" = 'or' AND "not" = 'and'"#),
+        ("a=1 OR b=2 AND c=3", "all", r#""a" = '1' OR "b" = '2' AND "c" = '3'"#),
+        ("(a=1 OR b=2) AND c=3", "all", r#"("a" = '1' OR "b" = '2') AND "c" = '3'"#),
+        ("_measurement=cpu AND (a=1 OR b=2)", "cpu", r#""a" = '1' OR "b" = '2'"#),
         ("_measurement=cpu OR _measurement=mem", "cpu,mem", "true"),
         ("_measurement=cpu AND _measurement=mem", "", "false"),
         (
@@ -78,11 +62,7 @@ fn errors_have_a_message_and_a_position() {
         ("host a", 6, "expected =, found a"),
         ("host=a b", 8, "expected AND, OR or the end, found b"),
         ("host=a AND", 11, "expected the name of a tag"),
-        (
-            "host=a AND OR b=c",
-            12,
-            "expected the name of a tag, found OR",
-        ),
+        ("host=a AND OR b=c", 12, "expected the name of a tag, found OR"),
         ("host=and", 6, "expected a value, found and"),
         ("(host=a", 8, "expected )"),
         ("host=a)", 7, "expected AND, OR or the end, found )"),
@@ -91,18 +71,10 @@ fn errors_have_a_message_and_a_position() {
         ("host='a\\", 6, "the quote ' is not closed"),
         (r#"ü="\x""#, 4, "unknown escape \\x"),
         ("host!=a", 5, "the operator != is not supported, only = is"),
-        (
-            "host=~/a/",
-            5,
-            "the operator =~ is not supported, only = is",
-        ),
+        ("host=~/a/", 5, "the operator =~ is not supported, only = is"),
         ("host<>a", 5, "the operator <> is not supported, only = is"),
         ("host==a", 5, "the operator == is not supported, only = is"),
-        (
-            "NOT host=a",
-            1,
-            "NOT is not supported; quote it if it is the name of a tag",
-        ),
+        ("NOT host=a", 1, "NOT is not supported; quote it if it is the name of a tag"),
         (
             "a=b AND _field=usage",
             9,
@@ -125,23 +97,16 @@ fn errors_have_a_message_and_a_position() {
         assert_eq!(Predicate::parse(text), Err(expected), "{text}");
     }
     let error = Predicate::parse("host").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "delete predicate, character 5: expected ="
-    );
+    assert_eq!(error.to_string(), "delete predicate, character 5: expected =");
     let long = format!("a='{}'", "x".repeat(MAX_TEXT_BYTES));
     let bytes = long.len();
-    assert_eq!(
-        Predicate::parse(&long),
-        Err(PredicateError::TooLong { bytes })
-    );
+    assert_eq!(Predicate::parse(&long), Err(PredicateError::TooLong { bytes }));
 }
 
 #[test]
 fn the_deepest_predicate_is_within_the_limits_together_with_a_range_of_times() {
-    let inner = (0..MAX_PARENTHESES).fold("a=b".to_owned(), |inner, _| {
-        format!("a=b OR c=d AND ({inner})")
-    });
+    let inner =
+        (0..MAX_PARENTHESES).fold("a=b".to_owned(), |inner, _| format!("a=b OR c=d AND ({inner})"));
     let time = Condition::Time { min: 0, max: 1 };
     let condition = Predicate::parse(&inner).unwrap().condition(&|_| false).and(time);
     assert_eq!(condition.check_limits(), Ok(()));

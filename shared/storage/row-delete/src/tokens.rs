@@ -85,8 +85,5 @@ fn quoted(
             c => text.push(c),
         }
     }
-    Err(PredicateError::syntax(
-        position,
-        format!("the quote {quote} is not closed"),
-    ))
+    Err(PredicateError::syntax(position, format!("the quote {quote} is not closed")))
 }

@@ -82,11 +82,7 @@ pub struct CreationRefused {
 
 impl fmt::Display for CreationRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            table,
-            column,
-            auto_create,
-        } = self;
+        let Self { table, column, auto_create } = self;
         match column {
             None => write!(
                 f,

@@ -187,10 +187,7 @@ fn parts_of<'a, A, B, C, D>(
 ) -> Option<Vec<IntegerPart<'a, A, B, C, D>>> {
     let part_of = |array: &&'a dyn Array| {
         let values = values_of(*array)?;
-        Some(IntegerPart {
-            array: *array,
-            values,
-        })
+        Some(IntegerPart { array: *array, values })
     };
     arrays.iter().map(part_of).collect()
 }
@@ -235,10 +232,7 @@ where
     };
     let has_nulls = parts.iter().any(|part| part.array.nulls().is_some());
     let nulls = has_nulls.then(|| places.iter().map(is_valid).collect());
-    Ok(Arc::new(PrimitiveArray::<T>::try_new(
-        values.into(),
-        nulls,
-    )?))
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?))
 }
 
 fn concat_integers<T, A, B, C>(parts: &[IntegerPart<'_, A, B, C, T::Native>]) -> ArrayRef

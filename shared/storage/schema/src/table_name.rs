@@ -57,16 +57,7 @@ mod tests {
     #[test]
     fn a_name_is_one_that_line_protocol_can_write() {
         let longest = "a".repeat(MAX_TABLE_NAME_BYTES);
-        for name in [
-            "a",
-            "räume 1",
-            "\rm",
-            "a#",
-            "a\u{feff}",
-            "time",
-            "../x",
-            longest.as_str(),
-        ] {
+        for name in ["a", "räume 1", "\rm", "a#", "a\u{feff}", "time", "../x", longest.as_str()] {
             assert_eq!(validate_table_name(name), Ok(()), "{name:?}");
         }
         for (name, error) in [
@@ -76,14 +67,8 @@ mod tests {
             ("a\0b".to_owned(), TableNameError::Nul("a\0b".to_owned())),
             ("#a".to_owned(), TableNameError::Start("#a".to_owned())),
             ("\ta".to_owned(), TableNameError::Start("\ta".to_owned())),
-            (
-                "\u{feff}a".to_owned(),
-                TableNameError::Start("\u{feff}a".to_owned()),
-            ),
-            (
-                "\r\na".to_owned(),
-                TableNameError::Start("\r\na".to_owned()),
-            ),
+            ("\u{feff}a".to_owned(), TableNameError::Start("\u{feff}a".to_owned())),
+            ("\r\na".to_owned(), TableNameError::Start("\r\na".to_owned())),
         ] {
             assert_eq!(validate_table_name(&name), Err(error), "{name:.20?}");
         }

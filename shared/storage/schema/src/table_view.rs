@@ -55,10 +55,7 @@ impl TableView {
             return;
         }
         self.tags += usize::from(column_type == ColumnType::Tag);
-        let column = ColumnView {
-            position,
-            column_type,
-        };
+        let column = ColumnView { position, column_type };
         self.columns.insert(name.as_bytes().into(), column);
     }
 

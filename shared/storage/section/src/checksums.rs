@@ -44,10 +44,7 @@ pub fn add_checksums(
     let start = usize::try_from(start)?;
     let checksums = encode(&file, &parts_of(metadata))?;
     file.truncate(start);
-    let mut end = SuffixBuffer {
-        prefix_bytes: start,
-        bytes: Vec::new(),
-    };
+    let mut end = SuffixBuffer { prefix_bytes: start, bytes: Vec::new() };
     // The writer computes the offsets of the page index from the first byte that it receives.
     let mut writer = TrackedWrite::new(&mut end);
     writer.write_all(&file)?;
@@ -111,9 +108,9 @@ pub(crate) fn decode(
         return None;
     }
     let (checksums, _) = checksums.as_chunks::<CHECKSUM_BYTES>();
-    let checked = parts.into_iter().zip(checksums).map(|(part, checksum)| ChecksummedPart {
-        part,
-        crc32c: u32::from_le_bytes(*checksum),
-    });
+    let checked = parts
+        .into_iter()
+        .zip(checksums)
+        .map(|(part, checksum)| ChecksummedPart { part, crc32c: u32::from_le_bytes(*checksum) });
     Some(checked.collect())
 }

@@ -170,12 +170,7 @@ fn any_flipped_bit_of_a_page_or_bloom_filter_is_found_and_names_the_column() {
             };
             let column = ["host", "time", "value"][chunk % 3].to_owned();
             let found = footer.verify_all(&damaged);
-            assert_eq!(
-                found,
-                Err(ParquetPartError::Checksum {
-                    column: column.clone()
-                })
-            );
+            assert_eq!(found, Err(ParquetPartError::Checksum { column: column.clone() }));
             let chunk = &chunks[chunk];
             let damaged = Bytes::from(damaged);
             let found = footer.verify(chunk.start, &cut(&damaged, chunk));
@@ -238,9 +233,6 @@ fn a_footer_with_a_negative_position_is_refused() {
         let end = Bytes::from(end);
         let decoded = SectionFooter::decode(&end, end.len() as u64, PageIndexPolicy::Optional);
         let error = decoded.unwrap_err().to_string();
-        assert!(
-            error.contains("the position of column 'time' is negative"),
-            "{error}"
-        );
+        assert!(error.contains("the position of column 'time' is negative"), "{error}");
     }
 }

@@ -214,10 +214,7 @@ mod tests {
         assert_eq!(digest(&[&rows[..9], &rows[9..]]), None);
 
         let mut texts = SeriesDigest::default();
-        texts.add_tag(
-            "host",
-            &(Arc::new(StringArray::from(vec!["a"])) as ArrayRef),
-        );
+        texts.add_tag("host", &(Arc::new(StringArray::from(vec!["a"])) as ArrayRef));
         texts.end_rows();
         assert_eq!(texts.finish(), None);
     }

@@ -79,10 +79,7 @@ pub struct BackpressureLimits {
 
 impl BackpressureLimits {
     /// 3,000 and 10,000 segments.
-    pub const DEFAULT: Self = Self {
-        slow: 3_000,
-        stop: 10_000,
-    };
+    pub const DEFAULT: Self = Self { slow: 3_000, stop: 10_000 };
 
     /// Returns the pressure of a tail with this number of segments.
     pub fn pressure_of(&self, segments: u64) -> Backpressure {
@@ -134,10 +131,7 @@ pub struct DeleteLimits {
 
 impl DeleteLimits {
     /// 4 MiB, which is about 15,000 deletes of a tag and a time range, and 16 MiB.
-    pub const DEFAULT: Self = Self {
-        pending_bytes: 4 << 20,
-        applied_bytes: 16 << 20,
-    };
+    pub const DEFAULT: Self = Self { pending_bytes: 4 << 20, applied_bytes: 16 << 20 };
 }
 
 /// The PUTs of one writer within a time span.
@@ -158,10 +152,7 @@ struct UnflushedPuts {
 
 impl Default for UnflushedPuts {
     fn default() -> Self {
-        Self {
-            spans: VecDeque::new(),
-            length: SPAN,
-        }
+        Self { spans: VecDeque::new(), length: SPAN }
     }
 }
 
@@ -174,12 +165,10 @@ impl UnflushedPuts {
                 span.segments += 1;
                 span.delete_bytes += delete_bytes;
             }
-            _ => self.spans.push_back(PutSpan {
-                first: time,
-                last: time,
-                segments: 1,
-                delete_bytes,
-            }),
+            _ => {
+                self.spans
+                    .push_back(PutSpan { first: time, last: time, segments: 1, delete_bytes })
+            }
         }
         if self.spans.len() > MAX_SPANS {
             self.halve();
@@ -257,10 +246,7 @@ pub(crate) struct KnownTails {
 
 impl KnownTails {
     pub(crate) fn new(limits: BackpressureLimits) -> Self {
-        Self {
-            limits,
-            tails: Mutex::default(),
-        }
+        Self { limits, tails: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, KnownTail>> {
@@ -315,10 +301,7 @@ impl KnownTails {
             .into_iter()
             .fold(0, u64::saturating_add);
         if pending > limits.pending_bytes {
-            return Err(WriteError::TooManyDeletes {
-                bytes: pending,
-                limit: limits.pending_bytes,
-            });
+            return Err(WriteError::TooManyDeletes { bytes: pending, limit: limits.pending_bytes });
         }
         if recorded.applied > limits.applied_bytes {
             return Err(WriteError::TooManyAppliedDeletes {
@@ -327,10 +310,7 @@ impl KnownTails {
             });
         }
         tail.delete_bytes_in_flight.fetch_add(bytes, Ordering::Relaxed);
-        Ok(DeleteReservation {
-            bytes,
-            of: Arc::clone(&tail.delete_bytes_in_flight),
-        })
+        Ok(DeleteReservation { bytes, of: Arc::clone(&tail.delete_bytes_in_flight) })
     }
 }
 

@@ -95,10 +95,7 @@ mod tests {
     use super::*;
 
     fn name(stamp: u64) -> SegmentName {
-        SegmentName {
-            stamp: Stamp::from_u64(stamp),
-            nonce: 1,
-        }
+        SegmentName { stamp: Stamp::from_u64(stamp), nonce: 1 }
     }
 
     proptest! {
@@ -154,10 +151,7 @@ mod tests {
     #[test]
     fn the_register_is_stored_as_readable_json() {
         let mut checkpoint = TriggerCheckpoint {
-            lease: Some(TriggerLease {
-                holder: Ulid(1),
-                until: StoreTime::from_micros(5),
-            }),
+            lease: Some(TriggerLease { holder: Ulid(1), until: StoreTime::from_micros(5) }),
             ..TriggerCheckpoint::default()
         };
         checkpoint.merge(Stamp::from_u64(3), [name(4)]);

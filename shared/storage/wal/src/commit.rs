@@ -61,10 +61,7 @@ impl TailWriterSettings {
     };
 
     /// For a directory or memory.
-    pub const LOCAL: Self = Self {
-        flush_interval: Duration::ZERO,
-        ..Self::NETWORK
-    };
+    pub const LOCAL: Self = Self { flush_interval: Duration::ZERO, ..Self::NETWORK };
 }
 
 /// Receives segments after they are put and before the requests in them are answered.
@@ -292,9 +289,7 @@ impl SegmentCommitter {
         requests: &mut [PendingRequest<R>],
     ) -> Option<Stamp> {
         let now = self.bucket.clock().now();
-        self.retain_shares(shares, requests, |preconditions| {
-            self.check_order(now, preconditions)
-        });
+        self.retain_shares(shares, requests, |preconditions| self.check_order(now, preconditions));
         if shares.is_empty() {
             return None;
         }
@@ -375,11 +370,7 @@ impl SegmentCommitter {
         let waited = self.bucket.world().elapsed(&preconditions.arrived);
         let limit = self.rules.wait_limit;
         if waited > limit {
-            return Err(WriteError::WaitedTooLong {
-                stamp,
-                waited,
-                limit,
-            });
+            return Err(WriteError::WaitedTooLong { stamp, waited, limit });
         }
         Ok(())
     }
@@ -457,14 +448,12 @@ impl SegmentCommitter {
                 PutOutcome::Unknown(error.to_string())
             }
             Some(Err(error @ StoreError::Rejected { .. })) => PutOutcome::Refused(error),
-            Some(Ok(StoreResponse {
-                value: Put::Refused,
-                ..
-            })) => PutOutcome::Unknown("the store refused a put without a condition".to_owned()),
-            Some(Ok(StoreResponse {
-                value: Put::Done(_),
-                date,
-            })) => PutOutcome::Stored(self.check_answer(segment.name().stamp, date, took)),
+            Some(Ok(StoreResponse { value: Put::Refused, .. })) => {
+                PutOutcome::Unknown("the store refused a put without a condition".to_owned())
+            }
+            Some(Ok(StoreResponse { value: Put::Done(_), date })) => {
+                PutOutcome::Stored(self.check_answer(segment.name().stamp, date, took))
+            }
         }
     }
 

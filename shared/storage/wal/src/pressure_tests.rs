@@ -14,11 +14,7 @@ fn stamp(seconds: i64) -> Stamp {
 }
 
 fn state(segments: u64, listed: i64) -> Option<TailState> {
-    Some(TailState {
-        segments,
-        oldest: None,
-        listed: at(listed),
-    })
+    Some(TailState { segments, oldest: None, listed: at(listed) })
 }
 
 fn tails() -> KnownTails {
@@ -55,10 +51,7 @@ fn a_published_tail_counts_with_the_puts_that_came_after_it_was_listed() {
         tails.record_put(DATABASE, stamp(second), 0);
     }
     let mark = Stamp::ZERO;
-    assert_eq!(
-        tails.observe(DATABASE, mark, state(4, 10)),
-        Backpressure::Slow
-    );
+    assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Backpressure::Slow);
     for second in 11..14 {
         tails.record_put(DATABASE, stamp(second), 0);
     }
@@ -67,10 +60,7 @@ fn a_published_tail_counts_with_the_puts_that_came_after_it_was_listed() {
     let caught_up = tails.observe(DATABASE, stamp(13), state(0, 20));
     assert_eq!(caught_up, Backpressure::None);
     // A manifest that was read before that flush is ignored.
-    assert_eq!(
-        tails.observe(DATABASE, mark, state(4, 10)),
-        Backpressure::None
-    );
+    assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Backpressure::None);
     // A flusher that could not flush publishes the next count.
     let blocked = tails.observe(DATABASE, stamp(13), state(9, 30));
     assert_eq!(blocked, Backpressure::Stop);
@@ -83,10 +73,7 @@ fn the_record_of_unflushed_puts_is_bounded() {
         own.add(at(second), 1);
         assert!(own.spans.len() <= MAX_SPANS);
     }
-    assert_eq!(
-        (own.segments_since(at(0)), own.delete_bytes()),
-        (100_000, 100_000)
-    );
+    assert_eq!((own.segments_since(at(0)), own.delete_bytes()), (100_000, 100_000));
     own.remove_up_to(at(99_999));
     assert_eq!((own.segments_since(at(0)), own.length), (0, SPAN));
 }
@@ -94,13 +81,8 @@ fn the_record_of_unflushed_puts_is_bounded() {
 #[test]
 fn deletes_count_from_the_request_until_they_are_flushed() {
     let tails = tails();
-    let (mut recorded, limits) = (
-        DeleteBytes::default(),
-        DeleteLimits {
-            pending_bytes: 4,
-            applied_bytes: 6,
-        },
-    );
+    let (mut recorded, limits) =
+        (DeleteBytes::default(), DeleteLimits { pending_bytes: 4, applied_bytes: 6 });
     recorded.add(2, false);
     recorded.add(6, true);
     let reserve = |bytes| tails.reserve_deletes(DATABASE, bytes, recorded, limits);

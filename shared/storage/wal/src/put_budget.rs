@@ -22,10 +22,7 @@ pub(crate) struct PutRate {
 
 impl PutRate {
     /// PUTs that are not limited.
-    pub(crate) const UNLIMITED: Self = Self {
-        interval: Duration::ZERO,
-        burst: 0,
-    };
+    pub(crate) const UNLIMITED: Self = Self { interval: Duration::ZERO, burst: 0 };
 
     /// Returns the value of a full bucket.
     fn capacity(self) -> Duration {
@@ -87,10 +84,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn rate(burst: u32) -> PutRate {
-        PutRate {
-            interval: SECOND,
-            burst,
-        }
+        PutRate { interval: SECOND, burst }
     }
 
     /// Starts a PUT after each delay that follows the end of its wait. Returns the starts.
@@ -151,10 +145,7 @@ mod tests {
     #[test]
     fn a_slower_rate_discards_saved_tokens() {
         let mut budget = PutBudget::default();
-        let slow = PutRate {
-            interval: SECOND * 2,
-            burst: 0,
-        };
+        let slow = PutRate { interval: SECOND * 2, burst: 0 };
         budget.take(Duration::ZERO, rate(60));
         assert_eq!(budget.wait(SECOND, slow), Duration::ZERO);
         budget.take(SECOND, slow);

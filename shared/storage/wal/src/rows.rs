@@ -194,9 +194,10 @@ fn time_range(batch: &RecordBatch) -> Option<(i64, i64)> {
         return None;
     }
     let (first, rest) = times.values().split_first()?;
-    Some(rest.iter().fold((*first, *first), |(min, max), time| {
-        (min.min(*time), max.max(*time))
-    }))
+    Some(
+        rest.iter()
+            .fold((*first, *first), |(min, max), time| (min.min(*time), max.max(*time))),
+    )
 }
 
 thread_local! {
@@ -398,10 +399,8 @@ mod tests {
             let keys = Int32Array::from(vec![(count > 0).then_some(0), None]);
             let tags = DictionaryArray::try_new(keys, Arc::new(values)).unwrap();
             let times = TimestampNanosecondArray::from(vec![1, 2]);
-            let fields = vec![
-                ColumnType::Tag.arrow_field("host"),
-                ColumnType::Time.arrow_field("time"),
-            ];
+            let fields =
+                vec![ColumnType::Tag.arrow_field("host"), ColumnType::Time.arrow_field("time")];
             let columns: Vec<ArrayRef> = vec![Arc::new(tags), Arc::new(times)];
             let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
             let stream = stream_of(&batch, 0);
@@ -451,11 +450,7 @@ mod tests {
         let rows = EncodedRows::encode(TableId::new(1), &batch_of_times(&times)).unwrap();
         assert!(rows.size_bytes() < 10_000, "{}", rows.size_bytes());
         // Each row has 8 bytes for the time and 4 bytes for the dictionary key of the tag.
-        assert!(
-            (120_000..130_000).contains(&rows.memory_bytes()),
-            "{}",
-            rows.memory_bytes()
-        );
+        assert!((120_000..130_000).contains(&rows.memory_bytes()), "{}", rows.memory_bytes());
         let slice = batch_of_times(&times).slice(0, 10);
         let rows = EncodedRows::encode(TableId::new(1), &slice).unwrap();
         assert!(rows.memory_bytes() < 10_000, "{}", rows.memory_bytes());
@@ -474,18 +469,11 @@ mod tests {
         let table = TableId::new(1);
         let batch = batch_of_times(&[1]);
         let encode = |batch: &RecordBatch| EncodedRows::encode(table, batch);
-        assert!(matches!(
-            encode(&batch.slice(0, 0)),
-            Err(EncodeError::Empty(_))
-        ));
+        assert!(matches!(encode(&batch.slice(0, 0)), Err(EncodeError::Empty(_))));
         let without_time = batch.project(&[0]).unwrap();
         assert_eq!(without_time.schema().field(0).name(), "host");
         assert!(matches!(encode(&without_time), Err(EncodeError::Time(_))));
-        let plain = Schema::new(vec![Field::new(
-            "time",
-            ColumnType::Time.data_type(),
-            false,
-        )]);
+        let plain = Schema::new(vec![Field::new("time", ColumnType::Time.data_type(), false)]);
         let untyped = RecordBatch::try_new(plain.into(), batch.columns()[1..].to_vec()).unwrap();
         assert!(matches!(encode(&untyped), Err(EncodeError::Column { .. })));
     }

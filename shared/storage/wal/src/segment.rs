@@ -239,10 +239,7 @@ impl Segment {
         let text_bytes = u32::try_from(text.len()).ok()?.to_le_bytes();
         let mut payload: Vec<&[u8]> = vec![&text_bytes, &text];
         payload.extend(streams.iter().map(|stream| stream.as_ref()));
-        let name = SegmentName {
-            stamp: header.stamp,
-            nonce: header.nonce,
-        };
+        let name = SegmentName { stamp: header.stamp, nonce: header.nonce };
         let object = FORMAT.encode_parts(put_id(name), &payload);
         if object.len() > MAX_SEGMENT_BYTES {
             return None;
@@ -269,10 +266,7 @@ impl Segment {
         if self.is_damaged() {
             return None;
         }
-        let header = SegmentHeader {
-            needs_catalog,
-            ..header
-        };
+        let header = SegmentHeader { needs_catalog, ..header };
         Self::build(database, header, &[&streams])
     }
 
@@ -542,10 +536,7 @@ fn split(payload: &Bytes) -> Option<(SegmentHeader, Bytes)> {
 }
 
 fn damaged(key: &str, reason: &str) -> SegmentError {
-    SegmentError::Format(FormatError::Damaged {
-        key: key.to_owned(),
-        reason: reason.to_owned(),
-    })
+    SegmentError::Format(FormatError::Damaged { key: key.to_owned(), reason: reason.to_owned() })
 }
 
 /// The result of verifying the checksum of an envelope.

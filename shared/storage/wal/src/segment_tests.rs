@@ -7,10 +7,7 @@ use super::*;
 use crate::test_world::{batch_of_times, batches};
 
 const DATABASE: DatabaseId = DatabaseId::new(3);
-const NAME: SegmentName = SegmentName {
-    stamp: Stamp::from_u64(7_000_000 << 12 | 5),
-    nonce: 0xabc,
-};
+const NAME: SegmentName = SegmentName { stamp: Stamp::from_u64(7_000_000 << 12 | 5), nonce: 0xabc };
 const KEY: &str = "tail/3/00000000028672000005-0000000000000abc.wal";
 
 fn rows(table: u32, times: &[i64]) -> EncodedRows {
@@ -23,10 +20,7 @@ fn small() -> Segment {
 }
 
 fn delete(table: u32, host: &str) -> RowDelete {
-    let tag = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some(host.to_owned()),
-    };
+    let tag = Condition::Tag { name: "host".to_owned(), value: Some(host.to_owned()) };
     RowDelete {
         table: TableId::new(table),
         condition: tag.and(Condition::Time { min: -1, max: 9 }),
@@ -104,10 +98,7 @@ fn the_header_is_json() {
     let segment = small();
     let (header, _) = split(&segment.object().slice(HEADER_BYTES..)).unwrap();
     let directory = header.directory.len();
-    let header = SegmentHeader {
-        directory: Vec::new(),
-        ..header
-    };
+    let header = SegmentHeader { directory: Vec::new(), ..header };
     assert_eq!(directory, 3);
     insta::assert_snapshot!(
         serde_json::to_string(&header).unwrap(),
@@ -191,10 +182,7 @@ fn segments_of_deletes_round_trip() {
     }
     let (header, streams) = split(&read.object().slice(HEADER_BYTES..)).unwrap();
     assert!(streams.is_empty());
-    let header = SegmentHeader {
-        deletes: vec![delete(1, "a")],
-        ..header
-    };
+    let header = SegmentHeader { deletes: vec![delete(1, "a")], ..header };
     insta::assert_snapshot!(
         serde_json::to_string(&header).unwrap(),
         @r#"{"stamp":28672000005,"nonce":2748,"salt":5,"needs_catalog":12,"deletes":[{"table":1,"condition":{"all":[{"tag":{"name":"host","value":"a"}},{"time":{"min":-1,"max":9}}]}}],"directory":[]}"#
@@ -222,10 +210,7 @@ fn the_depth_of_rows_is_read() {
     assert_eq!(read.depth(), 2);
     assert_eq!(read.rows(TableId::new(1)).unwrap().len(), 1);
     let (header, _) = split(&read.object().slice(HEADER_BYTES..)).unwrap();
-    let header = SegmentHeader {
-        directory: Vec::new(),
-        ..header
-    };
+    let header = SegmentHeader { directory: Vec::new(), ..header };
     insta::assert_snapshot!(
         serde_json::to_string(&header).unwrap(),
         @r#"{"stamp":28672000005,"nonce":2748,"salt":5,"needs_catalog":12,"depth":2,"directory":[]}"#
@@ -250,10 +235,7 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
     let payload = [&length, text.as_slice(), rows[0].stream()].concat();
     let object = FORMAT.encode(put_id(NAME), &payload);
     let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
-    assert!(
-        error.to_string().contains("not valid for a segment"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("not valid for a segment"), "{error}");
     assert!(Segment::build(DATABASE, header, &rows.each_ref().map(EncodedRows::stream)).is_none());
 }
 
@@ -379,10 +361,7 @@ fn the_rows_of_a_damaged_stream_are_named_and_the_others_are_read() {
     };
     assert_eq!(read.damaged_rows(), [lost]);
     let rest = read.without_streams(&[third.offset]);
-    assert_eq!(
-        rest.rows(TableId::new(1)).unwrap(),
-        [batch_of_times(&[1, 2])]
-    );
+    assert_eq!(rest.rows(TableId::new(1)).unwrap(), [batch_of_times(&[1, 2])]);
     assert_eq!(rest.tables().map(|rows| rows.rows).sum::<u64>(), 3);
     // The header is damaged, too, so nothing can be verified.
     bytes[HEADER_BYTES + 10] ^= 1;
@@ -404,10 +383,7 @@ fn claimed_tables_are_read_from_a_damaged_object() {
 
 #[test]
 fn a_segment_under_another_name_is_damaged() {
-    let other = SegmentName {
-        nonce: NAME.nonce + 1,
-        ..NAME
-    };
+    let other = SegmentName { nonce: NAME.nonce + 1, ..NAME };
     let error = Segment::decode(DATABASE, other, small().object().clone()).unwrap_err();
     assert!(error.to_string().contains("another name"), "{error}");
 }

@@ -272,20 +272,11 @@ mod tests {
     }
 
     fn settled(seconds: i64, part: u64) -> SettledPart {
-        SettledPart {
-            mark: Stamp::new(at(seconds), 0),
-            part,
-        }
+        SettledPart { mark: Stamp::new(at(seconds), 0), part }
     }
 
     fn part<'a>(from: &'a str, to: &'a str) -> SitePart<'a> {
-        SitePart {
-            site: "plant-1",
-            source: SOURCE,
-            from,
-            to,
-            after: None,
-        }
+        SitePart { site: "plant-1", source: SOURCE, from, to, after: None }
     }
 
     fn start(
@@ -317,10 +308,7 @@ mod tests {
         let again = |progress: &SiteProgress, settled| {
             start(&mut progress.clone(), &part("", "a"), settled, at(500))
         };
-        assert_eq!(
-            again(&progress, settled(130, 0)),
-            Err(PartRefusal::NotSettled)
-        );
+        assert_eq!(again(&progress, settled(130, 0)), Err(PartRefusal::NotSettled));
         // The part is stored, and the site learns it.
         assert_eq!(again(&progress, settled(110, 1)), other_position("a"));
         let site = part("", "");
@@ -330,10 +318,7 @@ mod tests {
         assert_eq!(again(&progress, settled(131, 0)), Ok(2));
         start(&mut progress, &part("", "a"), settled(131, 0), at(131)).unwrap();
         // The time of the new attempt counts.
-        assert_eq!(
-            again(&progress, settled(140, 0)),
-            Err(PartRefusal::NotSettled)
-        );
+        assert_eq!(again(&progress, settled(140, 0)), Err(PartRefusal::NotSettled));
     }
 
     #[test]
@@ -366,25 +351,13 @@ mod tests {
         let mut progress = SiteProgress::default();
         let unknown = Err(PartRefusal::UnknownRows);
         // The register is lost.
-        assert_eq!(
-            start(&mut progress, &part("", "a"), settled(90, 3), at(1)),
-            unknown
-        );
+        assert_eq!(start(&mut progress, &part("", "a"), settled(90, 3), at(1)), unknown);
         // It is an older copy.
         start(&mut progress, &part("", "a"), settled(0, 0), at(1)).unwrap();
-        assert_eq!(
-            start(&mut progress, &part("a", "b"), settled(90, 3), at(2)),
-            unknown
-        );
+        assert_eq!(start(&mut progress, &part("a", "b"), settled(90, 3), at(2)), unknown);
         // Parts of a source count for one site only.
-        let renamed = SitePart {
-            site: "plant-2",
-            ..part("", "a")
-        };
-        assert_eq!(
-            start(&mut progress, &renamed, settled(0, 0), at(2)),
-            unknown
-        );
+        let renamed = SitePart { site: "plant-2", ..part("", "a") };
+        assert_eq!(start(&mut progress, &renamed, settled(0, 0), at(2)), unknown);
     }
 
     #[test]
@@ -393,10 +366,7 @@ mod tests {
         let none = settled(0, 0);
         start(&mut progress, &part("", "a"), none, at(1)).unwrap();
         let after = Some(Stamp::new(at(2), 0));
-        let next = SitePart {
-            after,
-            ..part("a", "b")
-        };
+        let next = SitePart { after, ..part("a", "b") };
         start(&mut progress, &next, none, at(3)).unwrap();
         assert!(progress.cancel("plant-1", 2));
         let started = progress.start(&part("a", "b"), none, at(4)).unwrap();
@@ -407,20 +377,14 @@ mod tests {
     fn a_copy_of_a_site_and_a_lost_register_store_nothing() {
         let mut progress = SiteProgress::default();
         let none = settled(0, 0);
-        assert_eq!(
-            start(&mut progress, &part("z", "a"), none, at(1)),
-            other_position("")
-        );
+        assert_eq!(start(&mut progress, &part("z", "a"), none, at(1)), other_position(""));
         start(&mut progress, &part("", "a"), none, at(1)).unwrap();
         start(&mut progress, &part("a", "b"), none, at(2)).unwrap();
         assert_eq!(
             start(&mut progress, &part("", "x"), settled(90, 2), at(3)),
             other_position("b")
         );
-        let other = SitePart {
-            source: Ulid(8),
-            ..part("b", "c")
-        };
+        let other = SitePart { source: Ulid(8), ..part("b", "c") };
         let refused = start(&mut progress, &other, none, at(3));
         assert_eq!(refused, Err(PartRefusal::OtherSource("plant-1".to_owned())));
     }
@@ -430,22 +394,13 @@ mod tests {
         let mut progress = SiteProgress::default();
         let long = "x".repeat(201);
         for refused in [
-            SitePart {
-                site: "",
-                ..part("", "a")
-            },
-            SitePart {
-                site: "a/b",
-                ..part("", "a")
-            },
+            SitePart { site: "", ..part("", "a") },
+            SitePart { site: "a/b", ..part("", "a") },
             part("", &long),
             part("a", "a"),
         ] {
             let started = start(&mut progress, &refused, settled(0, 0), at(1));
-            assert!(
-                matches!(started, Err(PartRefusal::Invalid(_))),
-                "{refused:?}"
-            );
+            assert!(matches!(started, Err(PartRefusal::Invalid(_))), "{refused:?}");
         }
         let names: Vec<_> = (0_u32..)
             .take(MAX_SITES + 1)

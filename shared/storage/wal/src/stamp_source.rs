@@ -137,10 +137,7 @@ mod tests {
     use super::*;
 
     fn source() -> StampSource {
-        StampSource::new(
-            &Entropy::from_seed(1),
-            &ProtocolRules::new(ProtocolMargins::NETWORK),
-        )
+        StampSource::new(&Entropy::from_seed(1), &ProtocolRules::new(ProtocolMargins::NETWORK))
     }
 
     fn seconds(seconds: i64) -> StoreTime {
@@ -218,15 +215,10 @@ mod tests {
 
     #[test]
     fn no_stamp_is_further_ahead_than_the_acknowledgement_limit() {
-        let source = StampSource::new(
-            &Entropy::from_seed(1),
-            &ProtocolRules::new(ProtocolMargins::LOCAL),
-        );
+        let source =
+            StampSource::new(&Entropy::from_seed(1), &ProtocolRules::new(ProtocolMargins::LOCAL));
         let after = Stamp::new(seconds(3), 0);
-        assert!(matches!(
-            source.next(seconds(0), Some(after)),
-            Err(StampError::Ahead { .. })
-        ));
+        assert!(matches!(source.next(seconds(0), Some(after)), Err(StampError::Ahead { .. })));
         assert!(source.next(seconds(1), Some(after)).is_ok());
     }
 }

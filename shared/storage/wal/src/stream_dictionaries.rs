@@ -126,13 +126,8 @@ mod tests {
     fn messages_of_shared_dictionaries_are_built_once() {
         let values = ["x", "y"].map(|it| Arc::new(StringArray::from(vec![it])));
         let [x, y] = &values;
-        let batches = [
-            batch(&[x, y]),
-            batch(&[y, x]),
-            batch(&[x]),
-            batch(&[x, y, x]),
-            batch(&[x, y]),
-        ];
+        let batches =
+            [batch(&[x, y]), batch(&[y, x]), batch(&[x]), batch(&[x, y, x]), batch(&[x, y])];
         let first = batches.each_ref().map(encoded);
         assert_eq!(first[0], first[4]);
         assert_eq!(kept(), 4);

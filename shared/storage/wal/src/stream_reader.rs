@@ -148,13 +148,7 @@ impl<'a> RowStreamReader<'a> {
             .header_as_dictionary_batch()
             .ok_or_else(|| malformed("a dictionary of the stream has no values"))?;
         let version = message.version();
-        read_dictionary(
-            body,
-            batch,
-            &schema.schema,
-            &mut self.dictionaries,
-            &version,
-        )
+        read_dictionary(body, batch, &schema.schema, &mut self.dictionaries, &version)
     }
 
     fn rows(

@@ -195,16 +195,10 @@ mod tests {
         let columns: [ArrayRef; 1] = [Arc::new(Int8Array::from(vec![1]))];
         let narrow = StreamSchema::try_new(table, &schema, &columns).unwrap();
         assert_ne!(narrow.message(), wide.message());
-        assert_eq!(
-            narrow.schema().field(0).metadata(),
-            schema.field(0).metadata()
-        );
+        assert_eq!(narrow.schema().field(0).metadata(), schema.field(0).metadata());
         for (columns, first) in [
             (&columns[..], &narrow),
-            (
-                &[new_empty_array(wide.schema().field(0).data_type())],
-                &wide,
-            ),
+            (&[new_empty_array(wide.schema().field(0).data_type())], &wide),
         ] {
             let again = StreamSchema::try_new(table, &schema, columns).unwrap();
             assert!(Arc::ptr_eq(&again.message, &first.message));

@@ -161,10 +161,7 @@ struct ListingOrder {
 
 impl ListingOrder {
     fn new(is_promised: bool) -> Self {
-        Self {
-            is_sorted: is_promised,
-            last: String::new(),
-        }
+        Self { is_sorted: is_promised, last: String::new() }
     }
 
     fn check(&mut self, entry: &ListEntry) {
@@ -196,11 +193,7 @@ impl TailReader {
             .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, segment: &Arc<Segment>| weight(segment))
             .build_with_hasher(BuildHasherDefault::default());
-        Self {
-            bucket,
-            settings,
-            cache,
-        }
+        Self { bucket, settings, cache }
     }
 
     /// Lists the segments of a database above a mark.
@@ -284,10 +277,7 @@ impl TailReader {
                 return Ok(listing);
             }
         }
-        Err(TailError::TooManyPages {
-            database,
-            pages: MAX_PAGES,
-        })
+        Err(TailError::TooManyPages { database, pages: MAX_PAGES })
     }
 
     async fn page(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
@@ -310,10 +300,7 @@ impl TailReader {
         let fetched = self.fetch_readable(database, names).await?;
         match fetched.unreadable.into_iter().next() {
             Some((_, error)) => Err(error.into()),
-            None => Ok(FetchedSegments {
-                unreadable: Vec::new(),
-                ..fetched
-            }),
+            None => Ok(FetchedSegments { unreadable: Vec::new(), ..fetched }),
         }
     }
 

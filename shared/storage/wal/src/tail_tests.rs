@@ -11,10 +11,7 @@ use crate::{
 };
 
 fn name(stamp: u64) -> SegmentName {
-    SegmentName {
-        stamp: Stamp::from_u64(stamp),
-        nonce: 5,
-    }
+    SegmentName { stamp: Stamp::from_u64(stamp), nonce: 5 }
 }
 
 fn segment(stamp: u64) -> Segment {
@@ -105,16 +102,10 @@ async fn listing_fails_above_the_limit_and_ignores_segments_below_the_mark() {
     for stamp in 1..=4 {
         put(&world, DATABASE, &segment(stamp)).await;
     }
-    let settings = TailReaderSettings {
-        max_segments: 3,
-        ..TailReaderSettings::default()
-    };
+    let settings = TailReaderSettings { max_segments: 3, ..TailReaderSettings::default() };
     let reader = TailReader::new(world.bucket.clone(), settings);
     let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
-    assert!(
-        matches!(error, TailError::TooLong { segments: 3, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, TailError::TooLong { segments: 3, .. }), "{error}");
     let lists = world.store.count(Operation::List);
     let listing = reader.list(DATABASE, Stamp::from_u64(1)).await.unwrap();
     assert_eq!(stamps(&listing.names()), [2, 3, 4]);
@@ -188,10 +179,7 @@ async fn an_unanswered_listing_times_out() {
     let world = TestWorld::new().await;
     world.store.delay_lists(Duration::from_secs(3600));
     let error = reader(&world).list(DATABASE, Stamp::ZERO).await.unwrap_err();
-    assert!(
-        matches!(error, TailError::Store(StoreError::Unavailable { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, TailError::Store(StoreError::Unavailable { .. })), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,10 +285,7 @@ async fn flushed_segments_leave_the_cache_and_can_be_read_again() {
 async fn the_cache_is_bounded_and_keeps_the_newest_segments() {
     let world = TestWorld::new().await;
     let one = u64::from(weight(&segment(1)));
-    let settings = TailReaderSettings {
-        cache_bytes: 10 * one,
-        ..TailReaderSettings::default()
-    };
+    let settings = TailReaderSettings { cache_bytes: 10 * one, ..TailReaderSettings::default() };
     let reader = TailReader::new(world.bucket.clone(), settings);
     for stamp in 1..=100 {
         reader.insert(Arc::new(segment(stamp)));

@@ -59,11 +59,7 @@ pub(crate) fn random_rows(seed: u64, bytes: usize) -> EncodedRows {
     let times = vec![i64::try_from(seed).unwrap(); numbers.len()];
     let batch = batch(vec![
         (ColumnType::UInteger, "noise", Arc::new(numbers)),
-        (
-            ColumnType::Time,
-            "time",
-            Arc::new(TimestampNanosecondArray::from(times)),
-        ),
+        (ColumnType::Time, "time", Arc::new(TimestampNanosecondArray::from(times))),
     ]);
     EncodedRows::encode(TableId::new(1), &batch).unwrap()
 }
@@ -159,10 +155,8 @@ impl TestClock {
                 }
             }
             Some(freeze) => {
-                *pending = Some(ScheduledFreeze {
-                    reads_before: freeze.reads_before - 1,
-                    ..freeze
-                });
+                *pending =
+                    Some(ScheduledFreeze { reads_before: freeze.reads_before - 1, ..freeze });
             }
             None => {}
         }
@@ -276,11 +270,7 @@ impl TestStore {
         let mut objects = Vec::new();
         let mut page_token = None;
         loop {
-            let request = ListRequest {
-                prefix,
-                start_after: None,
-                page_token,
-            };
+            let request = ListRequest { prefix, start_after: None, page_token };
             let page = self.memory.list(request).await.unwrap().value;
             for entry in page.entries {
                 let got = self.memory.get(&entry.key, GetOptions::default()).await;
@@ -339,10 +329,7 @@ impl Store for TestStore {
         let date = answer.date;
         match deed {
             Some(ScriptedPut::AnswerLost) => Err(lost),
-            Some(ScriptedPut::NoDate) => Ok(StoreResponse {
-                date: None,
-                ..answer
-            }),
+            Some(ScriptedPut::NoDate) => Ok(StoreResponse { date: None, ..answer }),
             Some(ScriptedPut::DateOff(seconds)) => Ok(StoreResponse {
                 date: date.map(|date| StoreTime::from_micros(date.micros() + seconds * 1_000_000)),
                 ..answer
@@ -360,13 +347,7 @@ impl Store for TestStore {
         if !self.is_unsorted.load(Ordering::Relaxed) {
             return self.memory.list(request).await;
         }
-        let mut answer = self
-            .memory
-            .list(ListRequest {
-                start_after: None,
-                ..request
-            })
-            .await?;
+        let mut answer = self.memory.list(ListRequest { start_after: None, ..request }).await?;
         answer.value.entries.reverse();
         Ok(answer)
     }
@@ -394,11 +375,7 @@ impl TestWorld {
         let (store, clock) = (TestStore::new(page_keys), TestClock::new());
         let world = World::seeded(Arc::clone(&clock) as _, 1);
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
-        Self {
-            store,
-            bucket,
-            clock,
-        }
+        Self { store, bucket, clock }
     }
 
     /// Creates a world whose bucket has seen an answer of the store.

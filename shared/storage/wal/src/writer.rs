@@ -243,16 +243,10 @@ impl TailWriter {
             order: request.order,
             progress: request.progress,
         };
-        let lane = LaneKey {
-            database,
-            depth: request.depth,
-        };
+        let lane = LaneKey { database, depth: request.depth };
         let load = WritePayload::Rows(request.rows);
         self.check_tail(database, &request.proof)?;
-        let reservation = InFlightReservation {
-            room,
-            _deletes: None,
-        };
+        let reservation = InFlightReservation { room, _deletes: None };
         self.put(lane, preconditions, load, reservation).await
     }
 
@@ -283,10 +277,8 @@ impl TailWriter {
         let limits = self.inner.settings.deletes;
         let tails = self.inner.committer.tails();
         let deletes = tails.reserve_deletes(database, bytes, request.recorded, limits)?;
-        let reservation = InFlightReservation {
-            room: self.inner.reserve(size)?,
-            _deletes: Some(deletes),
-        };
+        let reservation =
+            InFlightReservation { room: self.inner.reserve(size)?, _deletes: Some(deletes) };
         self.put(lane, preconditions, load, reservation).await
     }
 
@@ -369,11 +361,7 @@ impl TailWriterState {
         }
         if !lane.is_running {
             lane.is_running = true;
-            let lane = LaneTask {
-                inner: Arc::clone(self),
-                key,
-                has_ended: false,
-            };
+            let lane = LaneTask { inner: Arc::clone(self), key, has_ended: false };
             tokio::spawn(lane.run());
         }
         answer
@@ -387,10 +375,7 @@ impl TailWriterState {
             })
             .map_err(|in_flight| WriteError::Overloaded { in_flight, limit })?;
         Ok(InFlightRoom {
-            bytes: Arc::new(InFlightBytes {
-                bytes,
-                of: Arc::clone(&self.in_flight_bytes),
-            }),
+            bytes: Arc::new(InFlightBytes { bytes, of: Arc::clone(&self.in_flight_bytes) }),
         })
     }
 

@@ -6,11 +6,8 @@ const PUT: Duration = Duration::from_millis(10);
 
 impl WriterFixture {
     async fn with_burst(flush_burst: u32) -> Self {
-        let setup = Self::new(TailWriterSettings {
-            flush_burst,
-            ..TailWriterSettings::NETWORK
-        })
-        .await;
+        let setup =
+            Self::new(TailWriterSettings { flush_burst, ..TailWriterSettings::NETWORK }).await;
         setup.world.store.script_puts(&[ScriptedPut::After(PUT); 10_000]);
         setup
     }
@@ -52,11 +49,7 @@ async fn an_hour_of_busy_clients_costs_the_interval_and_the_burst() {
         assert_eq!(early, burst as usize);
         // The last PUTs of the clients start when the hour is over.
         let most = 3_600 + burst as usize + 2;
-        assert!(
-            (most - 5..=most).contains(&setup.puts()),
-            "{}",
-            setup.puts()
-        );
+        assert!((most - 5..=most).contains(&setup.puts()), "{}", setup.puts());
     }
 }
 

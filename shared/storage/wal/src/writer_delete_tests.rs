@@ -74,10 +74,7 @@ async fn an_unacknowledged_delete_fails_and_later_writes_continue() {
 async fn a_delete_follows_the_commit_rules_of_writes() {
     let setup = WriterFixture::local().await;
     let after = Stamp::from_u64(u64::MAX);
-    let ordered = DeleteRequest {
-        after: Some(after),
-        ..setup.world.delete_request(1)
-    };
+    let ordered = DeleteRequest { after: Some(after), ..setup.world.delete_request(1) };
     let error = setup.writer.delete(DATABASE, ordered).await.unwrap_err();
     assert_eq!(error.kind(), WriteErrorKind::BadRequest);
 
@@ -137,21 +134,12 @@ async fn deletes_in_the_tail_count_as_pending_until_they_are_flushed() {
 #[tokio::test(start_paused = true)]
 async fn deletes_of_one_request_are_bounded() {
     let setup = WriterFixture::local().await;
-    let none = DeleteRequest {
-        deletes: Vec::new(),
-        ..setup.world.delete_request(1)
-    };
+    let none = DeleteRequest { deletes: Vec::new(), ..setup.world.delete_request(1) };
     let error = setup.writer.delete(DATABASE, none).await.unwrap_err();
     assert_eq!(error.kind(), WriteErrorKind::BadRequest);
-    let tag = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some("x".repeat(1 << 20)),
-    };
+    let tag = Condition::Tag { name: "host".to_owned(), value: Some("x".repeat(1 << 20)) };
     let large = DeleteRequest {
-        deletes: vec![RowDelete {
-            table: TableId::new(1),
-            condition: tag,
-        }],
+        deletes: vec![RowDelete { table: TableId::new(1), condition: tag }],
         ..setup.world.delete_request(1)
     };
     let error = setup.writer.delete(DATABASE, large).await.unwrap_err();

@@ -9,10 +9,7 @@ impl WriterFixture {
     async fn put_elsewhere(&self, ahead: Duration) -> Stamp {
         let now = self.world.bucket.clock().now().unwrap();
         let request = self.world.request(0);
-        let name = SegmentName {
-            stamp: Stamp::new(now.plus(ahead), 9),
-            nonce: 1,
-        };
+        let name = SegmentName { stamp: Stamp::new(now.plus(ahead), 9), nonce: 1 };
         let segment = Segment::encode(DATABASE, name, 9, 1, 0, &request.rows, Vec::new()).unwrap();
         let key = Key::Segment(DATABASE, name).to_string();
         let object = segment.object().clone();
@@ -22,10 +19,7 @@ impl WriterFixture {
     }
 
     fn strict(&self, time: i64) -> WriteRequest {
-        WriteRequest {
-            order: WriteOrder::Strict,
-            ..self.world.request(time)
-        }
+        WriteRequest { order: WriteOrder::Strict, ..self.world.request(time) }
     }
 
     fn lists(&self) -> usize {
@@ -97,10 +91,7 @@ async fn a_stamp_too_far_ahead_delays_strict_writes_and_an_implausible_one_is_ig
     setup.write(setup.strict(1)).await.unwrap();
     let ahead = setup.put_elsewhere(7 * SECOND).await;
     let error = setup.write(setup.strict(2)).await.unwrap_err();
-    assert!(
-        matches!(error, WriteError::Stamp(StampError::Ahead { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, WriteError::Stamp(StampError::Ahead { .. })), "{error}");
     assert_eq!(setup.puts(), 1);
     assert_eq!(setup.writer.stats().stamps_not_followed, 1);
     setup.wait(3 * SECOND).await;

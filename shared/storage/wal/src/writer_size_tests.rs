@@ -64,10 +64,7 @@ async fn a_failure_leaves_all_of_a_large_request_or_nothing() {
             assert_eq!(written.is_ok(), earlier > 0, "{failure:?}");
             assert_eq!(setup.puts(), 1, "{failure:?}");
             let times = setup.times().await;
-            assert!(
-                times.is_empty() || times == [vec![0, 1, 2]],
-                "{failure:?}: {times:?}"
-            );
+            assert!(times.is_empty() || times == [vec![0, 1, 2]], "{failure:?}: {times:?}");
         }
     }
 }
@@ -85,28 +82,18 @@ async fn rows_that_fit_no_segment_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_that_never_fit_in_the_memory_for_segments_are_refused_as_too_large() {
-    let settings = TailWriterSettings {
-        max_in_flight_bytes: 1 << 20,
-        ..TailWriterSettings::LOCAL
-    };
+    let settings = TailWriterSettings { max_in_flight_bytes: 1 << 20, ..TailWriterSettings::LOCAL };
     let setup = WriterFixture::new(settings).await;
     let rows = vec![random_rows(0, 2 << 20)];
     let error = setup.write(setup.world.request_of(rows)).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.retry_after()),
-        (WriteErrorKind::TooLarge, None)
-    );
+    assert_eq!((error.kind(), error.retry_after()), (WriteErrorKind::TooLarge, None));
     assert_eq!(setup.puts(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn rows_of_an_import_job_are_in_one_segment_with_its_progress() {
     let setup = WriterFixture::local().await;
-    let progress = ImportProgress {
-        job: ulid::Ulid(7),
-        rows: 12,
-        is_permanent: false,
-    };
+    let progress = ImportProgress { job: ulid::Ulid(7), rows: 12, is_permanent: false };
     for times in [vec![], vec![1], vec![2, 3]] {
         let rows = times.iter().map(|time| setup.world.request(*time).rows.remove(0));
         let request = WriteRequest {

@@ -63,17 +63,8 @@ impl WriterFixture {
     fn on(world: TestWorld, settings: TailWriterSettings) -> Self {
         let recorder = Arc::new(SegmentRecorder::default());
         let observer = Arc::clone(&recorder) as _;
-        let writer = TailWriter::new(
-            world.bucket.clone(),
-            world.rules(),
-            settings,
-            Some(observer),
-        );
-        Self {
-            world,
-            writer,
-            recorder,
-        }
+        let writer = TailWriter::new(world.bucket.clone(), world.rules(), settings, Some(observer));
+        Self { world, writer, recorder }
     }
 
     /// Starts a write. The request has joined the group commit when this returns.
@@ -114,10 +105,8 @@ impl WriterFixture {
 }
 
 /// One PUT for each flush interval.
-const INTERVAL_ONLY: TailWriterSettings = TailWriterSettings {
-    flush_burst: 0,
-    ..TailWriterSettings::NETWORK
-};
+const INTERVAL_ONLY: TailWriterSettings =
+    TailWriterSettings { flush_burst: 0, ..TailWriterSettings::NETWORK };
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -138,10 +127,7 @@ async fn a_single_write_is_put_at_once() {
     assert_eq!(setup.puts(), 1);
     let segments = setup.segments().await;
     assert_eq!(segments[0].name().stamp, stamp);
-    assert_eq!(
-        segments[0].rows(TableId::new(1)).unwrap(),
-        [batch_of_times(&[7])]
-    );
+    assert_eq!(segments[0].rows(TableId::new(1)).unwrap(), [batch_of_times(&[7])]);
     let stats = setup.writer.stats();
     assert_eq!((stats.puts, stats.rows, stats.refused), (1, 1, 0));
     assert_eq!(stats.bytes, segments[0].size_bytes() as u64);
@@ -213,11 +199,8 @@ async fn pressure_doubles_the_interval_and_then_stops_writes() {
     let setup = WriterFixture::new(TailWriterSettings::NETWORK).await;
     let publish = |segments| {
         let mut request = setup.world.request(0);
-        request.proof.tail = Some(TailState {
-            segments,
-            oldest: None,
-            listed: request.proof.current_at,
-        });
+        request.proof.tail =
+            Some(TailState { segments, oldest: None, listed: request.proof.current_at });
         request
     };
     let first = setup.write(publish(3_001)).await.unwrap().stamp;
@@ -406,10 +389,7 @@ async fn nothing_is_put_at_or_below_the_mark() {
 #[tokio::test(start_paused = true)]
 async fn writes_below_the_mark_pass_if_the_mark_is_not_checked() {
     let world = TestWorld::new().await;
-    let rules = ProtocolRules {
-        mark_is_checked: false,
-        ..world.rules()
-    };
+    let rules = ProtocolRules { mark_is_checked: false, ..world.rules() };
     let writer = TailWriter::new(world.bucket.clone(), rules, TailWriterSettings::LOCAL, None);
     let mut request = world.request(0);
     request.proof.mark = Stamp::from_u64(u64::MAX);
@@ -431,10 +411,7 @@ async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
         }
         let error = written.unwrap_err();
         assert_eq!(error.stamp(), Some(segments[0].name().stamp));
-        assert!(matches!(
-            doubt(Err(error)),
-            NotAcknowledged::DateTooFar { .. }
-        ));
+        assert!(matches!(doubt(Err(error)), NotAcknowledged::DateTooFar { .. }));
         assert_eq!(setup.puts(), 1, "it is not put again");
     }
 }
@@ -454,19 +431,14 @@ async fn a_put_that_took_long_by_any_clock_is_not_acknowledged() {
     let written = setup.begin(setup.world.request(0)).await;
     setup.wait(500 * MS).await;
     setup.world.clock.step_wall(20);
-    assert!(matches!(
-        doubt(written.await.unwrap()),
-        NotAcknowledged::SlowPut { .. }
-    ));
+    assert!(matches!(doubt(written.await.unwrap()), NotAcknowledged::SlowPut { .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
-    for (deed, exists) in [
-        (ScriptedPut::AnswerLost, 1),
-        (ScriptedPut::Lost, 0),
-        (ScriptedPut::Hang, 0),
-    ] {
+    for (deed, exists) in
+        [(ScriptedPut::AnswerLost, 1), (ScriptedPut::Lost, 0), (ScriptedPut::Hang, 0)]
+    {
         let setup = WriterFixture::local().await;
         setup.world.store.script_puts(&[deed]);
         let error = setup.write(setup.world.request(0)).await.unwrap_err();
@@ -500,10 +472,7 @@ async fn the_observer_has_each_segment_before_its_requests_are_answered() {
     let put = setup.recorder.put.lock().unwrap();
     let (database, segment) = &put[0];
     assert_eq!((*database, segment.name().stamp), (DATABASE, stamp));
-    assert_eq!(
-        segment.rows(TableId::new(1)).unwrap(),
-        [batch_of_times(&[4])]
-    );
+    assert_eq!(segment.rows(TableId::new(1)).unwrap(), [batch_of_times(&[4])]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -574,10 +543,7 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
     let second = second.unwrap().stamp;
     assert!(second > Stamp::new(now.plus(2 * SECOND), 0));
     assert_eq!(plain.unwrap().stamp, second);
-    assert!(matches!(
-        later,
-        Err(WriteError::Stamp(StampError::Ahead { .. }))
-    ));
+    assert!(matches!(later, Err(WriteError::Stamp(StampError::Ahead { .. }))));
     assert_eq!(never.unwrap_err().kind(), WriteErrorKind::BadRequest);
 }
 
@@ -614,10 +580,7 @@ async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
         let (key, options) = (Key::RootCatalog, GetOptions::default());
         setup.world.bucket.get(&key, options).await.unwrap();
         let now = setup.world.bucket.clock().now().unwrap();
-        assert!(
-            now.since(current_at) < 120 * SECOND,
-            "the wrong time is forgotten"
-        );
+        assert!(now.since(current_at) < 120 * SECOND, "the wrong time is forgotten");
         let mut request = setup.world.request(2);
         request.order = order;
         let stamp = setup.write(request).await.unwrap().stamp;

@@ -16,10 +16,7 @@ fn rows_near_the_edge(stage: &CacheFixture, now: u64) {
     let lines = (-3..age).map(|second| {
         let time = begin - age + second;
         let host = second.rem_euclid(4);
-        format!(
-            "m,host=h{host},room=r{} v={second} {time}\n",
-            second.rem_euclid(9)
-        )
+        format!("m,host=h{host},room=r{} v={second} {time}\n", second.rem_euclid(9))
     });
     stage.write(&lines.collect::<String>());
 }
@@ -92,15 +89,7 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     };
     assert_eq!(shown("all are kept"), [6, 4]);
     let keep = |period: &str| {
-        let update = [
-            "update",
-            "table",
-            "m",
-            "-d",
-            DB,
-            "--retention-period",
-            period,
-        ];
+        let update = ["update", "table", "m", "-d", DB, "--retention-period", period];
         stage.run(&update).succeeded();
         // An instance may use its copy of the catalog for a while.
         pause(CATALOG_AGE);

@@ -57,11 +57,7 @@ fn flip(path: &PathBuf) {
 type DamageCase = (&'static str, fn(&PathBuf), &'static str);
 
 const DAMAGES: [DamageCase; 3] = [
-    (
-        "missing",
-        |path| fs::remove_file(path).unwrap(),
-        "it is missing",
-    ),
+    ("missing", |path| fs::remove_file(path).unwrap(), "it is missing"),
     ("truncated", |path| truncate(path), "bytes"),
     ("flipped bit", |path| flip(path), "checksum"),
 ];

@@ -40,17 +40,8 @@ const AGE: u64 = 3_600;
 impl CacheDefinition {
     /// A cache of the newest row of each key, with all columns.
     pub(crate) fn last(table: &'static str, name: &'static str, keys: &[&'static str]) -> Self {
-        let rows = CacheRowSelection::Last {
-            keys: keys.to_vec(),
-            values: None,
-            count: 1,
-        };
-        Self {
-            table,
-            name,
-            rows,
-            age: AGE,
-        }
+        let rows = CacheRowSelection::Last { keys: keys.to_vec(), values: None, count: 1 };
+        Self { table, name, rows, age: AGE }
     }
 
     /// A cache of the distinct combinations of values of columns.
@@ -59,16 +50,8 @@ impl CacheDefinition {
         name: &'static str,
         columns: &[&'static str],
     ) -> Self {
-        let rows = CacheRowSelection::Distinct {
-            columns: columns.to_vec(),
-            most: 1_000,
-        };
-        Self {
-            table,
-            name,
-            rows,
-            age: AGE,
-        }
+        let rows = CacheRowSelection::Distinct { columns: columns.to_vec(), most: 1_000 };
+        Self { table, name, rows, age: AGE }
     }
 
     /// Limits the cache to these columns, in addition to the key.
@@ -106,11 +89,7 @@ impl CacheDefinition {
     pub(super) fn body(&self, database: &str) -> Value {
         let mut body = json!({ "db": database, "table": self.table, "name": self.name });
         match &self.rows {
-            CacheRowSelection::Last {
-                keys,
-                values,
-                count,
-            } => {
+            CacheRowSelection::Last { keys, values, count } => {
                 body["key_columns"] = json!(keys);
                 body["count"] = json!(count);
                 body["ttl"] = json!(self.age);
@@ -129,20 +108,12 @@ impl CacheDefinition {
 
     /// Returns the arguments of the `neap` command that creates the cache.
     pub(super) fn command(&self, database: &str) -> Vec<String> {
-        let mut command = vec![
-            "create".to_owned(),
-            self.kind().to_owned(),
-            self.name.to_owned(),
-        ];
+        let mut command = vec!["create".to_owned(), self.kind().to_owned(), self.name.to_owned()];
         let mut flag = |name: &str, value: String| command.extend([format!("--{name}"), value]);
         flag("database", database.to_owned());
         flag("table", self.table.to_owned());
         match &self.rows {
-            CacheRowSelection::Last {
-                keys,
-                values,
-                count,
-            } => {
+            CacheRowSelection::Last { keys, values, count } => {
                 flag("key-columns", keys.join(","));
                 flag("count", count.to_string());
                 flag("ttl", format!("{}s", self.age));
@@ -171,16 +142,10 @@ impl CacheDefinition {
 
     /// Returns the definition of the cache: a statement over its table with the same result.
     pub(super) fn definition(&self, columns: &TableColumns) -> String {
-        let (table, young) = (
-            self.table,
-            format!("time >= now() - INTERVAL '{} seconds'", self.age),
-        );
+        let (table, young) =
+            (self.table, format!("time >= now() - INTERVAL '{} seconds'", self.age));
         match &self.rows {
-            CacheRowSelection::Last {
-                keys,
-                values,
-                count,
-            } => {
+            CacheRowSelection::Last { keys, values, count } => {
                 let others = || columns.tags.iter().chain(&columns.fields);
                 let others = || others().map(String::as_str).filter(|name| !keys.contains(name));
                 let mut sorted: Vec<&str> = others().collect();
@@ -201,10 +166,7 @@ impl CacheDefinition {
                      FROM {table} WHERE {young}{keyed}) WHERE place <= {count} ORDER BY {order}"
                 )
             }
-            CacheRowSelection::Distinct {
-                columns: names,
-                most,
-            } => {
+            CacheRowSelection::Distinct { columns: names, most } => {
                 let shown = list(names.iter().copied(), "");
                 let sorted = list(names.iter().copied(), " NULLS FIRST");
                 format!(

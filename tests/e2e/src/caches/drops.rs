@@ -43,11 +43,7 @@ fn caches_are_dropped_and_undeleted_with_their_table() {
         stage.run(&drop).succeeded();
         for cache in &caches {
             let reply = ask(&stage.writer, &cache.query(), &[]);
-            assert!(
-                (400..500).contains(&reply.status),
-                "{what:?}: {}",
-                reply.text()
-            );
+            assert!((400..500).contains(&reply.status), "{what:?}: {}", reply.text());
         }
         if what[0] == "table" {
             assert!(listed(&stage.writer).is_empty());
@@ -158,19 +154,12 @@ fn queries_of_earlier_states_read_earlier_caches() {
         json!({ "host": "b", "room": "y", "v": 2.0 }),
     ];
     assert_eq!(rows("before"), before);
-    stage.writer.write(
-        "before",
-        &shift_times(stage.started_at, "m,host=b,room=w v=5 -10"),
-    );
-    assert_eq!(
-        rows("before")[1],
-        json!({ "host": "b", "room": "w", "v": 5.0 })
-    );
+    stage
+        .writer
+        .write("before", &shift_times(stage.started_at, "m,host=b,room=w v=5 -10"));
+    assert_eq!(rows("before")[1], json!({ "host": "b", "room": "w", "v": 5.0 }));
     stage.on_store(&["compact"]).succeeded();
-    assert_eq!(
-        rows("before")[1],
-        json!({ "host": "b", "room": "w", "v": 5.0 })
-    );
+    assert_eq!(rows("before")[1], json!({ "host": "b", "room": "w", "v": 5.0 }));
     assert_eq!(rows(DB).len(), 2);
     stage.on_store(&["fsck", "--full"]).succeeded();
 }

@@ -41,12 +41,7 @@ impl CacheFixture {
         let queriers: Vec<_> = (0..queriers).map(|_| querier(&place)).collect();
         writer.write(DB, "clock v=1");
         let started_at = now(&queriers[0]);
-        Self {
-            place,
-            writer,
-            queriers,
-            started_at,
-        }
+        Self { place, writer, queriers, started_at }
     }
 
     /// Writes lines whose times are seconds since the start, most of them negative.

@@ -128,12 +128,7 @@ fn caches_match_their_definitions_on_a_directory() {
     let caches = caches();
     let shown = all(&stage.writer, &caches);
     // The compaction flushes the rest of the tail.
-    let CacheFixture {
-        writer,
-        queriers,
-        place,
-        ..
-    } = stage;
+    let CacheFixture { writer, queriers, place, .. } = stage;
     assert!(writer.stop().success());
     drop(queriers);
     let restarted = NeapProcess::serve(&place);

@@ -41,11 +41,7 @@ fn on(store: StoreFixture) {
     write("fields state=\"on\" -50");
     for cache in &caches {
         let requests = cost(&writer, || create(&writer, cache));
-        assert_eq!(
-            without_renewals(requests),
-            "1 put database_catalog",
-            "{cache:?}"
-        );
+        assert_eq!(without_renewals(requests), "1 put database_catalog", "{cache:?}");
     }
     let [latest, two, rooms, other, _] = &caches;
 
@@ -99,10 +95,7 @@ fn on(store: StoreFixture) {
         "the first query after a flush"
     );
     costs(&fresh, nothing_new, || drop(csv(&fresh, &other.query())));
-    assert_eq!(
-        [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query())),
-        shown
-    );
+    assert_eq!([latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query())), shown);
 
     let last = NeapProcess::serve_with(place, &["--mode", "query"]);
     pause(REVALIDATION_AGE);
@@ -112,10 +105,7 @@ fn on(store: StoreFixture) {
         "1 get cache, 1 get database_catalog, 1 get manifest, 1 get root_catalog, 1 list tail",
         "a cold query of a cache, all flushed"
     );
-    assert_eq!(
-        [latest, two, rooms, other].map(|cache| csv(&last, &cache.query())),
-        shown
-    );
+    assert_eq!([latest, two, rooms, other].map(|cache| csv(&last, &cache.query())), shown);
     assert_eq!(last.store_requests().of("get data"), 0);
     println!("{}: {segments} segments flushed", place.name);
 }
@@ -150,11 +140,8 @@ fn a_process_reads_no_object_that_it_has_written_itself() {
     create(&server, &CacheDefinition::distinct("m", "rooms", &["room"]));
     let mut objects = 0;
     // The process does not keep a filled object in memory, but keeps a flushed one.
-    for (flush, reads) in [
-        ("that fills", 0),
-        ("of what was filled", 2),
-        ("of what was flushed", 0),
-    ] {
+    for (flush, reads) in [("that fills", 0), ("of what was filled", 2), ("of what was flushed", 0)]
+    {
         let before = server.store_requests();
         for segment in 0..SEGMENTS {
             server.write(DB, &format!("m,host=h{segment},room=x v={segment}"));
@@ -164,11 +151,7 @@ fn a_process_reads_no_object_that_it_has_written_itself() {
             (server.store_requests().of("put cache") >= objects).then_some(())
         });
         let requests = server.store_requests().since(&before);
-        assert_eq!(
-            requests.of("get cache"),
-            reads,
-            "a flush {flush}: {requests}"
-        );
+        assert_eq!(requests.of("get cache"), reads, "a flush {flush}: {requests}");
     }
     assert_eq!(server.store_requests().of("put cache"), objects);
     let rows = csv(&server, "SELECT count(*) AS n FROM last_cache('m')");

@@ -82,11 +82,7 @@ fn compare(server: &ServerClient, step: &str) {
             defined = defined.replace(&place, &format!("({})", cache.definition(&columns)));
         }
         let rows = csv(server, &asked);
-        assert_eq!(
-            rows,
-            csv_with(server, &defined, &[BYPASS_CACHES]),
-            "{step}: {asked}"
-        );
+        assert_eq!(rows, csv_with(server, &defined, &[BYPASS_CACHES]), "{step}: {asked}");
         assert!(rows.lines().count() > 1, "{step}: {asked}");
     }
 }
@@ -181,11 +177,7 @@ fn compare_over_table(server: &ServerClient, step: &str) {
             [&[][..], &[BYPASS_CACHES]].map(|headers| csv_with(server, sql, headers));
         assert_eq!(rows, without, "{step}: {sql}");
         let [with, without] = [&[][..], &[BYPASS_CACHES]].map(|headers| plan(server, sql, headers));
-        assert_eq!(
-            with.contains("in_place_of=m"),
-            is_helped,
-            "{step}: {sql}: {with}"
-        );
+        assert_eq!(with.contains("in_place_of=m"), is_helped, "{step}: {sql}: {with}");
         assert!(!without.contains("in_place_of"), "{step}: {sql}: {without}");
     }
 }

@@ -128,10 +128,7 @@ fn open_values(server: &ServerClient, token: &str) -> Vec<(&'static str, String)
     vec![
         ("{token}", token.to_owned()),
         ("{basic}", base64(&format!("agent:{token}"))),
-        (
-            "{address}",
-            server.url().strip_prefix("http://").unwrap().to_owned(),
-        ),
+        ("{address}", server.url().strip_prefix("http://").unwrap().to_owned()),
     ]
 }
 
@@ -164,15 +161,9 @@ pub(super) fn replay(name: &str) {
     }
     let reader = server.with_token(&token);
     for stored in exchange["stored"].as_array().unwrap() {
-        let (database, query) = (
-            stored["database"].as_str().unwrap(),
-            stored["query"].as_str().unwrap(),
-        );
-        assert_eq!(
-            json!(reader.query(database, query)),
-            stored["rows"],
-            "{name}: {query}"
-        );
+        let (database, query) =
+            (stored["database"].as_str().unwrap(), stored["query"].as_str().unwrap());
+        assert_eq!(json!(reader.query(database, query)), stored["rows"], "{name}: {query}");
     }
 }
 
@@ -183,10 +174,7 @@ fn check(request: &Value, answer: &RawResponse, shown: &str) {
     match request["error"].as_str() {
         Some(error) => assert!(text.contains(error), "{shown}: {text} has no {error}"),
         // A statement that fails is answered with 200.
-        None => assert!(
-            answer.status != 200 || !text.contains("\"error\""),
-            "{shown}: {text}"
-        ),
+        None => assert!(answer.status != 200 || !text.contains("\"error\""), "{shown}: {text}"),
     }
     if let Some(expected) = request.get("answer") {
         let body: Value = serde_json::from_slice(&answer.body).unwrap();

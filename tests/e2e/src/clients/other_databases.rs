@@ -20,10 +20,7 @@ use crate::harness::{StoreFixture, neap_binary, tests};
 pub(crate) fn installed(variable: &str) -> Option<OsString> {
     let found = std::env::var_os(variable);
     if found.is_none() {
-        skip(
-            InputOrigin::External,
-            format!("{variable} names no program"),
-        );
+        skip(InputOrigin::External, format!("{variable} names no program"));
     }
     found
 }

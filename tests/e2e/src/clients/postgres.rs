@@ -42,10 +42,7 @@ fn run_without_and_with_tls(program: impl Fn() -> Option<TestProgram>) {
         .env("NEAP_URL", server.url())
         .env("NEAP_TOKEN", server.token())
         .env("NEAP_CA_FILE", server.certificate())
-        .env(
-            "NEAP_POSTGRES_ADDRESS",
-            address.replace("127.0.0.1", "localhost"),
-        )
+        .env("NEAP_POSTGRES_ADDRESS", address.replace("127.0.0.1", "localhost"))
         .run(server.process.folder());
 }
 
@@ -84,11 +81,7 @@ fn postgresql_for_javascript_queries_and_writes() {
     let Some(node) = installed("NEAP_CLIENTS_NODE") else {
         return;
     };
-    let command = [
-        node.as_os_str(),
-        "--test".as_ref(),
-        "node/postgres.test.js".as_ref(),
-    ];
+    let command = [node.as_os_str(), "--test".as_ref(), "node/postgres.test.js".as_ref()];
     run_without_and_with_tls(|| client(&command));
 }
 
@@ -114,11 +107,7 @@ fn postgresql_for_go_queries_and_writes() {
     let Some(go) = installed("NEAP_GO") else {
         return;
     };
-    let command = [
-        go.as_os_str(),
-        "run".as_ref(),
-        "postgres/postgres.go".as_ref(),
-    ];
+    let command = [go.as_os_str(), "run".as_ref(), "postgres/postgres.go".as_ref()];
     // The second run finds the libraries compiled.
     let cache = tempfile::tempdir().unwrap();
     run_without_and_with_tls(|| {

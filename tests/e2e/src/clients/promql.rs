@@ -13,10 +13,9 @@ use crate::harness::repository;
 
 #[test]
 fn dashboards_of_the_node_exporter_have_the_answers_of_prometheus() {
-    let (Some(prometheus), Some(exporter)) = (
-        installed("NEAP_PROMETHEUS"),
-        installed("NEAP_NODE_EXPORTER"),
-    ) else {
+    let (Some(prometheus), Some(exporter)) =
+        (installed("NEAP_PROMETHEUS"), installed("NEAP_NODE_EXPORTER"))
+    else {
         return;
     };
     let program = TestProgram::python("test_node_exporter");

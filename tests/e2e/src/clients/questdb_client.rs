@@ -30,10 +30,7 @@ fn over_http(server: &ServerClient, options: &str) -> Sender {
 /// Connects over TCP with the key of the examples.
 fn over_tcp(address: &str, user: &str, version: u8) -> Sender {
     let key = format!("username={user};token={SECRET};token_x={PUBLIC_X};token_y={PUBLIC_Y};");
-    Sender::from_conf(format!(
-        "tcp::addr={address};protocol_version={version};{key}"
-    ))
-    .unwrap()
+    Sender::from_conf(format!("tcp::addr={address};protocol_version={version};{key}")).unwrap()
 }
 
 /// Adds a row with the type of every column that the version of the protocol has.
@@ -88,11 +85,7 @@ fn rows_of(reader: &ServerClient, table: &str) -> Option<Vec<Value>> {
     let query = format!("SELECT * FROM \"{table}\" ORDER BY time");
     let body = json!({ "db": DEFAULT_DATABASE, "q": query }).to_string();
     let reply = Reply::receive(reader.request("POST", "/api/v3/query_sql").body(body)).unwrap();
-    assert!(
-        reply.status == 200 || reply.text().contains("not found"),
-        "{}",
-        reply.text()
-    );
+    assert!(reply.status == 200 || reply.text().contains("not found"), "{}", reply.text());
     (reply.status == 200).then(|| serde_json::from_slice(&reply.bytes).unwrap())
 }
 
@@ -194,12 +187,10 @@ fn questdb_client_for_rust_writes_a_request_as_a_whole_or_not_at_all() {
 fn questdb_client_for_rust_signs_in_over_http() {
     let (server, token) = serve(&StoreFixture::memory(), &[]);
     let admin = server.with_token(&token);
-    for (n, credentials) in [
-        format!("token={token};"),
-        format!("username=anyone;password={token};"),
-    ]
-    .iter()
-    .enumerate()
+    for (n, credentials) in
+        [format!("token={token};"), format!("username=anyone;password={token};")]
+            .iter()
+            .enumerate()
     {
         let mut sender = over_http(&server, credentials);
         let mut rows = sender.new_buffer();

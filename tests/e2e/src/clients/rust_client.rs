@@ -72,9 +72,7 @@ fn influxdb3_client_for_rust_writes_and_reads_values_of_every_type() {
             assert_eq!(result.num_rows(), 2);
             assert_eq!(
                 result.column_names(),
-                [
-                    "celsius", "humidity", "location", "note", "occupied", "time", "visits"
-                ]
+                ["celsius", "humidity", "location", "note", "occupied", "time", "visits"]
             );
             assert_eq!(
                 values(result.rows().unwrap()),
@@ -125,11 +123,8 @@ fn influxdb3_client_for_rust_writes_with_every_option() {
                 .await
                 .unwrap();
             assert_eq!(
-                select(
-                    &client,
-                    "SELECT count(*), max(n), max(time), min(region) FROM counts"
-                )
-                .await,
+                select(&client, "SELECT count(*), max(n), max(time), min(region) FROM counts")
+                    .await,
                 [[
                     Value::I64(2_500),
                     Value::I64(2_499),
@@ -174,10 +169,7 @@ fn influxdb3_client_for_rust_sees_which_lines_are_refused() {
             };
             assert_eq!(refused.line_errors.len(), 1);
             assert_eq!(refused.line_errors[0].line, 2);
-            assert_eq!(
-                select(&client, "SELECT temp FROM home").await,
-                [[Value::F64(96.0)]]
-            );
+            assert_eq!(select(&client, "SELECT temp FROM home").await, [[Value::F64(96.0)]]);
 
             let all = lines.replace("home", "house");
             let refused = client.write(all).accept_partial(false).await;
@@ -287,10 +279,7 @@ fn influxdb3_client_for_rust_uses_tls_and_connection_strings() {
         .ssl_roots_path(server.certificate());
     run_test(config, |client| async move {
         client.write("m v=1 1").await.unwrap();
-        assert_eq!(
-            select(&client, "SELECT v FROM m").await,
-            [[Value::F64(1.0)]]
-        );
+        assert_eq!(select(&client, "SELECT v FROM m").await, [[Value::F64(1.0)]]);
     });
 
     let (server, token) = serve(&StoreFixture::memory(), &[]);

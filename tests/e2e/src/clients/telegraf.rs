@@ -35,21 +35,14 @@ fn write_in_halves(server: &ServerClient, path: &str, lines: &[&str], sent: &mut
 fn all_rows_of_telegraf_are_stored_if_requests_must_be_halved() {
     let path = repository().join("../shared/data/telegraf-metrics.lp");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        skip(
-            InputOrigin::External,
-            "shared/data/telegraf-metrics.lp: no recorded metrics",
-        );
+        skip(InputOrigin::External, "shared/data/telegraf-metrics.lp: no recorded metrics");
         return;
     };
     let place = StoreFixture::memory();
     let (server, token) = serve(&place, &["--max-http-request-size", "60000"]);
     let server = server.with_token(&token);
     let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
-    for path in [
-        "/api/v2/write?bucket=v2&org=",
-        "/api/v3/write_lp?db=v3",
-        "/write?db=v1",
-    ] {
+    for path in ["/api/v2/write?bucket=v2&org=", "/api/v3/write_lp?db=v3", "/write?db=v1"] {
         let mut sent = 0;
         write_in_halves(&server, path, &lines, &mut sent);
         assert!(sent > 1, "{path}: nothing was too large");
@@ -79,10 +72,7 @@ fn a_server_that_cannot_store_sends_telegraf_a_retry_after() {
     let refused = place.without_store(request);
     assert_eq!(refused.status, 503, "{}", refused.text());
     let wait: f64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!(
-        (0.0..=600.0).contains(&wait),
-        "Telegraf waits 10 minutes at most"
-    );
+    assert!((0.0..=600.0).contains(&wait), "Telegraf waits 10 minutes at most");
     let body: Value = serde_json::from_slice(&refused.bytes).unwrap();
     assert_eq!(body["code"], "unavailable");
     assert_eq!(request().status, 204);

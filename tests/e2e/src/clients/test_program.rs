@@ -104,9 +104,8 @@ impl TestProgram {
             .stdout(output.try_clone().unwrap())
             .stderr(output);
         let mut child = self.command.spawn().unwrap();
-        let status = wait_for("end of the tests of a client", self.limit, || {
-            child.try_wait().unwrap()
-        });
+        let status =
+            wait_for("end of the tests of a client", self.limit, || child.try_wait().unwrap());
         let log = std::fs::read_to_string(log).unwrap();
         assert!(status.success(), "{}: {status}\n{log}", self.name);
     }

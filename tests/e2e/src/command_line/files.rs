@@ -12,9 +12,7 @@ fn files_of_rows_are_written_with_their_types() {
         "cpu.csv",
         "time,host,usage,n,up\n2026-01-01T00:00:00Z,a,0.5,1,true\n2026-01-01T00:00:01Z,b,1,2,false\n",
     );
-    let write = [
-        "write", "--quiet", "-d", "db", "--table", "cpu", "--tag", "host",
-    ];
+    let write = ["write", "--quiet", "-d", "db", "--table", "cpu", "--tag", "host"];
     let output = stage.run(&[&write[..], &["--file", &csv]].concat());
     assert_eq!(output.succeeded(), "");
     let lines = "{\"time\":1767225602,\"host\":\"c\",\"usage\":2.5}\n";
@@ -36,9 +34,7 @@ fn files_of_rows_are_written_with_their_types() {
     let parquet = parquet_path.to_str().unwrap();
     let query = ["query", "-d", "db", "--format", "parquet", "--output"];
     stage.run(&[&query[..], &[parquet, sql]].concat()).succeeded();
-    let copy = [
-        "write", "--quiet", "-d", "copy", "--table", "cpu", "--tag", "host", "-f",
-    ];
+    let copy = ["write", "--quiet", "-d", "copy", "--table", "cpu", "--tag", "host", "-f"];
     assert_eq!(stage.run(&[&copy[..], &[parquet]].concat()).succeeded(), "");
     assert_eq!(stage.server.query("copy", sql), rows);
 }

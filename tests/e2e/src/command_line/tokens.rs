@@ -58,10 +58,7 @@ fn requests_without_a_token_are_refused_and_anyone_can_create_the_first_one() {
     };
     let token = token.strip_prefix("Token: ").unwrap();
     assert!(token.starts_with("apiv3_"), "{text}");
-    assert_eq!(
-        header,
-        format!("HTTP Requests Header: Authorization: Bearer {token}")
-    );
+    assert_eq!(header, format!("HTTP Requests Header: Authorization: Bearer {token}"));
     let again = server.run("", &["create", "token", "--admin"]).failed(1);
     insta::assert_snapshot!(again, @"Create command failed: Failed to create token, error: server responded with error [409 Conflict]: token name already exists, _admin");
 
@@ -80,14 +77,7 @@ fn a_token_has_its_permissions_until_it_is_deleted() {
     let server = AuthenticatedServer::new();
     let admin = server.create("", &["--admin"]);
     let write = ["write", "--quiet", "--database", "home", "t v=1"];
-    let query = [
-        "query",
-        "--database",
-        "home",
-        "--format",
-        "csv",
-        "SELECT v FROM t",
-    ];
+    let query = ["query", "--database", "home", "--format", "csv", "SELECT v FROM t"];
     server.run(&admin, &write).succeeded();
 
     let named = ["--name", "reader", "--expiry", "90d"];
@@ -143,25 +133,13 @@ fn a_server_can_be_given_its_operator_token_in_a_file() {
     let folder = TempDir::new().unwrap();
     let file_path = folder.path().join("admin.json");
     let path = file_path.to_str().unwrap();
-    let create = [
-        "create",
-        "token",
-        "--admin",
-        "--offline",
-        "--output-file",
-        path,
-    ];
-    assert_eq!(
-        neap(&create).succeeded(),
-        format!("Token saved to: {path}\n")
-    );
+    let create = ["create", "token", "--admin", "--offline", "--output-file", path];
+    assert_eq!(neap(&create).succeeded(), format!("Token saved to: {path}\n"));
     let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let token = file["token"].as_str().unwrap();
     let flags = ["--admin-token-file", path];
-    let server = AuthenticatedServer(NeapProcess::serve_with_tokens(
-        &StoreFixture::memory(),
-        &flags,
-    ));
+    let server =
+        AuthenticatedServer(NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags));
     server.run(token, &["create", "database", "d"]).succeeded();
     server.run("", &["create", "token", "--admin"]).failed(1);
 }

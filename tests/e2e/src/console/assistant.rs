@@ -61,17 +61,10 @@ fn the_assistant_asks_the_model_of_the_administrator_about_names_and_types() {
         )
     );
     let request = requests.recv_timeout(LIMIT).unwrap();
-    assert!(
-        request.head.starts_with("POST /v1/chat/completions "),
-        "{}",
-        request.head
-    );
+    assert!(request.head.starts_with("POST /v1/chat/completions "), "{}", request.head);
     assert_contains!(request.head, &format!("Bearer {KEY}"));
     let sent = request.body.to_string();
-    assert!(
-        sent.contains("moisture") && sent.contains(statement),
-        "{sent}"
-    );
+    assert!(sent.contains("moisture") && sent.contains(statement), "{sent}");
     assert!(!sent.contains("Alice") && !sent.contains("herbs"), "{sent}");
     assert!(!server.log().contains(KEY));
 }
@@ -82,10 +75,7 @@ fn a_server_without_a_model_refuses_questions() {
     server.write("garden", "soil moisture=38.5 1");
     let question = json!({"task": "explain", "language": "sql", "statement": "SELECT 1"});
     let (status, body) = ask(&server, &question);
-    assert_eq!(
-        (status, body),
-        (405, json!({"error": "the server has no --assistant-url"}))
-    );
+    assert_eq!((status, body), (405, json!({"error": "the server has no --assistant-url"})));
     let session: Value =
         serde_json::from_slice(&server.get("/api/v3/console/session").bytes).unwrap();
     assert_eq!(session.get("assistant_model"), None);

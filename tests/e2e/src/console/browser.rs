@@ -51,9 +51,7 @@ fn the_console_works_in_a_browser() {
         .stdout(output.try_clone().unwrap())
         .stderr(output);
     let mut child = command.spawn().unwrap();
-    let status = wait_for("end of the browser tests", LIMIT, || {
-        child.try_wait().unwrap()
-    });
+    let status = wait_for("end of the browser tests", LIMIT, || child.try_wait().unwrap());
     let log = std::fs::read_to_string(log).unwrap();
     assert!(status.success(), "{status}\n{log}");
 }

@@ -37,10 +37,7 @@ fn assert_processes_share_documents(place: &StoreFixture) {
     let two = NeapProcess::serve(place);
     let new = create(&one, "Soil");
     assert_eq!(list(&two)[0]["id"], new["id"]);
-    let path = format!(
-        "/api/v3/console/documents/{}?db=garden",
-        new["id"].as_str().unwrap()
-    );
+    let path = format!("/api/v3/console/documents/{}?db=garden", new["id"].as_str().unwrap());
     let change = json!({"name": "Soil 2", "content": {}, "version": 1});
     assert_eq!(send(&two, "PUT", &path, &change).status, 200);
     assert_eq!(send(&one, "PUT", &path, &change).status, 409);
@@ -48,10 +45,7 @@ fn assert_processes_share_documents(place: &StoreFixture) {
     two.stop();
     let three = NeapProcess::serve(place);
     let read = parsed(&three.get(&path));
-    assert_eq!(
-        (&read["name"], &read["version"]),
-        (&json!("Soil 2"), &json!(2))
-    );
+    assert_eq!((&read["name"], &read["version"]), (&json!("Soil 2"), &json!(2)));
 }
 
 #[test]
@@ -106,10 +100,7 @@ fn damaged_documents_are_reported_and_leave_the_rows_readable() {
     create(&server, "Soil");
     std::fs::write(&register, b"damaged").unwrap();
     assert_eq!(server.get(GARDEN).status, 500);
-    assert_eq!(
-        server.query("garden", "SELECT v FROM soil"),
-        [json!({"v": 1.0})]
-    );
+    assert_eq!(server.query("garden", "SELECT v FROM soil"), [json!({"v": 1.0})]);
     server.stop();
     let report = neap(&place.after(&["fsck"]));
     assert_eq!(report.status, Some(1), "{}", report.err);

@@ -88,10 +88,7 @@ fn answers_over_workers_are_those_of_one_process_at_every_stage() {
     println!("on workers: {flushed} flushed, {overlapping} overlapping");
     let statements = STATEMENTS.len() + query_set().len();
     assert!(flushed * 4 > statements * 3, "{flushed} of {statements}");
-    assert!(
-        overlapping * 4 > statements * 3,
-        "{overlapping} of {statements}"
-    );
+    assert!(overlapping * 4 > statements * 3, "{overlapping} of {statements}");
     let tasks = cluster.tasks();
     assert_eq!(tasks.len(), WORKERS);
     assert!(tasks.iter().all(|tasks| *tasks > 0), "{tasks:?}");
@@ -148,8 +145,5 @@ fn a_small_query_stays_in_its_process_and_explain_says_why() {
     let analyzed = explained(&cluster.workers[0], &format!("EXPLAIN ANALYZE {sql}"));
     assert_contains!(analyzed, "output_rows");
     let lists = usual.store_requests().of("list node");
-    assert_eq!(
-        lists, 0,
-        "only queries above the threshold look for workers"
-    );
+    assert_eq!(lists, 0, "only queries above the threshold look for workers");
 }

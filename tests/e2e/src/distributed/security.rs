@@ -57,14 +57,9 @@ fn strangers_are_refused_before_they_send_a_body() {
     let worker = &cluster.workers[0];
     let address = worker_port(worker);
     let refused = || metric(worker, "neap_distributed_requests_refused_total");
-    for (number, method) in [
-        "GetWorkerInfo",
-        "CoordinatorChannel",
-        "ExecuteTask",
-        "Other",
-    ]
-    .into_iter()
-    .enumerate()
+    for (number, method) in ["GetWorkerInfo", "CoordinatorChannel", "ExecuteTask", "Other"]
+        .into_iter()
+        .enumerate()
     {
         let mut stranger = TcpStream::connect(&address).unwrap();
         let request = request(&format!("/worker.WorkerService/{method}"));
@@ -108,10 +103,7 @@ fn administrator_tokens_replace_the_secret_while_queries_run() {
     for _ in 0..10 {
         ask();
     }
-    let shown = format!(
-        "{:?}",
-        cluster.workers.iter().map(NeapProcess::log).collect::<Vec<_>>()
-    );
+    let shown = format!("{:?}", cluster.workers.iter().map(NeapProcess::log).collect::<Vec<_>>());
     assert!(!shown.contains(first.as_str().unwrap()));
 }
 

@@ -26,11 +26,7 @@ pub(crate) fn lambda_binary(function: &str) -> PathBuf {
 fn find(package: &str, variable: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);
-        assert!(
-            path.is_file(),
-            "{variable}: there is no file {}",
-            path.display()
-        );
+        assert!(path.is_file(), "{variable}: there is no file {}", path.display());
         return path;
     }
     // The tests are in `deps` of the profile's folder; the programs are in the folder itself.

@@ -87,23 +87,13 @@ pub(crate) fn output_of(mut command: Command, input: &[u8]) -> CommandOutput {
 impl CommandOutput {
     /// Asserts that the command succeeded without messages, and returns its output.
     pub(crate) fn succeeded(self) -> String {
-        assert_eq!(
-            (self.status, self.err.as_str()),
-            (Some(0), ""),
-            "{}",
-            self.out
-        );
+        assert_eq!((self.status, self.err.as_str()), (Some(0), ""), "{}", self.out);
         self.out
     }
 
     /// Asserts that the command failed with this status and without output, and returns its messages.
     pub(crate) fn failed(self, status: i32) -> String {
-        assert_eq!(
-            (self.status, self.out.as_str()),
-            (Some(status), ""),
-            "{}",
-            self.err
-        );
+        assert_eq!((self.status, self.out.as_str()), (Some(status), ""), "{}", self.err);
         self.err
     }
 }

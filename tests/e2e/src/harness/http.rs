@@ -63,10 +63,7 @@ impl ServerClient {
             .timeout(LIMIT)
             .pool_idle_timeout(IDLE)
             .default_headers(headers);
-        Self {
-            client: client.build().unwrap(),
-            url: url.to_owned(),
-        }
+        Self { client: client.build().unwrap(), url: url.to_owned() }
     }
 
     /// Creates the first token, which is an admin token.

@@ -46,12 +46,7 @@ impl NeapProcess {
     /// Starts a server with additional flags that requires tokens.
     pub(crate) fn serve_with_tokens(place: &StoreFixture, flags: &[&str]) -> Self {
         Self::spawn(|command, address| {
-            command.args([
-                "serve",
-                "--http-bind",
-                "127.0.0.1:0",
-                "--tcp-listener-file-path",
-            ]);
+            command.args(["serve", "--http-bind", "127.0.0.1:0", "--tcp-listener-file-path"]);
             command.arg(address).args(&place.flags).args(flags);
         })
     }
@@ -184,12 +179,7 @@ impl Drop for NeapProcess {
         self.child.kill().ok();
         self.child.wait().ok();
         if thread::panicking() {
-            eprintln!(
-                "--- {} (pid {}):\n{}",
-                self.server.url(),
-                self.child.id(),
-                tail(&self.log)
-            );
+            eprintln!("--- {} (pid {}):\n{}", self.server.url(), self.child.id(), tail(&self.log));
         }
     }
 }

@@ -52,11 +52,7 @@ impl S3Process {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let (endpoint, bucket) = line.trim().split_once(' ').expect("endpoint and bucket");
         let (endpoint, bucket) = (endpoint.to_owned(), bucket.to_owned());
-        Self {
-            child,
-            endpoint,
-            bucket,
-        }
+        Self { child, endpoint, bucket }
     }
 }
 
@@ -82,12 +78,7 @@ impl StoreFixture {
     /// Returns a store in the memory of a process.
     pub(crate) fn memory() -> Self {
         let flags = flags(&[("object-store", "memory")]);
-        Self {
-            name: "memory",
-            flags,
-            folder: folder(),
-            server: None,
-        }
+        Self { name: "memory", flags, folder: folder(), server: None }
     }
 
     /// Returns a store in a new directory.
@@ -95,12 +86,7 @@ impl StoreFixture {
         let folder = folder();
         let path = folder.path().to_str().unwrap().to_owned();
         let flags = flags(&[("object-store", "file"), ("data-dir", &path)]);
-        Self {
-            name: "directory",
-            flags,
-            folder,
-            server: None,
-        }
+        Self { name: "directory", flags, folder, server: None }
     }
 
     /// Returns a store in an existing directory.
@@ -119,12 +105,7 @@ impl StoreFixture {
         let server = S3Process::start(folder.path(), "0");
         let flags = s3_flags(&server.endpoint, &server.bucket, "AKIDTEST", "SKTEST");
         let server = Arc::new(Mutex::new(Some(server)));
-        Self {
-            name: "own S3 server",
-            flags,
-            folder,
-            server: Some(server),
-        }
+        Self { name: "own S3 server", flags, folder, server: Some(server) }
     }
 
     /// Gives the cluster the margins that clusters have by default. For tests that count the requests between two
@@ -189,12 +170,7 @@ impl StoreFixture {
         let prefix = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
         let mut flags = s3_flags(&endpoint, &bucket, &key, &secret);
         flags.extend(["--key-prefix".to_owned(), prefix]);
-        Some(Self {
-            name: "other S3 server",
-            flags,
-            folder,
-            server: None,
-        })
+        Some(Self { name: "other S3 server", flags, folder, server: None })
     }
 
     /// Returns a container of a server with the interface of Azure.
@@ -207,12 +183,7 @@ impl StoreFixture {
             ("azure-storage-access-key", key),
         ]);
         flags.push("--azure-allow-http".to_owned());
-        Self {
-            name: "Azure",
-            flags,
-            folder: folder(),
-            server: None,
-        }
+        Self { name: "Azure", flags, folder: folder(), server: None }
     }
 
     /// Returns the folder of the store, or a temporary folder for the other kinds of stores.

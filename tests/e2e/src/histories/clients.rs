@@ -122,12 +122,7 @@ impl Client<'_> {
     /// Writes the same fields of several points without strict order.
     fn write_points(&mut self, table: Table, tag: u32, times: &[u64], fields: &[u8]) {
         let cells = times.iter().flat_map(|time| {
-            fields.iter().map(|field| Cell {
-                table,
-                tag,
-                time: *time,
-                field: *field,
-            })
+            fields.iter().map(|field| Cell { table, tag, time: *time, field: *field })
         });
         let values = cells.map(|cell| (cell, self.new_value())).collect();
         self.write(values, false);
@@ -235,10 +230,7 @@ impl Client<'_> {
     pub(super) fn drop_table(&mut self) {
         let (instance, server) = self.instance("ingest");
         let table = Table::Dropped;
-        let path = format!(
-            "/api/v3/configure/table?db={DATABASE}&table={}",
-            table.name()
-        );
+        let path = format!("/api/v3/configure/table?db={DATABASE}&table={}", table.name());
         let request = server.request("DELETE", &path);
         self.change("drops", instance, Operation::Drop(table), request);
     }

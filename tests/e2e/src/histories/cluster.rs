@@ -188,10 +188,8 @@ impl Member {
                 command.env("FAKETIME_NO_CACHE", "1");
             }
         })?;
-        *self.running() = Some(RunningMember {
-            process,
-            instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
-        });
+        *self.running() =
+            Some(RunningMember { process, instance: INSTANCES.fetch_add(1, Ordering::Relaxed) });
         Ok(())
     }
 

@@ -127,9 +127,7 @@ impl SettledData<'_> {
         };
         let windows = plan(ReadSelection::Windows(SHORT_WINDOW), ReadPath::Table);
         let scan = format!("TableScan: {}", view_name(SHORT_WINDOW));
-        self.wait_for("a plan without the view", &windows, |reply| {
-            reply.text().contains(&scan)
-        });
+        self.wait_for("a plan without the view", &windows, |reply| reply.text().contains(&scan));
         let caches = [
             ("LastCacheExec", ReadSelection::Newest(CACHED_ROWS)),
             ("DistinctCacheExec", ReadSelection::Tags),

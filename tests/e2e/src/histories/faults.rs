@@ -82,22 +82,14 @@ impl FaultInjector<'_> {
         if self.mix == FaultMix::LostSegments {
             return vec![FaultKind::LostSegment];
         }
-        let mut kinds = vec![
-            FaultKind::Kill,
-            FaultKind::Kill,
-            FaultKind::Suspend,
-            FaultKind::Terminate,
-        ];
+        let mut kinds =
+            vec![FaultKind::Kill, FaultKind::Kill, FaultKind::Suspend, FaultKind::Terminate];
         match &self.cluster.disk {
             Some(disk) => {
                 kinds.push(FaultKind::ReadOnlyDirectory);
                 kinds.extend(disk.can_be_filled().then_some(FaultKind::FullDisk));
             }
-            None => kinds.extend([
-                FaultKind::Network,
-                FaultKind::Network,
-                FaultKind::StoreErrors,
-            ]),
+            None => kinds.extend([FaultKind::Network, FaultKind::Network, FaultKind::StoreErrors]),
         }
         let has_clock = self.cluster.members.iter().any(Member::has_clock);
         kinds.extend(has_clock.then_some(FaultKind::Clock));

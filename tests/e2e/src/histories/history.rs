@@ -263,12 +263,7 @@ impl History {
                 Operation::Read(_) => {}
             }
         }
-        Self {
-            events,
-            writes,
-            deletes,
-            drops,
-        }
+        Self { events, writes, deletes, drops }
     }
 
     /// Returns the writes of a cell: their positions in the events, and their values.
@@ -299,12 +294,7 @@ impl History {
 
     /// Returns all written cells of a table, or those with one tag.
     pub(super) fn cells(&self, table: Table, tag: Option<u32>) -> impl Iterator<Item = &Cell> {
-        let cell = |tag, time, field| Cell {
-            table,
-            tag,
-            time,
-            field,
-        };
+        let cell = |tag, time, field| Cell { table, tag, time, field };
         let first = cell(tag.unwrap_or(0), 0, 0);
         let last = cell(tag.unwrap_or(u32::MAX), u64::MAX, u8::MAX);
         self.writes.range(first..=last).map(|(cell, _)| cell)

@@ -149,10 +149,7 @@ impl HistoryRun {
     /// Waits until the views and the trigger have all rows, reads what they have, and checks the consistency of the store.
     /// Returns its complaints.
     fn settle_and_check(&self, cluster: &Cluster, reader: &mut Client<'_>) -> Option<String> {
-        let settled = SettledData {
-            cluster,
-            recorder: reader.recorder,
-        };
+        let settled = SettledData { cluster, recorder: reader.recorder };
         Self::flush_and_merge(cluster);
         cluster.restart_refresher();
         settled.wait_for_view(SHORT_WINDOW);
@@ -190,9 +187,7 @@ impl HistoryRun {
     ) -> HistorySummary {
         let acknowledged = parts.events.iter().filter(|event| event.is_acknowledged()).count();
         let history = History::new(parts.events);
-        let margin = ClockMargin {
-            between_instances: RESOLUTION,
-        };
+        let margin = ClockMargin { between_instances: RESOLUTION };
         let CheckReport { violations, facts } = check(&history, margin);
         HistorySummary {
             run: self,
@@ -299,9 +294,7 @@ impl HistorySummary {
 
 impl fmt::Display for HistorySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HistoryRun {
-            kind, seed, load, ..
-        } = self.run;
+        let HistoryRun { kind, seed, load, .. } = self.run;
         writeln!(
             f,
             "{} seed {seed}: {} s, {} requests, {} acknowledged, without result {:?}",

@@ -47,10 +47,7 @@ impl SoakTotals {
         self.requests += summary.requests;
         self.acknowledged += summary.acknowledged;
         let faults = summary.faults.iter();
-        add(
-            &mut self.faults,
-            faults.map(|(kind, count)| (name(kind), *count)),
-        );
+        add(&mut self.faults, faults.map(|(kind, count)| (name(kind), *count)));
         add(&mut self.checked, summary.facts.clone());
         let operations = summary.operations;
         add(

@@ -57,13 +57,7 @@ fn fields(table: Table) -> &'static [&'static str] {
 
 /// Returns the statement of a read.
 pub(super) fn select(read: &TableRead) -> String {
-    let TableRead {
-        table,
-        tag,
-        selection,
-        path,
-        ..
-    } = *read;
+    let TableRead { table, tag, selection, path, .. } = *read;
     let condition = tag.map_or_else(String::new, |tag| format!(" WHERE series = '{tag}'"));
     let (name, fields) = (table.name(), fields(table).join(", "));
     let seconds = "CAST(time AS BIGINT) / 1000000000 AS t";
@@ -110,12 +104,7 @@ fn cells(table: Table, rows: &[Value]) -> CellValues {
     for row in rows {
         let (tag, time) = (tag(row), row["t"].as_u64().unwrap());
         for (field, name) in (0..).zip(fields(table)) {
-            let cell = Cell {
-                table,
-                tag,
-                time,
-                field,
-            };
+            let cell = Cell { table, tag, time, field };
             if let Some(value) = row[name].as_i64() {
                 let former = values.insert(cell, value);
                 assert_eq!(former, None, "{cell:?} is in two rows");
@@ -156,11 +145,7 @@ pub(super) fn lines(values: &CellValues) -> String {
         points.entry(point).or_default().push(format!("{name}={value}i"));
     }
     let lines = points.into_iter().map(|((table, tag, time), fields)| {
-        format!(
-            "{},series={tag} {} {time}\n",
-            table.name(),
-            fields.join(",")
-        )
+        format!("{},series={tag} {} {time}\n", table.name(), fields.join(","))
     });
     lines.collect()
 }
@@ -168,9 +153,5 @@ pub(super) fn lines(values: &CellValues) -> String {
 /// Returns a time of the first day of 1970.
 pub(super) fn date(seconds: u64) -> String {
     let (minutes, second) = (seconds / 60, seconds % 60);
-    format!(
-        "1970-01-01T{:02}:{:02}:{second:02}Z",
-        minutes / 60,
-        minutes % 60
-    )
+    format!("1970-01-01T{:02}:{:02}:{second:02}Z", minutes / 60, minutes % 60)
 }

@@ -79,12 +79,7 @@ impl StoreProxy {
         let address = listener.local_addr().unwrap();
         let (fault, faults) = watch::channel(StoreFault::None);
         let accept = runtime.0.spawn(accept(listener, store, faults));
-        Self {
-            address,
-            fault,
-            accept,
-            _runtime: runtime.clone(),
-        }
+        Self { address, fault, accept, _runtime: runtime.clone() }
     }
 
     pub(super) fn url(&self) -> String {
@@ -254,10 +249,7 @@ fn a_fault_affects_requests_until_it_ends() {
         proxy.set_fault(fault);
         let request = client.request("PUT", "/key").body("contents");
         let reply = Reply::receive(request.timeout(Duration::from_secs(1)));
-        (
-            reply.ok().map(|reply| reply.status),
-            arrivals.try_iter().count(),
-        )
+        (reply.ok().map(|reply| reply.status), arrivals.try_iter().count())
     };
     assert_eq!(send(StoreFault::None), (Some(200), 1));
     assert_eq!(send(StoreFault::Error(503, "SlowDown")), (Some(503), 0));

@@ -33,29 +33,18 @@ fn events_have_the_expected_request_costs() {
     stack.write("budget", "m,t=a v=1i 1");
     stack.kill_all("write");
     let registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";
-    let cold = cost(&stack, "write", || {
-        _ = stack.write("budget", "m,t=a v=1i 2")
-    });
-    assert_eq!(
-        cold.to_string(),
-        format!("{registers}, 1 put tail"),
-        "cold write"
-    );
+    let cold = cost(&stack, "write", || _ = stack.write("budget", "m,t=a v=1i 2"));
+    assert_eq!(cold.to_string(), format!("{registers}, 1 put tail"), "cold write");
     let mut time = 10;
     costs(&stack, "write", "1 put tail", || {
         time += 1;
         stack.write("budget", &format!("m,t=a v=1i {time}"));
     });
     let mut name = 0;
-    costs(
-        &stack,
-        "write",
-        "1 put database_catalog, 1 put tail",
-        || {
-            name += 1;
-            stack.write("budget", &format!("m,t=a v=1i,column_{name}=1i 5"));
-        },
-    );
+    costs(&stack, "write", "1 put database_catalog, 1 put tail", || {
+        name += 1;
+        stack.write("budget", &format!("m,t=a v=1i,column_{name}=1i 5"));
+    });
 
     let before = stack.requests("write").of("put tail");
     let cold = cost(&stack, "query", || drop(query(&stack)));
@@ -79,14 +68,8 @@ fn events_have_the_expected_request_costs() {
 
     // An instance that was frozen for a while revalidates its copies and sends no other requests.
     pause(REVALIDATION_AGE);
-    let renewed = cost(&stack, "write", || {
-        _ = stack.write("budget", "m,t=a v=1i 3")
-    });
-    assert_eq!(
-        renewed.to_string(),
-        format!("{registers}, 1 put tail"),
-        "renewed write"
-    );
+    let renewed = cost(&stack, "write", || _ = stack.write("budget", "m,t=a v=1i 3"));
+    assert_eq!(renewed.to_string(), format!("{registers}, 1 put tail"), "renewed write");
 
     let idle = cost(&stack, "compact", || {
         stack.invoke("compact", &serde_json::json!({ "event": "scheduled" }));
@@ -96,11 +79,7 @@ fn events_have_the_expected_request_costs() {
     let idle = cost(&stack, "compact", || {
         stack.invoke("compact", &serde_json::json!({ "event": "scheduled" }));
     });
-    assert_eq!(
-        idle.to_string(),
-        "1 list tail",
-        "an event with nothing to do"
-    );
+    assert_eq!(idle.to_string(), "1 list tail", "an event with nothing to do");
     stack.finish();
 }
 

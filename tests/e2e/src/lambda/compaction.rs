@@ -42,12 +42,7 @@ fn check(stack: &LambdaStack, written: &[Value]) {
     stack.kill_all("query");
     assert_eq!(ask_large(stack), written);
     let report = neap(&stack.place.after(&["fsck", "--full"]));
-    assert_eq!(
-        (report.status, report.err.as_str()),
-        (Some(0), ""),
-        "{}",
-        report.out
-    );
+    assert_eq!((report.status, report.err.as_str()), (Some(0), ""), "{}", report.out);
 }
 
 /// Returns the sum of a counter in the logs of all instances of the compacting functions.
@@ -151,17 +146,13 @@ fn concurrent_compactors_frozen_and_killed_lose_and_duplicate_nothing() {
         check(&stack, &written);
         // This instance may be killed, too.
         drop(stack.try_invoke("compact", &collect()));
-        wait_for("merges", FLUSH, || {
-            stack.queue("merges").is_empty().then_some(())
-        });
+        wait_for("merges", FLUSH, || stack.queue("merges").is_empty().then_some(()));
         is_over.store(true, Ordering::Relaxed);
         assert!(frozen >= 3, "{frozen}");
         killed.join().unwrap()
     });
     stack.invoke("compact", &collect());
-    wait_for("merges", FLUSH, || {
-        stack.queue("merges").is_empty().then_some(())
-    });
+    wait_for("merges", FLUSH, || stack.queue("merges").is_empty().then_some(()));
     check(&stack, &written);
     let merges = done(&stack, "merges");
     println!("{killed} killed, {merges} merges");

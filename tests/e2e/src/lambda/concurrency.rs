@@ -83,10 +83,7 @@ fn rounds(server: &ServerClient, client: usize) -> SentWrites {
         if let Some(stored) = stored(server, client) {
             let lost: Vec<_> = sent.acknowledged.difference(&stored).collect();
             assert!(lost.is_empty(), "client {client}, round {round}: {lost:?}");
-            assert!(
-                stored.is_subset(&sent.all),
-                "client {client}, round {round}"
-            );
+            assert!(stored.is_subset(&sent.all), "client {client}, round {round}");
         }
     }
     sent
@@ -157,11 +154,7 @@ fn nothing_is_lost_when_instances_are_killed_at_any_moment() {
         pause(Duration::from_millis(150));
         let function = if turn % 3 == 2 { "query" } else { "write" };
         if let Some(instance) = choose(&stack.instances(function), turn) {
-            stack.change_instance(
-                function,
-                instance,
-                if turn % 4 == 3 { "stop" } else { "kill" },
-            );
+            stack.change_instance(function, instance, if turn % 4 == 3 { "stop" } else { "kill" });
             kills += 1;
         }
     });
@@ -187,11 +180,7 @@ fn nothing_is_lost_when_instances_are_frozen_during_events() {
     });
     check(&stack, &sent);
     let acknowledged: usize = sent.iter().map(|sent| sent.acknowledged.len()).sum();
-    assert_eq!(
-        acknowledged,
-        CLIENTS * ROUNDS,
-        "pauses this short void nothing"
-    );
+    assert_eq!(acknowledged, CLIENTS * ROUNDS, "pauses this short void nothing");
     stack.finish();
 }
 

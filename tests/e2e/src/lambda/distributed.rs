@@ -182,16 +182,14 @@ fn invocations_that_fail_or_are_throttled_are_repeated() {
     assert_eq!(workers, Some(WORKERS));
 
     set_faults(&stack, &json!({ "throttle": 3 }));
-    let ((answer, throttled), run) = during(&stack, "run", || {
-        during(&stack, "throttled", || query(&stack, sql))
-    });
+    let ((answer, throttled), run) =
+        during(&stack, "run", || during(&stack, "throttled", || query(&stack, sql)));
     assert_eq!(answer, (expected.clone(), Some(WORKERS)));
     assert_eq!((throttled, run), (3, WORKERS));
 
     set_faults(&stack, &json!({ "fail": 1 }));
-    let ((answer, failed), run) = during(&stack, "run", || {
-        during(&stack, "failed", || query(&stack, sql))
-    });
+    let ((answer, failed), run) =
+        during(&stack, "run", || during(&stack, "failed", || query(&stack, sql)));
     assert_eq!(answer, (expected.clone(), Some(WORKERS)));
     assert_eq!((failed, run), (1, WORKERS));
 
@@ -217,12 +215,7 @@ fn a_query_whose_invocation_hangs_ends_with_an_error_within_its_time() {
     let body = json!({ "db": DB, "q": sql }).to_string();
     let request = stack.request("POST", "/api/v3/query_sql").body(body);
     let reply = Reply::receive(request).unwrap();
-    assert!(
-        matches!(reply.status, 500 | 503),
-        "{} {}",
-        reply.status,
-        reply.text()
-    );
+    assert!(matches!(reply.status, 500 | 503), "{} {}", reply.status, reply.text());
     assert_contains!(reply.text(), "timed out");
     assert_eq!(query(&stack, sql).0, expected);
     stack.finish();

@@ -54,10 +54,7 @@ fn copy_all(stack: &LambdaStack) {
 
 /// Returns the number of runs of each batch.
 fn runs(stack: &LambdaStack) -> Vec<Value> {
-    stack.query(
-        "plants",
-        "SELECT batch, count(*) AS n FROM runs GROUP BY batch",
-    )
+    stack.query("plants", "SELECT batch, count(*) AS n FROM runs GROUP BY batch")
 }
 
 #[test]
@@ -68,10 +65,7 @@ fn every_row_reaches_a_plugin_if_concurrent_engines_are_frozen() {
     stack.set_trap("engine", &freeze);
     copy_all(&stack);
     let frozen = stack.take_trap("engine");
-    println!(
-        "{frozen} frozen, {} engines",
-        stack.instances("engine").len()
-    );
+    println!("{frozen} frozen, {} engines", stack.instances("engine").len());
     assert!(frozen >= 3, "{frozen}");
     // No engine held another one's lease for so long that a run was repeated.
     let twice: Vec<_> = runs(&stack).into_iter().filter(|run| run["n"] != 1).collect();

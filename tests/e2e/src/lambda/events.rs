@@ -23,9 +23,9 @@ fn ask_with(
     headers: &[(&str, &str)],
 ) -> Reply {
     let request = stack.request(method, target).header("x-lambda-local-event", service).body(body);
-    let request = headers.iter().fold(request, |request, (name, value)| {
-        request.header(*name, *value)
-    });
+    let request = headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value));
     Reply::receive(request).unwrap()
 }
 
@@ -37,17 +37,11 @@ fn writes_and_queries_have_the_same_effect_with_every_service() {
             let target = "/api/v3/write_lp?db=services&precision=second";
             let reply = ask_with(&stack, service, "POST", target, body, headers);
             assert_eq!(reply.status, 204, "{service}: {}", reply.text());
-            assert!(
-                reply.stamp().is_some() && reply.bytes.is_empty(),
-                "{service}"
-            );
+            assert!(reply.stamp().is_some() && reply.bytes.is_empty(), "{service}");
         };
         let line = |kind: &str| format!("m,by={service},kind={kind} v=\"ü & + = %26\" {time}");
         write(&[], line("plain").into_bytes());
-        write(
-            &[("content-type", "text/plain; charset=utf-8")],
-            line("text").into_bytes(),
-        );
+        write(&[("content-type", "text/plain; charset=utf-8")], line("text").into_bytes());
         write(&[("content-encoding", "gzip")], gzip(line("gzip")));
     }
     for service in SERVICES {
@@ -57,34 +51,17 @@ fn writes_and_queries_have_the_same_effect_with_every_service() {
         let target = format!("/api/v3/query_sql?db=services&q={encoded}");
         let by_address = ask(&stack, service, "GET", &target, Vec::new());
         let body = json!({ "db": "services", "q": sql }).to_string();
-        let by_body = ask(
-            &stack,
-            service,
-            "POST",
-            "/api/v3/query_sql",
-            body.into_bytes(),
-        );
+        let by_body = ask(&stack, service, "POST", "/api/v3/query_sql", body.into_bytes());
         for reply in [by_address, by_body] {
-            assert_eq!(
-                (reply.status, &*reply.text()),
-                (200, r#"[{"n":12}]"#),
-                "{service}"
-            );
-            assert_eq!(
-                reply.header("content-type"),
-                Some("application/json"),
-                "{service}"
-            );
+            assert_eq!((reply.status, &*reply.text()), (200, r#"[{"n":12}]"#), "{service}");
+            assert_eq!(reply.header("content-type"), Some("application/json"), "{service}");
         }
         let parquet = json!({ "db": "services", "q": "SELECT * FROM m", "format": "parquet" })
             .to_string()
             .into_bytes();
         let reply = ask(&stack, service, "POST", "/api/v3/query_sql", parquet);
         assert_eq!(reply.status, 200, "{service}");
-        assert!(
-            reply.bytes.starts_with(b"PAR1") && reply.bytes.ends_with(b"PAR1"),
-            "{service}"
-        );
+        assert!(reply.bytes.starts_with(b"PAR1") && reply.bytes.ends_with(b"PAR1"), "{service}");
     }
     stack.finish();
 }
@@ -111,10 +88,7 @@ fn errors_match_the_contract_with_every_service() {
             (reply.status, reply.text())
         });
         let (status, text) = &replies[0];
-        assert!(
-            (400..500).contains(status),
-            "{method} {target}: {status} {text}"
-        );
+        assert!((400..500).contains(status), "{method} {target}: {status} {text}");
         for reply in &replies {
             assert_eq!(reply, &replies[0], "{method} {target}");
         }

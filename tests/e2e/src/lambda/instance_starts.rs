@@ -43,11 +43,7 @@ impl SilencingProxy {
                 }
             }
         });
-        Self {
-            endpoint,
-            store,
-            forgotten,
-        }
+        Self { endpoint, store, forgotten }
     }
 
     /// Sets the store of a stack as the target.

@@ -33,11 +33,7 @@ fn a_result_of_20_megabytes_is_returned_completely() {
         let request = stack.request("POST", "/api/v3/query_sql").body(body);
         let reply = Reply::receive(request).unwrap();
         assert_eq!(reply.status, 200, "{format}");
-        assert!(
-            reply.bytes.len() > 20_000_000,
-            "{format}: {}",
-            reply.bytes.len()
-        );
+        assert!(reply.bytes.len() > 20_000_000, "{format}: {}", reply.bytes.len());
         let rows: BTreeSet<usize> = match format {
             "json" => {
                 let rows: Vec<Value> = serde_json::from_slice(&reply.bytes).unwrap();
@@ -67,10 +63,7 @@ fn a_result_of_20_megabytes_is_returned_completely() {
     assert!(put.of("put result") >= 2, "{put}");
     // A result within the limit is returned in the answer.
     let before = stack.requests("query");
-    assert_eq!(
-        stack.query("large", "SELECT count(*) AS n FROM m"),
-        [json!({ "n": ROWS })]
-    );
+    assert_eq!(stack.query("large", "SELECT count(*) AS n FROM m"), [json!({ "n": ROWS })]);
     assert_eq!(stack.requests("query").since(&before).of("put result"), 0);
     stack.finish();
 }
@@ -199,12 +192,7 @@ fn queries_end_before_the_function_timeout() {
         let body = json!({ "db": "large", "q": sql }).to_string();
         let request = stack.request("POST", "/api/v3/query_sql").body(body);
         let reply = Reply::receive(request).unwrap();
-        assert_eq!(
-            reply.header("x-lambda-local-failure"),
-            None,
-            "{}",
-            reply.text()
-        );
+        assert_eq!(reply.header("x-lambda-local-failure"), None, "{}", reply.text());
         assert!(matches!(reply.status, 400..=504), "{}", reply.status);
         assert_contains!(reply.text(), "timed out after");
     }
@@ -212,9 +200,6 @@ fn queries_end_before_the_function_timeout() {
     let rows = stack.query("large", "SELECT 1 AS n");
     assert_eq!(rows, [json!({ "n": 1 })]);
     let left = stack.instances("query");
-    assert!(
-        instances.iter().all(|instance| left.contains(instance)),
-        "none was killed"
-    );
+    assert!(instances.iter().all(|instance| left.contains(instance)), "none was killed");
     stack.finish();
 }

@@ -26,11 +26,7 @@ fn a_writer_without_write_permission_returns_errors() {
     });
     let reply = stack.try_write("db", "m v=1i 1", None).unwrap();
     assert!(matches!(reply.status, 500 | 503), "{}", reply.text());
-    assert_eq!(
-        reply.header("x-lambda-local-failure"),
-        None,
-        "it is the function that answers"
-    );
+    assert_eq!(reply.header("x-lambda-local-failure"), None, "it is the function that answers");
     assert!(!reply.bytes.is_empty());
     println!("{} {}", reply.status, reply.text());
     let refusals = stack.refusals();

@@ -48,11 +48,7 @@ fn send(stack: &LambdaStack, path: &str, body: &Value) {
 /// Uploads a plugin and creates a trigger for it.
 pub(super) fn create(stack: &LambdaStack, name: &str, code: &str, specification: &str) {
     let file = format!("{name}.py");
-    send(
-        stack,
-        "/api/v3/plugins/files",
-        &json!({ "plugin_name": file, "content": code }),
-    );
+    send(stack, "/api/v3/plugins/files", &json!({ "plugin_name": file, "content": code }));
     send(
         stack,
         "/api/v3/configure/processing_engine_trigger",
@@ -109,9 +105,7 @@ pub(super) fn copies(stack: &LambdaStack) -> BTreeSet<u64> {
 /// Waits until the rows are copied.
 fn copied(stack: &LambdaStack, expected: impl IntoIterator<Item = u64>) {
     let expected: BTreeSet<u64> = expected.into_iter().collect();
-    wait_for("copies", LIMIT, || {
-        (copies(stack) == expected).then_some(())
-    });
+    wait_for("copies", LIMIT, || (copies(stack) == expected).then_some(()));
 }
 
 #[test]
@@ -130,9 +124,7 @@ fn every_segment_reaches_a_plugin_if_notifications_are_lost_or_reordered() {
     stack.deliver(&[6, 4, 4, 2, 6]);
     copied(&stack, [6, 4, 2]);
     stack.deliver(&[2, 6]);
-    wait_for("end of the queue", LIMIT, || {
-        stack.queue("segments").is_empty().then_some(())
-    });
+    wait_for("end of the queue", LIMIT, || stack.queue("segments").is_empty().then_some(()));
     // The scheduler's event finds segments whose notification was lost.
     wait_for("sweep", LIMIT, || {
         stack.invoke("engine", &json!({ "event": "schedule" }));
@@ -170,9 +162,7 @@ fn a_message_that_is_not_a_notification_fails_alone() {
     stack.send("segments", "no notification");
     stack.write("plants", "samples id=1i 1");
     copied(&stack, [1]);
-    wait_for("dead letter", LIMIT, || {
-        (stack.queue("dead").len() == 1).then_some(())
-    });
+    wait_for("dead letter", LIMIT, || (stack.queue("dead").len() == 1).then_some(()));
     assert_eq!(stack.queue("dead"), ["no notification"]);
     stack.finish();
 }

@@ -111,10 +111,7 @@ pub(super) fn write_large(stack: &LambdaStack) {
     let mut last = None;
     for write in 0..LARGE_WRITES {
         let rows = (0..LARGE_ROWS).map(|row| {
-            format!(
-                "m,write=w{write} text=\"{}\" {row}\n",
-                noise(&mut random, 100_000)
-            )
+            format!("m,write=w{write} text=\"{}\" {row}\n", noise(&mut random, 100_000))
         });
         let mut lines = rows.collect::<String>();
         lines += &format!("newest v={write}i,of_{write}={write}i 1\n");
@@ -153,9 +150,7 @@ fn a_large_tail_is_flushed_in_parts_that_are_merged_through_the_queue() {
     let written = ask();
     flush(&stack, "small");
     stack.invoke("compact", &json!({ "event": "collect" }));
-    wait_for("merges", FLUSH, || {
-        stack.queue("merges").is_empty().then_some(())
-    });
+    wait_for("merges", FLUSH, || stack.queue("merges").is_empty().then_some(()));
     check_flushed(&stack, ask, &written);
     let log = stack.log("small") + &stack.log("compact");
     let count = |name: &str| -> u64 {
@@ -185,9 +180,7 @@ fn an_invalid_merge_order_goes_to_the_dead_letter_queue_and_does_not_block_other
     for body in ["{}", "no order", r#"{"event":"merge"}"#] {
         stack.send("merges", body);
     }
-    wait_for("dead letters", FLUSH, || {
-        (stack.queue("dead").len() == 3).then_some(())
-    });
+    wait_for("dead letters", FLUSH, || (stack.queue("dead").len() == 3).then_some(()));
     assert_eq!(stack.queue("merges"), Vec::<String>::new());
     stack.finish();
 }

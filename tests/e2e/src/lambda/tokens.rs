@@ -81,22 +81,13 @@ fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     // The copies of the instances may be this old.
     pause(SYNC);
     let encoded = admin.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    assert_eq!(
-        statuses(|| vec![write(&stack, "home").bearer_auth(&admin)]),
-        [[204]]
-    );
+    assert_eq!(statuses(|| vec![write(&stack, "home").bearer_auth(&admin)]), [[204]]);
     let with = |header: &str| -> Vec<RequestBuilder> {
         let requests = all(&stack).into_iter();
         requests.map(|request| request.header("authorization", header)).collect()
     };
-    assert_eq!(
-        statuses(|| with(&format!("Bearer {admin}"))),
-        [[204, 200, 404]]
-    );
-    assert_eq!(
-        statuses(|| with(&format!("Token {admin}"))),
-        [[204, 200, 404]]
-    );
+    assert_eq!(statuses(|| with(&format!("Bearer {admin}"))), [[204, 200, 404]]);
+    assert_eq!(statuses(|| with(&format!("Token {admin}"))), [[204, 200, 404]]);
     let basic = || -> Vec<RequestBuilder> {
         let requests = all(&stack).into_iter();
         requests.map(|request| request.basic_auth("anybody", Some(&admin))).collect()
@@ -105,10 +96,7 @@ fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     let v1 = |token: &str| {
         let write = format!("/write?db=home&u=anybody&p={token}");
         let query = format!("/query?db=home&q=SELECT%20v%20FROM%20m&u=anybody&p={token}");
-        vec![
-            stack.request("POST", &write).body("m v=1i 1"),
-            stack.request("GET", &query),
-        ]
+        vec![stack.request("POST", &write).body("m v=1i 1"), stack.request("GET", &query)]
     };
     assert_eq!(statuses(|| v1(&encoded)), [[204, 200]]);
     assert_eq!(statuses(|| v1("apiv3_wrong")), [[401, 401]]);
@@ -118,10 +106,7 @@ fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     assert_eq!(statuses(|| with("Digest x")), [[400, 400, 400]]);
     for function in ["write", "query", "engine"] {
         let log = stack.log(function);
-        assert!(
-            !log.contains(&admin) && !log.contains(&encoded),
-            "{function}"
-        );
+        assert!(!log.contains(&admin) && !log.contains(&encoded), "{function}");
     }
     stack.finish();
 }
@@ -147,11 +132,7 @@ fn a_token_has_its_permissions_until_every_instance_detects_its_revocation() {
     let [reader, deputy] = [reader, deputy].map(|token| stack.with_token(&token));
     // An instance looks up an unknown token at once.
     let all = |server: &ServerClient| {
-        vec![
-            query(server, "home"),
-            query(server, "other"),
-            write(server, "home"),
-        ]
+        vec![query(server, "home"), query(server, "other"), write(server, "home")]
     };
     assert_eq!(statuses(|| all(&reader)), [[200, 403, 403]]);
     assert_eq!(statuses(|| all(&deputy)), [[200, 200, 204]]);

@@ -39,10 +39,7 @@ fn write_flushed(stack: &LambdaStack, lines: &str) {
 #[test]
 fn views_are_created_by_requests_and_refreshed_by_events() {
     let stack = LambdaStack::start_alone();
-    write_flushed(
-        &stack,
-        "home,room=a temp=1 60\nhome,room=a temp=2 120\nhome,room=b temp=4 3600",
-    );
+    write_flushed(&stack, "home,room=a temp=1 60\nhome,room=a temp=2 120\nhome,room=b temp=4 3600");
     stack.query(DB, VIEW);
     influxql(
         &stack,
@@ -60,10 +57,7 @@ fn views_are_created_by_requests_and_refreshed_by_events() {
     assert_eq!(answer, expected);
     let first = [row("a", 2, 3.0), row("b", 1, 4.0)];
     assert_eq!(stack.query(DB, ROWS), first);
-    assert_eq!(
-        stack.query(DB, "SELECT \"max\" AS m FROM daily"),
-        [json!({"m": 4.0})]
-    );
+    assert_eq!(stack.query(DB, "SELECT \"max\" AS m FROM daily"), [json!({"m": 4.0})]);
 
     // A late row changes its windows only.
     write_flushed(&stack, "home,room=a temp=10 180");

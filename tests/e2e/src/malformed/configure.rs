@@ -35,16 +35,8 @@ fn databases() -> Vec<MalformedRequest> {
     vec![
         case("POST", DATABASE, r#"{"db":"x"}"#, 415, MEDIA_TYPE),
         case("POST", DATABASE, r#"{"db":"x"}"#, 415, MEDIA_TYPE).with("Content-Type", "text/plain"),
-        post(
-            "{",
-            400,
-            "serde json error: EOF while parsing an object at line 1 column 1",
-        ),
-        post(
-            "{}",
-            400,
-            "serde json error: missing field `db` at line 1 column 2",
-        ),
+        post("{", 400, "serde json error: EOF while parsing an object at line 1 column 1"),
+        post("{}", 400, "serde json error: missing field `db` at line 1 column 2"),
         post(r#"{"db":""}"#, 400, &error("db name cannot be empty")),
         post(r#"{"db":"a.b"}"#, 400, &error(CHARACTERS)),
         post(r#"{"db":"w"}"#, 409, EXISTS),
@@ -59,21 +51,9 @@ fn databases() -> Vec<MalformedRequest> {
             "the retention period must be longer than zero",
         ),
         json("PUT", DATABASE, r#"{"db":"nope"}"#, 404, NOT_FOUND),
-        case(
-            "DELETE",
-            DATABASE,
-            "",
-            400,
-            "serde error: missing field `db`",
-        ),
+        case("DELETE", DATABASE, "", 400, "serde error: missing field `db`"),
         at("DELETE", DATABASE, "db=nope", 404, NOT_FOUND),
-        at(
-            "DELETE",
-            DATABASE,
-            "db=_internal",
-            500,
-            "cannot delete internal db",
-        ),
+        at("DELETE", DATABASE, "db=_internal", 500, "cannot delete internal db"),
         at("DELETE", DATABASE, "db=w&hard_delete_at=soon", 400, NO_TIME),
         at(
             "GET",
@@ -82,13 +62,7 @@ fn databases() -> Vec<MalformedRequest> {
             400,
             "serde error: provided string was not `true` or `false`",
         ),
-        at(
-            "POST",
-            RETENTION,
-            "db=w",
-            400,
-            "serde error: missing field `duration`",
-        ),
+        at("POST", RETENTION, "db=w", 400, "serde error: missing field `duration`"),
         at(
             "POST",
             RETENTION,
@@ -121,11 +95,7 @@ fn tables() -> Vec<MalformedRequest> {
             400,
             "serde json error: unknown variant `decimal`, expected one of `utf8`, `int64`, `uint64`, `float64`, `bool` at line 1 column 70",
         ),
-        post(
-            r#"{"db":"w","table":"known","tags":[],"fields":[]}"#,
-            409,
-            EXISTS,
-        ),
+        post(r#"{"db":"w","table":"known","tags":[],"fields":[]}"#, 409, EXISTS),
         post(
             r#"{"db":"w","table":"","tags":["a"],"fields":[]}"#,
             400,
@@ -146,18 +116,8 @@ fn tables() -> Vec<MalformedRequest> {
             400,
             "'time' is a reserved column",
         ),
-        post(
-            r#"{"db":"a.b","table":"u","tags":[],"fields":[]}"#,
-            400,
-            &error(CHARACTERS),
-        ),
-        case(
-            "DELETE",
-            format!("{TABLE}?db=w"),
-            "",
-            400,
-            "serde error: missing field `table`",
-        ),
+        post(r#"{"db":"a.b","table":"u","tags":[],"fields":[]}"#, 400, &error(CHARACTERS)),
+        case("DELETE", format!("{TABLE}?db=w"), "", 400, "serde error: missing field `table`"),
         case(
             "DELETE",
             format!("{TABLE}?db=w&table=nope"),
@@ -165,13 +125,7 @@ fn tables() -> Vec<MalformedRequest> {
             404,
             "Table nope not in DB schema for w",
         ),
-        case(
-            "DELETE",
-            format!("{TABLE}?db=nope&table=t"),
-            "",
-            404,
-            "Database not found nope",
-        ),
+        case("DELETE", format!("{TABLE}?db=nope&table=t"), "", 404, "Database not found nope"),
         case(
             "DELETE",
             format!("{TABLE}?db=w&table=known&hard_delete_at=soon"),

@@ -29,22 +29,10 @@ fn targets() -> Vec<MalformedRequest> {
     let old = precisions.replace("`auto`, ", "");
     let refused = [
         (V3.to_owned(), "missing query parameter 'db'".to_owned()),
-        (
-            format!("{V3}?precision=second"),
-            "serde error: missing field `db`".to_owned(),
-        ),
-        (
-            format!("{V3}?org=o&bucket=b"),
-            "serde error: missing field `db`".to_owned(),
-        ),
-        (
-            format!("{V3}?db=w&db=v"),
-            "serde error: duplicate field `db`".to_owned(),
-        ),
-        (
-            format!("{V3}?db=w&accept_partial=yes"),
-            NO_BOOLEAN.to_owned(),
-        ),
+        (format!("{V3}?precision=second"), "serde error: missing field `db`".to_owned()),
+        (format!("{V3}?org=o&bucket=b"), "serde error: missing field `db`".to_owned()),
+        (format!("{V3}?db=w&db=v"), "serde error: duplicate field `db`".to_owned()),
+        (format!("{V3}?db=w&accept_partial=yes"), NO_BOOLEAN.to_owned()),
         (format!("{V3}?db=w&no_sync=1"), NO_BOOLEAN.to_owned()),
         (
             format!("{V3}?db=w&precision=minute"),
@@ -59,10 +47,7 @@ fn targets() -> Vec<MalformedRequest> {
         (format!("{V3}?db=temp%C3%A9"), error(CHARACTERS)),
         (format!("{V3}?db=a/"), error(RP_FORM)),
         (format!("{V3}?db=a/b/c"), error(RP_FORM)),
-        (
-            format!("{V3}?db={long}"),
-            error("db name too long: max 511"),
-        ),
+        (format!("{V3}?db={long}"), error("db name too long: max 511")),
         (V2.to_owned(), v2("missing bucket value")),
         (format!("{V2}?org=o"), v2("missing bucket value")),
         (format!("{V2}?bucket="), v2("missing bucket value")),
@@ -121,10 +106,9 @@ fn lines() -> Vec<MalformedRequest> {
         new v=1 9223372036854775807 ==> timestamp, 9223372036854775807, out of range for precision: Second
     "#;
     let mut cases = Vec::new();
-    for (text, message) in neap_test_inputs::text_pairs(lines).chain([(
-        "m v=1i 1 x\r",
-        "Could not parse entire line. Found trailing content: `x`",
-    )]) {
+    for (text, message) in neap_test_inputs::text_pairs(lines)
+        .chain([("m v=1i 1 x\r", "Could not parse entire line. Found trailing content: `x`")])
+    {
         // The good lines of a partial write belong to an existing table, so that no column is new.
         let body = format!("# comment\nknown,t=a v=1i 1\n\n{text}\nknown,t=a v=2i 2\n");
         // One line ends with a carriage return, which is part of the line break and is not shown.
@@ -140,9 +124,7 @@ fn lines() -> Vec<MalformedRequest> {
             400,
             whole,
         ));
-        let old = v2(&format!(
-            "write buffer error: line protocol parse failed: {message}"
-        ));
+        let old = v2(&format!("write buffer error: line protocol parse failed: {message}"));
         cases.push(case(
             "POST",
             format!("{V2}?bucket=w&precision=s&accept_partial=false"),
@@ -175,20 +157,8 @@ fn bodies() -> Vec<MalformedRequest> {
         cases.push(case("POST", format!("{V3}?db=unknown"), body, 400, empty));
         let target = format!("{V1}?db=w&accept_partial=false");
         cases.push(case("POST", target, body, 400, empty));
-        cases.push(case(
-            "POST",
-            format!("{V1}?db=unknown"),
-            body,
-            404,
-            no_database.clone(),
-        ));
-        cases.push(case(
-            "POST",
-            format!("{V2}?bucket=w"),
-            body,
-            400,
-            v2_empty.clone(),
-        ));
+        cases.push(case("POST", format!("{V1}?db=unknown"), body, 404, no_database.clone()));
+        cases.push(case("POST", format!("{V2}?bucket=w"), body, 400, v2_empty.clone()));
     }
     let not_utf8 = b"cpu s=\"\xff\xfe\" 1";
     // Far more than the buffers of a connection hold: the answer arrives while the client still sends.
@@ -211,13 +181,7 @@ fn bodies() -> Vec<MalformedRequest> {
     }
     let target = format!("{V1}?db=w");
     cases.push(case("POST", target, large.clone(), 413, error(TOO_LARGE)));
-    cases.push(case(
-        "POST",
-        format!("{V3}?db=a.b"),
-        large,
-        400,
-        error(CHARACTERS),
-    ));
+    cases.push(case("POST", format!("{V3}?db=a.b"), large, 400, error(CHARACTERS)));
     cases
 }
 
@@ -237,28 +201,12 @@ fn encodings() -> Vec<MalformedRequest> {
     vec![
         post(plain.clone(), "gzip", 400, no_gzip),
         post(cut, "gzip", 400, corrupt),
-        post(
-            plain.clone(),
-            "br",
-            400,
-            "unacceptable content-encoding: br",
-        ),
-        post(
-            plain.clone(),
-            "GZIP",
-            400,
-            "unacceptable content-encoding: GZIP",
-        ),
+        post(plain.clone(), "br", 400, "unacceptable content-encoding: br"),
+        post(plain.clone(), "GZIP", 400, "unacceptable content-encoding: GZIP"),
         post(gzip("m v=1 1\n".repeat(200_000)), "gzip", 413, TOO_LARGE),
         case("POST", v2_target.clone(), plain.clone(), 400, v2(no_gzip))
             .with("Content-Encoding", "gzip"),
-        case(
-            "POST",
-            v2_target,
-            plain,
-            400,
-            v2("unacceptable content-encoding: br"),
-        )
-        .with("Content-Encoding", "br"),
+        case("POST", v2_target, plain, 400, v2("unacceptable content-encoding: br"))
+            .with("Content-Encoding", "br"),
     ]
 }

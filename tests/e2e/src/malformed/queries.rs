@@ -24,10 +24,7 @@ fn urls() -> Vec<MalformedRequest> {
         get("", "missing query parameters 'db' and 'q'"),
         get("?db=w", "serde error: missing field `q`"),
         get("?q=SELECT%201", "serde error: missing field `db`"),
-        get(
-            "?db=w&q=SELECT%201&format=xml",
-            &format!("serde error: {FORMATS}"),
-        ),
+        get("?db=w&q=SELECT%201&format=xml", &format!("serde error: {FORMATS}")),
         get(
             "?db=w&q=SELECT%201&params=[1]",
             "serde json error: invalid type: sequence, expected a map at line 1 column 0",
@@ -52,23 +49,14 @@ fn urls() -> Vec<MalformedRequest> {
 
 fn bodies() -> Vec<MalformedRequest> {
     let post = |body: &str, answer: &str| {
-        case(
-            "POST",
-            PATH,
-            body,
-            400,
-            format!("serde json error: {answer}"),
-        )
+        case("POST", PATH, body, 400, format!("serde json error: {answer}"))
     };
     let mut cases = vec![
         post("", "EOF while parsing a value at line 1 column 0"),
         post("{", "EOF while parsing an object at line 1 column 1"),
         post("db=w&q=SELECT 1", "expected value at line 1 column 1"),
         post(r#"{"db":"w"}"#, "missing field `q` at line 1 column 10"),
-        post(
-            r#"{"q":"SELECT 1"}"#,
-            "missing field `db` at line 1 column 16",
-        ),
+        post(r#"{"q":"SELECT 1"}"#, "missing field `db` at line 1 column 16"),
         post(
             r#"{"db":1,"q":"SELECT 1"}"#,
             "invalid type: integer `1`, expected a string at line 1 column 7",
@@ -87,13 +75,7 @@ fn bodies() -> Vec<MalformedRequest> {
         ),
     ];
     let large = "x".repeat(5 << 20);
-    cases.push(case(
-        "POST",
-        PATH,
-        large,
-        413,
-        "max request size (4194304 bytes) exceeded",
-    ));
+    cases.push(case("POST", PATH, large, 413, "max request size (4194304 bytes) exceeded"));
     cases
 }
 
@@ -103,26 +85,14 @@ fn headers() -> Vec<MalformedRequest> {
         case("POST", PATH, good.clone(), 400, answer).with(header, value)
     };
     vec![
-        post(
-            "Accept",
-            "application/xml",
-            "invalid mime type (application/xml)",
-        ),
+        post("Accept", "application/xml", "invalid mime type (application/xml)"),
         post(
             "Accept",
             "application/json, text/csv;q=0.5",
             "invalid mime type (application/json, text/csv;q=0.5)",
         ),
-        post(
-            "Content-Encoding",
-            "br",
-            "unacceptable content-encoding: br",
-        ),
-        post(
-            "Content-Encoding",
-            "gzip",
-            "error decoding gzip stream: invalid gzip header",
-        ),
+        post("Content-Encoding", "br", "unacceptable content-encoding: br"),
+        post("Content-Encoding", "gzip", "error decoding gzip stream: invalid gzip header"),
         post(
             "x-neap-max-staleness",
             "soon",
@@ -134,13 +104,7 @@ fn headers() -> Vec<MalformedRequest> {
 
 fn statements() -> Vec<MalformedRequest> {
     let sql = |sql: &str, status, answer: &str| {
-        case(
-            "POST",
-            PATH,
-            json!({ "db": "w", "q": sql }).to_string(),
-            status,
-            answer,
-        )
+        case("POST", PATH, json!({ "db": "w", "q": sql }).to_string(), status, answer)
     };
     let write = "line protocol such as `TABLE,TAG=VALUE FIELD=1.5`, with POST /api/v3/write_lp?db=DATABASE or \
                  `neap write --database DATABASE 'LINES'`";
@@ -189,11 +153,7 @@ fn statements() -> Vec<MalformedRequest> {
             "Schema error: No field named nope.\nValid fields are known.t, known.time, known.v.",
         ),
         sql("CREATE TABLE x (a INT)", 400, &create),
-        sql(
-            "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
-            400,
-            &create,
-        ),
+        sql("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", 400, &create),
         sql(
             "DROP TABLE known",
             400,
@@ -218,11 +178,7 @@ fn statements() -> Vec<MalformedRequest> {
             "Error during planning: COPY TO: the name '/tmp/x.csv' has the part '': use letters, digits, '-', '_', '.' \
              and '='",
         ),
-        sql(
-            "SET a = 1",
-            400,
-            "Error during planning: Statement not supported: SetVariable",
-        ),
+        sql("SET a = 1", 400, "Error during planning: Statement not supported: SetVariable"),
         sql(
             "SELECT 1; SELECT 2",
             405,

@@ -31,41 +31,22 @@ fn status_line(answer: &str) -> &str {
 #[test]
 fn malformed_http_is_refused_and_does_not_affect_others() {
     let server = stage();
-    let long_header = format!(
-        "GET /ping HTTP/1.1\r\nHost: h\r\nX-Long: {}\r\n\r\n",
-        "x".repeat(1 << 20)
-    );
-    let many_headers = format!(
-        "GET /ping HTTP/1.1\r\nHost: h\r\n{}\r\n",
-        "X-Many: 1\r\n".repeat(200)
-    );
+    let long_header =
+        format!("GET /ping HTTP/1.1\r\nHost: h\r\nX-Long: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many_headers =
+        format!("GET /ping HTTP/1.1\r\nHost: h\r\n{}\r\n", "X-Many: 1\r\n".repeat(200));
     let long_target = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(70_000));
     let head = "POST /api/v3/write_lp?db=w HTTP/1.1\r\nHost: h\r\n";
     for (bytes, expected) in [
         ("nonsense\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
-        (
-            "\u{0}\u{1}\u{2}\u{3}\r\n\r\n".to_owned(),
-            "HTTP/1.1 400 Bad Request",
-        ),
-        (
-            "GET /ping HTTP/9.9\r\n\r\n".to_owned(),
-            "HTTP/1.1 400 Bad Request",
-        ),
-        (
-            "GET /ping HTTP/1.1\r\nno colon\r\n\r\n".to_owned(),
-            "HTTP/1.1 400 Bad Request",
-        ),
+        ("\u{0}\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
+        ("GET /ping HTTP/9.9\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
+        ("GET /ping HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
         (long_header, "HTTP/1.1 431 Request Header Fields Too Large"),
         (many_headers, "HTTP/1.1 431 Request Header Fields Too Large"),
         (long_target, "HTTP/1.1 414 URI Too Long"),
-        (
-            format!("{head}Content-Length: x\r\n\r\n"),
-            "HTTP/1.1 400 Bad Request",
-        ),
-        (
-            format!("{head}Content-Length: -1\r\n\r\n"),
-            "HTTP/1.1 400 Bad Request",
-        ),
+        (format!("{head}Content-Length: x\r\n\r\n"), "HTTP/1.1 400 Bad Request"),
+        (format!("{head}Content-Length: -1\r\n\r\n"), "HTTP/1.1 400 Bad Request"),
         (
             format!("{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nm v=1"),
             "HTTP/1.1 400 Bad Request",
@@ -105,11 +86,7 @@ fn several_requests_share_a_connection_and_bodies_may_come_in_chunks() {
                  5\r\nknown\r\nb\r\n,t=b v=1i 1\r\n0\r\n\r\n";
     let last = "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     let answers = exchange(&server, format!("{first}{last}").as_bytes());
-    assert_eq!(
-        status_line(&answers),
-        "HTTP/1.1 204 No Content",
-        "{answers}"
-    );
+    assert_eq!(status_line(&answers), "HTTP/1.1 204 No Content", "{answers}");
     assert!(
         answers.contains("\r\n\r\nHTTP/1.1 200 OK\r\n") && answers.ends_with("\r\n\r\nOK"),
         "{answers}"
@@ -134,12 +111,7 @@ fn bodies_may_be_gzip_of_several_members() {
 #[test]
 fn preflights_of_browsers_are_answered_on_every_path() {
     let server = stage();
-    for path in [
-        "/api/v3/write_lp?db=w",
-        "/api/v3/query_sql",
-        "/ping",
-        "/nope",
-    ] {
+    for path in ["/api/v3/write_lp?db=w", "/api/v3/query_sql", "/ping", "/nope"] {
         let request = server
             .request("OPTIONS", path)
             .header("Origin", "https://example.org")
@@ -165,10 +137,7 @@ fn health_and_ping_answer_as_tools_expect_it() {
     for path in ["/health", "/api/v1/health"] {
         let reply = server.get(path);
         assert_eq!((reply.status, reply.text().as_str()), (200, "OK"));
-        assert_eq!(
-            reply.header("content-type"),
-            Some("text/plain; charset=utf-8")
-        );
+        assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"));
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     }
     for method in ["GET", "POST", "HEAD"] {
@@ -181,16 +150,10 @@ fn health_and_ping_answer_as_tools_expect_it() {
             let body: serde_json::Value = serde_json::from_slice(&reply.bytes).unwrap();
             assert_eq!(body["product_name"], "InfluxDB 3 Core");
             assert_eq!(body["version"], "3.10.0");
-            assert!(
-                body["process_id"].is_string() && body["revision"].is_string(),
-                "{body}"
-            );
+            assert!(body["process_id"].is_string() && body["revision"].is_string(), "{body}");
         }
     }
     let metrics = server.get("/metrics");
-    assert_eq!(
-        metrics.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_contains!(metrics.text(), "influxdb3_write_lines_total{db=\"w\"} 1\n");
 }

@@ -29,16 +29,8 @@ fn administration() -> [(&'static str, &'static str, Value); 11] {
             "/api/v3/configure/processing_engine_trigger?db=plants&trigger_name=echo&force=true",
             json!({}),
         ),
-        (
-            "POST",
-            "/api/v3/plugins/files",
-            json!({ "plugin_name": "a.py", "content": "" }),
-        ),
-        (
-            "PUT",
-            "/api/v3/plugins/files",
-            json!({ "plugin_name": "echo", "content": "" }),
-        ),
+        ("POST", "/api/v3/plugins/files", json!({ "plugin_name": "a.py", "content": "" })),
+        ("PUT", "/api/v3/plugins/files", json!({ "plugin_name": "echo", "content": "" })),
         (
             "POST",
             "/api/v3/plugin_test/wal",
@@ -54,11 +46,7 @@ fn administration() -> [(&'static str, &'static str, Value); 11] {
             "/api/v3/configure/plugin_environment/install_packages",
             json!({ "packages": ["x"] }),
         ),
-        (
-            "POST",
-            "/api/v3/plugins/install",
-            json!({ "plugin": "gh:influxdata/notifier" }),
-        ),
+        ("POST", "/api/v3/plugins/install", json!({ "plugin": "gh:influxdata/notifier" })),
         ("GET", "/api/v3/plugins/available", json!({})),
     ]
 }
@@ -66,12 +54,7 @@ fn administration() -> [(&'static str, &'static str, Value); 11] {
 #[test]
 fn administrators_create_triggers_and_users_of_the_database_call_them() {
     let folder = repository().join("tests/plugins");
-    let flags = [
-        "--plugin-dir",
-        folder.to_str().unwrap(),
-        "--package-manager",
-        "disabled",
-    ];
+    let flags = ["--plugin-dir", folder.to_str().unwrap(), "--package-manager", "disabled"];
     let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
     let key = server.first_token();
     let admin = server.with_token(&key);
@@ -91,20 +74,11 @@ fn administrators_create_triggers_and_users_of_the_database_call_them() {
         assert_eq!(call(&user), status, "{name}");
         for (method, path, body) in administration() {
             let reply = send(&user, method, path, &body);
-            assert_eq!(
-                reply.status,
-                403,
-                "{name}: {method} {path}: {}",
-                reply.text()
-            );
+            assert_eq!(reply.status, 403, "{name}: {method} {path}: {}", reply.text());
         }
     }
     for (method, path, body) in administration() {
-        assert_eq!(
-            send(&server, method, path, &body).status,
-            401,
-            "{method} {path}"
-        );
+        assert_eq!(send(&server, method, path, &body).status, 401, "{method} {path}");
     }
     let reply = admin.get("/api/v3/engine/echo");
     assert!(!reply.text().contains("apiv3_"), "{}", reply.text());
@@ -126,12 +100,9 @@ fn a_server_without_tokens_runs_plugins_only_if_enabled() {
     let reply = send(&server, "POST", "/api/v3/plugins/files", &body);
     assert_eq!(reply.status, 403, "{}", reply.text());
     assert_contains!(reply.text(), "--plugin-dir");
-    let reply = TriggerDefinition::new(
-        "t",
-        "gh:influxdata/downsampler/downsampler.py",
-        "all_tables",
-    )
-    .try_create(&server);
+    let reply =
+        TriggerDefinition::new("t", "gh:influxdata/downsampler/downsampler.py", "all_tables")
+            .try_create(&server);
     assert_eq!(reply.status, 403, "{}", reply.text());
 }
 
@@ -190,10 +161,7 @@ fn package_management_can_be_disabled() {
     let environment = "/api/v3/configure/plugin_environment";
     for (what, body) in [
         ("install_packages", json!({ "packages": ["x"] })),
-        (
-            "install_requirements",
-            json!({ "requirements_location": "needs.txt" }),
-        ),
+        ("install_requirements", json!({ "requirements_location": "needs.txt" })),
     ] {
         let reply = stage.send("POST", &format!("{environment}/{what}"), &body);
         assert_eq!(reply.status, 403, "{what}: {}", reply.text());

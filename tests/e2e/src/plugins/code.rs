@@ -46,10 +46,7 @@ fn a_package_is_a_folder_with_its_modules() {
         json!([{ "season": "spring", "month": 4 }]),
     );
 
-    stage.put(
-        "seasons/calendar.py",
-        "def season(month):\n    return 'always summer'\n",
-    );
+    stage.put("seasons/calendar.py", "def season(month):\n    return 'always summer'\n");
     eventually("answer of the changed package", true, || {
         stage.ask("season?month=4").text().contains("always summer")
     });
@@ -66,9 +63,7 @@ fn a_file_in_a_folder_is_read_again_when_it_changes() {
     TriggerDefinition::new("says", "some/folder/says.py", "request:says").create(&stage);
     assert_eq!(ask(&stage.server, "says"), "before");
     stage.put("some/folder/says.py", &plugin_answering("afterwards"));
-    eventually("answer", "afterwards".to_owned(), || {
-        ask(&stage.server, "says")
-    });
+    eventually("answer", "afterwards".to_owned(), || ask(&stage.server, "says"));
     stage.put("some/folder/says.py", "def process_request(");
     eventually("status", 500, || stage.ask("says").status);
     stage.put("some/folder/says.py", &plugin_answering("again"));
@@ -90,9 +85,7 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
     let other = NeapProcess::serve_with(&stage.place, &flags);
     assert_eq!(ask(&other, "one"), "second");
     update(&stage, "one", &plugin_answering("third"));
-    eventually("answer elsewhere", "third".to_owned(), || {
-        ask(&other, "one")
-    });
+    eventually("answer elsewhere", "third".to_owned(), || ask(&other, "one"));
 
     let shown =
         "SELECT plugin_name, file_name, size_bytes FROM system.plugin_files ORDER BY plugin_name";
@@ -134,9 +127,7 @@ fn a_trigger_answers_after_a_restore_in_an_empty_bucket() {
     let id = started["restore_id"].as_str().unwrap();
     wait_for_job(&other.server, &format!("restore/{id}"));
     other.switch("one", "enable");
-    eventually("answer", "restored".to_owned(), || {
-        ask(&other.server, "one")
-    });
+    eventually("answer", "restored".to_owned(), || ask(&other.server, "one"));
     neap(&other.place.after(&["fsck", "--full"])).succeeded();
     // The checks notice if it is lost.
     fs::remove_dir_all(other.place.folder().join("plugins")).unwrap();
@@ -204,20 +195,12 @@ fn triggers_are_made_and_updated_from_the_command_line() {
         "--trigger-spec",
         "request:mine",
     ];
-    assert_eq!(
-        stage.run(&create).succeeded(),
-        "Trigger mine created successfully\n"
-    );
+    assert_eq!(stage.run(&create).succeeded(), "Trigger mine created successfully\n");
     assert_eq!(ask(&stage.server, "mine"), "from here");
     fs::write(&file, plugin_answering("changed here")).unwrap();
     let update = ["update", "trigger", "-d", DB, "-t", "mine", "--path", path];
-    assert_eq!(
-        stage.run(&update).succeeded(),
-        "Trigger 'mine' updated successfully\n"
-    );
-    eventually("answer", "changed here".to_owned(), || {
-        ask(&stage.server, "mine")
-    });
+    assert_eq!(stage.run(&update).succeeded(), "Trigger 'mine' updated successfully\n");
+    eventually("answer", "changed here".to_owned(), || ask(&stage.server, "mine"));
     for (command, said) in [
         (
             vec!["disable", "trigger", "mine", "-d", DB],
@@ -234,27 +217,11 @@ fn triggers_are_made_and_updated_from_the_command_line() {
     ] {
         assert_eq!(stage.run(&command).succeeded(), said);
     }
-    let test = [
-        "test",
-        "wal_plugin",
-        "seen.py",
-        "-d",
-        DB,
-        "--lp",
-        "x,a=b v=1i 1",
-    ];
+    let test = ["test", "wal_plugin", "seen.py", "-d", DB, "--lp", "x,a=b v=1i 1"];
     let answer: Value = serde_json::from_str(&stage.run(&test).succeeded()).unwrap();
     assert_eq!(answer["errors"], json!([]));
     assert_eq!(answer["log_lines"][1], "INFO: saw x 1");
-    let test = [
-        "test",
-        "schedule_plugin",
-        "ticks.py",
-        "-d",
-        DB,
-        "--schedule",
-        "0 0 * * * *",
-    ];
+    let test = ["test", "schedule_plugin", "ticks.py", "-d", DB, "--schedule", "0 0 * * * *"];
     let answer: Value = serde_json::from_str(&stage.run(&test).succeeded()).unwrap();
     assert_eq!(answer["errors"], json!([]));
 }

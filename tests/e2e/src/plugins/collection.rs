@@ -29,8 +29,5 @@ fn post(stage: &PluginServerFixture, path: &str, body: &Value) -> (u16, Value) {
     let request = stage.server.request("POST", &format!("/api/v3/engine/{path}"));
     let reply = Reply::receive(request.body(body.to_string())).unwrap();
     let answer = serde_json::from_slice(&reply.bytes);
-    (
-        reply.status,
-        answer.unwrap_or_else(|_| panic!("{}", reply.text())),
-    )
+    (reply.status, answer.unwrap_or_else(|_| panic!("{}", reply.text())))
 }

@@ -62,9 +62,7 @@ fn under_load(
                 scope.spawn(move || load(&server, client, next, is_over, sent))
             })
             .collect();
-        wait_for("load", LOAD, || {
-            (sent.load(Ordering::Relaxed) >= enough).then_some(())
-        });
+        wait_for("load", LOAD, || (sent.load(Ordering::Relaxed) >= enough).then_some(()));
         act();
         is_over.store(true, Ordering::Relaxed);
         for (next, client) in next.iter_mut().zip(clients) {
@@ -92,9 +90,7 @@ fn stage(place: StoreFixture) -> PluginServerFixture {
 fn check(stage: &PluginServerFixture) {
     let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
     let all = count("SELECT count(*) AS n FROM samples").unwrap();
-    eventually("copies", Some(all), || {
-        count("SELECT count(*) AS n FROM samples_copy")
-    });
+    eventually("copies", Some(all), || count("SELECT count(*) AS n FROM samples_copy"));
     let missing = "SELECT count(*) AS n FROM samples s LEFT ANTI JOIN samples_copy c ON s.client = c.client AND s.id = c.id";
     stage.wait_for_rows(missing, json!([{ "n": 0 }]));
     let counted = "SELECT sum(rows) AS n FROM batches";
@@ -118,9 +114,7 @@ fn on(place: StoreFixture) {
     let mut next = [0; CLIENTS];
     for kill in 0..KILLS {
         let enough = 10 + chance(kill) % 60;
-        under_load(&stage.server, &mut next, enough, || {
-            processes::kill(stage.server.pid())
-        });
+        under_load(&stage.server, &mut next, enough, || processes::kill(stage.server.pid()));
         stage = stage.restarted(NeapProcess::kill);
     }
     check(&stage);

@@ -38,10 +38,7 @@ fn a_dry_run_on_writes_shows_lines_and_log() {
     assert_eq!(lines, &expected);
     let log = answer["log_lines"].as_array().unwrap();
     assert_eq!(log[0], "INFO: starting execution of wal plugin.");
-    assert!(
-        log[1].as_str().unwrap().starts_with("INFO: finished execution in "),
-        "{log:?}"
-    );
+    assert!(log[1].as_str().unwrap().starts_with("INFO: finished execution in "), "{log:?}");
     assert_eq!(tables(&stage), before, "nothing was written");
 }
 
@@ -64,17 +61,11 @@ fn a_dry_run_on_a_schedule_reads_the_database() {
     });
     let answer = test(&stage, "schedule", &body);
     assert_eq!(answer["errors"], json!([]), "{answer}");
-    assert!(
-        answer["trigger_time"].as_str().unwrap().contains("T07:30:00"),
-        "{answer}"
-    );
+    assert!(answer["trigger_time"].as_str().unwrap().contains("T07:30:00"), "{answer}");
     assert_eq!(answer["log_lines"][1], "INFO: rows [{'value': 1}]");
     let expected = json!({ "elsewhere": ["m hour=7i"], DB: ["now a=\"b\""] });
     assert_eq!(answer["database_writes"], expected);
-    assert_eq!(
-        super::fixture::rows(&stage.server, "elsewhere", "SELECT 1"),
-        None
-    );
+    assert_eq!(super::fixture::rows(&stage.server, "elsewhere", "SELECT 1"), None);
     assert_eq!(stage.rows("SELECT * FROM now"), None);
 }
 
@@ -92,10 +83,7 @@ fn a_dry_run_that_fails_says_why() {
     ] {
         let body = json!({ "filename": plugin, "database": DB, "input_lp": "x v=1i 1" });
         let answer = test(&stage, "wal", &body);
-        assert!(
-            answer["errors"].to_string().contains(text),
-            "{plugin}: {answer}"
-        );
+        assert!(answer["errors"].to_string().contains(text), "{plugin}: {answer}");
         assert_eq!(answer["database_writes"], json!({}), "{plugin}");
     }
     for (name, wrong) in [

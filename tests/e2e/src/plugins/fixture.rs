@@ -69,12 +69,7 @@ impl PluginServerFixture {
             .collect();
         let server = serve(&place, &flags);
         server.write(DB, "begin value=1i 1");
-        Self {
-            server,
-            place,
-            folder,
-            flags,
-        }
+        Self { server, place, folder, flags }
     }
 
     /// Starts another server on the same store, with the same plugins.
@@ -85,10 +80,7 @@ impl PluginServerFixture {
     /// Ends the server with `end`, and starts a new one with the same store and plugins.
     pub(super) fn restarted(self, end: impl FnOnce(NeapProcess)) -> Self {
         end(self.server);
-        Self {
-            server: serve(&self.place, &self.flags),
-            ..self
-        }
+        Self { server: serve(&self.place, &self.flags), ..self }
     }
 
     /// Returns the plugin folder.
@@ -190,10 +182,7 @@ impl PluginServerFixture {
 fn serve(place: &StoreFixture, flags: &[String]) -> NeapProcess {
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let interval = ["--wal-flush-interval", "20ms"];
-    NeapProcess::serve_with(
-        place,
-        &interval.into_iter().chain(flags).collect::<Vec<_>>(),
-    )
+    NeapProcess::serve_with(place, &interval.into_iter().chain(flags).collect::<Vec<_>>())
 }
 
 /// Copies a folder, without Python's compiled files.
@@ -291,11 +280,7 @@ impl TriggerDefinition {
             "trigger_arguments": null,
             "disabled": false,
         });
-        Self {
-            database: DB,
-            name: name.to_owned(),
-            body,
-        }
+        Self { database: DB, name: name.to_owned(), body }
     }
 
     /// Sets the arguments.

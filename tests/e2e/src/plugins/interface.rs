@@ -69,10 +69,7 @@ fn queued_lines_are_written_after_the_run() {
     run_case(&stage, "cases", "queued_with_an_error");
     stage.shows_in("other", "SELECT v FROM whole", json!([{ "v": 1 }]));
     let line = stage.wait_for_log("cases", "ERROR ");
-    assert!(
-        line.contains("plants") && line.contains("column 'f'"),
-        "{line}"
-    );
+    assert!(line.contains("plants") && line.contains("column 'f'"), "{line}");
     assert_eq!(stage.rows("SELECT v FROM half"), None, "all or nothing");
 
     let reply = stage.ask("cases?case=queued_and_raised");
@@ -87,10 +84,7 @@ fn lines_are_written_at_once_or_refused_at_once() {
     for case in ["at_once", "refused_at_once", "not_lines"] {
         run_case(&stage, "cases", case);
     }
-    stage.wait_for_rows(
-        "SELECT v FROM at_once ORDER BY v",
-        json!([{ "v": 1 }, { "v": 2 }]),
-    );
+    stage.wait_for_rows("SELECT v FROM at_once ORDER BY v", json!([{ "v": 1 }, { "v": 2 }]));
     let sql = "SELECT f FROM kinds ORDER BY time";
     stage.wait_for_rows(sql, json!([{ "f": 1.5 }, { "f": 2.0 }]));
 }
@@ -132,12 +126,7 @@ fn plugins_have_the_named_variables_of_the_server_and_no_secrets() {
     let folder = repository().join("tests/plugins");
     let server = NeapProcess::serve_with_variables(
         &StoreFixture::memory(),
-        &[
-            "--plugin-dir",
-            folder.to_str().unwrap(),
-            "--plugin-env",
-            "REMOTE_TOKEN",
-        ],
+        &["--plugin-dir", folder.to_str().unwrap(), "--plugin-env", "REMOTE_TOKEN"],
         &[
             ("REMOTE_TOKEN", "for plugins"),
             ("HTTPS_PROXY", "http://user:hidden@127.0.0.1:1"),

@@ -98,10 +98,7 @@ fn misbehave(stage: &PluginServerFixture, deed: &str, texts: &[&str]) {
     let text = reply.text();
     if !texts.is_empty() {
         assert_eq!(reply.status, 500, "{deed}: {text}");
-        assert!(
-            texts.iter().any(|wanted| text.contains(wanted)),
-            "{deed}: {text}"
-        );
+        assert!(texts.iter().any(|wanted| text.contains(wanted)), "{deed}: {text}");
         let log = stage.log(&name);
         let is_named = |line: &String| {
             line.starts_with("ERROR") && texts.iter().any(|wanted| line.contains(wanted))
@@ -211,9 +208,7 @@ fn a_server_that_stops_leaves_no_process_behind() {
     }
     let run = |stage: &PluginServerFixture| {
         stage.server.write(DB, "home v=1i 1");
-        eventually("processes", true, || {
-            processes::of(stage.folder()).len() >= 4
-        });
+        eventually("processes", true, || processes::of(stage.folder()).len() >= 4);
     };
     run(&stage);
     let stage = stage.restarted(|server| assert!(server.stop().success()));
@@ -221,9 +216,7 @@ fn a_server_that_stops_leaves_no_process_behind() {
     let folder = stage.folder().to_owned();
     let stage = stage.restarted(|server| {
         server.kill();
-        eventually("processes of a killed server", true, || {
-            processes::of(&folder).is_empty()
-        });
+        eventually("processes of a killed server", true, || processes::of(&folder).is_empty());
     });
     for number in 0..3 {
         assert_eq!(stage.delete(&format!("t{number}"), true).status, 200);
@@ -242,8 +235,6 @@ fn a_killed_server_leaves_no_process_that_a_plugin_started_in_a_new_session() {
     let folder = stage.folder().to_owned();
     let _stage = stage.restarted(|server| {
         server.kill();
-        eventually("processes of a killed server", true, || {
-            processes::of(&folder).is_empty()
-        });
+        eventually("processes of a killed server", true, || processes::of(&folder).is_empty());
     });
 }

@@ -31,19 +31,12 @@ impl RepositoryFixture {
         let path = folder.path().to_str().unwrap();
         let flags = flags.iter().map(|flag| if *flag == "FOLDER" { path } else { *flag });
         let flags_with_pip: Vec<_> = flags.chain(["--package-manager", "pip"]).collect();
-        let variables = [
-            ("PIP_NO_INDEX", "1"),
-            ("PIP_FIND_LINKS", wheels.path().to_str().unwrap()),
-        ];
+        let variables =
+            [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels.path().to_str().unwrap())];
         let place = StoreFixture::memory();
         let server = NeapProcess::serve_with_variables(&place, &flags_with_pip, &variables);
         server.write(DB, "begin value=1i 1");
-        Self {
-            server,
-            folder,
-            _place: place,
-            _wheels: wheels,
-        }
+        Self { server, folder, _place: place, _wheels: wheels }
     }
 
     fn run(&self, arguments: &[&str]) -> CommandOutput {
@@ -111,10 +104,7 @@ fn a_plugin_of_a_registry_is_installed_with_what_its_manifest_needs() {
     );
 
     let without = stage.run(&["install", "plugin", public, "--no-dependencies"]).succeeded();
-    assert_contains!(
-        without,
-        "Python packages needed, but not installed: leaves>=1.0, "
-    );
+    assert_contains!(without, "Python packages needed, but not installed: leaves>=1.0, ");
     let refused = TriggerDefinition::new("b", "almanac", "request:b").try_create(&stage.server);
     assert_eq!((refused.status, refused.text()), (400, missing("almanac")));
 
@@ -137,10 +127,7 @@ fn a_plugin_of_a_registry_is_installed_with_what_its_manifest_needs() {
     let answer: Value = serde_json::from_str(&stage.answer_of(public, "public", &[])).unwrap();
     assert_eq!(answer["months"], 12);
     let config = [("config_file_path", "greeter/greeter_config.toml")];
-    assert_eq!(
-        stage.answer_of("greeter", "greeter", &config),
-        "good morning"
-    );
+    assert_eq!(stage.answer_of("greeter", "greeter", &config), "good morning");
     let file = "gh:influxdata/greeter/greeter.py";
     assert_eq!(stage.answer_of(file, "file", &config), "good morning");
 }
@@ -150,10 +137,7 @@ fn a_plugin_of_a_checkout_is_installed_without_its_tests() {
     let checkout = repository().join(CHECKOUT);
     let place = checkout.to_str().unwrap();
     let stage = RepositoryFixture::new(&["--plugin-dir", "FOLDER", "--plugin-repo", place]);
-    assert_eq!(
-        stage.answer_of("gh:influxdata/greeter", "public", &[]),
-        "hello"
-    );
+    assert_eq!(stage.answer_of("gh:influxdata/greeter", "public", &[]), "hello");
     let install = words("install plugin gh:influxdata/beacon --no-dependencies");
     let installed = stage.run(&install).succeeded();
     assert_eq!(installed.lines().count(), 4, "{installed}");
@@ -169,10 +153,7 @@ fn a_server_without_a_plugin_folder_installs_plugins_in_its_bucket() {
     let stage = RepositoryFixture::new(&["--mode", "all,process"]);
     let install =
         |plugin: &str| stage.run(&["install", "plugin", plugin, "--plugin-repo", registry.url()]);
-    assert_eq!(
-        install("greeter").succeeded(),
-        "Plugin greeter 1.2.0 installed in the bucket\n"
-    );
+    assert_eq!(install("greeter").succeeded(), "Plugin greeter 1.2.0 installed in the bucket\n");
     assert_eq!(stage.answer_of("greeter", "greeter", &[]), "hello");
     let refused = install("missing").failed(1);
     assert_contains!(refused, "Plugin not found: missing");

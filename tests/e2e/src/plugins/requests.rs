@@ -41,10 +41,7 @@ fn a_plugin_receives_a_request_without_its_token() {
     assert_eq!(again, expected);
 
     let reply = stage.ask("a/b");
-    assert_eq!(
-        (reply.status, reply.text().as_str()),
-        (404, "{error: \"not found\"}")
-    );
+    assert_eq!((reply.status, reply.text().as_str()), (404, "{error: \"not found\"}"));
     for method in ["PUT", "DELETE", "PATCH"] {
         let request = stage.server.request(method, "/api/v3/engine/a/b/echo");
         let reply = Reply::receive(request.body("sent")).unwrap();

@@ -114,10 +114,7 @@ fn arguments_reach_the_plugin_as_they_are() {
     let mut expected: Vec<(Value, Value)> =
         arguments.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
     expected.sort_by_key(|(key, _)| key.to_string());
-    assert_eq!(
-        listed,
-        expected.iter().map(|(key, value)| (key, value)).collect::<Vec<_>>()
-    );
+    assert_eq!(listed, expected.iter().map(|(key, value)| (key, value)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -137,10 +134,8 @@ fn databases_have_triggers_of_their_own() {
     stage.wait_for_rows("SELECT v FROM home_copy", json!([{ "v": 1 }]));
     stage.shows_in("other", "SELECT v FROM home_copy", json!([{ "v": 2 }]));
     let triggers = "SELECT trigger_name FROM system.processing_engine_triggers ORDER BY 1";
-    stage.wait_for_rows(
-        triggers,
-        json!([{ "trigger_name": "across" }, { "trigger_name": "copy" }]),
-    );
+    stage
+        .wait_for_rows(triggers, json!([{ "trigger_name": "across" }, { "trigger_name": "copy" }]));
     stage.shows_in("other", triggers, json!([{ "trigger_name": "copy" }]));
     assert!(stage.log_in("other", "copy").len() >= 2);
 
@@ -151,10 +146,7 @@ fn databases_have_triggers_of_their_own() {
     stage.server.write("other", "home v=3i 2");
     stage.shows_in("other", triggers, json!([]));
     pause(NO_RUN_WAIT);
-    assert_eq!(
-        rows(&stage.server, "other", "SELECT v FROM home_copy"),
-        None
-    );
+    assert_eq!(rows(&stage.server, "other", "SELECT v FROM home_copy"), None);
 }
 
 /// Whether two runs of `slow.py` overlapped.
@@ -228,9 +220,7 @@ fn a_trigger_that_is_disabled_does_not_run() {
     assert_eq!(stage.ask("echo").status, 200);
     stage.server.write(DB, "home v=2i 2");
     stage.wait_for_rows("SELECT v FROM home_copy", json!([{ "v": 2 }]));
-    eventually("ticks", true, || {
-        stage.rows("SELECT * FROM ticks").is_some()
-    });
+    eventually("ticks", true, || stage.rows("SELECT * FROM ticks").is_some());
 
     for trigger in ["copy", "tick", "echo", "echo"] {
         stage.switch(trigger, "disable");
@@ -242,10 +232,7 @@ fn a_trigger_that_is_disabled_does_not_run() {
     let before = ticks();
     pause(NO_RUN_WAIT);
     assert_eq!(ticks(), before);
-    assert_eq!(
-        stage.rows("SELECT v FROM home_copy"),
-        Some(vec![json!({ "v": 2 })])
-    );
+    assert_eq!(stage.rows("SELECT v FROM home_copy"), Some(vec![json!({ "v": 2 })]));
 }
 
 #[test]
@@ -272,10 +259,7 @@ fn a_trigger_that_may_run_is_deleted_only_by_force() {
     for name in ["one", "two", "three"] {
         assert_eq!(stage.delete(name, true).status, 404, "{name}");
     }
-    stage.wait_for_rows(
-        "SELECT trigger_name FROM system.processing_engine_triggers",
-        json!([]),
-    );
+    stage.wait_for_rows("SELECT trigger_name FROM system.processing_engine_triggers", json!([]));
     // The name can be used again.
     TriggerDefinition::new("one", "echo.py", "request:one").create(&stage);
     assert_eq!(stage.ask("one").status, 200);
@@ -320,20 +304,8 @@ fn triggers_are_listed_and_survive_a_restart() {
             true,
             "disable"
         ),
-        listed(
-            "c",
-            "ticks.py",
-            "{\"schedule\":{\"schedule\":\"0 0 * * * *\"}}",
-            true,
-            "log"
-        ),
-        listed(
-            "d",
-            "echo.py",
-            "{\"request_path\":{\"path\":\"x/y\"}}",
-            false,
-            "log"
-        ),
+        listed("c", "ticks.py", "{\"schedule\":{\"schedule\":\"0 0 * * * *\"}}", true, "log"),
+        listed("d", "echo.py", "{\"request_path\":{\"path\":\"x/y\"}}", false, "log"),
         listed("e", "seen.py", "\"all_tables_wal_write\"", true, "log"),
     ]);
     let sql = "SELECT trigger_name, plugin_filename, trigger_specification, disabled, error_behavior \
@@ -360,31 +332,11 @@ fn invalid_triggers_are_refused_with_the_reason() {
             "failed to parse trigger from sometimes: expect one of the following forms",
         ),
         ("echo.py", "table:", "failed to parse trigger from table:"),
-        (
-            "echo.py",
-            "every:1x",
-            "failed to parse trigger from every:1x",
-        ),
-        (
-            "echo.py",
-            "every:0s",
-            "failed to parse trigger from every:0s",
-        ),
-        (
-            "echo.py",
-            "every:2years",
-            "failed to parse trigger from every:2years",
-        ),
-        (
-            "echo.py",
-            "cron:* * * *",
-            "failed to parse trigger from cron:* * * *",
-        ),
-        (
-            "echo.py",
-            "request:",
-            "failed to parse trigger from request:",
-        ),
+        ("echo.py", "every:1x", "failed to parse trigger from every:1x"),
+        ("echo.py", "every:0s", "failed to parse trigger from every:0s"),
+        ("echo.py", "every:2years", "failed to parse trigger from every:2years"),
+        ("echo.py", "cron:* * * *", "failed to parse trigger from cron:* * * *"),
+        ("echo.py", "request:", "failed to parse trigger from request:"),
         ("none.py", "all_tables", "Plugin not found"),
         ("../../etc/passwd", "all_tables", "Path traversal detected"),
         ("/etc/passwd", "all_tables", "Path traversal detected"),
@@ -392,18 +344,12 @@ fn invalid_triggers_are_refused_with_the_reason() {
     for (plugin, specification, text) in cases {
         let reply = TriggerDefinition::new("t", plugin, specification).try_create(&stage.server);
         let (status, body) = (reply.status, reply.text());
-        assert!(
-            status == 400 && body.contains(text),
-            "{specification}: {status} {body}"
-        );
+        assert!(status == 400 && body.contains(text), "{specification}: {status} {body}");
     }
     let reply = TriggerDefinition::new("t", "echo.py", "all_tables")
         .of("nowhere")
         .try_create(&stage.server);
     assert_eq!(reply.status, 404, "{}", reply.text());
-    stage.wait_for_rows(
-        "SELECT trigger_name FROM system.processing_engine_triggers",
-        json!([]),
-    );
+    stage.wait_for_rows("SELECT trigger_name FROM system.processing_engine_triggers", json!([]));
     assert_eq!(stage.server.get("/health").status, 200);
 }

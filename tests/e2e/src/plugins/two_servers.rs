@@ -37,19 +37,10 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
     });
     let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
     let all = Some(2 * REQUESTS as u64);
-    eventually("copies", all, || {
-        count("SELECT count(*) AS n FROM samples_copy")
-    });
-    eventually("rows of batches", all, || {
-        count("SELECT sum(rows) AS n FROM batches")
-    });
-    eventually("rows of calls", all, || {
-        count("SELECT sum(rows) AS n FROM calls")
-    });
-    stage.wait_for_rows(
-        "SELECT batch FROM calls GROUP BY batch HAVING count(*) > 1",
-        json!([]),
-    );
+    eventually("copies", all, || count("SELECT count(*) AS n FROM samples_copy"));
+    eventually("rows of batches", all, || count("SELECT sum(rows) AS n FROM batches"));
+    eventually("rows of calls", all, || count("SELECT sum(rows) AS n FROM calls"));
+    stage.wait_for_rows("SELECT batch FROM calls GROUP BY batch HAVING count(*) > 1", json!([]));
 
     eventually("ticks", true, || {
         count("SELECT count(DISTINCT time) AS n FROM ticks WHERE who = 'every'") >= Some(8)
@@ -60,14 +51,10 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
     // If one server stops, the other one continues.
     other.stop();
     let before = count("SELECT count(*) AS n FROM ticks");
-    eventually("more ticks", true, || {
-        count("SELECT count(*) AS n FROM ticks") > before
-    });
+    eventually("more ticks", true, || count("SELECT count(*) AS n FROM ticks") > before);
     write(&stage.server, 2);
     let all = Some(3 * REQUESTS as u64);
-    eventually("copies", all, || {
-        count("SELECT count(*) AS n FROM samples_copy")
-    });
+    eventually("copies", all, || count("SELECT count(*) AS n FROM samples_copy"));
     stage.wait_for_rows(twice, json!([]));
 }
 
@@ -85,12 +72,8 @@ fn when_one_of_two_servers_is_killed_the_other_takes_over() {
     write(&stage.server, 2);
     let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
     let all = Some(3 * REQUESTS as u64);
-    eventually("copies", all, || {
-        count("SELECT count(*) AS n FROM samples_copy")
-    });
-    eventually("rows of batches", all, || {
-        count("SELECT sum(rows) AS n FROM batches")
-    });
+    eventually("copies", all, || count("SELECT count(*) AS n FROM samples_copy"));
+    eventually("rows of batches", all, || count("SELECT sum(rows) AS n FROM batches"));
 }
 
 #[test]
@@ -104,12 +87,8 @@ fn rows_written_through_a_server_without_plugins_are_processed() {
     let copied = |stage: &PluginServerFixture, all: usize| {
         let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
         let all = Some(all as u64);
-        eventually("copies", all, || {
-            count("SELECT count(*) AS n FROM samples_copy")
-        });
-        eventually("rows of batches", all, || {
-            count("SELECT sum(rows) AS n FROM batches")
-        });
+        eventually("copies", all, || count("SELECT count(*) AS n FROM samples_copy"));
+        eventually("rows of batches", all, || count("SELECT sum(rows) AS n FROM batches"));
     };
     write(&writer, 0);
     copied(&stage, REQUESTS);

@@ -123,11 +123,7 @@ fn summary(table: &str, points: &TablePoints) -> TableAggregates {
         columns.push((format!("count({name})"), count(values.len())));
         columns.extend(aggregates(&name, &values));
     }
-    TableAggregates {
-        table: table.to_owned(),
-        points: points.len(),
-        columns,
-    }
+    TableAggregates { table: table.to_owned(), points: points.len(), columns }
 }
 
 fn quoted(name: &str) -> String {
@@ -163,10 +159,7 @@ fn aggregates(name: &str, values: &[&PlainFieldValue]) -> Vec<(String, ExpectedV
             (sum, ExpectedValue::Integer(integers.iter().sum())),
         ],
         (true, false) if texts.is_empty() => vec![
-            (
-                min,
-                ExpectedValue::Float(floats.iter().copied().fold(f64::INFINITY, f64::min)),
-            ),
+            (min, ExpectedValue::Float(floats.iter().copied().fold(f64::INFINITY, f64::min))),
             (
                 max,
                 ExpectedValue::Float(floats.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
@@ -174,14 +167,8 @@ fn aggregates(name: &str, values: &[&PlainFieldValue]) -> Vec<(String, ExpectedV
             (sum, ExpectedValue::Float(floats.iter().sum())),
         ],
         (true, true) => vec![
-            (
-                min,
-                ExpectedValue::Text((*texts.iter().min().unwrap()).to_owned()),
-            ),
-            (
-                max,
-                ExpectedValue::Text((*texts.iter().max().unwrap()).to_owned()),
-            ),
+            (min, ExpectedValue::Text((*texts.iter().min().unwrap()).to_owned())),
+            (max, ExpectedValue::Text((*texts.iter().max().unwrap()).to_owned())),
         ],
         _ => panic!("{name} has values of several types"),
     }
@@ -218,10 +205,7 @@ impl TableAggregates {
                 }),
             };
             let table = &self.table;
-            assert!(
-                is_equal,
-                "{place}: {column} of {table}: {value} instead of {expected:?}"
-            );
+            assert!(is_equal, "{place}: {column} of {table}: {value} instead of {expected:?}");
         }
     }
 }

@@ -93,12 +93,7 @@ impl VirtualTerminal {
             let (pty, shown) = (Arc::clone(&pty), Arc::clone(&shown));
             thread::spawn(move || read(&pty, &shown))
         };
-        Self {
-            child,
-            pty,
-            shown,
-            reader: Some(reader),
-        }
+        Self { child, pty, shown, reader: Some(reader) }
     }
 
     /// Presses keys.
@@ -127,9 +122,7 @@ impl VirtualTerminal {
     /// Waits until the last line of the screen is `line`, ignoring trailing spaces.
     pub(super) fn wait_for_line(&self, line: &str) {
         let line = line.trim_end();
-        self.wait_for(line, |screen| {
-            (screen.lines().last() == Some(line)).then_some(())
-        });
+        self.wait_for(line, |screen| (screen.lines().last() == Some(line)).then_some(()));
     }
 
     /// Waits until `look` finds something on the screen.
@@ -151,9 +144,7 @@ impl VirtualTerminal {
 
     /// Waits for the end of the program. Returns its exit status and the piped output: results, or else messages.
     pub(super) fn end(&mut self) -> (Option<i32>, String) {
-        let status = wait_for("end of the program", LIMIT, || {
-            self.child.try_wait().unwrap()
-        });
+        let status = wait_for("end of the program", LIMIT, || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }

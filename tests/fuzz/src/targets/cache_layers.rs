@@ -85,9 +85,6 @@ fn use_layer(cache: CacheId, shape: &CacheShape, layer: &CacheLayer) {
     shape.needed_from(StoreTime::from_micros(1));
     let merged = layer.merged(shape, layer, 0).expect("equal layers");
     assert!(merged.num_rows() <= layer.num_rows());
-    let condition = Condition::Tag {
-        name: "host".to_owned(),
-        value: Some("a".to_owned()),
-    };
+    let condition = Condition::Tag { name: "host".to_owned(), value: Some("a".to_owned()) };
     layer.without(shape, &[&condition], Some(1)).ok();
 }

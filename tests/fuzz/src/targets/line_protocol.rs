@@ -30,10 +30,7 @@ pub(crate) fn influxdb(input: &[u8]) {
 
 /// Lines of a stream are those of a body, and each is stored, skipped or reported.
 pub(crate) fn questdb(input: &[u8]) {
-    let options = Options {
-        dialect: Dialect::QuestDb,
-        ..WRITE_OPTIONS
-    };
+    let options = Options { dialect: Dialect::QuestDb, ..WRITE_OPTIONS };
     let parsed = parse(input, &EmptySchema, &options).expect("any bytes are lines of QuestDB");
     check_counts(&parsed);
     assert!(parsed.errors.len() <= 1);
@@ -71,11 +68,7 @@ fn check_written_lines(table: TableRows) {
 
 /// Returns options without limits on columns, because all columns of a table may be in one of its rows.
 fn options_of_written_lines() -> Options {
-    Options {
-        limits: Default::default(),
-        max_cells: None,
-        ..WRITE_OPTIONS
-    }
+    Options { limits: Default::default(), max_cells: None, ..WRITE_OPTIONS }
 }
 
 fn lines_of(table: TableRows) -> LineRows {

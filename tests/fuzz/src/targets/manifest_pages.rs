@@ -10,11 +10,7 @@ use crate::stored_object::{await_memory, bucket_with};
 
 const DATABASE: DatabaseId = DatabaseId::new(1);
 
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NPAG",
-    kind: "manifest page",
-    version: 1,
-};
+const FORMAT: ObjectFormat = ObjectFormat { magic: *b"NPAG", kind: "manifest page", version: 1 };
 
 /// Decodes the input as a payload, and as JSON followed by a zero and by footers.
 pub(crate) fn run(input: &[u8]) {

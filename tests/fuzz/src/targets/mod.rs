@@ -39,11 +39,7 @@ pub struct Target {
 }
 
 const fn target(name: &'static str, max_bytes: usize, run: fn(&[u8])) -> Target {
-    Target {
-        name,
-        max_bytes,
-        run,
-    }
+    Target { name, max_bytes, run }
 }
 
 /// All targets of this build.

@@ -120,10 +120,7 @@ pub(crate) fn others(input: &[u8]) {
         progress.alerts().count();
     }
     if let Some(sites) = read_stable::<SiteProgress>(Key::SiteProgress(DATABASE), input) {
-        let settled = SettledPart {
-            mark: Stamp::ZERO,
-            part: 0,
-        };
+        let settled = SettledPart { mark: Stamp::ZERO, part: 0 };
         for state in sites.value.sites.values() {
             state.position(settled);
         }
@@ -139,10 +136,7 @@ pub(crate) fn others(input: &[u8]) {
 
 /// Does what a refresh does with the windows of a view.
 fn use_windows(view: &ViewState) {
-    let windows = ViewWindows {
-        length_ns: 10,
-        origin_ns: 3,
-    };
+    let windows = ViewWindows { length_ns: 10, origin_ns: 3 };
     let mut pending = view.pending.clone();
     pending.add_all(windows, &view.unfinished);
     pending.count(windows);
@@ -166,8 +160,5 @@ fn read_stable<T: RegisterValue>(key: Key, input: &[u8]) -> Option<VersionedValu
 
 fn json_of<T: RegisterValue + RegisterRead>(read: &VersionedValue<T>) -> String {
     let value = serde_json::to_string(&*read.value).expect("a register is JSON");
-    format!(
-        r#"{{"version":{},"recent":[],"value":{value}}}"#,
-        read.version
-    )
+    format!(r#"{{"version":{},"recent":[],"value":{value}}}"#, read.version)
 }

@@ -42,9 +42,7 @@ fn decode(section: &Bytes, policy: PageIndexPolicy) -> Option<SectionFooter> {
 fn is_small(footer: &SectionFooter) -> bool {
     let groups = footer.metadata().row_groups().iter();
     let mut columns = groups.flat_map(|group| group.columns());
-    let bytes = columns.try_fold(0_i64, |sum, column| {
-        sum.checked_add(column.uncompressed_size())
-    });
+    let bytes = columns.try_fold(0_i64, |sum, column| sum.checked_add(column.uncompressed_size()));
     bytes.is_some_and(|bytes| (0..=MAX_DECODED_BYTES).contains(&bytes))
 }
 

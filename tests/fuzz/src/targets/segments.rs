@@ -81,8 +81,5 @@ fn name_of(object: &Bytes) -> SegmentName {
         .and_then(|id| id.first_chunk::<16>())
         .map_or(0, |id| u128::from_le_bytes(*id));
     let [nonce, stamp] = [put_id, put_id >> 64].map(|part| part as u64);
-    SegmentName {
-        stamp: Stamp::from_u64(stamp),
-        nonce,
-    }
+    SegmentName { stamp: Stamp::from_u64(stamp), nonce }
 }

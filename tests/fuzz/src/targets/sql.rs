@@ -85,15 +85,9 @@ impl PlanningEngine {
             let _current = runtime.enter();
             Executor::with_threads(1).expect("a thread")
         };
-        let settings = QuerySettings {
-            executor,
-            ..QuerySettings::default()
-        };
+        let settings = QuerySettings { executor, ..QuerySettings::default() };
         let engine = QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings);
-        Self {
-            runtime,
-            engine: Arc::new(engine.expect("an engine")),
-        }
+        Self { runtime, engine: Arc::new(engine.expect("an engine")) }
     }
 }
 

@@ -88,12 +88,7 @@ impl Queue {
         settings: QueueSettings,
         dead_letters: Option<Arc<Self>>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            name,
-            settings,
-            dead_letters,
-            messages: Mutex::default(),
-        })
+        Arc::new(Self { name, settings, dead_letters, messages: Mutex::default() })
     }
 
     fn messages(&self) -> MutexGuard<'_, Vec<QueueMessage>> {
@@ -341,10 +336,7 @@ mod tests {
                 &*json!({ "batchItemFailures": [{ "itemIdentifier": b }] }).to_string(),
                 vec![b.clone()],
             ),
-            (
-                r#"{"batchItemFailures":[{"itemIdentifier":"?"}]}"#,
-                vec![a.clone(), b.clone()],
-            ),
+            (r#"{"batchItemFailures":[{"itemIdentifier":"?"}]}"#, vec![a.clone(), b.clone()]),
             (r#"{"batchItemFailures":[{"other":"?"}]}"#, vec![a, b]),
         ] {
             assert_eq!(failed(said.as_bytes(), &batch), expected, "{said}");

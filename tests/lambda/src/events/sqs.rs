@@ -72,9 +72,7 @@ pub(crate) fn answer(
             Err(refused("InvalidAction", message))
         }
     };
-    outcome.map_or_else(IntoResponse::into_response, |said| {
-        Json(said).into_response()
-    })
+    outcome.map_or_else(IntoResponse::into_response, |said| Json(said).into_response())
 }
 
 /// The error of a rejected call, in the form of the protocol.

@@ -72,13 +72,9 @@ fn encode(kind: GatewayKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool)
         .unwrap_or_default()
         .to_ascii_lowercase();
     let is_text_type = content_type.starts_with("text/")
-        || [
-            "application/json",
-            "application/javascript",
-            "application/xml",
-        ]
-        .iter()
-        .any(|text| content_type.starts_with(text));
+        || ["application/json", "application/javascript", "application/xml"]
+            .iter()
+            .any(|text| content_type.starts_with(text));
     // A REST API with `*/*` as binary media type encodes every body.
     let may_be_text = is_text_type
         && kind != GatewayKind::RestApi
@@ -103,10 +99,7 @@ impl GatewayRequest<'_> {
         let is_function_url = kind == GatewayKind::FunctionUrl;
         // A function URL leaves `rawPath` encoded and decodes `http.path`.
         let (domain, decoded) = if is_function_url {
-            (
-                format!("local.lambda-url.{REGION}.on.aws"),
-                decode(&self.path),
-            )
+            (format!("local.lambda-url.{REGION}.on.aws"), decode(&self.path))
         } else {
             (self.host(), self.path.as_ref().into())
         };

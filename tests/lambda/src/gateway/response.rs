@@ -149,11 +149,7 @@ fn add(
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
     let value = HeaderValue::from_str(&text).map_err(http::Error::from)?;
     // The gateway frames the body itself.
-    let is_framing = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-    ];
+    let is_framing = [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
     if !is_framing.contains(&name) {
         headers.append(name, value);
     }
@@ -226,10 +222,7 @@ mod tests {
             let reply = FunctionReply::Whole(Bytes::from_static(written.as_bytes()));
             let answer = response(GatewayKind::HttpApi, Ok(reply)).await;
             assert_eq!(answer.status(), 502, "{written}");
-            assert_eq!(
-                answer.headers()[FAILURE_HEADER],
-                "Gateway.MalformedResponse"
-            );
+            assert_eq!(answer.headers()[FAILURE_HEADER], "Gateway.MalformedResponse");
         }
     }
 
@@ -252,10 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_load_balancer_accepts_responses_up_to_one_megabyte() {
         let written = json!({ "statusCode": 200, "body": "x".repeat(1 << 20) }).to_string();
-        for (kind, status) in [
-            (GatewayKind::HttpApi, 200),
-            (GatewayKind::LoadBalancer, 502),
-        ] {
+        for (kind, status) in [(GatewayKind::HttpApi, 200), (GatewayKind::LoadBalancer, 502)] {
             let reply = FunctionReply::Whole(written.clone().into());
             assert_eq!(response(kind, Ok(reply)).await.status(), status);
         }

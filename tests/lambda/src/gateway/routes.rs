@@ -75,21 +75,12 @@ mod tests {
             ("GET", "/api/v3/engine/a/b", "engine"),
             ("DELETE", "/api/v2/buckets/0a1b", "write"),
             ("GET", "/api/v1/label/host/values", "query"),
-            (
-                "POST",
-                "/api/v3/configure/processing_engine_trigger",
-                "engine",
-            ),
+            ("POST", "/api/v3/configure/processing_engine_trigger", "engine"),
         ] {
             let found = routes.function_for(method, path);
             assert_eq!(found, Some(function), "{method} {path}");
         }
-        for unknown in [
-            "/nope",
-            "/api/v3/engine/",
-            "/api/v2/buckets/",
-            "/api/v2/buckets/a/b",
-        ] {
+        for unknown in ["/nope", "/api/v3/engine/", "/api/v2/buckets/", "/api/v2/buckets/a/b"] {
             assert_eq!(routes.function_for("GET", unknown), None, "{unknown}");
         }
     }

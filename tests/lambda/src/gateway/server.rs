@@ -40,12 +40,7 @@ impl Gateway {
         routes: GatewayRoutes,
         functions: BTreeMap<String, Arc<LocalFunction>>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            kind,
-            streaming,
-            routes,
-            functions,
-        })
+        Arc::new(Self { kind, streaming, routes, functions })
     }
 
     /// Returns the router, which handles every path.

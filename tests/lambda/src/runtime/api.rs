@@ -98,15 +98,9 @@ impl Sandbox {
         let response = Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &id)
-            .header(
-                "lambda-runtime-deadline-ms",
-                deadline.timestamp_millis().to_string(),
-            )
+            .header("lambda-runtime-deadline-ms", deadline.timestamp_millis().to_string())
             .header("lambda-runtime-invoked-function-arn", self.function.arn())
-            .header(
-                "lambda-runtime-trace-id",
-                "Root=1-00000000-000000000000000000000000;Sampled=0",
-            )
+            .header("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000;Sampled=0")
             .body(Body::from(invocation.payload.clone()));
         if let Some(instance) = self.function.state().instances.get_mut(&self.number) {
             instance.running.insert(id.clone(), Some(invocation));
@@ -127,10 +121,7 @@ impl Sandbox {
         {
             let seconds = self.function.settings.limits.timeout_seconds;
             let message = format!("{id} Task timed out after {seconds:.2} seconds");
-            instance.kill(InvocationFailure::new(
-                InvocationFailureKind::TimedOut,
-                message,
-            ));
+            instance.kill(InvocationFailure::new(InvocationFailureKind::TimedOut, message));
         }
     }
 
@@ -185,11 +176,7 @@ fn refused(status: StatusCode, error_type: &str, message: &str) -> Response {
 }
 
 fn no_such_event() -> Response {
-    refused(
-        StatusCode::BAD_REQUEST,
-        "InvalidRequestID",
-        "Invalid request ID",
-    )
+    refused(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
 }
 
 async fn respond(
@@ -215,11 +202,8 @@ async fn respond(
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let message =
                 format!("Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).");
-            let response = refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                &message,
-            );
+            let response =
+                refused(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message);
             let failure = InvocationFailure::new(InvocationFailureKind::ResponseTooLarge, message);
             (Err(failure), response)
         }

@@ -122,18 +122,10 @@ impl LocalFunction {
             let message = format!(
                 "Request must be smaller than {REQUEST_LIMIT} bytes for the InvokeFunction operation"
             );
-            return Err(InvocationFailure::new(
-                InvocationFailureKind::RequestTooLarge,
-                message,
-            ));
+            return Err(InvocationFailure::new(InvocationFailureKind::RequestTooLarge, message));
         }
         let (reply, answer) = oneshot::channel();
-        let invocation = Invocation {
-            id: world::fresh_id(),
-            payload,
-            streaming,
-            reply,
-        };
+        let invocation = Invocation { id: world::fresh_id(), payload, streaming, reply };
         {
             let mut state = self.state();
             match instance {

@@ -69,10 +69,7 @@ impl InvocationFailureKind {
 
 impl InvocationFailure {
     pub(crate) fn new(kind: InvocationFailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 
     /// Returns the error document for the caller.

@@ -128,10 +128,7 @@ impl LocalFunction {
             && instance.init.is_none()
         {
             let message = "the instance did not ask for an event in time";
-            instance.kill(InvocationFailure::new(
-                InvocationFailureKind::InitFailed,
-                message,
-            ));
+            instance.kill(InvocationFailure::new(InvocationFailureKind::InitFailed, message));
         }
     }
 }

@@ -42,10 +42,7 @@ impl LocalFunction {
             Some(instance) => instance.give(invocation, state.turn),
             None => {
                 let message = format!("there is no instance {number}");
-                invocation.fail(InvocationFailure::new(
-                    InvocationFailureKind::Exited,
-                    message,
-                ));
+                invocation.fail(InvocationFailure::new(InvocationFailureKind::Exited, message));
             }
         }
     }

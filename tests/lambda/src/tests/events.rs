@@ -28,10 +28,7 @@ async fn wait_until_field(local: &Emulator, path: &str, pointer: &str, expected:
         if said.pointer(pointer) == Some(&expected) {
             return;
         }
-        assert!(
-            started_at.elapsed() < LIMIT,
-            "{path}: {said}, not {expected}"
-        );
+        assert!(started_at.elapsed() < LIMIT, "{path}: {said}, not {expected}");
         world::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -98,22 +95,13 @@ async fn notifications_are_delivered_as_a_test_orders() {
             .unwrap();
     };
     let faults = r#"{"hold":true}"#;
-    assert_eq!(
-        send(&local, "PUT", "/notifications/faults", faults).await,
-        204
-    );
+    assert_eq!(send(&local, "PUT", "/notifications/faults", faults).await, 204);
     for key in ["tail/1/a", "data/1/b", "tail/1/c"] {
         put(key).await;
     }
     wait_until_field(&local, "/notifications", "/1/key", json!("tail/1/c")).await;
-    assert_eq!(
-        send(&local, "POST", "/notifications/deliver", "[1,0,1]").await,
-        204
-    );
-    assert_eq!(
-        send(&local, "POST", "/notifications/deliver", "[2]").await,
-        400
-    );
+    assert_eq!(send(&local, "POST", "/notifications/deliver", "[1,0,1]").await, 204);
+    assert_eq!(send(&local, "POST", "/notifications/deliver", "[2]").await, 400);
     let dead = get(&local, "/queues").await["dead"]["bodies"].clone();
     let keys: Vec<_> = dead
         .as_array()
@@ -126,10 +114,7 @@ async fn notifications_are_delivered_as_a_test_orders() {
         .collect();
     assert_eq!(keys, ["tail/1/c", "tail/1/a", "tail/1/c"]);
 
-    assert_eq!(
-        send(&local, "PUT", "/notifications/faults", "{}").await,
-        204
-    );
+    assert_eq!(send(&local, "PUT", "/notifications/faults", "{}").await, 204);
     put("tail/1/d").await;
     wait_until_field(&local, "/queues", "/dead/visible", json!(4)).await;
     let counts = get(&local, "/store/requests").await;
@@ -143,9 +128,6 @@ async fn lambda_invoke_accepts_events() {
     let (local, _folder) = local(&json!({})).await;
     let path = "/2015-03-31/functions/write/invocations";
     assert_eq!(send(&local, "POST", path, r#"{"do":"who"}"#).await, 200);
-    assert_eq!(
-        send(&local, "POST", "/2015-03-31/functions/x/invocations", "{}").await,
-        400
-    );
+    assert_eq!(send(&local, "POST", "/2015-03-31/functions/x/invocations", "{}").await, 400);
     local.stop().await;
 }

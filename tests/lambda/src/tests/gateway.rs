@@ -46,29 +46,14 @@ async fn the_gateway_answers_requests_and_responses_beyond_the_limits() {
     for (kind, body, status, reason) in [
         ("http_api", megabytes(11), 413, "Gateway.RequestTooLarge"),
         ("http_api", megabytes(7), 413, "RequestTooLargeException"),
-        (
-            "load_balancer",
-            megabytes(2),
-            413,
-            "Gateway.RequestTooLarge",
-        ),
+        ("load_balancer", megabytes(2), 413, "Gateway.RequestTooLarge"),
         ("http_api", megabytes(4), 200, ""),
         ("rest_api", megabytes(5), 413, "RequestTooLargeException"),
         ("rest_api", megabytes(4), 200, ""),
-        (
-            "load_balancer",
-            "x".repeat((1 << 20) - 500),
-            502,
-            "Gateway.MalformedResponse",
-        ),
+        ("load_balancer", "x".repeat((1 << 20) - 500), 502, "Gateway.MalformedResponse"),
     ] {
         let (said, why, _) = post(&local, kind, "/write", &body).await;
-        assert_eq!(
-            (said, why.as_str()),
-            (status, reason),
-            "{kind} {}",
-            body.len()
-        );
+        assert_eq!((said, why.as_str()), (status, reason), "{kind} {}", body.len());
     }
     local.stop().await;
 }

@@ -26,10 +26,7 @@ async fn an_instance_is_frozen_between_two_events() {
 
 #[tokio::test]
 async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
-    let stage = FunctionFixture::new(FunctionLimits {
-        concurrency: 4,
-        ..limits()
-    });
+    let stage = FunctionFixture::new(FunctionLimits { concurrency: 4, ..limits() });
     let sleep = json!({ "do": "sleep", "ms": 300 });
     let answers = join_all((0..4).map(|_| stage.invoke(sleep.clone()))).await;
     assert!(answers.iter().all(Result::is_ok));
@@ -44,10 +41,7 @@ async fn a_function_gets_the_variables_and_deadline_of_lambda() {
     let before = world::date().timestamp_millis();
     let said = stage.invoke(json!({ "do": "who" })).await.unwrap();
     let deadline = said["deadline"].as_i64().unwrap();
-    assert!(
-        (before + 30_000..before + 90_000).contains(&deadline),
-        "{deadline}"
-    );
+    assert!((before + 30_000..before + 90_000).contains(&deadline), "{deadline}");
     let variables = said["environment"].as_object().unwrap();
     for (name, value) in [
         ("NEAP_X", "y"),
@@ -66,10 +60,7 @@ async fn a_function_gets_the_variables_and_deadline_of_lambda() {
 
 #[tokio::test]
 async fn more_instances_come_with_more_events_up_to_the_limit() {
-    let stage = FunctionFixture::new(FunctionLimits {
-        max_instances: 3,
-        ..limits()
-    });
+    let stage = FunctionFixture::new(FunctionLimits { max_instances: 3, ..limits() });
     let sleep = json!({ "do": "sleep", "ms": 100 });
     let answers = join_all((0..9).map(|_| stage.invoke(sleep.clone()))).await;
     assert!(answers.iter().all(Result::is_ok));
@@ -100,10 +91,7 @@ async fn instances_are_used_round_robin_if_configured() {
 
 #[tokio::test]
 async fn an_event_is_throttled_if_configured() {
-    let stage = FunctionFixture::new(FunctionLimits {
-        throttle: true,
-        ..limits()
-    });
+    let stage = FunctionFixture::new(FunctionLimits { throttle: true, ..limits() });
     let sleep = || stage.invoke(json!({ "do": "sleep", "ms": 500 }));
     let (first, second) = tokio::join!(sleep(), sleep());
     assert!(first.is_ok());
@@ -113,10 +101,7 @@ async fn an_event_is_throttled_if_configured() {
 
 #[tokio::test]
 async fn an_event_that_times_out_kills_its_instance() {
-    let stage = FunctionFixture::new(FunctionLimits {
-        timeout_seconds: 2.0,
-        ..limits()
-    });
+    let stage = FunctionFixture::new(FunctionLimits { timeout_seconds: 2.0, ..limits() });
     let pid = stage.pid().await;
     let failure = stage.invoke(json!({ "do": "sleep", "ms": 60_000 })).await.unwrap_err();
     assert_eq!(failure.kind, InvocationFailureKind::TimedOut);
@@ -132,10 +117,7 @@ async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
     let pid = stage.pid().await;
     for way in ["fail", "panic"] {
         let failure = stage.invoke(json!({ "do": way })).await.unwrap_err();
-        assert!(
-            matches!(failure.kind, InvocationFailureKind::Reported(_)),
-            "{failure}"
-        );
+        assert!(matches!(failure.kind, InvocationFailureKind::Reported(_)), "{failure}");
         assert!(failure.message.contains("as you wish"), "{failure}");
     }
     assert_eq!(stage.pid().await, pid);
@@ -173,10 +155,7 @@ async fn killing_an_instance_fails_its_events() {
 
 #[tokio::test]
 async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
-    let stage = FunctionFixture::new(FunctionLimits {
-        max_instances: 2,
-        ..limits()
-    });
+    let stage = FunctionFixture::new(FunctionLimits { max_instances: 2, ..limits() });
     let pid = stage.pid().await;
     let event = stage.invoke(json!({ "do": "sleep", "ms": 500 }));
     let freeze = async {
@@ -218,10 +197,7 @@ async fn events_and_answers_have_lambdas_limits() {
     let failure = stage.invoke(padded((6 << 20) + 1)).await.err();
     let kind = failure.map(|failure| failure.kind);
     assert_eq!(kind, Some(InvocationFailureKind::RequestTooLarge));
-    assert!(
-        stage.function.report().is_empty(),
-        "nothing was started for it"
-    );
+    assert!(stage.function.report().is_empty(), "nothing was started for it");
     assert!(stage.invoke(padded(6 << 20)).await.is_ok());
     // The size includes the two quotes.
     let large = |bytes: usize| stage.invoke(json!({ "do": "large", "bytes": bytes - 2 }));
@@ -264,11 +240,7 @@ async fn an_asynchronous_event_is_tried_three_times() {
 
 /// Creates a trap that acts after every two requests.
 fn trap(stage: &FunctionFixture, freeze_seconds: Option<f64>) -> Trap {
-    let settings = TrapSettings {
-        after: 2,
-        again: true,
-        freeze_seconds,
-    };
+    let settings = TrapSettings { after: 2, again: true, freeze_seconds };
     Trap::new(settings, Arc::clone(&stage.function))
 }
 
@@ -279,11 +251,7 @@ async fn a_trap_kills_a_busy_instance() {
     stage.pid().await;
     (0..2).for_each(|_| trap.count());
     assert_eq!((trap.report().requests, trap.report().caught), (2, 0));
-    assert_eq!(
-        stage.function.report().len(),
-        1,
-        "an idle instance is not killed"
-    );
+    assert_eq!(stage.function.report().len(), 1, "an idle instance is not killed");
     let asked = stage.invoke(json!({ "do": "sleep", "ms": 60_000 }));
     let catch = async {
         wait_until("running", || stage.function.report()[0].phase == "running").await;

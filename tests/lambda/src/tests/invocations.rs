@@ -29,10 +29,7 @@ async fn invoke(
 async fn control(local: &Emulator, method: &str, path: &str, body: Value) -> Value {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client
-        .request(
-            method.parse().unwrap(),
-            format!("{}{path}", local.control()),
-        )
+        .request(method.parse().unwrap(), format!("{}{path}", local.control()))
         .header("content-type", "application/json")
         .body(body.to_string());
     let text = request.send().await.unwrap().text().await.unwrap();
@@ -78,10 +75,7 @@ async fn a_function_invokes_what_its_policy_allows() {
     // Requests of tests are not signed.
     assert_eq!(invoke(&local, "write", None, sleep()).await.0, 200);
     let counts = control(&local, "GET", "/invocations", Value::Null).await;
-    assert_eq!(
-        (&counts["query"]["run"], &counts["query"]["denied"]),
-        (&json!(1), &json!(2))
-    );
+    assert_eq!((&counts["query"]["run"], &counts["query"]["denied"]), (&json!(1), &json!(2)));
     local.stop().await;
 }
 

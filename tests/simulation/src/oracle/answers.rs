@@ -61,10 +61,7 @@ impl SimulationOracle {
     /// write.
     pub(crate) fn stale_baseline(&self, database: DatabaseId) -> (QueryBaseline, Option<Stamp>) {
         let last = self.acknowledged_of(database).last();
-        let baseline = QueryBaseline {
-            acknowledged: last.into_iter().collect(),
-            versions: (0, 0),
-        };
+        let baseline = QueryBaseline { acknowledged: last.into_iter().collect(), versions: (0, 0) };
         (baseline, last.map(|(_, name)| name.stamp))
     }
 

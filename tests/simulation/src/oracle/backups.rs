@@ -88,11 +88,7 @@ impl SimulationOracle {
             }
             databases.push((one.name.clone(), one.source, commit));
         }
-        let ended = EndedBackup {
-            stamp,
-            is_completed,
-            databases,
-        };
+        let ended = EndedBackup { stamp, is_completed, databases };
         self.backups.ended.insert(backup.id, ended);
         self.counts.backups += 1;
     }
@@ -190,9 +186,8 @@ impl SimulationOracle {
         let mut lost = Vec::new();
         for (database, names) in segments {
             let manifest = copy.get(&Key::Manifest(*database).to_string());
-            let version = manifest.map_or(0, |object| {
-                decode::<Manifest>(Manifest::FORMAT, &object.bytes).version
-            });
+            let version = manifest
+                .map_or(0, |object| decode::<Manifest>(Manifest::FORMAT, &object.bytes).version);
             let commit = self.databases.get(database)?.commit(version)?;
             let mut needed = commit.bundles.iter().chain(&commit.pages);
             if !needed.all(|key| copy.contains_key(key)) {
@@ -207,10 +202,7 @@ impl SimulationOracle {
         }
         self.counts.cluster_copies += 1;
         if !lost.is_empty() {
-            self.fail(
-                Invariant::CopyIsComplete,
-                format!("the copy lacks {lost:?}"),
-            );
+            self.fail(Invariant::CopyIsComplete, format!("the copy lacks {lost:?}"));
         }
         Some(())
     }

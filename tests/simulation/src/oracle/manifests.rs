@@ -17,11 +17,8 @@ use crate::{
     simulated_store::cut,
 };
 
-const PAGE_FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NPAG",
-    kind: "manifest page",
-    version: 1,
-};
+const PAGE_FORMAT: ObjectFormat =
+    ObjectFormat { magic: *b"NPAG", kind: "manifest page", version: 1 };
 
 /// A section in a page.
 #[derive(Deserialize)]

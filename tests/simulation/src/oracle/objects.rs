@@ -57,9 +57,7 @@ impl SimulationOracle {
         let kept = self.time_travel;
         let needs = self.databases.iter().filter_map(|(id, database)| {
             let need = database.need(key, kept, now)?;
-            Some(format!(
-                "{key} was deleted but is needed by database {id}: {need}"
-            ))
+            Some(format!("{key} was deleted but is needed by database {id}: {need}"))
         });
         for need in needs.collect::<Vec<_>>() {
             self.fail(Invariant::ObjectsExist, need);

@@ -81,10 +81,7 @@ impl SimulationOracle {
     pub(crate) fn versions(&self, database: DatabaseId) -> (u64, u64) {
         let known = self.databases.get(&database);
         let catalog = known.and_then(|known| known.catalogs.last());
-        (
-            known.map_or(0, |known| known.version()),
-            catalog.map_or(0, |kept| kept.version),
-        )
+        (known.map_or(0, |known| known.version()), catalog.map_or(0, |kept| kept.version))
     }
 
     /// Excuses the views of a database from now on, because the clocks of a refresher stood still.
@@ -114,10 +111,7 @@ impl SimulationOracle {
             let expected = aggregate(view, &within(source, *range));
             self.counts.views_read += usize::from(!expected.is_empty());
             if stored != expected {
-                let text = format!(
-                    "{} has {stored:?} in {range:?}, not {expected:?}",
-                    view.name
-                );
+                let text = format!("{} has {stored:?} in {range:?}, not {expected:?}", view.name);
                 self.fail(Invariant::CurrentWindowsMatchSources, text);
             }
         }

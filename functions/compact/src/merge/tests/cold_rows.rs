@@ -116,14 +116,10 @@ fn a_cold_section_with_deleted_rows_stays_in_its_class_if_the_store_has_it() {
     let planned = plan_with(&cold, &rewrites, TODAY - 90, time(TODAY, 720));
     assert_eq!(reasons(&planned), [MergeReason::Deletes]);
     assert!(are_cold(&planned));
-    for (classes, expected) in [
-        (StorageClass::S3, Some(StorageClass::GlacierIr)),
-        (StorageClass::AZURE, None),
-    ] {
-        let without_setting = TablePlanInput {
-            classes,
-            ..state(&cold, &rewrites)
-        };
+    for (classes, expected) in
+        [(StorageClass::S3, Some(StorageClass::GlacierIr)), (StorageClass::AZURE, None)]
+    {
+        let without_setting = TablePlanInput { classes, ..state(&cold, &rewrites) };
         let planned = plan_table(&without_setting, &MergePolicy::default());
         assert_eq!(planned.jobs[0].class, expected);
     }

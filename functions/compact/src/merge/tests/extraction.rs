@@ -28,11 +28,7 @@ fn bundled(mut sections: Vec<Arc<Section>>) -> Vec<Arc<Section>> {
 
 fn plan(sections: &[Arc<Section>], extraction: Extraction, now: StoreTime) -> TablePlan {
     let rewrites = BTreeSet::new();
-    let input = TablePlanInput {
-        extraction,
-        now,
-        ..state(sections, &rewrites)
-    };
+    let input = TablePlanInput { extraction, now, ..state(sections, &rewrites) };
     plan_table(&input, &MergePolicy::default())
 }
 
@@ -52,10 +48,7 @@ fn a_section_of_a_mebibyte_leaves_its_bundle_a_day_after_the_last_write() {
     assert_eq!(large(&sections, 0, 720), NONE);
     assert_eq!(large(&sections, 1, 599), NONE);
     assert_eq!(large(&sections, 1, 600), [MIB]);
-    assert_eq!(
-        large(&bundled(flushes(PAST, 600, &[MIB - 1])), 1, 600),
-        NONE
-    );
+    assert_eq!(large(&bundled(flushes(PAST, 600, &[MIB - 1])), 1, 600), NONE);
     assert_eq!(large(&flushes(PAST, 600, &[MIB]), 1, 600), NONE);
     let mut of_another = sections;
     Arc::make_mut(&mut of_another[0]).origin = Some(DatabaseId::new(9));
@@ -81,10 +74,7 @@ fn sections_that_may_become_part_of_a_range_wait_until_it_is_over() {
     assert_eq!(planned.jobs.len(), 1);
     assert_eq!(planned.jobs[0].reason, MergeReason::Range);
     let no_range = bundled(days(PAST..=PAST + 3, 12 * MIB));
-    assert_eq!(
-        extracted(&no_range, Extraction::Large, time(TODAY, 720)),
-        [12 * MIB; 4]
-    );
+    assert_eq!(extracted(&no_range, Extraction::Large, time(TODAY, 720)), [12 * MIB; 4]);
 }
 
 #[test]

@@ -46,11 +46,8 @@ async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
         let stage = MergeTestBed::new().await;
         let mut all = Vec::new();
         for at in 0..count {
-            let rows = batch(&rows(
-                u8::try_from(at % 3).unwrap(),
-                0..20,
-                i8::try_from(at).unwrap(),
-            ));
+            let rows =
+                batch(&rows(u8::try_from(at % 3).unwrap(), 0..20, i8::try_from(at).unwrap()));
             stage.flush(10 + at, std::slice::from_ref(&rows), None).await;
             all.push(rows);
         }
@@ -62,23 +59,14 @@ async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
         let manifest = stage.manifest().await;
         assert_eq!((manifest.sections.len(), manifest.check()), (1, Ok(())));
         let merged = &manifest.sections[0];
-        assert_eq!(
-            (merged.above, merged.upto),
-            (Stamp::ZERO, Stamp::from_u64(9 + count))
-        );
+        assert_eq!((merged.above, merged.upto), (Stamp::ZERO, Stamp::from_u64(9 + count)));
         let expected =
             deduplicate(&stage.table.tag_names(), &stage.table.arrow_schema(), all).unwrap();
         let expected = without_empty_fields(&stage.table.tag_names(), &expected);
         let read = stage.rows(merged).await;
-        assert_eq!(
-            text(&concat_batches(&read[0].schema(), &read).unwrap()),
-            text(&expected)
-        );
+        assert_eq!(text(&concat_batches(&read[0].schema(), &read).unwrap()), text(&expected));
         let job = manifest.jobs.last().unwrap();
-        assert_eq!(
-            (u64::from(job.inputs), job.outputs, job.rows),
-            (count, 1, merged.rows)
-        );
+        assert_eq!((u64::from(job.inputs), job.outputs, job.rows), (count, 1, merged.rows));
     }
 }
 
@@ -98,12 +86,8 @@ async fn large_sections_cost_their_footer_and_coalesced_reads() {
     let merged = &stage.manifest().await.sections[0];
     let read = stage.rows(merged).await;
     let newest = concat_batches(&read[0].schema(), &read).unwrap();
-    let expected = deduplicate(
-        &stage.table.tag_names(),
-        &newest.schema(),
-        vec![large(3, 3_500)],
-    )
-    .unwrap();
+    let expected =
+        deduplicate(&stage.table.tag_names(), &newest.schema(), vec![large(3, 3_500)]).unwrap();
     assert_eq!(text(&newest.slice(0, 50)), text(&expected.slice(0, 50)));
 }
 
@@ -125,11 +109,7 @@ async fn deletes_apply_to_older_inputs_and_are_then_removed() {
     let expected = without_empty_fields(&tags, &expected);
     assert_eq!(text(&read[0]), text(&expected));
     assert_eq!(merged.cleaned, Stamp::from_u64(30));
-    assert_eq!(
-        manifest.deletes_of(stage.table.id()).count(),
-        0,
-        "no section needs it"
-    );
+    assert_eq!(manifest.deletes_of(stage.table.id()).count(), 0, "no section needs it");
 }
 
 #[tokio::test]
@@ -179,10 +159,7 @@ async fn expired_rows_are_left_out_for_ever() {
     stage.merge(&job, &limits()).await.unwrap();
     let manifest = stage.manifest().await;
     let read = stage.rows(&manifest.sections[0]).await;
-    assert_eq!(
-        times(&read[0]).unwrap().values(),
-        &[now - 2 * hour, now - hour]
-    );
+    assert_eq!(times(&read[0]).unwrap().values(), &[now - 2 * hour, now - hour]);
     assert_eq!(manifest.deletes, [], "no other section has such rows");
     assert_eq!(manifest.sections[0].min_time, now - 2 * hour);
 }
@@ -196,14 +173,8 @@ async fn a_job_with_missing_inputs_does_nothing() {
     stage.merge_all().await;
     let before = stage.store.counts();
     let outcome = stage.merge(&job, &limits()).await.unwrap();
-    assert!(
-        matches!(outcome, MergeOutcome::Skipped(MergeSkipped::Overtaken)),
-        "{outcome:?}"
-    );
-    assert_eq!(
-        (stage.store.counts() - before).to_string(),
-        "1 get manifest"
-    );
+    assert!(matches!(outcome, MergeOutcome::Skipped(MergeSkipped::Overtaken)), "{outcome:?}");
+    assert_eq!((stage.store.counts() - before).to_string(), "1 get manifest");
 }
 
 #[tokio::test]
@@ -213,19 +184,10 @@ async fn a_job_without_time_or_memory_stops_before_its_put() {
     stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
     let job = stage.job().await;
     let before = stage.store.counts();
-    let no_time = JobLimits {
-        time: Duration::ZERO,
-        ..limits()
-    };
+    let no_time = JobLimits { time: Duration::ZERO, ..limits() };
     let outcome = stage.merge(&job, &no_time).await.unwrap();
-    assert!(
-        matches!(outcome, MergeOutcome::Skipped(MergeSkipped::OutOfTime)),
-        "{outcome:?}"
-    );
-    let no_memory = JobLimits {
-        max_memory_bytes: 1 << 20,
-        ..limits()
-    };
+    assert!(matches!(outcome, MergeOutcome::Skipped(MergeSkipped::OutOfTime)), "{outcome:?}");
+    let no_memory = JobLimits { max_memory_bytes: 1 << 20, ..limits() };
     let outcome = stage.merge(&job, &no_memory).await.unwrap();
     assert!(
         matches!(outcome, MergeOutcome::Skipped(MergeSkipped::OutOfMemory(_))),
@@ -271,10 +233,7 @@ async fn damage_is_reported_by_name_and_not_merged() {
         }
         stage.bucket.delete(&[key.to_string()]).await.unwrap();
         let error = stage.merge(&job, &limits()).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("'{key}' is missing from the bucket")
-        );
+        assert_eq!(error.to_string(), format!("'{key}' is missing from the bucket"));
         assert_eq!(stage.manifest().await.sections.len(), job.inputs.len());
     }
 }

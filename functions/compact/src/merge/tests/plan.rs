@@ -81,10 +81,7 @@ pub(super) fn state<'a>(
 
 fn plan(sections: &[Arc<Section>], now: StoreTime) -> TablePlan {
     let rewrites = BTreeSet::new();
-    let state = TablePlanInput {
-        now,
-        ..state(sections, &rewrites)
-    };
+    let state = TablePlanInput { now, ..state(sections, &rewrites) };
     plan_table(&state, &MergePolicy::default())
 }
 
@@ -96,11 +93,7 @@ pub(super) fn lengths(plan: &TablePlan) -> Vec<Vec<u64>> {
 
 pub(super) fn apply(sections: &mut Vec<Arc<Section>>, job: &MergeJob) -> u64 {
     sections.retain(|section| !job.inputs.contains(section));
-    let mut merged = section(
-        (job.first_day, job.last_day),
-        (job.above, job.upto),
-        job.bytes(),
-    );
+    let mut merged = section((job.first_day, job.last_day), (job.above, job.upto), job.bytes());
     Arc::make_mut(&mut merged).class = job.class;
     sections.push(merged);
     job.bytes()
@@ -111,13 +104,7 @@ fn settle(sections: &mut Vec<Arc<Section>>, now: StoreTime, policy: &MergePolicy
     let rewrites = BTreeSet::new();
     let mut written = 0;
     for _ in 0..1_000 {
-        let planned = plan_table(
-            &TablePlanInput {
-                now,
-                ..state(sections, &rewrites)
-            },
-            policy,
-        );
+        let planned = plan_table(&TablePlanInput { now, ..state(sections, &rewrites) }, policy);
         if planned.jobs.is_empty() {
             return written;
         }
@@ -131,20 +118,11 @@ fn recent_days_are_left_alone_until_they_have_eight_sections() {
     let now = time(TODAY, 720);
     assert_eq!(lengths(&plan(&flushes(TODAY, 715, &[1; 7]), now)).len(), 0);
     let eight = [8 * MIB, MIB, MIB, MIB, MIB, MIB, MIB, MIB];
-    assert_eq!(
-        lengths(&plan(&flushes(TODAY, 715, &eight), now)),
-        [vec![MIB; 7]]
-    );
+    assert_eq!(lengths(&plan(&flushes(TODAY, 715, &eight), now)), [vec![MIB; 7]]);
     let equal = [MIB; 8];
-    assert_eq!(
-        lengths(&plan(&flushes(TODAY, 715, &equal), now)),
-        [vec![MIB; 8]]
-    );
+    assert_eq!(lengths(&plan(&flushes(TODAY, 715, &equal), now)), [vec![MIB; 8]]);
     let steps = [400, 100, 50, 20, 10, 5, 2, 1];
-    assert_eq!(
-        lengths(&plan(&flushes(TODAY, 715, &steps), now)),
-        [vec![2, 1]]
-    );
+    assert_eq!(lengths(&plan(&flushes(TODAY, 715, &steps), now)), [vec![2, 1]]);
 }
 
 #[test]
@@ -157,11 +135,7 @@ fn settled_days_keep_two_sections_if_the_second_is_small() {
     assert_eq!(planned(&[MIB / 2, 1]), [vec![MIB / 2, 1]], "both are small");
     assert_eq!(planned(&[100 * MIB, 2 * MIB, MIB]), [vec![2 * MIB, MIB]]);
     let all = [36 * MIB, 7 * MIB, MIB, MIB, MIB, MIB, MIB];
-    assert_eq!(
-        planned(&all),
-        [all.to_vec()],
-        "written once, not first without the largest"
-    );
+    assert_eq!(planned(&all), [all.to_vec()], "written once, not first without the largest");
 }
 
 #[test]
@@ -176,11 +150,7 @@ fn merges_respect_the_maximum_output_size() {
     );
     let many = vec![1; 200];
     let inputs: Vec<_> = planned(&many).iter().map(Vec::len).collect();
-    assert_eq!(
-        inputs,
-        [64, 64, 64, 8],
-        "several jobs, none with too many inputs"
-    );
+    assert_eq!(inputs, [64, 64, 64, 8], "several jobs, none with too many inputs");
 }
 
 #[test]
@@ -198,11 +168,7 @@ fn a_day_of_48_flushes_is_written_less_than_three_times_in_all() {
     written += settle(&mut sections, time(TODAY + 1, 60), &policy);
     assert_eq!(sections.len(), 1);
     assert!(most < 8, "{most} sections at once");
-    assert!(
-        written <= 4 * 48 * MIB,
-        "{} times",
-        written as f64 / (48.0 * MIB as f64)
-    );
+    assert!(written <= 4 * 48 * MIB, "{} times", written as f64 / (48.0 * MIB as f64));
 }
 
 #[test]
@@ -210,21 +176,12 @@ fn claimed_sections_are_not_merged() {
     let sections = flushes(TODAY, 600, &[5, 4, 3, 2, 1]);
     let rewrites = BTreeSet::new();
     let claim = sections[3].bounds().union(sections[4].bounds());
-    let state = TablePlanInput {
-        claimed: &[claim],
-        ..state(&sections, &rewrites)
-    };
+    let state = TablePlanInput { claimed: &[claim], ..state(&sections, &rewrites) };
     let planned = plan_table(&state, &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![5, 4, 3]]);
     let all = sections[0].bounds().union(claim);
-    let state = TablePlanInput {
-        claimed: &[all],
-        ..state
-    };
-    assert_eq!(
-        plan_table(&state, &MergePolicy::default()),
-        TablePlan::default()
-    );
+    let state = TablePlanInput { claimed: &[all], ..state };
+    assert_eq!(plan_table(&state, &MergePolicy::default()), TablePlan::default());
 }
 
 #[test]
@@ -233,10 +190,7 @@ fn expired_sections_leave_and_are_not_merged() {
     sections.extend(flushes(TODAY, 600, &[1, 1, 1]));
     let rewrites = BTreeSet::new();
     let cutoff = Some(i64::from(TODAY - 39) * DAY);
-    let state = TablePlanInput {
-        cutoff,
-        ..state(&sections, &rewrites)
-    };
+    let state = TablePlanInput { cutoff, ..state(&sections, &rewrites) };
     let planned = plan_table(&state, &MergePolicy::default());
     assert_eq!(planned.expired, sections[..3]);
     assert_eq!(lengths(&planned), [vec![1, 1, 1]]);
@@ -245,16 +199,10 @@ fn expired_sections_leave_and_are_not_merged() {
 #[test]
 fn late_sections_are_merged_when_large_or_after_a_day() {
     let much = flushes(TODAY, 600, &[100 * MIB, 5 * MIB]);
-    assert_eq!(
-        lengths(&plan(&much, time(TODAY, 720))),
-        [[100 * MIB, 5 * MIB]]
-    );
+    assert_eq!(lengths(&plan(&much, time(TODAY, 720))), [[100 * MIB, 5 * MIB]]);
     let little = flushes(TODAY, 600, &[100 * MIB, 2 * MIB]);
     assert!(lengths(&plan(&little, time(TODAY, 720))).is_empty());
-    assert_eq!(
-        lengths(&plan(&little, time(TODAY + 1, 700))),
-        [[100 * MIB, 2 * MIB]]
-    );
+    assert_eq!(lengths(&plan(&little, time(TODAY + 1, 700))), [[100 * MIB, 2 * MIB]]);
     // If their times are disjoint, no query reads both.
     let [mut first, mut second] = <[_; 2]>::try_from(little).unwrap();
     Arc::make_mut(&mut first).max_time = first.min_time + DAY / 2;
@@ -288,12 +236,7 @@ fn small_neighbouring_days_become_aligned_ranges_once_they_are_over() {
     let sections = days(19_968..=TODAY, MIB);
     let planned = plan(&sections, time(TODAY, 1_430));
     let days = planned.jobs.iter().map(|job| (job.first_day, job.last_day));
-    let expected = [
-        (19_968, 19_983),
-        (19_984, 19_987),
-        (19_988, 19_991),
-        (19_992, 19_995),
-    ];
+    let expected = [(19_968, 19_983), (19_984, 19_987), (19_988, 19_991), (19_992, 19_995)];
     assert_eq!(days.collect::<Vec<_>>(), expected);
     assert!(planned.jobs.iter().all(|job| job.reason == MergeReason::Range));
 }
@@ -331,15 +274,8 @@ fn a_job_reference_names_its_inputs_by_location() {
     let mut more = sections;
     let late = section((TODAY, TODAY + 1), (more[0].above, more[2].upto), 1);
     more.push(late);
-    assert_eq!(
-        reference.resolve(&more),
-        None,
-        "there is another one between them"
-    );
-    let first = MergeJobRef {
-        inputs: reference.inputs[..1].to_vec(),
-        ..reference
-    };
+    assert_eq!(reference.resolve(&more), None, "there is another one between them");
+    let first = MergeJobRef { inputs: reference.inputs[..1].to_vec(), ..reference };
     let expected = serde_json::json!({
         "table": 7, "first_day": 20_000, "last_day": 20_000, "above": 7_078_028_083_200_004_095_i64,
         "upto": 7_078_035_456_000_004_095_i64,
@@ -378,12 +314,7 @@ fn check_jobs(sections: &[Arc<Section>], planned: &TablePlan, policy: &MergePoli
             .iter()
             .filter(|section| job.bounds().overlaps(&section.bounds()))
             .collect();
-        assert_eq!(
-            met.len(),
-            job.inputs.len(),
-            "not closed: {:?}",
-            job.bounds()
-        );
+        assert_eq!(met.len(), job.inputs.len(), "not closed: {:?}", job.bounds());
         assert!(met.iter().all(|section| job.inputs.contains(section)));
         assert!(job.inputs.len() > 1);
         assert!(job.bytes() <= policy.max_output_bytes && job.inputs.len() <= policy.max_inputs);

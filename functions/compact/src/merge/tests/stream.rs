@@ -58,13 +58,7 @@ pub(super) fn batch(rows: &[TestPoint]) -> RecordBatch {
     let a: Float64Array = rows.iter().map(|row| row.2[0].map(f64::from)).collect();
     let b: StringArray = rows.iter().map(|row| row.2[1].map(|value| format!("s{value}"))).collect();
     let time = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.1));
-    let columns = vec![
-        Arc::new(a) as ArrayRef,
-        Arc::new(b),
-        tag(1),
-        Arc::new(time),
-        tag(0),
-    ];
+    let columns = vec![Arc::new(a) as ArrayRef, Arc::new(b), tag(1), Arc::new(time), tag(0)];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
@@ -104,11 +98,7 @@ fn open(
     let windows = windows(&metadata, window_bytes);
     let input =
         MergeInput::new("x".to_owned(), tags().into(), metadata, batch_rows, filter).unwrap();
-    OpenedInput {
-        input,
-        bytes,
-        windows,
-    }
+    OpenedInput { input, bytes, windows }
 }
 
 fn at(offset: u64) -> usize {
@@ -278,10 +268,7 @@ proptest! {
 fn tags_with_many_values_have_bloom_filters_within_the_footer() {
     let rows: Vec<TestPoint> =
         (0..60).map(|at| ([Some(at / 30), Some(at % 30)], 0, [None, None])).collect();
-    for (profile, filtered) in [
-        (SectionProfile::Merge, true),
-        (SectionProfile::Flush, false),
-    ] {
+    for (profile, filtered) in [(SectionProfile::Merge, true), (SectionProfile::Flush, false)] {
         let rows = deduplicate(&tags(), &schema(), vec![batch(&rows)]).unwrap();
         let mut writer = SectionWriter::new(&tags(), schema(), profile);
         writer.write(&rows).unwrap();
@@ -299,10 +286,7 @@ fn tags_with_many_values_have_bloom_filters_within_the_footer() {
             assert!(offset.is_none_or(|offset| offset >= start as i64));
             offset.is_some()
         };
-        assert_eq!(
-            [has("host"), has("zone"), has("a")],
-            [filtered, false, false]
-        );
+        assert_eq!([has("host"), has("zone"), has("a")], [filtered, false, false]);
     }
 }
 
@@ -336,8 +320,5 @@ fn windows_have_whole_row_groups_and_requests_are_not_too_large() {
     let all = windows(&metadata, u64::MAX);
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].ranges.len(), 1);
-    assert_eq!(
-        all[0].size_bytes(),
-        single.iter().map(ReadWindow::size_bytes).sum::<u64>()
-    );
+    assert_eq!(all[0].size_bytes(), single.iter().map(ReadWindow::size_bytes).sum::<u64>());
 }

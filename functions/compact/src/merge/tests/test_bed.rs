@@ -51,15 +51,7 @@ impl MergeTestBed {
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
-        Self {
-            store,
-            bucket,
-            catalog,
-            manifests,
-            database,
-            table,
-            merger,
-        }
+        Self { store, bucket, catalog, manifests, database, table, merger }
     }
 
     pub(super) async fn manifest(&self) -> Arc<Manifest> {
@@ -155,10 +147,7 @@ impl MergeTestBed {
 }
 
 pub(super) fn limits() -> JobLimits {
-    JobLimits {
-        time: Duration::from_secs(60),
-        ..JobLimits::default()
-    }
+    JobLimits { time: Duration::from_secs(60), ..JobLimits::default() }
 }
 
 /// Returns rows without the fields that have no value in any of them.

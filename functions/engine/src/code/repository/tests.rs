@@ -18,10 +18,7 @@ fn repository(place: &str) -> RepositoryClient {
 
 #[test]
 fn an_address_is_made_of_parts_and_shown_without_secrets() {
-    for base in [
-        "https://u:secret@plugins.example/a",
-        "https://u:secret@plugins.example/a/",
-    ] {
+    for base in ["https://u:secret@plugins.example/a", "https://u:secret@plugins.example/a/"] {
         let url = address(base, "x y/b?.py").unwrap();
         assert_eq!(shown(&url), "https://plugins.example/a/x%20y/b%3F.py");
         let place: PluginRepository = base.parse().unwrap();
@@ -131,22 +128,17 @@ async fn an_address_has_a_registry_of_plugins_with_several_files() {
         let names: Vec<_> = pack.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["__init__.py", "helper.py", "manifest.toml"]);
     }
-    for (plugin, has_manifest) in [
-        ("pack", true),
-        ("x/one.py", true),
-        ("y/one.py", false),
-        ("one.py", false),
-    ] {
+    for (plugin, has_manifest) in
+        [("pack", true), ("x/one.py", true), ("y/one.py", false), ("one.py", false)]
+    {
         let manifest = repository.manifest(&path(plugin)).await.unwrap();
         assert_eq!(manifest.is_some(), has_manifest, "{plugin}");
     }
     // The index of the public registry stands for that of the repository.
     let own_index = format!("{base}/index.json");
-    for (index_url, is_found) in [
-        (PUBLIC_INDEX, true),
-        (own_index.as_str(), true),
-        ("file:///index.json", false),
-    ] {
+    for (index_url, is_found) in
+        [(PUBLIC_INDEX, true), (own_index.as_str(), true), ("file:///index.json", false)]
+    {
         let needed = PluginDependency {
             index_url: index_url.to_owned(),
             name: PluginName::try_from("pack".to_owned()).unwrap(),
@@ -190,10 +182,7 @@ async fn a_repository_with_tls_refers_to_no_address_without() {
 #[test]
 fn the_public_repository_has_an_index_of_its_own() {
     assert_eq!(index_of(PUBLIC).unwrap().as_str(), PUBLIC_INDEX);
-    assert_eq!(
-        index_of(PUBLIC.trim_end_matches('/')).unwrap().as_str(),
-        PUBLIC_INDEX
-    );
+    assert_eq!(index_of(PUBLIC.trim_end_matches('/')).unwrap().as_str(), PUBLIC_INDEX);
     let other = index_of("https://plugins.example/main/").unwrap();
     assert_eq!(other.as_str(), "https://plugins.example/main/index.json");
 }

@@ -39,10 +39,7 @@ async fn a_trigger_and_a_test_need_the_packages_of_the_manifest() {
     manifest("python = [");
     for (status, text) in all("p").await {
         assert_eq!(status, 400);
-        assert!(
-            text.starts_with("invalid plugin: manifest.toml, line "),
-            "{text}"
-        );
+        assert!(text.starts_with("invalid plugin: manifest.toml, line "), "{text}");
     }
     let needed = "[[dependencies.plugins]]\nindex_url = \"https://r.example/index.json\"\nname = \"q\"\nversion = \"*\"";
     manifest(needed);

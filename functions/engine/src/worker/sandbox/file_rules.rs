@@ -55,14 +55,8 @@ const SYSTEM_SETTINGS: [&str; 25] = [
 
 /// Devices that a plugin may read and write, and the folder of shared memory and semaphores, which
 /// `multiprocessing` needs.
-const DEVICES: [&str; 6] = [
-    "/dev/full",
-    "/dev/null",
-    "/dev/random",
-    "/dev/shm",
-    "/dev/urandom",
-    "/dev/zero",
-];
+const DEVICES: [&str; 6] =
+    ["/dev/full", "/dev/null", "/dev/random", "/dev/shm", "/dev/urandom", "/dev/zero"];
 
 /// The files that a plugin may use. Everything else is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,10 +87,7 @@ impl FileRules {
             .map(PathBuf::from)
             .chain([temporary.to_owned()])
             .chain(settings.writable.iter().cloned());
-        Self {
-            readable: readable.collect(),
-            writable: writable.collect(),
-        }
+        Self { readable: readable.collect(), writable: writable.collect() }
     }
 }
 

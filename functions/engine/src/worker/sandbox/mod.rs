@@ -310,10 +310,7 @@ async fn probe_interpreter(world: &World, mut probe: Command) -> Result<ProbedIn
 
 /// Returns the error of a start that fails because of its sandbox.
 pub(super) fn start_error(python: &Path, reason: String) -> RunError {
-    RunError::NoPython {
-        python: python.display().to_string(),
-        reason,
-    }
+    RunError::NoPython { python: python.display().to_string(), reason }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

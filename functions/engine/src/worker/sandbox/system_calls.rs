@@ -69,10 +69,7 @@ const X32_NUMBERS: [i64; 6] = [521, 524, 533, 536, 539, 540];
 
 /// Refuses system calls that reach other processes, and those that send signals to the process `server`.
 pub(super) fn confine_processes(server: u32) -> io::Result<()> {
-    deny(
-        process_calls(server).map_err(io::Error::other)?,
-        libc::EPERM,
-    )
+    deny(process_calls(server).map_err(io::Error::other)?, libc::EPERM)
 }
 
 /// Refuses system calls of the network, if the setting says so.
@@ -96,25 +93,14 @@ fn process_calls(server: u32) -> Result<RefusedCalls, BackendError> {
     }
     // Reading the limits of a process changes nothing: the pointer to new limits is null.
     let is_change = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
-    calls.insert(
-        libc::SYS_prlimit64,
-        vec![rule(vec![is_not(0, 0)?, is_change])?],
-    );
+    calls.insert(libc::SYS_prlimit64, vec![rule(vec![is_not(0, 0)?, is_change])?]);
     for (call, all_of_user) in PRIORITY_CALLS {
-        calls.insert(
-            call,
-            vec![rule(vec![is_not(1, 0)?])?, rule(vec![is(0, all_of_user)?])?],
-        );
+        calls.insert(call, vec![rule(vec![is_not(1, 0)?])?, rule(vec![is(0, all_of_user)?])?]);
     }
     // A negative id means the processes of a group.
     let leader = i32::try_from(server).ok().and_then(Pid::from_raw);
     let group = getpgid(leader).map_or(server, |group| group.as_raw_pid().unsigned_abs());
-    let targets = [
-        server,
-        u32::MAX,
-        server.wrapping_neg(),
-        group.wrapping_neg(),
-    ];
+    let targets = [server, u32::MAX, server.wrapping_neg(), group.wrapping_neg()];
     for call in SIGNAL_CALLS {
         let rules = targets.map(|target| rule(vec![is(0, target)?]));
         calls.insert(call, rules.into_iter().collect::<Result<_, _>>()?);

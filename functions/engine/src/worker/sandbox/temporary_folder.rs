@@ -42,15 +42,10 @@ impl TemporaryFolder {
                 chown(folder.path(), owner, None)?;
             }
             if !matches!(lock, Ok(None)) {
-                return Ok(Self {
-                    folder,
-                    _lock: lock.ok().flatten(),
-                });
+                return Ok(Self { folder, _lock: lock.ok().flatten() });
             }
         }
-        Err(io::Error::other(
-            "other servers remove the folder for temporary files",
-        ))
+        Err(io::Error::other("other servers remove the folder for temporary files"))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -111,10 +106,8 @@ mod tests {
     fn a_folder_of_a_killed_server_is_removed_and_one_in_use_stays() {
         let parent = tempfile::tempdir().unwrap();
         let used = TemporaryFolder::create_in(parent.path(), None).unwrap();
-        let TemporaryFolder {
-            folder,
-            _lock: lock,
-        } = TemporaryFolder::create_in(parent.path(), None).unwrap();
+        let TemporaryFolder { folder, _lock: lock } =
+            TemporaryFolder::create_in(parent.path(), None).unwrap();
         let killed = folder.keep();
         fs::write(killed.join("file"), "x").unwrap();
         drop(lock);

@@ -131,14 +131,7 @@ pub(super) fn limit_capabilities(user: Option<ProcessUser>) -> io::Result<()> {
         CapabilitySet::empty()
     };
     let permitted = own.permitted.intersection(START.union(kept));
-    set_capabilities(
-        None,
-        CapabilitySets {
-            effective: permitted,
-            permitted,
-            inheritable: kept,
-        },
-    )?;
+    set_capabilities(None, CapabilitySets { effective: permitted, permitted, inheritable: kept })?;
     if !kept.is_empty() {
         configure_capability_in_ambient_set(kept, true)?;
     }
@@ -169,10 +162,7 @@ mod tests {
             return;
         }
         let settings = SandboxSettings::default();
-        let of_root = SandboxSettings {
-            user: 0,
-            ..settings.clone()
-        };
+        let of_root = SandboxSettings { user: 0, ..settings.clone() };
         // Capabilities belong to a thread.
         let thread = std::thread::spawn(move || {
             let none = CapabilitySets {
@@ -181,21 +171,12 @@ mod tests {
                 inheritable: CapabilitySet::empty(),
             };
             set_capabilities(None, none).unwrap();
-            (
-                ProcessUser::new(&settings, 1),
-                ProcessUser::new(&of_root, 1),
-            )
+            (ProcessUser::new(&settings, 1), ProcessUser::new(&of_root, 1))
         });
         let (refused, same) = thread.join().unwrap();
         let text = refused.unwrap_err();
-        assert!(
-            text.contains("user 60800: it needs the capabilities"),
-            "{text}"
-        );
-        assert!(
-            text.ends_with("let plugins run as root with --plugin-user 0"),
-            "{text}"
-        );
+        assert!(text.contains("user 60800: it needs the capabilities"), "{text}");
+        assert!(text.ends_with("let plugins run as root with --plugin-user 0"), "{text}");
         assert_eq!(same, Ok(None));
     }
 

@@ -40,10 +40,7 @@ return ""
 "#,
     );
     stage.respond().await;
-    assert_eq!(
-        stage.recorder.log(),
-        ["INFO: by descriptor", "INFO: by a program"]
-    );
+    assert_eq!(stage.recorder.log(), ["INFO: by descriptor", "INFO: by a program"]);
 }
 
 #[tokio::test]
@@ -73,15 +70,8 @@ return ""
         body: Bytes::new(),
     };
     let error = stage.workers.run(failing).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "Python function call failed: ValueError: no"
-    );
-    assert_eq!(
-        stage.run().await.unwrap().queued,
-        queued,
-        "nothing is left of a failed run"
-    );
+    assert_eq!(error.to_string(), "Python function call failed: ValueError: no");
+    assert_eq!(stage.run().await.unwrap().queued, queued, "nothing is left of a failed run");
 }
 
 #[tokio::test]
@@ -123,10 +113,7 @@ return errors
 "#,
     );
     let errors: Vec<String> = serde_json::from_str(&stage.text().await).unwrap();
-    assert_eq!(
-        errors[0],
-        "Exception: error writing line protocol to refused: not this one"
-    );
+    assert_eq!(errors[0], "Exception: error writing line protocol to refused: not this one");
     assert_eq!(
         errors[1],
         "TypeError: argument 'no_sync': 'int' object is not an instance of 'bool'"
@@ -136,10 +123,7 @@ return errors
         "{}",
         errors[2]
     );
-    assert_eq!(
-        errors[3],
-        "Exception: Python plugins cannot write to the _internal database"
-    );
+    assert_eq!(errors[3], "Exception: Python plugins cannot write to the _internal database");
     let line = || "m f=1i".to_owned();
     let expected = [
         ("home".to_owned(), line(), false),
@@ -337,10 +321,7 @@ return errors
     assert_eq!(stage.text().await, "first");
     stage.run.database_name = "elsewhere".into();
     let errors: Vec<String> = serde_json::from_str(&stage.text().await).unwrap();
-    assert_eq!(
-        errors,
-        ["the run that this influxdb3_local belongs to has ended"; 3]
-    );
+    assert_eq!(errors, ["the run that this influxdb3_local belongs to has ended"; 3]);
     assert_eq!(stage.recorder.log(), [""; 0]);
 }
 
@@ -393,9 +374,7 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
     let finished = stage.run().await.unwrap();
     assert_eq!(finished.response, None);
     stage.run.arguments = Some(BTreeMap::from([("a".to_owned(), "ä".to_owned())]));
-    stage.run.call = PluginInput::Schedule {
-        time: neap_bucket::StoreTime::from_micros(-1),
-    };
+    stage.run.call = PluginInput::Schedule { time: neap_bucket::StoreTime::from_micros(-1) };
     stage.run().await.unwrap();
     let expected = [
         "INFO: datetime.datetime(2024, 1, 1, 0, 0, 1) None None None",

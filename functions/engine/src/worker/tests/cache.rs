@@ -165,10 +165,7 @@ return found
 
 #[tokio::test]
 async fn values_over_the_cache_limit_are_rejected() {
-    let settings = WorkerSettings {
-        cache_bytes: 100_000,
-        ..settings()
-    };
+    let settings = WorkerSettings { cache_bytes: 100_000, ..settings() };
     let source = request_function(
         r#"
 local.cache.put("a", bytes(60_000), use_global=True)
@@ -179,8 +176,5 @@ except Exception as error:
 "#,
     );
     let stage = WorkerFixture::with(settings, &source);
-    assert_eq!(
-        stage.text().await,
-        "the cache is full: its values may take up 100000 bytes"
-    );
+    assert_eq!(stage.text().await, "the cache is full: its values may take up 100000 bytes");
 }

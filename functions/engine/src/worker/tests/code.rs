@@ -6,14 +6,9 @@ use super::*;
 async fn the_function_of_the_call_must_be_there() {
     let mut stage = WorkerFixture::new("def nothing():\n    pass\n");
     let mut texts = vec![stage.failure().await];
-    stage.run.call = PluginInput::Writes {
-        tables: Vec::new(),
-        stamp: None,
-    };
+    stage.run.call = PluginInput::Writes { tables: Vec::new(), stamp: None };
     texts.push(stage.failure().await);
-    stage.run.call = PluginInput::Schedule {
-        time: neap_bucket::StoreTime::from_micros(0),
-    };
+    stage.run.call = PluginInput::Schedule { time: neap_bucket::StoreTime::from_micros(0) };
     texts.push(stage.failure().await);
     let expected = [
         "the process_request function is not present in the plugin. Should be defined as: process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None) -> Tuple[str, Optional[Dict[str, str]]]",
@@ -37,11 +32,7 @@ def process_request(local, query, headers, body, args=None):
     assert_eq!(stage.text().await, "2 False");
     assert_eq!(stage.text().await, "2 False");
     stage.rewrite(&request_function("return 'new'"), "1");
-    assert_eq!(
-        stage.text().await,
-        "2 False",
-        "of the same version, it is not read again"
-    );
+    assert_eq!(stage.text().await, "2 False", "of the same version, it is not read again");
     stage.rewrite(&request_function("return 'new'"), "2");
     assert_eq!(stage.text().await, "new");
 }
@@ -122,18 +113,12 @@ async fn an_exception_is_named_in_each_phase_with_the_place_in_the_plugin() {
             "class S:\n    def __str__(self): raise OSError('of str')\nlocal.info(S())",
             "OSError: of str",
         ),
-        (
-            "def f(): f()\nf()",
-            "RecursionError: maximum recursion depth exceeded",
-        ),
+        ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded"),
         ("raise ValueError('\\ud800')", "ValueError: ?"),
     ];
     for (version, (body, expected)) in bodies.into_iter().enumerate() {
         stage.rewrite(&request_function(body), &format!("b{version}"));
-        assert_eq!(
-            stage.failure().await,
-            format!("Python function call failed: {expected}")
-        );
+        assert_eq!(stage.failure().await, format!("Python function call failed: {expected}"));
     }
     stage.rewrite("process_request = 7", "not callable");
     let expected = "Python function call failed: TypeError: 'int' object is not callable";
@@ -187,17 +172,11 @@ return [os.environ[n] for n in ("PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR")] + [[n for
 
 #[tokio::test]
 async fn an_interpreter_that_is_not_there_is_named() {
-    let missing = WorkerSettings {
-        python: "/no/such/python".into(),
-        ..settings()
-    };
+    let missing = WorkerSettings { python: "/no/such/python".into(), ..settings() };
     let stage = WorkerFixture::with(missing, "");
     let expected = "the Python interpreter '/no/such/python' can't be started: No such file or directory (os error 2)";
     assert_eq!(stage.run().await.unwrap_err().to_string(), expected);
-    assert_eq!(
-        stage.workers.check().await.unwrap_err().to_string(),
-        expected
-    );
+    assert_eq!(stage.workers.check().await.unwrap_err().to_string(), expected);
     let other = tempfile::tempdir().unwrap();
     let script = other.path().join("python");
     std::fs::write(&script, "#!/bin/sh\necho this is no Python >&2\nexit 3\n").unwrap();
@@ -205,10 +184,7 @@ async fn an_interpreter_that_is_not_there_is_named() {
     std::fs::set_permissions(&script, mode).unwrap();
     stage.workers.use_python(script);
     let error = stage.workers.check().await.unwrap_err().to_string();
-    assert!(
-        error.ends_with("can't be started: this is no Python"),
-        "{error}"
-    );
+    assert!(error.ends_with("can't be started: this is no Python"), "{error}");
     stage.workers.use_python("python3".into());
     let version = stage.workers.check().await.unwrap();
     assert!(version.starts_with("3."), "{version}");
@@ -288,11 +264,7 @@ return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
 "#,
     );
     let environment = stage.folder.path().join("venv");
-    python(
-        "python3".as_ref(),
-        &["-m", "venv", environment.to_str().unwrap()],
-    )
-    .await;
+    python("python3".as_ref(), &["-m", "venv", environment.to_str().unwrap()]).await;
     let interpreter = environment.join("bin/python");
     stage.workers.use_python(interpreter.clone());
     let source = stage.folder.path().join("source");
@@ -303,11 +275,7 @@ return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
         let pip = ["-m", "pip", "--disable-pip-version-check"];
         match step {
             ["uninstall"] => {
-                python(
-                    &interpreter,
-                    &[&pip[..], &["uninstall", "-y", "replaced"]].concat(),
-                )
-                .await
+                python(&interpreter, &[&pip[..], &["uninstall", "-y", "replaced"]].concat()).await
             }
             [version] => {
                 write_package(&source, version);
@@ -324,9 +292,7 @@ return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
             processes.insert(process.to_owned());
         }
     }
-    let expected = [
-        "None 1", "None 2", "1.0 3", "1.0 4", "2.0 5", "2.0 6", "None 7", "None 8",
-    ];
+    let expected = ["None 1", "None 2", "1.0 3", "1.0 4", "2.0 5", "2.0 6", "None 7", "None 8"];
     assert_eq!(seen, expected);
     assert_eq!(processes.len(), steps.len());
 }

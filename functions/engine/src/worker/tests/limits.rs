@@ -31,10 +31,7 @@ async fn run_failing(settings: WorkerSettings, body: &str) -> RunError {
 }
 
 fn short() -> WorkerSettings {
-    WorkerSettings {
-        wall_time: Duration::from_millis(400),
-        ..settings()
-    }
+    WorkerSettings { wall_time: Duration::from_millis(400), ..settings() }
 }
 
 #[tokio::test]
@@ -48,11 +45,7 @@ async fn a_plugin_that_never_returns_is_killed_at_the_wall_time_limit() {
         "import signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: pass",
         "import re\nre.match('(a|a)*b', 'a' * 60)",
     ] {
-        assert_eq!(
-            run_failing(short(), body).await,
-            RunError::WallTime(limit),
-            "{body}"
-        );
+        assert_eq!(run_failing(short(), body).await, RunError::WallTime(limit), "{body}");
     }
     let text = RunError::WallTime(limit).to_string();
     assert_eq!(
@@ -74,10 +67,7 @@ async fn limits_of_a_run_go_before_those_of_the_settings() {
 #[tokio::test]
 async fn a_plugin_that_computes_too_long_is_killed_at_the_cpu_time_limit() {
     let limit = Duration::from_secs(1);
-    let settings = WorkerSettings {
-        cpu_time: limit,
-        ..settings()
-    };
+    let settings = WorkerSettings { cpu_time: limit, ..settings() };
     let error = run_failing(
         settings,
         "while True:\n    try:\n        pass\n    except BaseException: pass",
@@ -98,19 +88,10 @@ async fn a_plugin_that_exceeds_the_memory_limit_fails_with_the_limit() {
         "return 'x' * (1 << 40)",
         "def f(): return [0] * (1 << 20)\nkept = {}\nwhile True: kept[len(kept)] = f()",
     ] {
-        let settings = WorkerSettings {
-            memory_bytes: 100 << 20,
-            ..settings()
-        };
+        let settings = WorkerSettings { memory_bytes: 100 << 20, ..settings() };
         let error = run_failing(settings, body).await;
         assert!(
-            matches!(
-                error,
-                RunError::Memory {
-                    bytes: 104_857_600,
-                    ..
-                }
-            ),
+            matches!(error, RunError::Memory { bytes: 104_857_600, .. }),
             "{body}: {error:?}"
         );
         assert!(
@@ -133,10 +114,7 @@ async fn a_plugin_that_puts_out_too_much_is_killed_at_the_output_limit() {
         "return 'x' * 2_000_000",
         "return ('x' for _ in range(2_000_000))",
     ] {
-        let settings = WorkerSettings {
-            output_bytes: 300_000,
-            ..settings()
-        };
+        let settings = WorkerSettings { output_bytes: 300_000, ..settings() };
         let error = run_failing(settings, body).await;
         assert_eq!(error, RunError::Output(300_000), "{body}");
     }
@@ -167,22 +145,13 @@ async fn an_ended_process_is_reported_and_replaced() {
             "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nimport time\ntime.sleep(9)",
             "signal 15 (terminated)",
         ),
-        (
-            "import ctypes\nctypes.string_at(1)",
-            "signal 11 (segmentation fault)",
-        ),
-        (
-            "import os\nos.closerange(3, 4096)",
-            "it closed the connection to the database",
-        ),
+        ("import ctypes\nctypes.string_at(1)", "signal 11 (segmentation fault)"),
+        ("import os\nos.closerange(3, 4096)", "it closed the connection to the database"),
         (
             "import os\nos.closerange(3, 4096)\nlocal.info('x')",
             "it closed the connection to the database",
         ),
-        (
-            "import os\nos.execv('/bin/true', ['true'])",
-            "exit status 0",
-        ),
+        ("import os\nos.execv('/bin/true', ['true'])", "exit status 0"),
     ] {
         let error = run_failing(settings(), body).await;
         assert_eq!(error, RunError::Exited(expected.to_owned()), "{body}");
@@ -306,10 +275,7 @@ async fn a_process_that_ends_while_its_child_lives_is_noticed() {
 
 #[tokio::test]
 async fn too_many_processes_end_the_run_and_all_of_them() {
-    let settings = WorkerSettings {
-        max_descendants: 8,
-        ..settings()
-    };
+    let settings = WorkerSettings { max_descendants: 8, ..settings() };
     let body = r#"
 import os, time
 for _ in range(40):

@@ -74,10 +74,7 @@ impl RunContext for RecordingContext {
         let broken = sql.contains("breaks");
         let end = broken.then(|| Err(DatabaseAccessError("it broke off".to_owned())));
         let batches = batches.into_iter().map(Ok).chain(end);
-        Ok(QueryRows {
-            schema,
-            batches: futures::stream::iter(batches).boxed(),
-        })
+        Ok(QueryRows { schema, batches: futures::stream::iter(batches).boxed() })
     }
 
     async fn write_now(
@@ -141,10 +138,7 @@ impl WorkerFixture {
             trigger: trigger(1),
             database_name: "home".into(),
             trigger_name: "t".into(),
-            code: PluginOnDisk {
-                path,
-                version: "1".into(),
-            },
+            code: PluginOnDisk { path, version: "1".into() },
             arguments: None,
             call: request(),
             is_async: false,
@@ -154,12 +148,7 @@ impl WorkerFixture {
             context: Arc::clone(&recorder) as Arc<dyn RunContext>,
         };
         let workers = WorkerPool::new(settings, World::system());
-        Self {
-            workers,
-            recorder,
-            folder,
-            run,
-        }
+        Self { workers, recorder, folder, run }
     }
 
     /// Creates a plugin whose `process_request` has this body, in which `local` is `influxdb3_local`.

@@ -33,18 +33,13 @@ fn of(stage: &WorkerFixture, number: u32) -> PluginRun {
 
 fn scheduled(stage: &WorkerFixture, number: u32) -> PluginRun {
     let mut run = of(stage, number);
-    run.call = PluginInput::Schedule {
-        time: StoreTime::from_micros(0),
-    };
+    run.call = PluginInput::Schedule { time: StoreTime::from_micros(0) };
     run
 }
 
 #[tokio::test]
 async fn a_run_that_nobody_waits_for_does_not_start() {
-    let settings = WorkerSettings {
-        max_workers: 1,
-        ..settings()
-    };
+    let settings = WorkerSettings { max_workers: 1, ..settings() };
     let stage = WorkerFixture::with(
         settings,
         &request_function("local.info('started')\nimport time\ntime.sleep(0.5)\nreturn ''"),
@@ -65,10 +60,7 @@ async fn a_run_that_nobody_waits_for_does_not_start() {
 #[tokio::test]
 async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
     for max_workers in [1, 2, 3] {
-        let settings = WorkerSettings {
-            max_workers,
-            ..settings()
-        };
+        let settings = WorkerSettings { max_workers, ..settings() };
         let stage = WorkerFixture::with(settings, &both(COUNTS));
         let stage = &stage;
         let tasks = (0..8).map(|task| async move {
@@ -89,10 +81,7 @@ async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
 #[tokio::test]
 async fn a_hanging_async_trigger_leaves_permits_to_others() {
     for (max_workers, hang) in [(2, 1), (4, 2)] {
-        let settings = WorkerSettings {
-            max_workers,
-            ..settings()
-        };
+        let settings = WorkerSettings { max_workers, ..settings() };
         let body = "import time\n\
                     if body == b'well':\n    return 'well'\n\
                     local.info('in')\ntime.sleep(1000)";
@@ -155,11 +144,7 @@ async fn hanging_async_triggers_leave_permits_to_requests_and_serial_triggers() 
 #[tokio::test]
 async fn a_request_waits_for_a_bounded_time_and_a_schedule_without_limit() {
     let max_wait = Duration::from_millis(200);
-    let settings = WorkerSettings {
-        max_wait,
-        max_workers: 1,
-        ..settings()
-    };
+    let settings = WorkerSettings { max_wait, max_workers: 1, ..settings() };
     let source = both("import time\nlocal.info('in')\ntime.sleep(2)\nreturn ''");
     let stage = WorkerFixture::with(settings, &source);
     let late = async {
@@ -210,10 +195,7 @@ async fn the_time_of_a_run_covers_the_start_of_its_process() {
 
 #[tokio::test]
 async fn a_cache_is_handed_over_despite_earlier_frames_of_a_plugin_thread() {
-    let settings = WorkerSettings {
-        max_workers: 1,
-        ..settings()
-    };
+    let settings = WorkerSettings { max_workers: 1, ..settings() };
     let late = "import subprocess, threading\n\
                 threading.Timer(0.1, subprocess.run, (['true'],)).start()";
     let stage = WorkerFixture::with(settings, &request_function(&format!("{late}\n{COUNTS}")));

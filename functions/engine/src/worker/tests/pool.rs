@@ -26,10 +26,7 @@ async fn runs_of_a_trigger_wait_for_each_other_unless_they_may_overlap() {
     );
     let (one, two) = tokio::join!(stage.run(), stage.run());
     assert!(one.is_ok() && two.is_ok());
-    assert_eq!(
-        stage.recorder.log(),
-        ["INFO: in", "INFO: out", "INFO: in", "INFO: out"]
-    );
+    assert_eq!(stage.recorder.log(), ["INFO: in", "INFO: out", "INFO: in", "INFO: out"]);
     stage.run.trigger = trigger(2);
     stage.run.is_async = true;
     let overlapping = || async { tokio::join!(stage.run(), stage.run()) };
@@ -38,18 +35,12 @@ async fn runs_of_a_trigger_wait_for_each_other_unless_they_may_overlap() {
     // Once more, with both processes running.
     let (one, two) = overlapping().await;
     assert!(one.is_ok() && two.is_ok());
-    assert_eq!(
-        stage.recorder.log()[8..],
-        ["INFO: in", "INFO: in", "INFO: out", "INFO: out"]
-    );
+    assert_eq!(stage.recorder.log()[8..], ["INFO: in", "INFO: in", "INFO: out", "INFO: out"]);
 }
 
 #[tokio::test]
 async fn more_triggers_than_processes_take_turns_and_keep_their_caches() {
-    let settings = WorkerSettings {
-        max_workers: 2,
-        ..settings()
-    };
+    let settings = WorkerSettings { max_workers: 2, ..settings() };
     let body = "n = local.cache.get('n', 0)\nlocal.cache.put('n', n + 1)\nreturn str(n)";
     let stage = WorkerFixture::with(settings, &request_function(body));
     for round in 0..3 {
@@ -67,14 +58,9 @@ async fn more_triggers_than_processes_take_turns_and_keep_their_caches() {
 
 #[tokio::test]
 async fn too_many_waiting_runs_are_refused() {
-    let settings = WorkerSettings {
-        max_waiting_runs: 1,
-        ..settings()
-    };
-    let stage = WorkerFixture::with(
-        settings,
-        &request_function("import time\ntime.sleep(0.3)\nreturn ''"),
-    );
+    let settings = WorkerSettings { max_waiting_runs: 1, ..settings() };
+    let stage =
+        WorkerFixture::with(settings, &request_function("import time\ntime.sleep(0.3)\nreturn ''"));
     stage.run().await.unwrap();
     let (one, two, three) = tokio::join!(stage.run(), stage.run(), stage.run());
     assert!(one.is_ok() && two.is_ok());
@@ -83,10 +69,7 @@ async fn too_many_waiting_runs_are_refused() {
 
 #[tokio::test]
 async fn an_idle_process_ends_and_hands_over_its_cache_unless_state_would_be_lost() {
-    let settings = WorkerSettings {
-        stop_after_idle: Duration::from_millis(100),
-        ..settings()
-    };
+    let settings = WorkerSettings { stop_after_idle: Duration::from_millis(100), ..settings() };
     let body = r#"
 import os
 found = local.cache.get("k"), local.cache.get("soon"), local.cache.get("f") is not None
@@ -109,10 +92,7 @@ return repr([os.getpid(), found])
     let third = stage.text().await;
     idle().await;
     let fourth = stage.text().await;
-    assert_eq!(
-        fourth.split_once(", ").unwrap().0,
-        third.split_once(", ").unwrap().0
-    );
+    assert_eq!(fourth.split_once(", ").unwrap().0, third.split_once(", ").unwrap().0);
     assert!(fourth.ends_with("True)]"), "{fourth}");
 }
 
@@ -296,10 +276,7 @@ async fn started_process(stage: &WorkerFixture) -> Process {
         code: Some(&stage.run.code.path),
     };
     let mut process = Process::start(start).await.unwrap();
-    let setting = RunHeaderOptions {
-        is_shared: false,
-        cpu_seconds: 60,
-    };
+    let setting = RunHeaderOptions { is_shared: false, cpu_seconds: 60 };
     let sent = inputs::send(&stage.run, setting, &mut process.input);
     sent.await.unwrap();
     process
@@ -322,10 +299,7 @@ async fn close_server_pipe(process: &mut Process) {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    drop(std::mem::replace(
-        &mut process.input,
-        other.stdin.take().unwrap(),
-    ));
+    drop(std::mem::replace(&mut process.input, other.stdin.take().unwrap()));
     while !process.handle.has_ended() {
         World::system().clock.sleep(Duration::from_millis(5)).await;
     }

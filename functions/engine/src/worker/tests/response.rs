@@ -32,15 +32,8 @@ def raising():
     stage.rewrite(&source, &version.to_string());
     let answer = match stage.run().await {
         Ok(finished) => {
-            let PluginResponse {
-                status,
-                headers,
-                body,
-            } = finished.response.unwrap();
-            format!(
-                "{status} {headers:?} {}",
-                String::from_utf8(body.to_vec()).unwrap()
-            )
+            let PluginResponse { status, headers, body } = finished.response.unwrap();
+            format!("{status} {headers:?} {}", String::from_utf8(body.to_vec()).unwrap())
         }
         Err(error) => format!("failed: {error}"),
     };

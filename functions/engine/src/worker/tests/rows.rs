@@ -22,17 +22,11 @@ pub(super) fn home() -> RecordBatch {
         ("co", Arc::new(Int64Array::from(vec![None, Some(-4)]))),
         ("temp", Arc::new(Float64Array::from(vec![21.5, f64::NAN]))),
         ("ok", Arc::new(BooleanArray::from(vec![true, false]))),
-        (
-            "note",
-            Arc::new(StringArray::from(vec![Some("a\"b"), None])),
-        ),
+        ("note", Arc::new(StringArray::from(vec![Some("a\"b"), None]))),
         ("n", Arc::new(UInt64Array::from(vec![u64::MAX, 0]))),
         (
             "time",
-            Arc::new(TimestampNanosecondArray::from(vec![
-                1_704_067_200_000_000_001,
-                -1,
-            ])),
+            Arc::new(TimestampNanosecondArray::from(vec![1_704_067_200_000_000_001, -1])),
         ),
     ])
 }
@@ -45,23 +39,14 @@ def process_writes(influxdb3_local, table_batches, args=None):
 
 fn writes(tables: &[(&str, Vec<RecordBatch>)]) -> PluginInput {
     let tables = tables.iter().map(|(name, batches)| ((*name).to_owned(), batches.clone()));
-    let stamp = SegmentName {
-        stamp: Stamp::from_u64(6_979_860_000_000_000_000),
-        nonce: 77,
-    };
-    PluginInput::Writes {
-        tables: tables.collect(),
-        stamp: Some(stamp),
-    }
+    let stamp = SegmentName { stamp: Stamp::from_u64(6_979_860_000_000_000_000), nonce: 77 };
+    PluginInput::Writes { tables: tables.collect(), stamp: Some(stamp) }
 }
 
 #[tokio::test]
 async fn a_written_row_has_the_columns_that_were_written() {
     let mut stage = WorkerFixture::new(LOGGING);
-    stage.run.call = writes(&[
-        ("home", vec![home(), home().slice(1, 1)]),
-        ("empty", vec![]),
-    ]);
+    stage.run.call = writes(&[("home", vec![home(), home().slice(1, 1)]), ("empty", vec![])]);
     stage.run().await.unwrap();
     let first = "{'room': 'Kitchen', 'temp': 21.5, 'ok': True, 'note': 'a\"b', \
                  'n': 18446744073709551615, 'time': 1704067200000000001}";
@@ -112,19 +97,12 @@ async fn other_numeric_and_string_types_are_converted_and_other_types_raise() {
     let stage = WorkerFixture::of_body("return local.query('SELECT 1')");
     let labels: DictionaryArray<Int32Type> = ["a", "b", "c"].into_iter().map(Some).collect();
     let answer = batch(vec![
-        (
-            "i",
-            Arc::new(Int32Array::from(vec![Some(-7), None, Some(7)])),
-        ),
+        ("i", Arc::new(Int32Array::from(vec![Some(-7), None, Some(7)]))),
         ("u", Arc::new(UInt8Array::from(vec![255, 0, 1]))),
         ("f", Arc::new(Float32Array::from(vec![0.5, 1.5, 2.5]))),
         (
             "v",
-            Arc::new(StringViewArray::from(vec![
-                "short",
-                "a string that is not short",
-                "",
-            ])),
+            Arc::new(StringViewArray::from(vec!["short", "a string that is not short", ""])),
         ),
         ("z", Arc::new(NullArray::new(3))),
         ("l", Arc::new(labels)),

@@ -23,10 +23,7 @@ const WRITE: &str = "try:\n    open(args['path'], 'w').write('x')\n    return 'w
 
 fn confined(sandbox: SandboxSettings) -> WorkerSettings {
     WorkerSettings {
-        sandbox: SandboxSettings {
-            mode: SandboxMode::Required,
-            ..sandbox
-        },
+        sandbox: SandboxSettings { mode: SandboxMode::Required, ..sandbox },
         ..settings()
     }
 }
@@ -147,10 +144,7 @@ impl Drop for OtherProcess {
 }
 
 fn of_user(user: u32) -> SandboxSettings {
-    SandboxSettings {
-        user,
-        ..SandboxSettings::default()
-    }
+    SandboxSettings { user, ..SandboxSettings::default() }
 }
 
 #[tokio::test]
@@ -225,12 +219,7 @@ async fn a_plugin_of_a_server_of_root_has_a_user_that_changes_no_files_of_root()
     let after = fs::metadata(&file).unwrap();
     assert_eq!(
         (after.uid(), after.mode(), after.mtime(), after.mtime_nsec()),
-        (
-            before.uid(),
-            before.mode(),
-            before.mtime(),
-            before.mtime_nsec()
-        )
+        (before.uid(), before.mode(), before.mtime(), before.mtime_nsec())
     );
 }
 
@@ -267,10 +256,7 @@ async fn a_confined_plugin_cannot_connect_to_abstract_sockets_of_the_server() {
     let body = "import socket\ntry:\n    socket.socket(socket.AF_UNIX).connect('\\0' + args['path'])\n    return 'connected'\n\
                 except OSError as error:\n    return type(error).__name__";
     let mut stage = stage(SandboxSettings::default(), body);
-    assert_eq!(
-        answer(&mut stage, Path::new(&name)).await,
-        "PermissionError"
-    );
+    assert_eq!(answer(&mut stage, Path::new(&name)).await, "PermissionError");
 }
 
 #[tokio::test]
@@ -329,18 +315,12 @@ async fn the_paths_of_the_settings_are_readable_and_writable() {
     give_to_plugins(folder.path());
     give_to_plugins(&path);
     let readable = vec![folder.path().to_owned()];
-    let sandbox = SandboxSettings {
-        readable,
-        ..SandboxSettings::default()
-    };
+    let sandbox = SandboxSettings { readable, ..SandboxSettings::default() };
     let mut reader = stage(sandbox.clone(), READ);
     assert_eq!(answer(&mut reader, &path).await, "data");
     let mut writer = stage(sandbox.clone(), WRITE);
     assert_eq!(answer(&mut writer, &path).await, "PermissionError");
-    let sandbox = SandboxSettings {
-        writable: sandbox.readable,
-        ..SandboxSettings::default()
-    };
+    let sandbox = SandboxSettings { writable: sandbox.readable, ..SandboxSettings::default() };
     let mut writer = stage(sandbox, WRITE);
     assert_eq!(answer(&mut writer, &path).await, "written");
 }
@@ -388,15 +368,9 @@ async fn the_network_is_allowed_unless_it_is_denied() {
                    \x20   return 'connected'\nexcept OSError as error:\n    return type(error).__name__";
     let mut allowed = stage(SandboxSettings::default(), connect);
     assert_eq!(answer(&mut allowed, Path::new(&port)).await, "connected");
-    let denied = SandboxSettings {
-        network: NetworkAccess::Deny,
-        ..SandboxSettings::default()
-    };
+    let denied = SandboxSettings { network: NetworkAccess::Deny, ..SandboxSettings::default() };
     let mut denied = stage(denied, connect);
-    assert_eq!(
-        answer(&mut denied, Path::new(&port)).await,
-        "PermissionError"
-    );
+    assert_eq!(answer(&mut denied, Path::new(&port)).await, "PermissionError");
     let own_processes = "import asyncio, multiprocessing\n\
                          async def wait():\n    await asyncio.sleep(0)\n\
                          asyncio.run(wait())\nqueue = multiprocessing.Queue()\nqueue.put(7)\n\
@@ -410,10 +384,7 @@ async fn an_unconfined_plugin_uses_the_files_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let off = WorkerSettings {
-        sandbox: SandboxSettings {
-            mode: SandboxMode::Off,
-            ..SandboxSettings::default()
-        },
+        sandbox: SandboxSettings { mode: SandboxMode::Off, ..SandboxSettings::default() },
         ..settings()
     };
     let mut stage = WorkerFixture::with(off, &request_function(WRITE));
@@ -425,18 +396,12 @@ async fn code_in_another_folder_gets_a_process_that_may_read_it() {
     if !has_landlock(1) {
         return;
     }
-    let mut stage = stage(
-        SandboxSettings::default(),
-        "import os\nreturn str(os.getpid())",
-    );
+    let mut stage = stage(SandboxSettings::default(), "import os\nreturn str(os.getpid())");
     let first = stage.text().await;
     assert_eq!(stage.text().await, first);
     let other = tempfile::tempdir().unwrap();
     let path = other.path().join("plugin.py");
     fs::copy(&stage.run.code.path, &path).unwrap();
-    stage.run.code = PluginOnDisk {
-        path,
-        version: "2".into(),
-    };
+    stage.run.code = PluginOnDisk { path, version: "2".into() };
     assert_ne!(stage.text().await, first);
 }

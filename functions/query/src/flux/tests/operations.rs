@@ -148,42 +148,10 @@ async fn windows_are_those_of_the_tests_of_flux() {
     let one = QueryTestInstance::with_rows(CPU).await;
     let cases = [
         ("count", ["1", "3", "2", "0"]),
-        (
-            "first",
-            [
-                "91.7364670583823",
-                "89.51118889861233",
-                "68.304576144036",
-                "",
-            ],
-        ),
-        (
-            "last",
-            [
-                "91.7364670583823",
-                "91.02836436336374",
-                "87.88598574821853",
-                "",
-            ],
-        ),
-        (
-            "min",
-            [
-                "91.7364670583823",
-                "89.51118889861233",
-                "68.304576144036",
-                "",
-            ],
-        ),
-        (
-            "max",
-            [
-                "91.7364670583823",
-                "91.0977744436109",
-                "87.88598574821853",
-                "",
-            ],
-        ),
+        ("first", ["91.7364670583823", "89.51118889861233", "68.304576144036", ""]),
+        ("last", ["91.7364670583823", "91.02836436336374", "87.88598574821853", ""]),
+        ("min", ["91.7364670583823", "89.51118889861233", "68.304576144036", ""]),
+        ("max", ["91.7364670583823", "91.0977744436109", "87.88598574821853", ""]),
     ];
     let times = [
         "2018-05-22T19:53:30Z",
@@ -192,10 +160,7 @@ async fn windows_are_those_of_the_tests_of_flux() {
         "2018-05-22T19:55:00Z",
     ];
     for (function, values) in cases {
-        for group in [
-            "",
-            "|> group(columns: [\"_field\", \"_measurement\", \"cpu\"])",
-        ] {
+        for group in ["", "|> group(columns: [\"_field\", \"_measurement\", \"cpu\"])"] {
             let query = format!(
                 "from(bucket: \"db\") |> range(start: 2018-05-22T19:53:26Z, stop: 2018-05-22T19:55:00Z) {group} \
                  |> aggregateWindow(every: 30s, fn: {function}) |> keep(columns: [\"_time\", \"_value\"])"
@@ -284,9 +249,10 @@ async fn conditions_follow_the_types_of_values() {
             "filter(fn: (r) => {condition}) |> keep(columns: [\"_field\", \"room\"]) |> group() |> count(column: \"_field\")"
         );
         let answer = one.home_flux(&calls).await;
-        answer.lines().nth(1).map_or(0, |line| {
-            line.rsplit(',').next().unwrap().parse::<u32>().unwrap()
-        })
+        answer
+            .lines()
+            .nth(1)
+            .map_or(0, |line| line.rsplit(',').next().unwrap().parse::<u32>().unwrap())
     };
     for (condition, rows) in [
         ("r._value > 21", 2),
@@ -343,11 +309,7 @@ async fn lists_of_names_are_those_of_the_series_in_the_range() {
         v1.tagValues(bucket: "db", tag: "nothing", RANGE) ==>
     "#;
     for (call, expected) in neap_test_inputs::text_pairs(pairs) {
-        assert_eq!(
-            list(&call.replace("RANGE", range)).await,
-            expected,
-            "{call}"
-        );
+        assert_eq!(list(&call.replace("RANGE", range)).await, expected, "{call}");
     }
 }
 

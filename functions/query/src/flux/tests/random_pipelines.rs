@@ -38,11 +38,7 @@ fn lines() -> Vec<String> {
         let nanos = (FIRST + i / 2 * 29) * 1_000_000_000;
         let host = ["a", "d"][usize::try_from(i % 2).unwrap()];
         let used = i * 13 % 30;
-        lines.push(format!(
-            "mem,host={host} used={},total={}u {nanos}",
-            used as f64 / 4.0,
-            i % 9
-        ));
+        lines.push(format!("mem,host={host} used={},total={}u {nanos}", used as f64 / 4.0, i % 9));
     }
     lines
 }
@@ -134,12 +130,8 @@ fn pipelines_answer_as_the_equal_sql() {
     let run = TestRunner::new(config).run(&vec(any::<u16>(), 0..200), |numbers| {
         let case = Case::random(&mut Choices(numbers.into_iter()));
         let sql = case.sql();
-        let (answer, expected) = runtime.block_on(async {
-            (
-                one.annotated(&case.flux).await,
-                one.sql_as(&sql, "json").await,
-            )
-        });
+        let (answer, expected) = runtime
+            .block_on(async { (one.annotated(&case.flux).await, one.sql_as(&sql, "json").await) });
         let expected = tables_of_json(&expected, &case.key);
         prop_assert_eq!(tables_of_csv(&answer), expected, "{}\n{}", case.flux, sql);
         Ok(())

@@ -20,10 +20,7 @@ impl RowWriter for ThreeRowWriter {
         _rows: &ColumnarRows,
         _after: Option<Stamp>,
     ) -> Result<StoredRows, RowWriteError> {
-        Ok(StoredRows {
-            rows: 3,
-            stamp: None,
-        })
+        Ok(StoredRows { rows: 3, stamp: None })
     }
 }
 
@@ -31,28 +28,16 @@ impl RowWriter for ThreeRowWriter {
 fn rows_of_two_sources(bytes: usize) -> RecordBatch {
     let text = "x".repeat(bytes);
     RecordBatch::try_from_iter([
-        (
-            "iox::measurement",
-            Arc::new(StringArray::from(vec!["a", "a", "b"])) as ArrayRef,
-        ),
-        (
-            TIME_COLUMN,
-            Arc::new(TimestampNanosecondArray::from(vec![1, 2, 3])) as _,
-        ),
+        ("iox::measurement", Arc::new(StringArray::from(vec!["a", "a", "b"])) as ArrayRef),
+        (TIME_COLUMN, Arc::new(TimestampNanosecondArray::from(vec![1, 2, 3])) as _),
         ("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as _),
-        (
-            "text",
-            Arc::new(StringArray::from(vec![text.as_str(); 3])) as _,
-        ),
+        ("text", Arc::new(StringArray::from(vec![text.as_str(); 3])) as _),
     ])
     .unwrap()
 }
 
 fn target() -> TargetDatabase {
-    TargetDatabase {
-        name: "db".to_owned(),
-        id: DatabaseId::new(1),
-    }
+    TargetDatabase { name: "db".to_owned(), id: DatabaseId::new(1) }
 }
 
 const KEY: &GroupKey = &GroupKey {

@@ -180,22 +180,13 @@ async fn unsigned_numbers_compare_exactly_with_negative_ones() {
     let instance = instance().await;
     let rows = "floats,src=b big=0u,v=-1 1699952400000000000\nwhole big=18446744073709551615u,v=-1i 1699948800000000000";
     instance.write(rows).await;
-    for (condition, expected) in [
-        ("big > -1", "0"),
-        ("big < -1", ""),
-        ("big != -1", "0"),
-        ("big >= 0", "0"),
-    ] {
+    for (condition, expected) in
+        [("big > -1", "0"), ("big < -1", ""), ("big != -1", "0"), ("big >= 0", "0")]
+    {
         let rows = instance
-            .selected(&format!(
-                "SELECT big FROM floats WHERE ({condition}) AND src = 'b'"
-            ))
+            .selected(&format!("SELECT big FROM floats WHERE ({condition}) AND src = 'b'"))
             .await;
-        assert_eq!(
-            rows.contains(",0\n"),
-            expected == "0",
-            "{condition}: {rows}"
-        );
+        assert_eq!(rows.contains(",0\n"), expected == "0", "{condition}: {rows}");
     }
     for condition in ["big > -1", "big > v", "v < big", "big != v", "-1 < big"] {
         let rows = instance.selected(&format!("SELECT big FROM whole WHERE {condition}")).await;

@@ -124,10 +124,7 @@ async fn queries_of_the_benchmark_have_answers() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         let statement = text
             .trim()
-            .replace(
-                "{{hosts_influxql}}",
-                "\"hostname\" = 'host_1' OR \"hostname\" = 'host_2'",
-            )
+            .replace("{{hosts_influxql}}", "\"hostname\" = 'host_1' OR \"hostname\" = 'host_2'")
             .replace("{{start}}", "2023-11-14T08:00:00Z")
             .replace("{{data_start}}", "2023-11-14T00:00:00Z")
             .replace("{{end}}", "2023-11-14T09:00:00Z");

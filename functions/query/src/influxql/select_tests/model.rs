@@ -42,13 +42,7 @@ fn cases() -> impl Strategy<Value = WindowCase> {
     let every = prop::sample::select(vec![5_i64, 10, 30, 60]);
     let fill = prop::sample::select(vec![FillCase::None, FillCase::Null, FillCase::Previous]);
     (rows, every, 0..MINUTES, 1..MINUTES, fill).prop_map(|(rows, every, lower, length, fill)| {
-        WindowCase {
-            rows,
-            every,
-            lower,
-            upper: lower + length,
-            fill,
-        }
+        WindowCase { rows, every, lower, upper: lower + length, fill }
     })
 }
 

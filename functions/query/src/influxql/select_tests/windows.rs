@@ -250,15 +250,9 @@ async fn a_window_without_values_of_a_field_is_filled_for_it() {
 #[tokio::test]
 async fn a_bound_before_all_times_is_ignored() {
     let instance = instance().await;
-    for bound in [
-        "> -9223372036854775808",
-        ">= -9223372036854775808",
-        ">= -9223372036854775807",
-    ] {
+    for bound in ["> -9223372036854775808", ">= -9223372036854775808", ">= -9223372036854775807"] {
         let rows = instance
-            .selected(&format!(
-                "SELECT sum(co) FROM home WHERE time {bound} GROUP BY time(4h)"
-            ))
+            .selected(&format!("SELECT sum(co) FROM home WHERE time {bound} GROUP BY time(4h)"))
             .await;
         let all = instance.selected("SELECT sum(co) FROM home GROUP BY time(4h)").await;
         assert_eq!(rows, all, "{bound}");

@@ -42,18 +42,10 @@ async fn statements_without_a_policy_use_the_default_policy() {
     assert_eq!(policies(&one, "db").await, ["autogen", "WEEK"]);
     let row =
         r#""series":[{"name":"m","columns":["time","f"],"values":[["2024-01-01T08:00:00Z",1]]}]"#;
-    for q in [
-        "SELECT f FROM m",
-        "SELECT f FROM db..m",
-        "SELECT f FROM week.m",
-    ] {
+    for q in ["SELECT f FROM m", "SELECT f FROM db..m", "SELECT f FROM week.m"] {
         assert_eq!(one.ask(q).await, row, "{q}");
     }
-    for q in [
-        "SELECT f FROM autogen.m",
-        "SELECT temp FROM home",
-        "SHOW TAG KEYS FROM home",
-    ] {
+    for q in ["SELECT f FROM autogen.m", "SELECT temp FROM home", "SHOW TAG KEYS FROM home"] {
         assert_eq!(one.ask(q).await, "", "{q}");
     }
     let joined = one.ask("SELECT count(temp) FROM autogen.home, m").await;

@@ -118,33 +118,15 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
 async fn changes_need_the_permissions_of_the_configuration_interface() {
     let guarded = AuthenticatedInstance::new().await;
     let writer = guarded.token("db:db:read,write").await;
-    assert_eq!(
-        guarded.post(&writer, "DELETE FROM home WHERE room = 'Kitchen'").await,
-        DONE
-    );
-    assert_eq!(
-        guarded.post(&writer, "DROP MEASUREMENT home").await,
-        FORBIDDEN
-    );
+    assert_eq!(guarded.post(&writer, "DELETE FROM home WHERE room = 'Kitchen'").await, DONE);
+    assert_eq!(guarded.post(&writer, "DROP MEASUREMENT home").await, FORBIDDEN);
     let stored = guarded.post(&writer, "SELECT temp INTO x FROM home").await;
     assert!(stored.contains("written"), "{stored}");
-    assert_eq!(
-        guarded.post(&writer, "SELECT temp INTO other..x FROM home").await,
-        FORBIDDEN
-    );
+    assert_eq!(guarded.post(&writer, "SELECT temp INTO other..x FROM home").await, FORBIDDEN);
     let write_only = guarded.token("db:db:write").await;
-    assert_eq!(
-        guarded.post(&write_only, "SELECT temp INTO x FROM home").await,
-        FORBIDDEN
-    );
-    assert_eq!(
-        guarded.post(&write_only, "DELETE FROM home").await,
-        FORBIDDEN
-    );
-    assert_eq!(
-        guarded.post(&write_only, "SELECT temp FROM home").await,
-        FORBIDDEN
-    );
+    assert_eq!(guarded.post(&write_only, "SELECT temp INTO x FROM home").await, FORBIDDEN);
+    assert_eq!(guarded.post(&write_only, "DELETE FROM home").await, FORBIDDEN);
+    assert_eq!(guarded.post(&write_only, "SELECT temp FROM home").await, FORBIDDEN);
     let kept = guarded.0.catalog.create_database("kept", None).await.unwrap();
     guarded.0.catalog.set_on_duplicate(kept, OnDuplicate::Keep).await.unwrap();
     let appender = guarded.token("db:db,kept:read,append").await;
@@ -161,11 +143,7 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
         "DROP SERIES FROM home",
         "CREATE CONTINUOUS QUERY c ON db BEGIN SELECT mean(temp) INTO y FROM home GROUP BY time(1h) END",
     ] {
-        assert_eq!(
-            guarded.post(&appender, refused).await,
-            FORBIDDEN,
-            "{refused}"
-        );
+        assert_eq!(guarded.post(&appender, refused).await, FORBIDDEN, "{refused}");
     }
     let creator = guarded.token("db:*:create").await;
     assert_eq!(guarded.post(&creator, "CREATE DATABASE new").await, DONE);
@@ -199,10 +177,7 @@ async fn each_database_of_a_statement_needs_the_permission_to_read() {
         if q.contains("nowhere") || q.contains("_internal") {
             assert_eq!(answer, FORBIDDEN, "{q}")
         } else {
-            assert!(
-                answer.starts_with("200") && !answer.contains("error"),
-                "{q}: {answer}"
-            )
+            assert!(answer.starts_with("200") && !answer.contains("error"), "{q}: {answer}")
         }
         let unknown = guarded.post("apiv3_unknown", q).await;
         assert!(unknown.starts_with("401"), "{q}: {unknown}");
@@ -221,11 +196,9 @@ async fn a_running_query_is_shown_to_those_who_see_all_its_databases() {
     };
     let log = engine.query_log();
     let _running = log.begin(ids, crate::request::StatementLanguage::InfluxQl, &request);
-    for (permission, is_shown) in [
-        ("db:db:read", false),
-        ("db:other:read", false),
-        ("db:db,other:read", true),
-    ] {
+    for (permission, is_shown) in
+        [("db:db:read", false), ("db:other:read", false), ("db:db,other:read", true)]
+    {
         let token = guarded.token(permission).await;
         let shown = guarded.post(&token, "SHOW QUERIES").await;
         assert_eq!(shown.contains("other..home"), is_shown, "{shown}");

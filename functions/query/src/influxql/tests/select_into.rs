@@ -29,19 +29,10 @@ impl QueryTestInstance {
 #[tokio::test]
 async fn tags_of_group_by_stay_tags_and_others_become_fields() {
     let one = home().await;
-    assert_eq!(
-        one.store("SELECT temp INTO grouped FROM home GROUP BY *").await,
-        "4"
-    );
-    assert_eq!(
-        one.store("SELECT temp, room INTO plain FROM home").await,
-        "4"
-    );
+    assert_eq!(one.store("SELECT temp INTO grouped FROM home GROUP BY *").await, "4");
+    assert_eq!(one.store("SELECT temp, room INTO plain FROM home").await, "4");
     let shown = one.ask("SHOW TAG KEYS").await;
-    assert_contains!(
-        shown,
-        r#"{"name":"grouped","columns":["tagKey"],"values":[["room"]]}"#
-    );
+    assert_contains!(shown, r#"{"name":"grouped","columns":["tagKey"],"values":[["room"]]}"#);
     assert!(!shown.contains("plain"), "{shown}");
     let source = one.ask("SELECT temp FROM home GROUP BY *").await;
     let copy = one.ask("SELECT temp FROM grouped GROUP BY *").await;
@@ -122,26 +113,17 @@ async fn statements_that_cannot_be_stored_say_why() {
     let by_get = one.ask("SELECT temp INTO x FROM home").await;
     assert_eq!(by_get, r#""error":"SELECT INTO requires a POST request""#);
     let refused = one.v3(json!({"db": "db", "q": "SELECT temp INTO x FROM home"})).await;
-    assert_eq!(
-        refused,
-        (400, "SELECT INTO is supported only by /query".to_owned())
-    );
+    assert_eq!(refused, (400, "SELECT INTO is supported only by /query".to_owned()));
 }
 
 #[tokio::test]
 async fn values_that_are_no_numbers_are_left_out() {
     let one = home().await;
     // ln(0) is infinite, and the row of v = 2 has a number.
-    assert_eq!(
-        one.store("SELECT ln(v - 1) AS l, v INTO logs FROM units").await,
-        "2"
-    );
+    assert_eq!(one.store("SELECT ln(v - 1) AS l, v INTO logs FROM units").await, "2");
     let shown = one.ask("SELECT count(l), count(v) FROM logs").await;
     assert!(shown.contains(",1,2]"), "{shown}");
-    assert_eq!(
-        one.store("SELECT ln(v - 1) AS l INTO alone FROM units").await,
-        "1"
-    );
+    assert_eq!(one.store("SELECT ln(v - 1) AS l INTO alone FROM units").await, "1");
 }
 
 #[tokio::test]
@@ -150,10 +132,7 @@ async fn many_rows_are_stored_in_parts() {
     let text = "x".repeat(1_000);
     let lines = (0..9_000).map(|row| format!("wide text=\"{text}\",n={row}i {row}"));
     one.write(&lines.collect::<Vec<_>>().join("\n")).await;
-    assert_eq!(
-        one.store("SELECT text, n INTO copy FROM wide").await,
-        "9000"
-    );
+    assert_eq!(one.store("SELECT text, n INTO copy FROM wide").await, "9000");
     let copied = one.ask("SELECT count(n), sum(n), count(text) FROM copy").await;
     assert!(copied.contains(",9000,40495500,9000]"), "{copied}");
 }

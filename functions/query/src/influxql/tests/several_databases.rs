@@ -52,10 +52,7 @@ async fn fill(one: &QueryTestInstance) {
         let time = EIGHT + base * MINUTE;
         one.write_into(
             database,
-            &format!(
-                "cpu,host=a v={base}i {time}\ncpu,host=b v={}i {time}",
-                base + 1
-            ),
+            &format!("cpu,host=a v={base}i {time}\ncpu,host=b v={}i {time}", base + 1),
         )
         .await;
     }
@@ -121,10 +118,7 @@ async fn rows_of_equal_time_and_tags_have_the_order_of_their_sources() {
             assert_eq!(texts, expected, "{q}");
         }
         let last = one.v1_of("db", &format!("SELECT first(n), s FROM {sources}")).await;
-        assert!(
-            last.contains(&format!("\"{}0\"", names[0])),
-            "{sources}: {last}"
-        );
+        assert!(last.contains(&format!("\"{}0\"", names[0])), "{sources}: {last}");
     }
 }
 
@@ -145,22 +139,13 @@ async fn patterns_select_tables_of_their_own_database() {
 async fn subqueries_read_other_databases_than_the_statement() {
     let one = filled().await;
     for (q, sum) in [
-        (
-            "SELECT sum(m) FROM (SELECT max(v) AS m FROM other..cpu GROUP BY host)",
-            21,
-        ),
-        (
-            "SELECT sum(m) FROM (SELECT max(v) AS m FROM cpu, other..cpu GROUP BY host)",
-            21,
-        ),
+        ("SELECT sum(m) FROM (SELECT max(v) AS m FROM other..cpu GROUP BY host)", 21),
+        ("SELECT sum(m) FROM (SELECT max(v) AS m FROM cpu, other..cpu GROUP BY host)", 21),
         (
             "SELECT sum(v) FROM (SELECT v FROM other..cpu), (SELECT v FROM week.cpu), cpu",
             225,
         ),
-        (
-            "SELECT sum(v) FROM (SELECT v FROM (SELECT v FROM other..cpu), db..cpu)",
-            24,
-        ),
+        ("SELECT sum(v) FROM (SELECT v FROM (SELECT v FROM other..cpu), db..cpu)", 24),
     ] {
         let answer = one.ask(q).await;
         assert!(answer.contains(&format!(",{sum}]")), "{q}: {answer}");
@@ -174,14 +159,8 @@ async fn sources_without_a_name_are_in_the_database_of_the_request() {
     let sum = |answer: &str, sum: i64| assert!(answer.contains(&format!(",{sum}]")), "{answer}");
     sum(&one.v1_of("db", q).await, 24);
     sum(&one.v1_of("other", q).await, 21 + 21);
-    sum(
-        &one.v1(&[("db", "db"), ("rp", "week"), ("q", q)]).await,
-        222,
-    );
-    sum(
-        &one.v1_of("db", "SELECT sum(v) FROM autogen.cpu, week.cpu").await,
-        204,
-    );
+    sum(&one.v1(&[("db", "db"), ("rp", "week"), ("q", q)]).await, 222);
+    sum(&one.v1_of("db", "SELECT sum(v) FROM autogen.cpu, week.cpu").await, 204);
     let named = "SELECT sum(v) FROM db..cpu, other.autogen.cpu";
     sum(&one.ask_without_database(named).await, 24);
     insta::assert_snapshot!(one.ask_without_database(q).await, @r#"{"results":[{"statement_id":0,"error":"must specify a 'db' parameter, or provide the database in the InfluxQL query"}]}"#);
@@ -206,22 +185,13 @@ async fn an_unknown_database_fails_the_statement() {
     "error":"retention policy not found: month"
     "#);
     let stored = one.change("SELECT v INTO x FROM cpu, nowhere..cpu").await;
-    assert!(
-        stored.1.contains("database not found: nowhere"),
-        "{stored:?}"
-    );
+    assert!(stored.1.contains("database not found: nowhere"), "{stored:?}");
     let many = |number: usize| {
         let sources = (0..number).map(|number| format!("d{number}..m"));
         format!("SELECT v FROM {}", sources.collect::<Vec<_>>().join(", "))
     };
-    assert_eq!(
-        one.ask(&many(32)).await,
-        r#""error":"database not found: d0""#
-    );
-    assert_eq!(
-        one.ask(&many(33)).await,
-        r#""error":"more than 32 databases in one statement""#
-    );
+    assert_eq!(one.ask(&many(32)).await, r#""error":"database not found: d0""#);
+    assert_eq!(one.ask(&many(33)).await, r#""error":"more than 32 databases in one statement""#);
 }
 
 #[tokio::test]
@@ -232,10 +202,7 @@ async fn rows_of_several_databases_are_stored() {
         .change("SELECT * INTO copy..:MEASUREMENT FROM cpu, other../.*/ GROUP BY *")
         .await;
     assert!(copied.1.contains(",5]"), "{copied:?}");
-    for q in [
-        "SELECT v FROM {}cpu GROUP BY *",
-        "SELECT used FROM {}mem GROUP BY *",
-    ] {
+    for q in ["SELECT v FROM {}cpu GROUP BY *", "SELECT used FROM {}mem GROUP BY *"] {
         let copy = one.v1_of("copy", &q.replace("{}", "")).await;
         let sources = if q.contains("cpu") {
             one.v1_of("db", &q.replace("{}cpu", "cpu, other..cpu")).await

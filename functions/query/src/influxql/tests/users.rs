@@ -27,10 +27,7 @@ async fn users_are_created_changed_and_dropped() {
     assert!(matches!(refused, IdentityError::ResetRequired), "{refused}");
     one.changes("SET PASSWORD FOR bob = 'purple monkey'").await;
     let refused = refusal(&one, "bob", "battery staple").await;
-    assert!(
-        matches!(refused, IdentityError::WrongCredentials),
-        "{refused}"
-    );
+    assert!(matches!(refused, IdentityError::WrongCredentials), "{refused}");
     let refused = refusal(&one, "bob", "purple monkey").await;
     assert!(matches!(refused, IdentityError::ResetRequired), "{refused}");
     one.changes("GRANT ALL PRIVILEGES TO bob").await;
@@ -123,10 +120,7 @@ async fn a_caller_gives_only_permissions_that_it_has() {
     ];
     let token = guarded.token_with("manager", &manager).await;
     let post = async |q: &str| guarded.post(&token, q).await;
-    assert_eq!(
-        post("CREATE USER bob WITH PASSWORD 'battery staple'").await,
-        DONE
-    );
+    assert_eq!(post("CREATE USER bob WITH PASSWORD 'battery staple'").await, DONE);
     assert_eq!(post("GRANT READ ON db TO bob").await, DONE);
     for refused in [
         "CREATE USER ann WITH PASSWORD 'battery staple' WITH ALL PRIVILEGES",

@@ -63,10 +63,7 @@ impl QueryTestInstance {
 
     async fn assert_current(&self, database: DatabaseId) {
         let refreshed = self.refresh_only_view(database).await;
-        assert!(
-            matches!(refreshed, RefreshOutcome::Current),
-            "{refreshed:?}"
-        );
+        assert!(matches!(refreshed, RefreshOutcome::Current), "{refreshed:?}");
     }
 
     async fn assert_fails(&self, database: DatabaseId, reason: &str) {
@@ -195,8 +192,5 @@ async fn the_target_of_a_continuous_query_is_shown_to_callers_who_may_see_it() {
     let shown = guarded.post(&creator, "SHOW CONTINUOUS QUERIES").await;
     assert!(shown.contains("INTO target.autogen.totals"), "{shown}");
     let shown = guarded.post(&reader, "SHOW CONTINUOUS QUERIES").await;
-    assert!(
-        shown.contains("SELECT sum(v)") && !shown.contains("target"),
-        "{shown}"
-    );
+    assert!(shown.contains("SELECT sum(v)") && !shown.contains("target"), "{shown}");
 }

@@ -84,10 +84,7 @@ async fn local_times_around_a_shift_of_the_clock_are_those_of_influxdb_1() {
 #[tokio::test]
 async fn the_number_of_windows_of_a_series_is_limited() {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        max_windows: 6,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { max_windows: 6, ..QuerySettings::default() };
     let one = QueryTestInstance::with(store, clock, settings).await;
     one.write(POINTS).await;
     let since_first = "SELECT mean(v) FROM c WHERE time < 1700000360s GROUP BY time(1m)";

@@ -30,9 +30,7 @@ pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<NameValuePa
                 std::str::from_utf8(body).map_err(|_| refused("the query is not valid UTF-8"))?;
             Ok(vec![("q".to_owned(), text.to_owned())])
         }
-        _ => Err(refused(&format!(
-            "unsupported content type: {content_type}"
-        ))),
+        _ => Err(refused(&format!("unsupported content type: {content_type}"))),
     }
 }
 
@@ -72,10 +70,7 @@ mod tests {
         assert_eq!(read(None, "SHOW x"), one("q", "SHOW x"));
         let influxql = "application/vnd.influxql";
         assert_eq!(read(Some(influxql), "SHOW x"), one("q", "SHOW x"));
-        assert_eq!(
-            read(Some("application/json"), ""),
-            Ok(NameValuePairs::new())
-        );
+        assert_eq!(read(Some("application/json"), ""), Ok(NameValuePairs::new()));
         insta::assert_snapshot!(read(Some("application/json"), "{}").unwrap_err(), @"unsupported content type: application/json");
     }
 
@@ -84,10 +79,7 @@ mod tests {
         let body = "--xx\r\nContent-Disposition: form-data; name=\"q\"; filename=\"q.txt\"\r\nContent-Type: text/plain\r\n\r\nSHOW\r\nx\r\n--xx\r\ncontent-disposition: form-data; name=db\r\n\r\nhome\r\n--xx--\r\n";
         let parts = read(Some("multipart/form-data; boundary=\"xx\""), body).unwrap();
         let expected = [("q", "SHOW\r\nx"), ("db", "home")];
-        assert_eq!(
-            parts,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
+        assert_eq!(parts, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert!(read(Some("multipart/form-data"), body).is_err());
         assert!(read(Some("multipart/form-data; boundary=yy"), body).is_err());
     }

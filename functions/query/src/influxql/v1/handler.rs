@@ -159,10 +159,9 @@ async fn answer(
     }
     let first = first(&session, &statements).await?;
     let stamps = match &first {
-        Some(Ok(answer)) => [
-            (AS_OF_HEADER, answer.rows.as_of),
-            (STAMP_HEADER, answer.rows.deleted_at),
-        ],
+        Some(Ok(answer)) => {
+            [(AS_OF_HEADER, answer.rows.as_of), (STAMP_HEADER, answer.rows.deleted_at)]
+        }
         _ => [(AS_OF_HEADER, None), (STAMP_HEADER, None)],
     };
     let mut response = match kept_body(first.as_ref()) {

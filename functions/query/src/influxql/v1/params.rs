@@ -93,10 +93,7 @@ mod tests {
         assert_eq!(rows("chunk_size=5&chunked=true"), Some(5));
         assert_eq!(rows("chunked=true&chunk_size=0"), Some(10_000));
         for size in ["", "-1", "many"] {
-            assert_eq!(
-                rows(&format!("chunked=true&chunk_size={size}")),
-                Some(10_000)
-            );
+            assert_eq!(rows(&format!("chunked=true&chunk_size={size}")), Some(10_000));
         }
         assert_eq!(rows("chunked=maybe"), None);
     }

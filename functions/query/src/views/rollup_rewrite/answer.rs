@@ -62,13 +62,7 @@ pub(crate) async fn answer_from_views(
     let Ok(typed) = with_types(state, plan.clone()) else {
         return Ok(plan);
     };
-    let mut answer = RollupAnswer {
-        reader,
-        context,
-        state,
-        usage,
-        progress: None,
-    };
+    let mut answer = RollupAnswer { reader, context, state, usage, progress: None };
     let mut replaced: Vec<(Aggregate, LogicalPlan)> = Vec::new();
     for aggregate in aggregates_of(&typed)? {
         let found = TableAggregate::from_plan(state, catalog, &aggregate);

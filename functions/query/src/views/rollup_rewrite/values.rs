@@ -90,10 +90,7 @@ enum Combination {
 
 impl ViewValue {
     fn single(part: PartialValue) -> Self {
-        Self {
-            parts: vec![part],
-            combination: Combination::Single,
-        }
+        Self { parts: vec![part], combination: Combination::Single }
     }
 
     /// Computes the value from the merged partial values.
@@ -197,14 +194,9 @@ impl ValueFinder<'_> {
             of_view: ident(column),
             merge: MergeFunction::Sum,
         };
-        let parts = vec![
-            part(sum(argument.clone()), sum_column.0),
-            part(count(argument), count_column),
-        ];
-        Some(ViewValue {
-            parts,
-            combination: Combination::Quotient,
-        })
+        let parts =
+            vec![part(sum(argument.clone()), sum_column.0), part(count(argument), count_column)];
+        Some(ViewValue { parts, combination: Combination::Quotient })
     }
 
     fn single(&self, column: String, merge: MergeFunction) -> ViewValue {

@@ -175,10 +175,7 @@ mod tests {
     use super::*;
 
     fn windows(length_ns: i64, origin_ns: i64) -> ViewWindows {
-        ViewWindows {
-            length_ns,
-            origin_ns,
-        }
+        ViewWindows { length_ns, origin_ns }
     }
 
     #[test]

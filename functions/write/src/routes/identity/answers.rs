@@ -124,10 +124,7 @@ impl PermissionsAnswer {
                 permissions.iter().flat_map(|permission| shown(root, permission)).collect()
             }
         };
-        Self {
-            permissions: shown,
-            text: permissions.named(root),
-        }
+        Self { permissions: shown, text: permissions.named(root) }
     }
 }
 

@@ -7,8 +7,5 @@ pub(super) fn invalid(text: &str) -> ApiError {
 }
 
 pub(super) fn not_found(what: String) -> ApiError {
-    ApiError::json(
-        Kind::NotFound,
-        format!("the requested resource was not found: {what}"),
-    )
+    ApiError::json(Kind::NotFound, format!("the requested resource was not found: {what}"))
 }

@@ -29,10 +29,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
     Router::new()
         .route("/api/v3/roles", get(list).post(create))
         .route("/api/v3/roles/{id}", delete(remove))
-        .route(
-            "/api/v3/roles/{id}/permissions",
-            get(permissions).put(set_permissions),
-        )
+        .route("/api/v3/roles/{id}/permissions", get(permissions).put(set_permissions))
         .route("/api/v3/roles_by_name/{name}", get(by_name))
 }
 
@@ -59,9 +56,7 @@ async fn by_name(
     enabled(&service)?;
     let root = root(&service).await?;
     let role = root.role_by_name(&name);
-    Ok(answer(
-        role.ok_or_else(|| not_found(format!("role {name}")))?,
-    ))
+    Ok(answer(role.ok_or_else(|| not_found(format!("role {name}")))?))
 }
 
 /// `GET /api/v3/roles/{id}/permissions`

@@ -110,9 +110,7 @@ async fn refresh(State(service): ServiceState, request: Request) -> Result<Respo
     let identity = enabled(&service)?;
     let client = client(&request);
     let body: RefreshBody = json(&service, request).await?;
-    Ok(signed_in(
-        &identity.refresh(&body.refresh_token, &client).await?,
-    ))
+    Ok(signed_in(&identity.refresh(&body.refresh_token, &client).await?))
 }
 
 #[derive(Deserialize)]

@@ -30,10 +30,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         .route("/api/v3/users", get(list).post(create))
         .route("/api/v3/users/{id}", get(show).patch(update).delete(delete))
         .route("/api/v3/users/{id}/roles", get(roles).put(set_roles))
-        .route(
-            "/api/v3/users/{id}/require-password-reset",
-            post(require_reset),
-        )
+        .route("/api/v3/users/{id}/require-password-reset", post(require_reset))
         .route("/api/v3/users_by_oauth_id/{oauth_id}", get(by_oauth_id))
 }
 
@@ -193,10 +190,7 @@ async fn delete((State(service), caller, Path(id)): ItemCall) -> Result<StatusCo
 async fn require_reset((State(service), caller, Path(id)): ItemCall) -> Result<Response, ApiError> {
     caller.require_users(UserAction::Update)?;
     enabled(&service)?;
-    let change = UserChange {
-        requires_reset: Some(true),
-        ..UserChange::default()
-    };
+    let change = UserChange { requires_reset: Some(true), ..UserChange::default() };
     let id = UserId::new(id);
     let user = service.catalog.update_user(id, &change, caller.actor());
     changed(&service, id, &user.await?).await

@@ -85,10 +85,7 @@ pub(super) async fn token(
     ];
     let code: DeviceCode = device.ask_form(&form).await?;
     let address = code.verification_uri_complete.as_ref().unwrap_or(&code.verification_uri);
-    console.report_text(&format!(
-        "Open {address} and confirm the code {}",
-        code.user_code
-    ));
+    console.report_text(&format!("Open {address} and confirm the code {}", code.user_code));
     let limit = Duration::from_secs(code.expires_in).min(MAX_WAIT);
     let waiting = poll(&tokens, &code, &config.client_id, world);
     let answer = world

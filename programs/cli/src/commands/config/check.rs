@@ -33,9 +33,8 @@ pub(in crate::commands) fn run(
 ) -> CommandResult {
     let mut mistakes = Vec::new();
     let file = environment.config();
-    let name = file.map_or("no configuration file".to_owned(), |file| {
-        file.path.display().to_string()
-    });
+    let name =
+        file.map_or("no configuration file".to_owned(), |file| file.path.display().to_string());
     let mut text = name;
     for (command, title) in [("serve", "[serve]"), ("query", "[client]")] {
         let mut lines = String::new();

@@ -48,10 +48,7 @@ fn options_of_all_kinds_are_read() {
 fn a_file_without_end_is_refused() {
     let variables: Environment = [("NEAP_CONFIG", "/dev/zero")].into_iter().collect();
     let refused = find(None, &variables, &CommandLine::command()).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "/dev/zero: the file has more than 1048576 bytes"
-    );
+    assert_eq!(refused.to_string(), "/dev/zero: the file has more than 1048576 bytes");
 }
 
 #[test]
@@ -170,10 +167,7 @@ fn urls_are_shown_without_their_passwords() {
                 [client]\nhost = 'https://secret@db/'\n";
     let (folder, environment) = folder(text);
     let (_, out, err) = run_with(&["config", "check"], &environment, "");
-    assert!(
-        !out.contains("secret") && !err.contains("secret"),
-        "{out}{err}"
-    );
+    assert!(!out.contains("secret") && !err.contains("secret"), "{out}{err}");
     insta::assert_snapshot!(shown(&folder, &out), @r#"
     /neap/neap.toml
     [serve]
@@ -210,11 +204,7 @@ fn an_invalid_configuration_fails_every_command_except_help() {
         }
     }
     assert_eq!(run_with(&["--help"], &environment, "").0, 0);
-    let missing = run_with(
-        &["config", "check", "--config", "/no/such"],
-        &environment,
-        "",
-    );
+    let missing = run_with(&["config", "check", "--config", "/no/such"], &environment, "");
     insta::assert_snapshot!(missing.2, @"
     invalid configuration:
     /no/such: No such file or directory (os error 2)
@@ -243,10 +233,7 @@ fn conflicting_options_are_found_before_the_start() {
     let remote: Environment = [("NEAP_OBJECT_STORE", "s3")].into_iter().collect();
     let (status, _, err) = run_with(&["config", "check"], &remote, "");
     assert_eq!(status, 1);
-    assert!(
-        err.contains("--bucket is needed with --object-store s3"),
-        "{err}"
-    );
+    assert!(err.contains("--bucket is needed with --object-store s3"), "{err}");
 }
 
 #[test]
@@ -283,10 +270,7 @@ fn variables_override_the_file_and_the_file_overrides_defaults() {
     let (status, _, err) = run_with(&args, &from_file, "");
     assert_eq!(status, 1);
     assert!(err.contains("127.0.0.1:1"), "{err}");
-    let both = [
-        ("XDG_CONFIG_HOME", path),
-        ("NEAP_HOST_URL", "http://127.0.0.1:2"),
-    ];
+    let both = [("XDG_CONFIG_HOME", path), ("NEAP_HOST_URL", "http://127.0.0.1:2")];
     let (_, _, err) = run_with(&args, &both.into_iter().collect(), "");
     assert!(err.contains("127.0.0.1:2"), "{err}");
 }

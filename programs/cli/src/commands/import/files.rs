@@ -95,10 +95,7 @@ impl FromStr for ColumnOption {
         let is_known =
             ["i64", "u64", "f64", "bool", "string", "time", "tag"].contains(&column_type);
         if is_known && !name.is_empty() {
-            Ok(Self {
-                name: name.to_owned(),
-                column_type: column_type.to_owned(),
-            })
+            Ok(Self { name: name.to_owned(), column_type: column_type.to_owned() })
         } else {
             Err("the type is i64, u64, f64, bool, string, time or tag")
         }
@@ -136,10 +133,7 @@ pub(super) async fn upload(
     let mut failed = 0;
     while let Some((name, uploaded)) = uploads.next().await {
         match uploaded {
-            Ok(UploadedImport {
-                upload_uuid,
-                row_count,
-            }) => {
+            Ok(UploadedImport { upload_uuid, row_count }) => {
                 let line = format!("{name}: {row_count} rows, job {upload_uuid}");
                 console.print_text(&line).map_err(CommandError::Output)?;
             }

@@ -246,11 +246,7 @@ impl InfluxdbArgs {
                 token.reveal().parse().ok()
             }
         };
-        Ok(SourceSettings {
-            client,
-            version: self.from_version,
-            token,
-        })
+        Ok(SourceSettings { client, version: self.from_version, token })
     }
 }
 

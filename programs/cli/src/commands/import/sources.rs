@@ -68,10 +68,7 @@ impl FromStr for SourceOption {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-        Ok(Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
@@ -152,10 +149,7 @@ async fn read_piece(
 }
 
 fn of_file(path: &Path, error: std::io::Error) -> SourceError {
-    SourceError::File {
-        path: path.display().to_string(),
-        error,
-    }
+    SourceError::File { path: path.display().to_string(), error }
 }
 
 /// Returns a file, or all Parquet files below a folder. Symbolic links to folders are not followed.
@@ -224,10 +218,9 @@ async fn objects(
         std::future::ready(Ok(is_file.then_some(object)))
     });
     let objects: Vec<ObjectMeta> = listed.try_collect().await?;
-    let files = objects.into_iter().map(|object| FileSource::Object {
-        store: Arc::clone(&store),
-        object,
-    });
+    let files = objects
+        .into_iter()
+        .map(|object| FileSource::Object { store: Arc::clone(&store), object });
     Ok(files.collect())
 }
 
@@ -265,10 +258,7 @@ mod tests {
         assert_eq!(bytes, [Bytes::from_static(b"x")]);
         std::fs::remove_file(folder.path().join("a.parquet")).unwrap();
         std::fs::remove_file(folder.path().join("b/c.parquet")).unwrap();
-        assert!(matches!(
-            find(folder.path()).await,
-            Err(SourceError::Empty(_))
-        ));
+        assert!(matches!(find(folder.path()).await, Err(SourceError::Empty(_))));
         assert!(matches!(
             find(&folder.path().join("missing")).await,
             Err(SourceError::File { .. })
@@ -278,11 +268,7 @@ mod tests {
     #[tokio::test]
     async fn urls_that_are_not_those_of_object_stores_are_errors() {
         let environment = Environment::default();
-        for url in [
-            "http://user:secret@localhost/x.parquet",
-            "file:///tmp/x",
-            "ftp://x/y",
-        ] {
+        for url in ["http://user:secret@localhost/x.parquet", "file:///tmp/x", "ftp://x/y"] {
             let error = FileSource::find(url, &[], &environment).await.unwrap_err();
             let text = error.to_string();
             assert!(matches!(error, SourceError::Url { .. }), "{url}");
@@ -295,19 +281,13 @@ mod tests {
         let options = ["regoin=eu-central-1".parse().unwrap()];
         let found = FileSource::find("s3://bucket/x", &options, &Environment::default()).await;
         let error = found.unwrap_err().to_string();
-        assert!(
-            error.ends_with("the object store has no option 'regoin'"),
-            "{error}"
-        );
+        assert!(error.ends_with("the object store has no option 'regoin'"), "{error}");
     }
 
     #[test]
     fn values_of_options_are_not_shown() {
         let option: SourceOption = "secret_access_key=a=b".parse().unwrap();
-        assert_eq!(
-            (option.name.as_str(), option.value.as_str()),
-            ("secret_access_key", "a=b")
-        );
+        assert_eq!((option.name.as_str(), option.value.as_str()), ("secret_access_key", "a=b"));
         assert_eq!(format!("{option:?}"), "secret_access_key=…");
         assert!("region".parse::<SourceOption>().is_err());
     }

@@ -218,10 +218,8 @@ async fn show_databases(args: &ShowDatabasesArgs, console: &mut Console) -> Comm
     args.output.check(console)?;
     let client = args.connection.client(None)?;
     let show_deleted = args.show_deleted.to_string();
-    let mut query = vec![
-        ("format", args.output.format.as_str()),
-        ("show_deleted", show_deleted.as_str()),
-    ];
+    let mut query =
+        vec![("format", args.output.format.as_str()), ("show_deleted", show_deleted.as_str())];
     // Servers of InfluxDB 3 don't know the parameter.
     if args.show_settings {
         query.push(("show_settings", "true"));
@@ -237,12 +235,9 @@ mod tests {
 
     #[test]
     fn retention_is_shown_in_the_largest_unit_that_fits() {
-        for (seconds, expected) in [
-            (7 * 86_400, "7d"),
-            (36 * 3_600, "36h"),
-            (90, "90s"),
-            (60, "1m"),
-        ] {
+        for (seconds, expected) in
+            [(7 * 86_400, "7d"), (36 * 3_600, "36h"), (90, "90s"), (60, "1m")]
+        {
             let period = Some(Duration::from_secs(seconds));
             assert_eq!(retention_text(period), expected);
         }

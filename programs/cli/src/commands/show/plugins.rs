@@ -65,9 +65,6 @@ pub(super) async fn run(args: &ShowPluginsArgs, console: &mut Console) -> Comman
         ];
         Vec::from(cells.map(Value::from))
     });
-    let rows = Rows::new(
-        &["plugin", "version", "triggers", "needs", "description"],
-        rows,
-    );
+    let rows = Rows::new(&["plugin", "version", "triggers", "needs", "description"], rows);
     output.deliver_text(&rows.render(format), console)
 }

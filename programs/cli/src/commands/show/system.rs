@@ -20,10 +20,7 @@ const TABLES: &str = "SELECT table_name, array_agg(column_name ORDER BY column_n
     FROM information_schema.columns WHERE table_schema = 'system' GROUP BY table_name ORDER BY table_name";
 
 /// Tables that are shown newest first, with the time column to sort by.
-const LATEST: [(&str, &str); 2] = [
-    ("processing_engine_logs", "time"),
-    ("queries", "issue_time"),
-];
+const LATEST: [(&str, &str); 2] = [("processing_engine_logs", "time"), ("queries", "issue_time")];
 
 /// The options of `neap show system`, accepted before or after the subcommand.
 #[derive(Debug, Args)]
@@ -125,10 +122,7 @@ impl SystemDatabase<'_> {
                 if tables.contains(&args.table) {
                     Err(refusal.into())
                 } else {
-                    Err(CommandError::NoSystemTable {
-                        name: args.table.clone(),
-                        tables,
-                    })
+                    Err(CommandError::NoSystemTable { name: args.table.clone(), tables })
                 }
             }
             outcome => outcome,

@@ -64,10 +64,7 @@ async fn copy_while_rows_are_flushed(from: &Arc<ClusterFixture>, to: &ClusterFix
 }
 
 async fn assert_intact(cluster: &ClusterFixture) {
-    let options = FsckOptions {
-        full: true,
-        ..FsckOptions::default()
-    };
+    let options = FsckOptions { full: true, ..FsckOptions::default() };
     let fsck = Fsck::new(cluster.bucket.clone());
     let report = fsck.check(&options, &|_| {}).await.unwrap();
     assert!(report.clean, "{report}");
@@ -75,10 +72,7 @@ async fn assert_intact(cluster: &ClusterFixture) {
 
 #[tokio::test]
 async fn an_object_is_copied_with_the_manifest_that_tells_its_checksums() {
-    let (from, to) = (
-        Arc::new(ClusterFixture::in_memory()),
-        ClusterFixture::in_memory(),
-    );
+    let (from, to) = (Arc::new(ClusterFixture::in_memory()), ClusterFixture::in_memory());
     from.fill().await;
     copy_while_rows_are_flushed(&from, &to).await;
     assert_intact(&to).await;

@@ -61,12 +61,8 @@ async fn copy_while_registers_are_created(from: &Arc<ClusterFixture>, to: &Clust
         })
     });
     let world = from.bucket.world().clone();
-    let store = FaultyStore::new(
-        Arc::clone(&from.store),
-        world.clone(),
-        StoreFaults::default(),
-    )
-    .with_hook(hook);
+    let store = FaultyStore::new(Arc::clone(&from.store), world.clone(), StoreFaults::default())
+        .with_hook(hook);
     let copier = ClusterCopier {
         from: &Bucket::new(Arc::new(store), world),
         to: &to.bucket,
@@ -93,10 +89,7 @@ async fn recorded(cluster: &ClusterFixture) -> [bool; 3] {
 
 #[tokio::test]
 async fn a_copy_does_not_record_registers_that_were_created_meanwhile() {
-    let (from, to) = (
-        Arc::new(ClusterFixture::in_memory()),
-        ClusterFixture::in_memory(),
-    );
+    let (from, to) = (Arc::new(ClusterFixture::in_memory()), ClusterFixture::in_memory());
     from.write("cpu,host=a usage=1 1").await;
     copy_while_registers_are_created(&from, &to).await;
     assert_eq!(recorded(&from).await, [true; 3]);
@@ -115,11 +108,7 @@ async fn what_the_source_has_lost_is_lost_in_the_copy() {
     let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
     from.write("cpu,host=a usage=1 1").await;
     create_registers(&from).await;
-    let keys = [
-        Key::Documents(DATABASE),
-        Key::Manifest(DATABASE),
-        Key::RowDeletes,
-    ];
+    let keys = [Key::Documents(DATABASE), Key::Manifest(DATABASE), Key::RowDeletes];
     let lost = keys.map(|key| key.to_string());
     from.store.delete(&lost).await.unwrap();
     copied(&from, &to).await.unwrap();

@@ -14,20 +14,14 @@ const TWO: FormatLevel = FormatLevel::new(2);
 impl ClusterFixture {
     /// Returns the services of a release that knows the levels 1 and 2, on the same store.
     fn of_next_release(&self) -> Self {
-        let levels = FormatLevels {
-            newest: TWO,
-            ..FormatLevels::SUPPORTED
-        };
+        let levels = FormatLevels { newest: TWO, ..FormatLevels::SUPPORTED };
         let bucket = self.bucket.clone().with_format_levels(levels);
         Self::on_bucket(Arc::clone(&self.clock), Arc::clone(&self.store), bucket)
     }
 
     /// Returns the number of flushed rows.
     async fn flushed_rows(&self) -> u64 {
-        let options = FsckOptions {
-            full: true,
-            ..FsckOptions::default()
-        };
+        let options = FsckOptions { full: true, ..FsckOptions::default() };
         let report = Fsck::new(self.bucket.clone()).check(&options, &|_| {}).await.unwrap();
         assert!(report.clean, "{report}");
         report.checked.rows
@@ -71,10 +65,7 @@ fn services_of_two_releases_share_a_store_until_the_level_is_raised() {
         assert_eq!(refused.status(), 503);
         let body = to_bytes(refused.into_body(), usize::MAX).await.unwrap();
         let message = String::from_utf8_lossy(&body);
-        assert!(
-            message.contains("the cluster has format level 2"),
-            "{message}"
-        );
+        assert!(message.contains("the cluster has format level 2"), "{message}");
         new.write("cpu,host=c usage=6 6").await;
     });
     let target = tempfile::tempdir().unwrap();

@@ -25,26 +25,19 @@ fn write(args: &[&str], input: &str, answers: &[&str]) -> (u8, String, Vec<Strin
 #[test]
 fn rows_of_a_file_are_written_as_lines_in_nanoseconds() {
     let (_folder, path) = file("a.csv", "time,room,celsius\n1700000000,attic,21.5\n");
-    let args = [
-        "--file", &path, "--table", "home", "--tag", "room", "-p", "s",
-    ];
+    let args = ["--file", &path, "--table", "home", "--tag", "room", "-p", "s"];
     let (status, err, requests) = write(&args, "", &[&answer("204 No Content", "")]);
     assert_eq!((status, err.as_str()), (0, ""));
     let expected = "POST /api/v3/write_lp?db=db&precision=ns";
     assert_eq!(target(&requests[0]), expected);
-    assert_eq!(
-        body(&requests[0]),
-        "home,room=attic celsius=21.5 1700000000000000000\n"
-    );
+    assert_eq!(body(&requests[0]), "home,room=attic celsius=21.5 1700000000000000000\n");
 }
 
 #[test]
 fn csv_is_read_with_another_delimiter_a_decimal_comma_and_given_types() {
     let contents = "time;room;celsius;code\n1;attic;21,5;7\n2;cellar;NA;8\n3;hall;warm;9\n";
     let (_folder, path) = file("a.csv", contents);
-    let common = [
-        "--file", &path, "--table", "home", "--tag", "room", "-p", "s",
-    ];
+    let common = ["--file", &path, "--table", "home", "--tag", "room", "-p", "s"];
     let dialect = ["--decimal-comma", "--null", "NA", "--column", "code=string"];
     let args = [&common[..], &dialect].concat();
     let (status, err, requests) = write(&args, "", &[&answer("204 No Content", "")]);
@@ -58,10 +51,7 @@ fn csv_is_read_with_another_delimiter_a_decimal_comma_and_given_types() {
         "{err}"
     );
     let (_, err, _) = write(&["m v=1", "--delimiter", ";"], "", &[]);
-    assert!(
-        err.contains("--delimiter has no effect on line protocol"),
-        "{err}"
-    );
+    assert!(err.contains("--delimiter has no effect on line protocol"), "{err}");
     let (_folder, path) = file("a.jsonl", "{}\n");
     let (_, err, _) = write(&["--file", &path, "--table", "m", "--null", "NA"], "", &[]);
     assert!(err.contains("--null has an effect on CSV only"), "{err}");
@@ -119,10 +109,7 @@ fn with_a_format_the_arguments_are_files_or_the_standard_input() {
     assert_eq!((status, err.as_str()), (0, ""));
     assert_eq!(
         [body(&requests[0]), body(&requests[1])],
-        [
-            "m v=1i 1769936400000000000\n",
-            "m v=2i 1769940000000000000\n"
-        ]
+        ["m v=1i 1769936400000000000\n", "m v=2i 1769940000000000000\n"]
     );
 }
 
@@ -146,20 +133,8 @@ fn refused_rows_are_named_whether_the_server_or_the_file_refuses_them() {
 #[test]
 fn a_failed_upload_tells_where_to_continue() {
     let (_folder, path) = file("a.csv", "v\n1\n2\n3\n");
-    let args = [
-        "--file",
-        &path,
-        "--table",
-        "m",
-        "--parallel",
-        "1",
-        "--max-request-size",
-        "8",
-    ];
-    let answers = [
-        &*answer("204 No Content", ""),
-        &*answer("401 Unauthorized", "no"),
-    ];
+    let args = ["--file", &path, "--table", "m", "--parallel", "1", "--max-request-size", "8"];
+    let answers = [&*answer("204 No Content", ""), &*answer("401 Unauthorized", "no")];
     let (status, err, _) = write(&args, "", &answers);
     assert_eq!(status, FAILED);
     let err = err.replace(&path, "a.csv");
@@ -206,18 +181,8 @@ fn a_failed_upload_still_tells_the_refused_rows() {
 fn rows_before_an_unreadable_part_are_written() {
     let csv = "#datatype measurement,long\nm,v\na,1\na,2\n#concat,x\n";
     let (_folder, path) = file("a.csv", csv);
-    let args = [
-        "--file",
-        &path,
-        "--parallel",
-        "1",
-        "--max-request-size",
-        "8",
-    ];
-    let answers = [
-        &*answer("204 No Content", ""),
-        &*answer("400 Bad Request", REFUSAL),
-    ];
+    let args = ["--file", &path, "--parallel", "1", "--max-request-size", "8"];
+    let answers = [&*answer("204 No Content", ""), &*answer("400 Bad Request", REFUSAL)];
     let (status, err, requests) = write(&args, "", &answers);
     assert_eq!(status, FAILED);
     assert_eq!(body(&requests[1]), "a v=2i\n");
@@ -239,10 +204,7 @@ fn a_first_row_is_refused_for_several_files_and_for_line_protocol() {
         assert_eq!(status, 2, "{err}");
         err
     };
-    for args in [
-        ["--file", &path, "--file", &path],
-        ["--file", &lines, "--file", &path],
-    ] {
+    for args in [["--file", &path, "--file", &path], ["--file", &lines, "--file", &path]] {
         let err = message(&args);
         assert!(err.contains("--start-at applies to a single file"), "{err}");
     }

@@ -24,14 +24,8 @@ const CORRECTIONS: [(&str, &str); 6] = [
     // A space after the backslash at the end of a line.
     ("\\ \n", "\\\n"),
     // A missing backslash at the end of a continued line.
-    (
-        "--token AUTH_TOKEN\n  --database",
-        "--token AUTH_TOKEN \\\n  --database",
-    ),
-    (
-        "--database sensors\n  trigger1",
-        "--database sensors \\\n  trigger1",
-    ),
+    ("--token AUTH_TOKEN\n  --database", "--token AUTH_TOKEN \\\n  --database"),
+    ("--database sensors\n  trigger1", "--database sensors \\\n  trigger1"),
     (
         "--host http://localhost:8585\n  --token",
         "--host http://localhost:8585 \\\n  --token",
@@ -83,10 +77,7 @@ fn command_lines_of_the_guides_are_accepted() {
     }
     let mut slips_found = [false; CORRECTIONS.len()];
     let mut lines = Vec::new();
-    for guide in [
-        "influxdb3-enterprise-get-started.txt",
-        "influxdb3-write-api-and-clients.txt",
-    ] {
+    for guide in ["influxdb3-enterprise-get-started.txt", "influxdb3-write-api-and-clients.txt"] {
         let text = std::fs::read_to_string(Path::new(GUIDES).join(guide)).unwrap();
         lines.extend(command_lines(&text, &mut slips_found));
     }
@@ -94,18 +85,12 @@ fn command_lines_of_the_guides_are_accepted() {
         .iter()
         .filter_map(|line| {
             let error = definition().try_get_matches_from(line).err()?;
-            let is_help = matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            );
+            let is_help =
+                matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             (!is_help).then(|| format!("{}\n{error}", line.join(" ")))
         })
         .collect();
     assert!(refused.is_empty(), "{}", refused.join("\n"));
-    assert!(
-        lines.len() >= 40,
-        "only {} commands were found",
-        lines.len()
-    );
+    assert!(lines.len() >= 40, "only {} commands were found", lines.len());
     assert_eq!(slips_found, [true; CORRECTIONS.len()], "a slip is mended");
 }

@@ -7,10 +7,7 @@ fn databases_are_shown() {
     let (url, requests) = server(&[&answer("200 OK", "iox::database\nd\n")]);
     let line = "show databases --format csv --show-deleted --show-settings";
     let (status, out, err) = run_line(line, &url, "");
-    assert_eq!(
-        (status, out.as_str(), err.as_str()),
-        (0, "iox::database\nd\n", "")
-    );
+    assert_eq!((status, out.as_str(), err.as_str()), (0, "iox::database\nd\n", ""));
     let requests = requests.join().unwrap();
     let expected = "GET /api/v3/configure/database?format=csv&show_deleted=true&show_settings=true";
     assert_eq!(target(&requests[0]), expected);
@@ -18,11 +15,7 @@ fn databases_are_shown() {
 
 #[test]
 fn lists_are_system_tables_of_the_servers_own_database() {
-    for (what, table) in [
-        ("tokens", "tokens"),
-        ("plugins", "plugin_files"),
-        ("nodes", "nodes"),
-    ] {
+    for (what, table) in [("tokens", "tokens"), ("plugins", "plugin_files"), ("nodes", "nodes")] {
         let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
         let (status, out, err) = run_line(&format!("show {what} --format csv"), &url, "");
         assert_eq!((status, out.as_str(), err.as_str()), (0, "a\n1\n", ""));
@@ -67,10 +60,7 @@ fn the_plugins_of_a_repository_are_listed() {
         target(&requests[1]),
         "GET /api/v3/plugins/available?repository=%2Fsrv%2Fplugins"
     );
-    for line in [
-        "show plugins --available --format parquet",
-        "show plugins --plugin-repo x",
-    ] {
+    for line in ["show plugins --available --format parquet", "show plugins --plugin-repo x"] {
         assert_eq!(run_line(line, "http://127.0.0.1:9", "").0, USAGE, "{line}");
     }
 }
@@ -89,16 +79,10 @@ fn a_list_can_go_into_a_file() {
 
 #[test]
 fn system_tables_are_listed_and_shown() {
-    let (url, requests) = server(&[
-        &answer("200 OK", "+--+"),
-        &answer("200 OK", "[]"),
-        &answer("200 OK", ""),
-    ]);
+    let (url, requests) =
+        server(&[&answer("200 OK", "+--+"), &answer("200 OK", "[]"), &answer("200 OK", "")]);
     // Options are accepted before and after the subcommand.
-    assert_eq!(
-        succeeds("show system --database d table-list", &url),
-        "+--+\n"
-    );
+    assert_eq!(succeeds("show system --database d table-list", &url), "+--+\n");
     let line = "show system table queries -d d -l 5 -o issue_time -s id,phase --format json";
     assert_eq!(succeeds(line, &url), "[]\n");
     let line = format!("show system -H {url} --token apiv3_x table tokens");
@@ -153,10 +137,7 @@ fn no_license_is_needed() {
 
 #[test]
 fn authentication_errors_hint_at_the_token_options() {
-    let refusal = answer(
-        "401 Unauthorized",
-        r#"{"error": "the request was not authenticated"}"#,
-    );
+    let refusal = answer("401 Unauthorized", r#"{"error": "the request was not authenticated"}"#);
     let (url, requests) = server(&[&refusal, &refusal]);
     for line in ["show databases --token apiv3_wrong", "write -d d 'a b=1'"] {
         let (status, out, err) = run_line(line, &url, "");

@@ -69,12 +69,7 @@ fn add_rows(command: &Command, path: &str, table: &mut String) {
         let aliases: String =
             subcommand.get_visible_aliases().map(|alias| format!(", `{alias}`")).collect();
         let about = subcommand.get_about().map(ToString::to_string);
-        writeln!(
-            table,
-            "| `{path}`{aliases} | {} |",
-            about.unwrap_or_default()
-        )
-        .unwrap();
+        writeln!(table, "| `{path}`{aliases} | {} |", about.unwrap_or_default()).unwrap();
     }
 }
 
@@ -117,10 +112,8 @@ fn sentences_of_the_documentation_name_commands_and_options_that_exist() {
                 continue;
             };
             let kind = error.kind();
-            let is_unknown = matches!(
-                kind,
-                ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand
-            );
+            let is_unknown =
+                matches!(kind, ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
             assert!(!is_unknown, "{}: `{command}`: {error}", path.display());
         }
     }

@@ -31,11 +31,7 @@ pub(super) fn run_with(
 fn run_line(line: &str, url: &str, input: &str) -> (u8, String, String) {
     let commands = shell::commands(line);
     let words: Vec<_> = commands[0].words.iter().map(String::as_str).collect();
-    run_with(
-        &words,
-        &[("NEAP_HOST_URL", url)].into_iter().collect(),
-        input,
-    )
+    run_with(&words, &[("NEAP_HOST_URL", url)].into_iter().collect(), input)
 }
 
 /// Runs a command line that succeeds, and returns its output.
@@ -55,11 +51,8 @@ fn fails(line: &str, url: &str) -> String {
 #[test]
 fn the_definition_of_the_command_line_is_valid() {
     definition().debug_assert();
-    let variables = [
-        ("NEAP_DATABASE_NAME", "d"),
-        ("NEAP_HOST_URL", "h"),
-        ("NEAP_TLS_NO_VERIFY", "1"),
-    ];
+    let variables =
+        [("NEAP_DATABASE_NAME", "d"), ("NEAP_HOST_URL", "h"), ("NEAP_TLS_NO_VERIFY", "1")];
     variables
         .into_iter()
         .collect::<Environment>()
@@ -75,14 +68,8 @@ fn without_a_command_the_server_is_started() {
         args.map(|arg| arg.into_string().unwrap()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(after(&[]), "serve");
-    assert_eq!(
-        after(&["--object-store", "memory"]),
-        "serve --object-store memory"
-    );
-    assert_eq!(
-        after(&["--num-io-threads", "2"]),
-        "--num-io-threads 2 serve"
-    );
+    assert_eq!(after(&["--object-store", "memory"]), "serve --object-store memory");
+    assert_eq!(after(&["--num-io-threads", "2"]), "--num-io-threads 2 serve");
     assert_eq!(
         after(&["--num-io-threads=2", "query", "-d", "x"]),
         "--num-io-threads=2 query -d x"
@@ -102,20 +89,13 @@ fn usage_errors_exit_with_2_and_help_with_0() {
     let (status, _, err) = run_with(&["query", "SELECT 1"], &none, "");
     assert_eq!(status, USAGE);
     assert!(err.contains("--database <NAME>"), "{err}");
-    for help in [
-        ["create", "-h"],
-        ["create", "--help-all"],
-        ["query", "--help"],
-    ] {
+    for help in [["create", "-h"], ["create", "--help-all"], ["query", "--help"]] {
         let (status, out, err) = run_with(&help, &none, "");
         assert_eq!((status, err.as_str()), (0, ""));
         assert!(out.contains("Usage: neap "), "{out}");
     }
     let (status, out, _) = run_with(&["--version"], &none, "");
-    assert_eq!(
-        (status, out),
-        (0, format!("neap {}\n", env!("CARGO_PKG_VERSION")))
-    );
+    assert_eq!((status, out), (0, format!("neap {}\n", env!("CARGO_PKG_VERSION"))));
 }
 
 #[test]
@@ -150,15 +130,8 @@ fn a_query_is_sent_and_its_result_printed() {
     assert!(out.ends_with("+\n"), "{out:?}");
     let requests = requests.join().unwrap();
     assert_eq!(target(&requests[0]), "POST /api/v3/query_sql");
-    assert!(
-        requests[0].contains("authorization: Bearer apiv3_x\r\n"),
-        "{}",
-        requests[0]
-    );
-    assert_eq!(
-        body(&requests[0]),
-        r#"{"db":"db","q":"SELECT a","format":"pretty"}"#
-    );
+    assert!(requests[0].contains("authorization: Bearer apiv3_x\r\n"), "{}", requests[0]);
+    assert_eq!(body(&requests[0]), r#"{"db":"db","q":"SELECT a","format":"pretty"}"#);
     assert!(requests[0].contains("x-neap-empty-table: columns\r\n"));
 }
 
@@ -203,17 +176,11 @@ fn piped_statements_are_executed_one_after_the_other() {
     let input = "CREATE MATERIALIZED VIEW v AS SELECT ';';\nSELECT 1;\n";
     let (status, out, err) = run_with(&["query", "-d", "db"], &environment, input);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert_eq!(
-        out,
-        format!("CREATE MATERIALIZED VIEW succeeded\n{table}\n")
-    );
+    assert_eq!(out, format!("CREATE MATERIALIZED VIEW succeeded\n{table}\n"));
     let requests = requests.join().unwrap();
     assert!(body(&requests[1]).contains(r#""q":"\nSELECT 1;""#));
-    let (status, _, err) = run_with(
-        &["query", "-d", "db", "--format", "parquet"],
-        &environment,
-        input,
-    );
+    let (status, _, err) =
+        run_with(&["query", "-d", "db", "--format", "parquet"], &environment, input);
     assert_eq!(status, FAILED);
     assert!(err.contains("several statements"), "{err}");
 }
@@ -224,9 +191,7 @@ fn a_result_can_go_into_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("result.csv");
     let path = file.to_str().unwrap();
-    let args = [
-        "query", "-H", &url, "-d", "db", "-l", "influxql", "--format", "csv", "-o", path,
-    ];
+    let args = ["query", "-H", &url, "-d", "db", "-l", "influxql", "--format", "csv", "-o", path];
     let (status, out, err) = run_with(&args, &Environment::default(), "SELECT a FROM m");
     assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
     assert_eq!(std::fs::read_to_string(path).unwrap(), "a\n1\n");
@@ -245,14 +210,7 @@ fn an_expression_is_sent_as_a_form_and_its_series_are_printed() {
     let (status, out, err) = query(&["--time", "5"]);
     assert_eq!((status, out.as_str()), (0, "up{job=\"a\"} => 1 @[5]\n"));
     assert!(err.contains("a doubt"), "{err}");
-    let range = [
-        "--start",
-        "2026-01-31",
-        "--end",
-        "1769904000",
-        "--step",
-        "1h",
-    ];
+    let range = ["--start", "2026-01-31", "--end", "1769904000", "--step", "1h"];
     let (status, out, _) = query(&[&range[..], &["--format", "json"]].concat());
     assert_eq!((status, out.trim_end()), (0, result));
     let requests = requests.join().unwrap();
@@ -282,10 +240,8 @@ fn times_of_expressions_are_refused_elsewhere() {
 
 #[test]
 fn refusals_are_shown_with_status_and_text() {
-    let (url, requests) = server(&[&answer(
-        "404 Not Found",
-        r#"{"error":"query error: database not found: db"}"#,
-    )]);
+    let (url, requests) =
+        server(&[&answer("404 Not Found", r#"{"error":"query error: database not found: db"}"#)]);
     let (status, out, err) = run_line("query -d db 'SELECT 1'", &url, "");
     assert_eq!((status, out.as_str()), (FAILED, ""));
     insta::assert_snapshot!(err, @"Query command failed: server responded with error [404 Not Found]: query error: database not found: db");
@@ -298,10 +254,7 @@ fn lines_are_written_and_the_report_is_on_the_standard_error() {
     let line = "write -d 'my db' -p ns --accept-partial 'cpu v=1'";
     let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, out.as_str()), (0, ""));
-    assert!(
-        err.starts_with("wrote 1 row (7 B) in 1 request and "),
-        "{err}"
-    );
+    assert!(err.starts_with("wrote 1 row (7 B) in 1 request and "), "{err}");
     let requests = requests.join().unwrap();
     let expected = "POST /api/v3/write_lp?db=my+db&precision=ns&accept_partial=true";
     assert_eq!(target(&requests[0]), expected);
@@ -330,10 +283,8 @@ fn the_report_has_the_number_of_rows_that_are_left_if_some_replace_others() {
 #[test]
 fn long_input_is_split_and_refused_lines_are_located() {
     let refusal = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"b","line_number":1,"error_message":"No fields were provided"}]}"#;
-    let (url, requests) = server(&[
-        &answer("204 No Content", ""),
-        &answer("400 Bad Request", refusal),
-    ]);
+    let (url, requests) =
+        server(&[&answer("204 No Content", ""), &answer("400 Bad Request", refusal)]);
     let line = "write -d db --max-request-size 8 --max-concurrent-requests 1";
     let (status, out, err) = run_line(line, &url, "a v=1\nb\nc v=1\n");
     assert_eq!((status, out.as_str()), (FAILED, ""));
@@ -343,10 +294,7 @@ fn long_input_is_split_and_refused_lines_are_located() {
         b
     ");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        [body(&requests[0]), body(&requests[1])],
-        ["a v=1\nb\n", "c v=1\n"]
-    );
+    assert_eq!([body(&requests[0]), body(&requests[1])], ["a v=1\nb\n", "c v=1\n"]);
 }
 
 #[test]
@@ -356,11 +304,7 @@ fn requests_to_a_busy_server_are_retried() {
     let (status, _, err) = run_line("write --quiet -d db --gzip 'cpu v=1'", &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     let requests = requests.join().unwrap();
-    assert!(
-        requests[1].contains("content-encoding: gzip\r\n"),
-        "{}",
-        requests[1]
-    );
+    assert!(requests[1].contains("content-encoding: gzip\r\n"), "{}", requests[1]);
 }
 
 /// Returns the options of a command and of its subcommands that take times, with their names.
@@ -400,11 +344,7 @@ fn a_query_can_ask_for_an_earlier_time() {
     let (status, _, err) = run_with(&args, &Environment::default(), "");
     assert_eq!((status, err.as_str()), (0, ""));
     let requests = requests.join().unwrap();
-    assert!(
-        requests[0].contains(&format!("x-neap-as-of: {time}\r\n")),
-        "{}",
-        requests[0]
-    );
+    assert!(requests[0].contains(&format!("x-neap-as-of: {time}\r\n")), "{}", requests[0]);
 }
 
 #[test]

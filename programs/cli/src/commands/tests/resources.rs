@@ -8,10 +8,7 @@ fn databases_and_tables_are_created() {
     let (url, requests) = server(&[
         &created,
         &created,
-        &answer(
-            "409 Conflict",
-            "attempted to create a resource that already exists",
-        ),
+        &answer("409 Conflict", "attempted to create a resource that already exists"),
     ]);
     insta::assert_snapshot!(succeeds("create database d --retention-period 7d", &url), @r#"Database "d" created successfully"#);
     let table = "create table t -d d --tags a,b --fields f:float64,g:bool";
@@ -33,18 +30,12 @@ fn databases_and_tables_are_deleted_after_confirmation() {
     Delete command failed: Cannot proceed without confirmation
     "#);
     let (status, out, _) = run_line("delete database d", &url, "yes\n");
-    assert_eq!(
-        (status, out.as_str()),
-        (0, "Database \"d\" deleted successfully\n")
-    );
+    assert_eq!((status, out.as_str()), (0, "Database \"d\" deleted successfully\n"));
     let (status, out, err) = run_line("delete table t -d d -y --hard-delete now", &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     assert_eq!(out, "Table \"d\".\"t\" deleted successfully\n");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        target(&requests[0]),
-        "DELETE /api/v3/configure/database?db=d"
-    );
+    assert_eq!(target(&requests[0]), "DELETE /api/v3/configure/database?db=d");
     let expected = "DELETE /api/v3/configure/table?db=d&table=t&hard_delete_at=now";
     assert_eq!(target(&requests[1]), expected);
 }
@@ -108,10 +99,7 @@ fn caches_are_created_and_deleted() {
     insta::assert_snapshot!(body(&requests[0]), @r#"{"count":1,"db":"d","key_columns":["a","b"],"table":"t","ttl":3600}"#);
     insta::assert_snapshot!(body(&requests[2]), @r#"{"columns":["a","b"],"db":"d","max_age":172800,"max_cardinality":100000,"name":"c","table":"t"}"#);
     insta::assert_snapshot!(body(&requests[3]), @r#"{"count":3,"db":"d","name":"c","table":"t","ttl":14400,"value_columns":["v"]}"#);
-    assert_eq!(
-        target(&requests[4]),
-        "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c"
-    );
+    assert_eq!(target(&requests[4]), "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c");
     assert_eq!(
         target(&requests[5]),
         "DELETE /api/v3/configure/distinct_cache?db=d&table=t&name=c"
@@ -123,10 +111,7 @@ fn deletions_are_reverted() {
     let (url, requests) = server(&[
         &answer("200 OK", r#"{"name":"d"}"#),
         &answer("200 OK", r#"{"name":"new"}"#),
-        &answer(
-            "409 Conflict",
-            "attempted to create a resource that already exists",
-        ),
+        &answer("409 Conflict", "attempted to create a resource that already exists"),
         &answer("200 OK", "<html>"),
     ]);
     let database = "undelete database d-20260131T120000";
@@ -180,10 +165,7 @@ fn retention_is_updated_and_shown() {
         {"database":"d","table":"u","retention_period_ns":null,"source":null}]"#;
     let (ok, done) = (answer("200 OK", ""), answer("204 No Content", ""));
     let (url, requests) = server(&[&ok, &ok, &done, &done, &answer("200 OK", kept)]);
-    for (what, named) in [
-        ("database", r#"Database "d""#),
-        ("table t", r#"Table "d"."t""#),
-    ] {
+    for (what, named) in [("database", r#"Database "d""#), ("table t", r#"Table "d"."t""#)] {
         for period in ["7d", "none"] {
             let line = format!("update {what} -d d --retention-period {period}");
             let (status, out, err) = run_line(&line, &url, "");
@@ -229,10 +211,7 @@ fn the_storage_class_of_old_rows_is_set_and_cleared() {
     for (line, expected) in [
         ("--cold-after 90d", "--cold-class"),
         ("--cold-class GLACIER_IR", "--cold-after"),
-        (
-            "--cold-after 90d --cold-class DEEP_ARCHIVE",
-            "must be restored for hours",
-        ),
+        ("--cold-after 90d --cold-class DEEP_ARCHIVE", "must be restored for hours"),
     ] {
         let (status, _, err) = run_line(&format!("update database --database d {line}"), &url, "");
         assert_eq!(status, USAGE, "{line}");
@@ -248,10 +227,7 @@ fn the_storage_class_of_old_rows_is_set_and_cleared() {
         format!("DELETE {path}?db=d"),
     ];
     assert_eq!(targets(&requests), expected);
-    assert_eq!(
-        body(&requests[1]),
-        r#"{"after":"90d","class":"GLACIER_IR","db":"d"}"#
-    );
+    assert_eq!(body(&requests[1]), r#"{"after":"90d","class":"GLACIER_IR","db":"d"}"#);
     assert_eq!(
         body(&requests[2]),
         r#"{"after":"1y","class":"STANDARD_IA","db":"d","table":"t"}"#
@@ -262,14 +238,8 @@ fn the_storage_class_of_old_rows_is_set_and_cleared() {
 fn what_writes_create_is_set_for_a_database() {
     let done = answer("200 OK", "");
     let (url, requests) = server(&[&done, &done]);
-    assert_eq!(
-        run_line("create database d --auto-create columns", &url, "").0,
-        0
-    );
-    assert_eq!(
-        run_line("update database --database d --auto-create none", &url, "").0,
-        0
-    );
+    assert_eq!(run_line("create database d --auto-create columns", &url, "").0, 0);
+    assert_eq!(run_line("update database --database d --auto-create none", &url, "").0, 0);
     let (status, _, err) = run_line("update database --database d --auto-create some", &url, "");
     assert_eq!(status, USAGE);
     assert!(err.contains("`all`, `columns` or `none`"), "{err}");
@@ -300,10 +270,7 @@ fn what_rows_do_to_earlier_ones_is_set_for_a_database() {
 fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() {
     let done = answer("200 OK", "");
     let alias = "'t' is an alias of 'u': use this name, or delete the alias first";
-    let refusal = format!(
-        r#"{{"error":"{alias}","code":"{}"}}"#,
-        neap_http::NAME_IS_ALIAS
-    );
+    let refusal = format!(r#"{{"error":"{alias}","code":"{}"}}"#, neap_http::NAME_IS_ALIAS);
     let conflict = answer("409 Conflict", &refusal);
     let answers = [[done.as_str(); 9].as_slice(), &[conflict.as_str()]].concat();
     let (url, requests) = server(&answers);
@@ -329,10 +296,7 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
         err.trim_end(),
         format!("Create command failed: server responded with error [409 Conflict]: {alias}")
     );
-    assert_eq!(
-        run_line("create column v -d b -t u --type decimal", &url, "").0,
-        USAGE
-    );
+    assert_eq!(run_line("create column v -d b -t u --type decimal", &url, "").0, USAGE);
     let requests = requests.join().unwrap();
     assert_eq!(
         targets(&requests),

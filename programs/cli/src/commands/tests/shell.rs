@@ -97,11 +97,7 @@ impl ScriptReader<'_> {
 fn scripts_are_read_as_shells_do() {
     let script = "# comment\na 'b c' \"d \\\"e\\\"\" f\\ g \\\n  h#i > file && j | k < l\n\n$ m ''";
     let words: Vec<_> = commands(script).into_iter().map(|command| command.words).collect();
-    let expected: [&[&str]; 4] = [
-        &["a", "b c", "d \"e\"", "f g", "h#i"],
-        &["j"],
-        &["k"],
-        &["$", "m", ""],
-    ];
+    let expected: [&[&str]; 4] =
+        [&["a", "b c", "d \"e\"", "f g", "h#i"], &["j"], &["k"], &["$", "m", ""]];
     assert_eq!(words, expected);
 }

@@ -36,14 +36,8 @@ fn programs_get_a_token_as_json() {
     assert_eq!(json["token"], "apiv3_new");
     assert!(json["help_msg"].is_string());
     let requests = requests.join().unwrap();
-    assert_eq!(
-        target(&requests[0]),
-        "POST /api/v3/configure/token/named_admin"
-    );
-    assert_eq!(
-        body(&requests[0]),
-        r#"{"token_name":"deploy","expiry_secs":3600}"#
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/configure/token/named_admin");
+    assert_eq!(body(&requests[0]), r#"{"token_name":"deploy","expiry_secs":3600}"#);
 }
 
 #[test]
@@ -55,10 +49,7 @@ fn a_resource_token_has_permissions() {
     let two = "create token --permission db:a,b:read --permission system:ping:read --name two";
     assert_eq!(run_line(two, &url, "").0, 0);
     let requests = requests.join().unwrap();
-    assert_eq!(
-        target(&requests[0]),
-        "POST /api/v3/enterprise/configure/token"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/enterprise/configure/token");
     insta::assert_snapshot!(body(&requests[0]), @r#"{"token_name":"rw all databases","permissions":[{"resource_type":"db","resource_names":["*"],"actions":["read","write"]}],"expiry_secs":7776000}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"token_name":"two","permissions":[{"resource_type":"db","resource_names":["a","b"],"actions":["read"]},{"resource_type":"system","resource_names":["ping"],"actions":["read"]}],"expiry_secs":null}"#);
 }
@@ -131,10 +122,7 @@ fn the_operator_token_is_replaced_after_confirmation() {
     let (status, _, err) = run_line(&format!("{line} --yes"), &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     for request in requests.join().unwrap() {
-        assert_eq!(
-            target(&request),
-            "POST /api/v3/configure/token/admin/regenerate"
-        );
+        assert_eq!(target(&request), "POST /api/v3/configure/token/admin/regenerate");
         assert!(request.contains("authorization: Bearer apiv3_old\r\n"));
     }
 }
@@ -143,10 +131,7 @@ fn the_operator_token_is_replaced_after_confirmation() {
 fn token_creation_errors_are_shown_without_tokens() {
     let (url, requests) = server(&[
         &answer("409 Conflict", "token name already exists, _admin"),
-        &answer(
-            "401 Unauthorized",
-            r#"{"error": "the request was not authenticated"}"#,
-        ),
+        &answer("401 Unauthorized", r#"{"error": "the request was not authenticated"}"#),
         &answer("201 Created", r#"{"tokens":["apiv3_hidden"]}"#),
         &answer("201 Created", r#""apiv3_hidden""#),
     ]);
@@ -238,16 +223,10 @@ fn tokens_are_deleted_after_confirmation() {
     Delete command failed: Cannot proceed without confirmation
     "#);
     let (status, out, _) = run_line(line, &url, "y\n");
-    assert_eq!(
-        (status, out.as_str()),
-        (0, "Token \"a b\" deleted successfully\n")
-    );
+    assert_eq!((status, out.as_str()), (0, "Token \"a b\" deleted successfully\n"));
     insta::assert_snapshot!(fails(&format!("{line} -y"), &url), @"Delete command failed: server responded with error [404 Not Found]: the requested resource was not found: a b");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        target(&requests[0]),
-        "DELETE /api/v3/configure/token?token_name=a+b"
-    );
+    assert_eq!(target(&requests[0]), "DELETE /api/v3/configure/token?token_name=a+b");
 }
 
 #[test]

@@ -18,10 +18,7 @@ fn a_trigger_is_created() {
     assert_eq!(run_line(least, &url, "").0, 0);
     insta::assert_snapshot!(fails(least, &url), @"Create command failed: server responded with error [404 Not Found]: Not found");
     let requests = requests.join().unwrap();
-    assert_eq!(
-        target(&requests[0]),
-        "POST /api/v3/configure/processing_engine_trigger"
-    );
+    assert_eq!(target(&requests[0]), "POST /api/v3/configure/processing_engine_trigger");
     assert!(requests[0].contains("content-type: application/json\r\n"));
     insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","disabled":true,"node_spec":"nodes:a,b","plugin_filename":"test_plugin","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"trigger_name":"t1","trigger_settings":{"cancel_on_disconnect":true,"error_behavior":"disable","run_async":true},"trigger_specification":"table:foo"}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"sensors","disabled":false,"plugin_filename":"p.py","trigger_arguments":null,"trigger_name":"t2","trigger_settings":{"error_behavior":"log","run_async":false},"trigger_specification":"every:10s"}"#);
@@ -75,10 +72,7 @@ fn plugins_are_uploaded_before_their_trigger_is_created() {
     assert_eq!(create("pack").0, 0);
     let (status, _, err) = create("none.py");
     assert_eq!(status, FAILED);
-    assert!(
-        err.ends_with("none.py: No such file or directory (os error 2)\n"),
-        "{err}"
-    );
+    assert!(err.ends_with("none.py: No such file or directory (os error 2)\n"), "{err}");
     let requests = requests.join().unwrap();
     let files = "POST /api/v3/plugins/files";
     let trigger = "POST /api/v3/configure/processing_engine_trigger";
@@ -103,10 +97,7 @@ fn the_plugin_of_a_trigger_is_replaced() {
         run_line(&line, &url, "")
     };
     let (status, out, _) = update(&package.join("__init__.py"));
-    assert_eq!(
-        (status, out.as_str()),
-        (0, "Trigger 't1' updated successfully\n")
-    );
+    assert_eq!((status, out.as_str()), (0, "Trigger 't1' updated successfully\n"));
     let (status, out, _) = update(&package);
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @"Trigger 't1' updated successfully (atomic directory replacement)");
@@ -122,14 +113,8 @@ fn triggers_are_switched_and_deleted() {
     let ok = answer("200 OK", "");
     let busy = "Cannot delete running plugin t1. Disable it first or use --force.";
     let (url, requests) = server(&[&ok, &ok, &answer("500 Internal Server Error", busy), &ok]);
-    assert_eq!(
-        succeeds("enable trigger t1 -d d", &url),
-        "Trigger t1 enabled successfully\n"
-    );
-    assert_eq!(
-        succeeds("disable trigger t1 -d d", &url),
-        "Trigger t1 disabled successfully\n"
-    );
+    assert_eq!(succeeds("enable trigger t1 -d d", &url), "Trigger t1 enabled successfully\n");
+    assert_eq!(succeeds("disable trigger t1 -d d", &url), "Trigger t1 disabled successfully\n");
     insta::assert_snapshot!(fails("delete trigger t1 -d d", &url), @"Delete command failed: server responded with error [500 Internal Server Error]: Cannot delete running plugin t1. Disable it first or use --force.");
     assert_eq!(
         succeeds("delete trigger t1 -d d --force", &url),
@@ -150,11 +135,8 @@ fn triggers_are_switched_and_deleted() {
 fn actions_of_a_tested_plugin_are_printed() {
     let wal = r#"{"log_lines":["INFO: hello"],"database_writes":{"mydb":["t,a=b f=1i"]},"errors":["bad"]}"#;
     let schedule = r#"{"errors":[],"database_writes":{},"log_lines":[],"trigger_time":"2026-01-31T12:00:00Z"}"#;
-    let (url, requests) = server(&[
-        &answer("200 OK", wal),
-        &answer("200 OK", wal),
-        &answer("200 OK", schedule),
-    ]);
+    let (url, requests) =
+        server(&[&answer("200 OK", wal), &answer("200 OK", wal), &answer("200 OK", schedule)]);
     let line = "test wal_plugin --lp 'm,tag1=a f1=1.0 123' -d sensors --input-arguments arg1=hello,arg2=world --cache-name c test.py";
     let (status, out, err) = run_line(line, &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
@@ -202,10 +184,7 @@ fn a_plugin_is_tested_with_compressed_line_protocol() {
     gzip.write_all(LINES.as_bytes()).unwrap();
     let gzip = gzip.finish().unwrap();
     let zstd = zstd::encode_all(LINES.as_bytes(), 1).unwrap();
-    let report = answer(
-        "200 OK",
-        r#"{"log_lines":[],"database_writes":{},"errors":[]}"#,
-    );
+    let report = answer("200 OK", r#"{"log_lines":[],"database_writes":{},"errors":[]}"#);
     let (url, requests) = server(&[&report, &report]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lines");
@@ -216,10 +195,7 @@ fn a_plugin_is_tested_with_compressed_line_protocol() {
         assert_eq!((status, err.as_str()), (0, ""));
     }
     for request in requests.join().unwrap() {
-        assert!(
-            body(&request).contains(r#""input_lp":"m f=1\nm f=2\n""#),
-            "{request}"
-        );
+        assert!(body(&request).contains(r#""input_lp":"m f=1\nm f=2\n""#), "{request}");
     }
 }
 
@@ -229,10 +205,7 @@ fn package_installation_prints_nothing() {
     let disabled =
         "Package installation has been disabled. Contact your administrator for more information.";
     let (url, requests) = server(&[&ok, &ok, &answer("403 Forbidden", disabled)]);
-    for line in [
-        "install package pandas requests",
-        "install package -r requirements.txt",
-    ] {
+    for line in ["install package pandas requests", "install package -r requirements.txt"] {
         let (status, out, err) = run_line(line, &url, "");
         assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
     }
@@ -244,19 +217,10 @@ fn package_installation_prints_nothing() {
     insta::assert_snapshot!(err, @"Install command failed: server responded with error [403 Forbidden]: Package installation has been disabled. Contact your administrator for more information.");
     let requests = requests.join().unwrap();
     let path = "/api/v3/configure/plugin_environment";
-    assert_eq!(
-        target(&requests[0]),
-        format!("POST {path}/install_packages")
-    );
+    assert_eq!(target(&requests[0]), format!("POST {path}/install_packages"));
     assert_eq!(body(&requests[0]), r#"{"packages":["pandas","requests"]}"#);
-    assert_eq!(
-        target(&requests[1]),
-        format!("POST {path}/install_requirements")
-    );
-    assert_eq!(
-        body(&requests[1]),
-        r#"{"requirements_location":"requirements.txt"}"#
-    );
+    assert_eq!(target(&requests[1]), format!("POST {path}/install_requirements"));
+    assert_eq!(body(&requests[1]), r#"{"requirements_location":"requirements.txt"}"#);
 }
 
 #[test]
@@ -288,10 +252,7 @@ fn a_plugin_is_installed_before_the_packages_that_it_and_others_need() {
         out.ends_with("\nPython packages needed, but not installed: pint>=0.2, requests\n"),
         "{out}"
     );
-    assert_eq!(
-        succeeds("install plugin a", &url),
-        "Plugin a 1.0.0 installed in the bucket\n"
-    );
+    assert_eq!(succeeds("install plugin a", &url), "Plugin a 1.0.0 installed in the bucket\n");
     let (status, out, err) = run_line("install plugin a", &url, "");
     assert_eq!((status, out.as_str()), (FAILED, ""));
     insta::assert_snapshot!(err, @"Install command failed: server responded with error [400 Bad Request]: invalid plugin: no");
@@ -305,10 +266,7 @@ fn a_plugin_is_installed_before_the_packages_that_it_and_others_need() {
         target(&requests[1]),
         "POST /api/v3/configure/plugin_environment/install_packages"
     );
-    assert_eq!(
-        body(&requests[1]),
-        r#"{"packages":["pint>=0.2","requests"]}"#
-    );
+    assert_eq!(body(&requests[1]), r#"{"packages":["pint>=0.2","requests"]}"#);
     assert_eq!(
         body(&requests[2]),
         r#"{"plugin":"gh:influxdata/state_change","repository":"https://plugins.example"}"#
@@ -324,18 +282,12 @@ fn file_indexes_are_created_and_deleted() {
             "create file_index -d d -t t a,b c",
             "File index of \"d\".\"t\" created successfully\n",
         ),
-        (
-            "create file_index a -d d",
-            "File index of \"d\" created successfully\n",
-        ),
+        ("create file_index a -d d", "File index of \"d\" created successfully\n"),
         (
             "delete file_index -d d -t t",
             "File index of \"d\".\"t\" deleted successfully\n",
         ),
-        (
-            "delete file_index -d d",
-            "File index of \"d\" deleted successfully\n",
-        ),
+        ("delete file_index -d d", "File index of \"d\" deleted successfully\n"),
     ] {
         let (status, out, _) = run_line(line, &url, "");
         assert_eq!((status, out.as_str()), (0, expected));
@@ -396,10 +348,7 @@ fn nodes_are_stopped_and_removed() {
     let stop = format!("POST {path}/stop");
     let get = format!("GET {path}/stop?node_id=host01");
     let remove = format!("POST {path}/remove");
-    assert_eq!(
-        targets(&requests),
-        [&stop, &remove, &stop, &stop, &get, &get, &stop]
-    );
+    assert_eq!(targets(&requests), [&stop, &remove, &stop, &stop, &get, &get, &stop]);
     insta::assert_snapshot!(body(&requests[0]), @r#"{"node_id":"host01"}"#);
     insta::assert_snapshot!(body(&requests[1]), @r#"{"force_finalize":true,"node_id":"host01"}"#);
 }

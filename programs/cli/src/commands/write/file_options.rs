@@ -235,10 +235,7 @@ pub(super) fn open_rows(
         ("the standard input".to_owned(), input, None)
     } else {
         let name = path.display().to_string();
-        let failed = |error| CommandError::File {
-            path: name.clone(),
-            error,
-        };
+        let failed = |error| CommandError::File { path: name.clone(), error };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         // A pipe has no length.
@@ -254,16 +251,9 @@ pub(super) fn open_rows(
     };
     match FileReader::open(input, options) {
         Ok(reader) => {
-            let rows = FileRows {
-                name,
-                reader,
-                precision,
-            };
+            let rows = FileRows { name, reader, precision };
             Ok((rows, bytes))
         }
-        Err(error) => Err(CommandError::Upload(UploadError::File {
-            name,
-            error: error.into(),
-        })),
+        Err(error) => Err(CommandError::Upload(UploadError::File { name, error: error.into() })),
     }
 }

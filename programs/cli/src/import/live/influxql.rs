@@ -24,10 +24,7 @@ use crate::{
 /// Number of rows of a chunk.
 const CHUNK_ROWS: &str = "10000";
 /// The times that InfluxDB accepts.
-const TIMES: TimeRange = TimeRange {
-    min: i64::MIN + 2,
-    max: i64::MAX - 1,
-};
+const TIMES: TimeRange = TimeRange { min: i64::MIN + 2, max: i64::MAX - 1 };
 
 /// Lists the measurements of all databases and retention policies.
 pub(super) async fn tables(
@@ -80,10 +77,8 @@ async fn fields(
     let mut fields = Vec::new();
     for series in query_all(source, database, &query).await? {
         for row in &series.values {
-            let (name, text) = (
-                text_at(&series, row, "fieldKey"),
-                text_at(&series, row, "fieldType"),
-            );
+            let (name, text) =
+                (text_at(&series, row, "fieldKey"), text_at(&series, row, "fieldType"));
             let value_type = ValueType::ALL
                 .iter()
                 .copied()
@@ -110,10 +105,7 @@ fn merge_numbers(fields: Vec<SourceField>) -> (Vec<SourceField>, MixedFields) {
     let mut types: BTreeMap<String, Vec<ValueType>> = BTreeMap::new();
     for field in &fields {
         let of = field.value_type;
-        if matches!(
-            of,
-            ValueType::Float | ValueType::Integer | ValueType::Unsigned
-        ) {
+        if matches!(of, ValueType::Float | ValueType::Integer | ValueType::Unsigned) {
             types.entry(field.name.clone()).or_default().push(of);
         }
     }
@@ -181,11 +173,7 @@ struct Answers<'a> {
 
 impl<'a> Answers<'a> {
     async fn start(source: &'a Source, database: &str, query: &str) -> Result<Self, ImportError> {
-        let parameters = [
-            ("chunked", "true"),
-            ("chunk_size", CHUNK_ROWS),
-            ("epoch", "ns"),
-        ];
+        let parameters = [("chunked", "true"), ("chunk_size", CHUNK_ROWS), ("epoch", "ns")];
         let response = source.send(|source| {
             // A statement may be longer than a URL.
             let request = source.request(Method::POST, "/query").query(&parameters);
@@ -228,10 +216,7 @@ impl<'a> Answers<'a> {
     }
 
     fn error(&self, reason: String) -> ImportError {
-        ImportError::Query {
-            query: self.query.clone(),
-            reason,
-        }
+        ImportError::Query { query: self.query.clone(), reason }
     }
 }
 
@@ -242,10 +227,7 @@ impl SourceTable {
             let others = self.fields.iter().filter(|other| other.name == field.name);
             let name = quoted(&field.name);
             let is_mixed = || self.mixed_numbers.iter().any(|(of, _)| *of == field.name);
-            match (
-                others.count() > 1 || is_mixed(),
-                self.tags.contains(&field.name),
-            ) {
+            match (others.count() > 1 || is_mixed(), self.tags.contains(&field.name)) {
                 (true, _) => format!("{name}::{}", field.value_type),
                 (false, true) => format!("{name}::field"),
                 (false, false) => name,
@@ -314,12 +296,7 @@ pub(super) async fn copy(
 ) -> Result<SliceCounts, ImportError> {
     let query = table.select(&table.all_fields(), range, "GROUP BY *");
     let mut answers = Answers::start(source, &table.database, &query).await?;
-    let mut lines = RowLines {
-        table,
-        plan,
-        values: vec![0; table.fields.len()],
-        rows: 0,
-    };
+    let mut lines = RowLines { table, plan, values: vec![0; table.fields.len()], rows: 0 };
     while let Some(chunk) = answers.next().await? {
         for series in chunk {
             let head = lines.series_head(&series);
@@ -336,10 +313,7 @@ pub(super) async fn copy(
         }
     }
     writer.flush().await?;
-    Ok(SliceCounts {
-        rows: Some(lines.rows),
-        values: lines.values,
-    })
+    Ok(SliceCounts { rows: Some(lines.rows), values: lines.values })
 }
 
 /// Writes rows of an answer as lines.
@@ -431,10 +405,7 @@ mod tests {
     use super::*;
 
     fn table() -> SourceTable {
-        let field = |name: &str, value_type| SourceField {
-            name: name.to_owned(),
-            value_type,
-        };
+        let field = |name: &str, value_type| SourceField { name: name.to_owned(), value_type };
         SourceTable {
             database: "my \"db\"".to_owned(),
             retention_policy: "autogen".to_owned(),
@@ -463,10 +434,7 @@ mod tests {
 
     #[test]
     fn numbers_of_several_types_are_selected_once_as_floats() {
-        let field = |name: &str, value_type| SourceField {
-            name: name.to_owned(),
-            value_type,
-        };
+        let field = |name: &str, value_type| SourceField { name: name.to_owned(), value_type };
         let (fields, mixed_numbers) = merge_numbers(vec![
             field("a", ValueType::Integer),
             field("v", ValueType::Float),
@@ -475,15 +443,8 @@ mod tests {
             field("w", ValueType::Integer),
             field("w", ValueType::Unsigned),
         ]);
-        let table = SourceTable {
-            fields,
-            mixed_numbers,
-            ..table()
-        };
-        assert_eq!(
-            table.all_fields(),
-            r#""a", "v"::float, "v"::string, "w"::float"#
-        );
+        let table = SourceTable { fields, mixed_numbers, ..table() };
+        assert_eq!(table.all_fields(), r#""a", "v"::float, "v"::string, "w"::float"#);
         let types = vec![ValueType::Float, ValueType::Integer];
         assert_eq!(table.mixed_numbers[0], ("v".to_owned(), types));
     }
@@ -491,12 +452,7 @@ mod tests {
     #[test]
     fn rows_become_lines() {
         let table = table();
-        let mut lines = RowLines {
-            table: &table,
-            plan: None,
-            values: vec![0; 4],
-            rows: 0,
-        };
+        let mut lines = RowLines { table: &table, plan: None, values: vec![0; 4], rows: 0 };
         let series: SeriesRows = serde_json::from_value(serde_json::json!({
             "name": "cpu x", "tags": {"host": "a b", "rack": ""}, "columns": [], "values": [],
         }))

@@ -143,9 +143,6 @@ mod tests {
             splitter.next(true).unwrap().unwrap().into_series().unwrap_err()
         };
         assert_eq!(answer(r#"{"error":"a"}"#), "a");
-        assert_eq!(
-            answer(r#"{"results":[{"statement_id":0,"error":"b"}]}"#),
-            "b"
-        );
+        assert_eq!(answer(r#"{"results":[{"statement_id":0,"error":"b"}]}"#), "b");
     }
 }

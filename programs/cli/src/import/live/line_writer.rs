@@ -70,10 +70,7 @@ impl<'a> LineWriter<'a> {
 
     /// Sends the lines.
     pub(super) async fn flush(&mut self) -> Result<(), ImportError> {
-        let (text, lines) = (
-            std::mem::take(&mut self.text),
-            std::mem::take(&mut self.lines),
-        );
+        let (text, lines) = (std::mem::take(&mut self.text), std::mem::take(&mut self.lines));
         let Some(sender) = self.sender.filter(|_| !text.is_empty()) else {
             return Ok(());
         };

@@ -125,9 +125,7 @@ fn report_mixed_numbers(
         for (field, types) in &table.mixed_numbers {
             let types: Vec<&str> = types.iter().map(|of| of.as_str()).collect();
             let (target, name, types) = (&table.target, &table.name, types.join(", "));
-            report(&format!(
-                "conflict: {target}.{name}.{field} is {types}: {outcome}"
-            ));
+            report(&format!("conflict: {target}.{name}.{field} is {types}: {outcome}"));
             count += 1;
         }
     }
@@ -189,10 +187,7 @@ mod tests {
             let mut report = |text: &str| reports.push(text.to_owned());
             let tables = std::slice::from_ref(&table);
             assert_eq!(report_mixed_numbers(tables, policy, &mut report), 1);
-            assert_eq!(
-                reports,
-                [format!("conflict: house.m.v is float, integer: {outcome}")]
-            );
+            assert_eq!(reports, [format!("conflict: house.m.v is float, integer: {outcome}")]);
         }
     }
 }

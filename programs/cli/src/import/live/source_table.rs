@@ -25,12 +25,7 @@ pub(super) struct SourceField {
 impl SourceTable {
     /// Returns the name of the table in messages and in the state of an import.
     pub(super) fn unit_name(&self) -> String {
-        let Self {
-            database,
-            retention_policy,
-            name,
-            ..
-        } = self;
+        let Self { database, retention_policy, name, .. } = self;
         format!("{database}/{retention_policy}/{name}")
     }
 }

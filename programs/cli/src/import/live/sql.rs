@@ -91,11 +91,7 @@ async fn columns(
         quoted_text(table)
     );
     let (mut tags, mut fields) = (Vec::new(), Vec::new());
-    for ColumnRow {
-        column_name: name,
-        data_type,
-    } in query_rows(source, database, &query).await?
-    {
+    for ColumnRow { column_name: name, data_type } in query_rows(source, database, &query).await? {
         if name == "time" {
             continue;
         }
@@ -127,11 +123,7 @@ pub(super) async fn find_time(
     is_last: bool,
 ) -> Result<Option<i64>, ImportError> {
     let function = if is_last { "max" } else { "min" };
-    let query = select(
-        table,
-        &format!("CAST({function}(time) AS BIGINT) AS n"),
-        range,
-    );
+    let query = select(table, &format!("CAST({function}(time) AS BIGINT) AS n"), range);
     let rows: Vec<NumberRow> = query_rows(source, &table.database, &query).await?;
     Ok(rows.first().and_then(|row| row.n))
 }
@@ -193,10 +185,7 @@ pub(super) async fn copy(
         }
     }
     writer.flush().await?;
-    Ok(SliceCounts {
-        rows: Some(rows),
-        values: Vec::new(),
-    })
+    Ok(SliceCounts { rows: Some(rows), values: Vec::new() })
 }
 
 fn select(table: &SourceTable, columns: &str, range: TimeRange) -> String {
@@ -257,8 +246,6 @@ async fn read_all(
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8], query: &str) -> Result<Vec<T>, ImportError> {
-    serde_json::from_slice(bytes).map_err(|error| ImportError::Query {
-        query: query.to_owned(),
-        reason: error.to_string(),
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| ImportError::Query { query: query.to_owned(), reason: error.to_string() })
 }

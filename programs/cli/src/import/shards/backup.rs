@@ -208,10 +208,7 @@ fn found_shards(
     missing: Vec<String>,
 ) -> Result<FoundShards, ImportError> {
     let shards = shards.into_iter().map(|(key, archives)| shard_source(key, archives));
-    Ok(FoundShards {
-        shards: shards.collect::<Result<_, _>>()?,
-        missing,
-    })
+    Ok(FoundShards { shards: shards.collect::<Result<_, _>>()?, missing })
 }
 
 /// Parses `home.autogen.00002.00`. The names of databases may contain dots.
@@ -283,15 +280,10 @@ mod tests {
                     )
                 })
                 .collect();
-            format!(
-                r#"{{"meta":{{"fileName":"{time}.meta"}},"files":[{}]}}"#,
-                files.join(",")
-            )
+            format!(r#"{{"meta":{{"fileName":"{time}.meta"}},"files":[{}]}}"#, files.join(","))
         };
-        let (first, second) = (
-            manifest("20260101T000000Z", &[1, 2, 3]),
-            manifest("20260102T000000Z", &[2]),
-        );
+        let (first, second) =
+            (manifest("20260101T000000Z", &[1, 2, 3]), manifest("20260102T000000Z", &[2]));
         let (shards, missing) = find_with_missing(&[
             ("20260101T000000Z.manifest", &first),
             ("20260101T000000Z.s1.tar.gz", ""),

@@ -100,11 +100,7 @@ impl<'a> BoltFile<'a> {
             newest = newest.max(transaction.zip(root));
         }
         let (_, root) = newest.ok_or("it is no database of Bolt")?;
-        Ok(Self {
-            file,
-            page_bytes,
-            root,
-        })
+        Ok(Self { file, page_bytes, root })
     }
 
     /// Returns the entries of all leaves of a tree.
@@ -260,10 +256,7 @@ mod tests {
             page(
                 number,
                 LEAF,
-                &[
-                    (0, b"0a", bucket("0a", "home")),
-                    (0, b"0b", bucket("0b", "work")),
-                ],
+                &[(0, b"0a", bucket("0a", "home")), (0, b"0b", bucket("0b", "work"))],
             )
         };
         let mut inline = root_of(0);
@@ -271,14 +264,7 @@ mod tests {
         let small = vec![
             meta(0, 2, 7),
             meta(1, 9, 6),
-            page(
-                2,
-                LEAF,
-                &[
-                    (TREE, b"authorizationsv1", root_of(9)),
-                    (TREE, BUCKETS, inline),
-                ],
-            ),
+            page(2, LEAF, &[(TREE, b"authorizationsv1", root_of(9)), (TREE, BUCKETS, inline)]),
         ];
         assert_eq!(names(small).unwrap(), expected);
         let large = vec![

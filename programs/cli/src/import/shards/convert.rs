@@ -70,16 +70,9 @@ fn select(chunk: &RowChunk, is_selected: &[bool]) -> RowChunk {
                 selected.extend_from_slice(all.get(run.clone()).unwrap_or_default());
             }
         }
-        FieldColumn {
-            field: column.field,
-            values,
-            present,
-        }
+        FieldColumn { field: column.field, values, present }
     });
-    RowChunk {
-        columns: columns.collect(),
-        times,
-    }
+    RowChunk { columns: columns.collect(), times }
 }
 
 /// Returns the ranges of rows that are selected.
@@ -121,10 +114,7 @@ mod tests {
     #[test]
     fn values_are_converted_to_floats_or_strings() {
         let values = Values::Integer(vec![-1, 2]);
-        assert_eq!(
-            convert(&values, ValueType::Float),
-            Values::Float(vec![-1.0, 2.0])
-        );
+        assert_eq!(convert(&values, ValueType::Float), Values::Float(vec![-1.0, 2.0]));
         let Values::String(strings) = convert(&Values::Boolean(vec![true]), ValueType::String)
         else {
             panic!("strings");

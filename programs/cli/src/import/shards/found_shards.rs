@@ -34,12 +34,7 @@ pub(crate) enum ShardPlace {
 impl ShardSource {
     /// Returns the name of the shard in messages and in the state of an import.
     pub(crate) fn name(&self) -> String {
-        let Self {
-            database,
-            retention_policy,
-            shard,
-            ..
-        } = self;
+        let Self { database, retention_policy, shard, .. } = self;
         format!("{database}/{retention_policy}/{shard}")
     }
 }

@@ -332,11 +332,7 @@ impl ImportRun<'_> {
         message: WorkerMessage,
     ) -> Result<Option<(usize, u64, Box<ImportBody>)>, ImportError> {
         match message {
-            WorkerMessage::Body {
-                unit,
-                body,
-                progress,
-            } => {
+            WorkerMessage::Body { unit, body, progress } => {
                 let tracker = self.trackers.get_mut(unit);
                 let number = tracker.map_or(0, |tracker| tracker.add(progress));
                 return Ok(Some((unit, number, body)));
@@ -358,12 +354,7 @@ impl ImportRun<'_> {
     }
 
     fn answered(&mut self, answer: Answer) -> Result<(), ImportError> {
-        let Answer {
-            unit,
-            number,
-            body,
-            refused,
-        } = answer;
+        let Answer { unit, number, body, refused } = answer;
         let mut problems = None;
         if let Some(refused) = refused? {
             let unit = problems.get_or_insert_with(UnitProblems::default);

@@ -32,10 +32,7 @@ impl OpenShard {
     #[cfg(test)]
     pub(super) fn of_log(segment: std::path::PathBuf) -> Self {
         Self {
-            files: ShardFiles {
-                tsm: Vec::new(),
-                wal: vec![segment],
-            },
+            files: ShardFiles { tsm: Vec::new(), wal: vec![segment] },
             damage: Vec::new(),
             _extracted: None,
         }
@@ -154,10 +151,7 @@ mod tests {
             bucket: None,
             retention_policy: "autogen".to_owned(),
             shard: "1".to_owned(),
-            place: ShardPlace::Folders {
-                wal: data.join("wal"),
-                data: data.clone(),
-            },
+            place: ShardPlace::Folders { wal: data.join("wal"), data: data.clone() },
             bytes: 1,
         };
         let before = describe_files(&source).unwrap();

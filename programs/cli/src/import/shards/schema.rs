@@ -89,10 +89,7 @@ impl SchemaScan {
 
     /// Creates an empty scan, to be merged into this one.
     pub(in crate::import) fn new_part(&self) -> Self {
-        Self {
-            hasher: self.hasher.clone(),
-            ..Self::new()
-        }
+        Self { hasher: self.hasher.clone(), ..Self::new() }
     }
 
     /// Adds a part.
@@ -182,12 +179,7 @@ pub(in crate::import) struct Conflict {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            table: (database, table),
-            column,
-            kinds,
-            outcome,
-        } = self;
+        let Self { table: (database, table), column, kinds, outcome } = self;
         let kinds = kinds.join(", ");
         write!(f, "{database}.{table}.{column} is {kinds}: {outcome}")
     }
@@ -220,9 +212,9 @@ impl TablePlan {
     /// Returns what becomes of the values of a field.
     pub(in crate::import) fn action(&self, field: &str, value_type: ValueType) -> ColumnAction {
         let action = self.actions.get(&(field.to_owned(), value_type));
-        action.cloned().unwrap_or_else(|| ColumnAction::Keep {
-            column: field.to_owned(),
-        })
+        action
+            .cloned()
+            .unwrap_or_else(|| ColumnAction::Keep { column: field.to_owned() })
     }
 
     /// Returns the column of a tag.
@@ -357,9 +349,7 @@ impl ColumnNames {
 }
 
 fn keep(field: &str) -> ColumnAction {
-    ColumnAction::Keep {
-        column: field.to_owned(),
-    }
+    ColumnAction::Keep { column: field.to_owned() }
 }
 
 /// Converts all types to one.
@@ -401,19 +391,14 @@ mod tests {
         use ValueType::{Boolean, Float, Integer, String};
         add(b"m,host=a", &[("v", Float), ("w", Integer), ("x", Boolean)]);
         add(b"m,host=b", &[("v", Float), ("host", String)]);
-        add(
-            b"m,host=a",
-            &[("v", Integer), ("v_integer", Float), ("w", Integer)],
-        );
+        add(b"m,host=a", &[("v", Integer), ("v_integer", Float), ("w", Integer)]);
         add(b"m,host=a", &[("x", Integer)]);
         assert_eq!(scan.series_count("db"), 2);
         assert_eq!(scan.field_count("db"), 5);
         let plan = scan.plan(policy);
         let key = ("db".to_owned(), "m".to_owned());
         let table = plan.table(&key).unwrap();
-        let kept = ColumnAction::Keep {
-            column: "w".to_owned(),
-        };
+        let kept = ColumnAction::Keep { column: "w".to_owned() };
         assert_eq!(table.action("w", Integer), kept);
         plan.conflicts.iter().map(Conflict::to_string).collect()
     }

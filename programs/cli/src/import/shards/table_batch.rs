@@ -244,16 +244,9 @@ mod tests {
         let mut texts = Strings::default();
         ["x", "", "z"].iter().for_each(|text| texts.push(text));
         let texts = Values::String(texts);
-        let column = |name, values| ColumnRows {
-            name,
-            values,
-            present: None,
-        };
+        let column = |name, values| ColumnRows { name, values, present: None };
         batch.push(&[("host", "a")], &[1, 2, 3], &[column("f", &floats)], 1..3);
-        let partial = ColumnRows {
-            present: Some(&[true, false, true]),
-            ..column("s", &texts)
-        };
+        let partial = ColumnRows { present: Some(&[true, false, true]), ..column("s", &texts) };
         batch.push(
             &[("host", "b"), ("rack", "r")],
             &[4, 5, 6],

@@ -74,10 +74,8 @@ impl UnitTracker {
     /// Forgets the progress of a request if the next one is answered, too. While an early request is not answered, there
     /// is one progress for each run of answered requests, of which there are no more than requests in flight.
     fn forget_older_progress(&mut self, answered: usize) {
-        for (older, newer) in [
-            (Some(answered), answered + 1),
-            (answered.checked_sub(1), answered),
-        ] {
+        for (older, newer) in [(Some(answered), answered + 1), (answered.checked_sub(1), answered)]
+        {
             let supersedes = |body: &PendingBody| {
                 body.is_answered && (body.progress.is_some() || body.is_superseded)
             };
@@ -141,16 +139,10 @@ mod tests {
         let second = tracker.add(progress("b"));
         let third = tracker.add(progress("c"));
         assert_eq!(position(tracker.answer(second, None)), None);
-        assert_eq!(
-            position(tracker.answer(first, None)),
-            Some(("b".to_owned(), false))
-        );
+        assert_eq!(position(tracker.answer(first, None)), Some(("b".to_owned(), false)));
         assert_eq!(position(tracker.finish(progress("d").unwrap())), None);
         assert!(!tracker.is_done());
-        assert_eq!(
-            position(tracker.answer(third, None)),
-            Some(("d".to_owned(), true))
-        );
+        assert_eq!(position(tracker.answer(third, None)), Some(("d".to_owned(), true)));
         assert!(tracker.is_done());
         assert_eq!(position(tracker.answer(9, None)), None);
     }

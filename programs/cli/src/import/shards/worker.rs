@@ -271,10 +271,7 @@ impl ShardWorker {
             return Ok(Ok(()));
         }
         let table = self.rows.table.clone();
-        let failed = |reason: String| ImportError::Encode {
-            table: table.clone(),
-            reason,
-        };
+        let failed = |reason: String| ImportError::Encode { table: table.clone(), reason };
         let bytes = self.rows.batch.bytes();
         let batch = self.rows.batch.finish().map_err(|error| failed(error.to_string()))?;
         if rows < SMALL_ROWS && bytes < self.settings.max_request_bytes / 4 {
@@ -299,10 +296,7 @@ impl ShardWorker {
             return Ok(Err(stopped));
         }
         let stream = encode_stream(&batch).map_err(|error| failed(error.to_string()))?;
-        let content = BodyContent::Arrow {
-            table,
-            bytes: stream.into(),
-        };
+        let content = BodyContent::Arrow { table, bytes: stream.into() };
         Ok(self.send_body(content, rows, true))
     }
 
@@ -409,10 +403,7 @@ mod tests {
         let ordered = [&b"cpu,host=15\""[..], b"cpu,host=15", b"cpu,host=15a"];
         for (index, last) in ordered.iter().enumerate() {
             let rest = ordered.iter().filter(|series| follows(series, last));
-            assert_eq!(
-                rest.collect::<Vec<_>>(),
-                ordered[index + 1..].iter().collect::<Vec<_>>()
-            );
+            assert_eq!(rest.collect::<Vec<_>>(), ordered[index + 1..].iter().collect::<Vec<_>>());
         }
     }
 
@@ -471,11 +462,7 @@ mod tests {
     fn scan() -> SchemaScan {
         let mut scan = SchemaScan::new();
         let fields = [("v".to_owned(), neap_tsm::ValueType::Integer)];
-        scan.add(
-            "home",
-            &SeriesKey::parse(b"cpu,host=15"),
-            fields.into_iter(),
-        );
+        scan.add("home", &SeriesKey::parse(b"cpu,host=15"), fields.into_iter());
         scan
     }
 
@@ -496,9 +483,6 @@ mod tests {
     #[test]
     fn a_table_that_appears_after_the_scan_is_an_error() {
         let error = read(&SchemaScan::new(), UnitProgress::default()).unwrap_err();
-        assert!(
-            error.starts_with("the table cpu appeared after the scan"),
-            "{error}"
-        );
+        assert!(error.starts_with("the table cpu appeared after the scan"), "{error}");
     }
 }

@@ -44,10 +44,7 @@ impl FlightRequest {
                 client.rows(ticket).await.map(drop)
             }
             Self::Statement => {
-                let command = CommandStatementQuery {
-                    query: sql,
-                    transaction_id: None,
-                };
+                let command = CommandStatementQuery { query: sql, transaction_id: None };
                 client.info(&command).await.map(drop)
             }
             Self::Delete => {
@@ -71,10 +68,8 @@ impl FlightRequest {
                 client.rows(command).await.map(drop)
             }
             Self::Prepare => {
-                let request = ActionCreatePreparedStatementRequest {
-                    query: sql,
-                    transaction_id: None,
-                };
+                let request =
+                    ActionCreatePreparedStatementRequest { query: sql, transaction_id: None };
                 let body = request.as_any().encode_to_vec();
                 client.act("CreatePreparedStatement", body).await.map(drop)
             }
@@ -112,11 +107,7 @@ async fn flight_requests_follow_the_access_rules() {
     let mut wrong = Vec::new();
     for (request, rule, allowed) in [
         (FlightRequest::NativeTicket("own"), Own("read"), Code::Ok),
-        (
-            FlightRequest::NativeTicket("missing"),
-            All("read"),
-            Code::NotFound,
-        ),
+        (FlightRequest::NativeTicket("missing"), All("read"), Code::NotFound),
         (FlightRequest::Influxql, Own("read"), Code::Ok),
         (FlightRequest::Statement, Own("read"), Code::Ok),
         (FlightRequest::Delete, OwnBoth("read,write"), Code::Ok),
@@ -142,9 +133,7 @@ async fn flight_requests_follow_the_access_rules() {
             };
             if got != expected {
                 let token = token.unwrap_or("no token");
-                wrong.push(format!(
-                    "{request:?} {token}: {got:?}, expected {expected:?}"
-                ));
+                wrong.push(format!("{request:?} {token}: {got:?}, expected {expected:?}"));
             }
         }
     }

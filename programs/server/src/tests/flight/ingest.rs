@@ -27,10 +27,7 @@ use tower::ServiceExt;
 use super::{FlightTestClient, ServerUnderTest, code, server_and_client, server_with_rows};
 
 fn ingest(table: &str) -> CommandStatementIngest {
-    CommandStatementIngest {
-        table: table.to_owned(),
-        ..CommandStatementIngest::default()
-    }
+    CommandStatementIngest { table: table.to_owned(), ..CommandStatementIngest::default() }
 }
 
 fn descriptor(command: &CommandStatementIngest) -> FlightDescriptor {
@@ -43,14 +40,8 @@ fn batch() -> RecordBatch {
     let columns: [(&str, ArrayRef); 7] = [
         ("room", Arc::new(rooms)),
         ("temp", Arc::new(Float64Array::from(vec![Some(20.5), None]))),
-        (
-            "people",
-            Arc::new(Int64Array::from(vec![i64::MIN, i64::MAX])),
-        ),
-        (
-            "id",
-            Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])),
-        ),
+        ("people", Arc::new(Int64Array::from(vec![i64::MIN, i64::MAX]))),
+        ("id", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None]))),
         ("open", Arc::new(BooleanArray::from(vec![true, false]))),
         ("note", Arc::new(StringArray::from(vec!["é", ""]))),
         ("time", Arc::new(TimestampNanosecondArray::from(vec![1, 2]))),
@@ -99,10 +90,7 @@ async fn tags_and_time_are_chosen_by_headers_metadata_or_the_table() {
     let served = server_with_rows().await;
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
     let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1]));
-    let tag = HashMap::from([(
-        "iox::column::type".to_owned(),
-        "iox::column_type::tag".to_owned(),
-    )]);
+    let tag = HashMap::from([("iox::column::type".to_owned(), "iox::column_type::tag".to_owned())]);
     let time = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Nanosecond, None), true);
     let batch = |room: Field, time: Field| {
         let schema = Schema::new(vec![room, Field::new("v", DataType::Utf8, true), time]);
@@ -110,19 +98,11 @@ async fn tags_and_time_are_chosen_by_headers_metadata_or_the_table() {
         RecordBatch::try_new(Arc::new(schema), columns).unwrap()
     };
     let room = || Field::new("room", DataType::Utf8, true);
-    let by_header = [
-        ("database", "d"),
-        ("x-neap-tags", "room"),
-        ("x-neap-time-column", "at"),
-    ];
+    let by_header = [("database", "d"), ("x-neap-tags", "room"), ("x-neap-time-column", "at")];
     let plain = [("database", "d")];
     for (headers, table_name, batch) in [
         (&by_header[..], "one", batch(room(), time("at"))),
-        (
-            &plain[..],
-            "two",
-            batch(room().with_metadata(tag), time("time")),
-        ),
+        (&plain[..], "two", batch(room().with_metadata(tag), time("time"))),
         // The table exists, and has a tag of this name.
         (&plain[..], "one", batch(room(), time("time"))),
     ] {
@@ -131,16 +111,11 @@ async fn tags_and_time_are_chosen_by_headers_metadata_or_the_table() {
         client.put(target, vec![batch]).await.unwrap();
         let client = FlightTestClient::new(&served, &plain);
         let rows = client
-            .rows(format!(
-                r#"{{"database":"d","sql_query":"SELECT * FROM {table_name}"}}"#
-            ))
+            .rows(format!(r#"{{"database":"d","sql_query":"SELECT * FROM {table_name}"}}"#))
             .await
             .unwrap();
         let room = rows.schema.field_with_name("room").unwrap();
-        assert_eq!(
-            room.metadata()["iox::column::type"],
-            "iox::column_type::tag"
-        );
+        assert_eq!(room.metadata()["iox::column::type"], "iox::column_type::tag");
         assert_eq!(rows.count(), 1);
     }
 }
@@ -179,24 +154,12 @@ async fn a_table_must_exist_or_not_if_the_client_says_so() {
         code(client.put(descriptor(&command), vec![batch()]).await)
     };
     let (create, append) = (TableNotExistOption::Create, TableExistsOption::Append);
-    assert_eq!(
-        put("n", TableNotExistOption::Fail, append).await,
-        Code::NotFound
-    );
+    assert_eq!(put("n", TableNotExistOption::Fail, append).await, Code::NotFound);
     assert_eq!(put("n", create, TableExistsOption::Fail).await, Code::Ok);
-    assert_eq!(
-        put("n", create, TableExistsOption::Fail).await,
-        Code::AlreadyExists
-    );
+    assert_eq!(put("n", create, TableExistsOption::Fail).await, Code::AlreadyExists);
     assert_eq!(put("n", TableNotExistOption::Fail, append).await, Code::Ok);
-    assert_eq!(
-        put("n", create, TableExistsOption::Replace).await,
-        Code::Unimplemented
-    );
-    let temporary = CommandStatementIngest {
-        temporary: true,
-        ..ingest("t")
-    };
+    assert_eq!(put("n", create, TableExistsOption::Replace).await, Code::Unimplemented);
+    let temporary = CommandStatementIngest { temporary: true, ..ingest("t") };
     let refused = client.put(descriptor(&temporary), vec![batch()]).await;
     assert_eq!(code(refused), Code::Unimplemented);
 }
@@ -220,14 +183,8 @@ async fn malformed_uploads_are_refused() {
             .with_data_header(header)
             .with_data_body(body)
     };
-    assert_eq!(
-        refused(vec![FlightData::new()]).await,
-        Code::InvalidArgument
-    );
-    assert_eq!(
-        refused(vec![data(b"no header", b"")]).await,
-        Code::InvalidArgument
-    );
+    assert_eq!(refused(vec![FlightData::new()]).await, Code::InvalidArgument);
+    assert_eq!(refused(vec![data(b"no header", b"")]).await, Code::InvalidArgument);
     let path = FlightDescriptor::new_path(Vec::new());
     let no_table = FlightData::new().with_descriptor(path);
     assert_eq!(refused(vec![no_table]).await, Code::InvalidArgument);
@@ -296,10 +253,7 @@ async fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_i
     let hosts: Vec<String> = (0..10).map(|host| format!("h{host}")).collect();
     let columns: [(&str, ArrayRef); 2] = [
         ("host", Arc::new(StringArray::from(hosts))),
-        (
-            "time",
-            Arc::new(TimestampNanosecondArray::from(vec![7; 10])),
-        ),
+        ("time", Arc::new(TimestampNanosecondArray::from(vec![7; 10]))),
     ];
     let rows = RecordBatch::try_from_iter(columns).unwrap();
     let command = descriptor(&ingest("cpu"));

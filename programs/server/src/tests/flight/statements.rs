@@ -27,18 +27,13 @@ use tonic::Code;
 use super::{FlightTestClient, code, schema_of, server_and_client, server_with_rows};
 
 fn statement(query: &str) -> CommandStatementQuery {
-    CommandStatementQuery {
-        query: query.to_owned(),
-        transaction_id: None,
-    }
+    CommandStatementQuery { query: query.to_owned(), transaction_id: None }
 }
 
 /// Prepares a statement.
 async fn prepare(client: &FlightTestClient, query: &str) -> ActionCreatePreparedStatementResult {
-    let request = ActionCreatePreparedStatementRequest {
-        query: query.to_owned(),
-        transaction_id: None,
-    };
+    let request =
+        ActionCreatePreparedStatementRequest { query: query.to_owned(), transaction_id: None };
     let body = request.as_any().encode_to_vec();
     let created = client.act("CreatePreparedStatement", body).await.unwrap();
     let created = Any::decode(&*created[0]).unwrap().unpack();
@@ -89,10 +84,7 @@ async fn influxql_has_the_measurement_and_the_group_key() {
     assert!(key.contains("room"), "{key}");
     let client = FlightTestClient::new(
         &served,
-        &[
-            ("database", "d"),
-            ("x-influxdata-query-language", "influxql"),
-        ],
+        &[("database", "d"), ("x-influxdata-query-language", "influxql")],
     );
     let rows = client.command_rows(&statement(query)).await.unwrap();
     assert_eq!(rows.count(), 2);
@@ -154,11 +146,7 @@ async fn errors_have_the_codes_and_texts_of_influxdb() {
             Code::InvalidArgument,
             "Error while planning query: ",
         ),
-        (
-            "{".to_owned(),
-            Code::InvalidArgument,
-            "Invalid ticket. Error: ",
-        ),
+        ("{".to_owned(), Code::InvalidArgument, "Invalid ticket. Error: "),
     ] {
         let error = client.rows(ticket.clone()).await.err().unwrap();
         assert_eq!(error.code(), code, "{ticket}: {error}");
@@ -175,9 +163,7 @@ async fn errors_have_the_codes_and_texts_of_influxdb() {
 async fn a_statement_of_flight_sql_is_described_and_then_executed() {
     let (_served, client) = server_and_client(&[("database", "d")]).await;
     let rows = client
-        .command_rows(&statement(
-            "SELECT room, max(temp) AS m FROM home GROUP BY room ORDER BY m",
-        ))
+        .command_rows(&statement("SELECT room, max(temp) AS m FROM home GROUP BY room ORDER BY m"))
         .await
         .unwrap();
     insta::assert_snapshot!(rows.table(), @r"
@@ -196,11 +182,7 @@ async fn a_statement_of_flight_sql_is_described_and_then_executed() {
 #[tokio::test]
 async fn a_prepared_statement_is_executed_with_the_values_of_its_placeholders() {
     let (_served, client) = server_and_client(&[("database", "d")]).await;
-    let created = prepare(
-        &client,
-        "SELECT room, temp FROM home WHERE room = ? AND temp > ?",
-    )
-    .await;
+    let created = prepare(&client, "SELECT room, temp FROM home WHERE room = ? AND temp > ?").await;
     let parameters = schema_of(&created.parameter_schema);
     assert_eq!(parameters.fields().len(), 2);
     assert_eq!(schema_of(&created.dataset_schema).field(1).name(), "temp");
@@ -269,23 +251,14 @@ fn changed_rows(results: &[PutResult]) -> i64 {
 async fn updates_create_fill_and_drop_a_table() {
     let (_served, client) = server_and_client(&[("database", "d")]).await;
     for (query, rows) in [
-        (
-            "CREATE TABLE fees (time TIMESTAMP, room TAG, fee DOUBLE)",
-            -1,
-        ),
+        ("CREATE TABLE fees (time TIMESTAMP, room TAG, fee DOUBLE)", -1),
         (
             "INSERT INTO fees (time, room, fee) VALUES ('2024-01-01', 'hall', 1.5), ('2024-01-01', 'attic', 2)",
             2,
         ),
-        (
-            "INSERT INTO fees (time, room, fee) SELECT time, 'roof', fee FROM fees",
-            2,
-        ),
+        ("INSERT INTO fees (time, room, fee) SELECT time, 'roof', fee FROM fees", 2),
     ] {
-        let update = CommandStatementUpdate {
-            query: query.to_owned(),
-            transaction_id: None,
-        };
+        let update = CommandStatementUpdate { query: query.to_owned(), transaction_id: None };
         let descriptor = FlightDescriptor::new_cmd(update.as_any().encode_to_vec());
         let (_, results) = client.put(descriptor, Vec::new()).await.unwrap();
         assert_eq!(changed_rows(&results), rows, "{query}");
@@ -388,10 +361,8 @@ async fn catalogs_schemas_and_tables_are_listed() {
 #[tokio::test]
 async fn keys_and_properties_are_described() {
     let (_served, client) = server_and_client(&[("database", "d")]).await;
-    let keys = CommandGetPrimaryKeys {
-        table: "home".to_owned(),
-        ..CommandGetPrimaryKeys::default()
-    };
+    let keys =
+        CommandGetPrimaryKeys { table: "home".to_owned(), ..CommandGetPrimaryKeys::default() };
     let keys = client.command_rows(&keys).await.unwrap();
     insta::assert_snapshot!(keys.table(), @r"
     +--------------+----------------+------------+-------------+----------+--------------+
@@ -413,29 +384,19 @@ async fn keys_and_properties_are_described() {
 async fn a_query_that_does_not_run_cannot_be_cancelled() {
     let (_served, client) = server_and_client(&[("database", "d")]).await;
     let info: FlightInfo = client.info(&statement("SELECT 1")).await.unwrap();
-    let request = CancelFlightInfoRequest {
-        info: Some(info.clone()),
-    };
+    let request = CancelFlightInfoRequest { info: Some(info.clone()) };
     let cancelled = client.act("CancelFlightInfo", request.encode_to_vec()).await;
     assert_eq!(code(cancelled), Code::NotFound);
-    let request = ActionCancelQueryRequest {
-        info: info.encode_to_vec().into(),
-    };
+    let request = ActionCancelQueryRequest { info: info.encode_to_vec().into() };
     let body = request.as_any().encode_to_vec();
     assert_eq!(code(client.act("CancelQuery", body).await), Code::NotFound);
-    assert_eq!(
-        code(client.act("Unknown", Vec::new()).await),
-        Code::Unimplemented
-    );
+    assert_eq!(code(client.act("Unknown", Vec::new()).await), Code::Unimplemented);
 }
 
 #[tokio::test]
 async fn a_handshake_returns_payload_and_token() {
     let (_served, client) = server_and_client(&[("authorization", "Basic dTphOmI=")]).await;
-    let message = HandshakeRequest {
-        protocol_version: 0,
-        payload: "hello".into(),
-    };
+    let message = HandshakeRequest { protocol_version: 0, payload: "hello".into() };
     let request = client.request(stream::iter([message]));
     let answer = client.client.clone().handshake(request).await.unwrap();
     let token = answer.metadata().get("authorization").unwrap();

@@ -46,24 +46,14 @@ fn file() -> Vec<u8> {
     let columns: [(&str, ArrayRef); 4] = [
         (
             "at",
-            Arc::new(TimestampMillisecondArray::from_iter_values(
-                (0..ROWS).map(|row| row * 1_000),
-            )),
+            Arc::new(TimestampMillisecondArray::from_iter_values((0..ROWS).map(|row| row * 1_000))),
         ),
-        (
-            "room",
-            Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| "a"))),
-        ),
+        ("room", Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| "a")))),
         (
             "temp",
-            Arc::new(Float64Array::from_iter_values(
-                (0..ROWS).map(|row| row as f64),
-            )),
+            Arc::new(Float64Array::from_iter_values((0..ROWS).map(|row| row as f64))),
         ),
-        (
-            "note",
-            Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| &text))),
-        ),
+        ("note", Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| &text)))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
@@ -199,10 +189,7 @@ impl Cluster {
     async fn delete(&mut self, table: TableId, times: std::ops::Range<i64>) {
         let visible = self.visible().await;
         let (min, max) = (times.start * SECOND, times.end * SECOND - 1);
-        let delete = RowDelete {
-            table,
-            condition: Condition::between(min, max),
-        };
+        let delete = RowDelete { table, condition: Condition::between(min, max) };
         let service = &self.clients.worker.service;
         let arrived = service.world().clock_reading();
         let database = self.database().await;
@@ -341,12 +328,7 @@ fn run() -> impl Strategy<Value = Run> {
     let fault = || prop_oneof![3 => Just(0.0), 1 => Just(0.1)];
     let actions = proptest::collection::vec((0_u64..40, action()), 1..16);
     ((0_u64..40, phase), fault(), fault(), actions).prop_map(
-        |(stop, lost_reply, late_landing, actions)| Run {
-            stop,
-            lost_reply,
-            late_landing,
-            actions,
-        },
+        |(stop, lost_reply, late_landing, actions)| Run { stop, lost_reply, late_landing, actions },
     )
 }
 
@@ -362,9 +344,7 @@ async fn check(run: &Run) {
         ..StoreFaults::default()
     };
     let stop = run.stop;
-    let stopped = cluster.start(1, faults.clone(), move |call| {
-        (call.number, call.phase) == stop
-    });
+    let stopped = cluster.start(1, faults.clone(), move |call| (call.number, call.phase) == stop);
     let other = cluster.start(2, faults, |_| false);
     for (number, (pause, action)) in run.actions.iter().enumerate() {
         cluster.sleep(*pause).await;

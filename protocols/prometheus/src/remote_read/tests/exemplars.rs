@@ -16,11 +16,7 @@ async fn write(server: &TestServer, bucket: &str, trace: &str, value: f64, times
     let message = WriteRequest {
         timeseries: vec![WriteSeries {
             labels: labels(&[("__name__", "took_bucket"), ("le", bucket)]),
-            exemplars: vec![Exemplar {
-                labels: labels(&[("trace_id", trace)]),
-                value,
-                timestamp,
-            }],
+            exemplars: vec![Exemplar { labels: labels(&[("trace_id", trace)]), value, timestamp }],
             ..WriteSeries::default()
         }],
         ..WriteRequest::default()
@@ -51,17 +47,12 @@ async fn exemplars_are_those_of_the_selected_series() {
     // A minute ago, because the table has a retention.
     let start = World::system().clock.wall_micros() / 1_000_000 - 60;
     let at_ms = |millis: i64| start * 1_000 + millis;
-    let bucket = series(
-        &[("__name__", "took_bucket"), ("le", "1")],
-        &[(at_ms(0), 1.0)],
-    );
+    let bucket = series(&[("__name__", "took_bucket"), ("le", "1")], &[(at_ms(0), 1.0)]);
     server.write(&[bucket], &[]).await;
     assert_eq!(exemplars(&server, "query=took_bucket").await, json!([]));
-    for (bucket, trace, value, millis) in [
-        ("1", "a", 0.5, 0),
-        ("1", "b", 0.25, 1_500),
-        ("+Inf", "c", f64::INFINITY, 0),
-    ] {
+    for (bucket, trace, value, millis) in
+        [("1", "a", 0.5, 0), ("1", "b", 0.25, 1_500), ("+Inf", "c", f64::INFINITY, 0)]
+    {
         write(&server, bucket, trace, value, at_ms(millis)).await;
     }
     let shown = |trace: &str, value: &str, millis: i64| {
@@ -77,10 +68,7 @@ async fn exemplars_are_those_of_the_selected_series() {
         "exemplars": [shown("c", "+Inf", 0)],
     });
     let quantile = "query=histogram_quantile(0.9,sum%20by(le)(rate(took_bucket%5B5m%5D)))";
-    assert_eq!(
-        exemplars(&server, quantile).await,
-        json!([of_infinity, of_one])
-    );
+    assert_eq!(exemplars(&server, quantile).await, json!([of_infinity, of_one]));
     assert_eq!(
         exemplars(&server, "query=took_bucket%7Ble=~%221%7C2%22%7D").await,
         json!([of_one])
@@ -93,11 +81,7 @@ async fn exemplars_are_those_of_the_selected_series() {
             "exemplars": [shown("b", "0.25", 1_500)],
         }])
     );
-    for none in [
-        "query=other",
-        "query=1",
-        "query=took_bucket%7Bjob=%22a%22%7D",
-    ] {
+    for none in ["query=other", "query=1", "query=took_bucket%7Bjob=%22a%22%7D"] {
         assert_eq!(exemplars(&server, none).await, json!([]), "{none}");
     }
     // The table is no metric.
@@ -109,14 +93,7 @@ async fn exemplars_are_those_of_the_selected_series() {
         ("query=up&start=soon", "invalid parameter \"start\""),
     ] {
         let (status, body) = server.list(&format!("query_exemplars?{query}")).await;
-        assert_eq!(
-            (status, &body["errorType"]),
-            (400, &json!("bad_data")),
-            "{query}"
-        );
-        assert!(
-            body["error"].as_str().unwrap().starts_with(reason),
-            "{body}"
-        );
+        assert_eq!((status, &body["errorType"]), (400, &json!("bad_data")), "{query}");
+        assert!(body["error"].as_str().unwrap().starts_with(reason), "{body}");
     }
 }

@@ -11,20 +11,11 @@ use crate::{MatcherType, test_messages::series};
 async fn server() -> TestServer {
     let server = TestServer::new();
     let all = [
-        series(
-            &[("__name__", "up"), ("instance", "a"), ("job", "api")],
-            &[(1_000, 1.0)],
-        ),
-        series(
-            &[("__name__", "up"), ("instance", "b"), ("job", "api")],
-            &[(2_000, 1.0)],
-        ),
+        series(&[("__name__", "up"), ("instance", "a"), ("job", "api")], &[(1_000, 1.0)]),
+        series(&[("__name__", "up"), ("instance", "b"), ("job", "api")], &[(2_000, 1.0)]),
         series(&[("__name__", "up"), ("job", "db")], &[(1_000, 1.0)]),
         series(&[("__name__", "load")], &[(1_000, 1.0)]),
-        series(
-            &[("__name__", "my metric"), ("time", "noon")],
-            &[(1_000, 1.0)],
-        ),
+        series(&[("__name__", "my metric"), ("time", "noon")], &[(1_000, 1.0)]),
     ];
     let metadata = [("up", "Whether the target answers."), ("load", "Load.")];
     server.write(&all, &metadata).await;
@@ -37,10 +28,7 @@ async fn labels_are_those_of_the_selected_series() {
     for (path, expected) in [
         ("labels", json!(["__name__", "instance", "job", "time"])),
         ("labels?match[]=up", json!(["__name__", "instance", "job"])),
-        (
-            "labels?match[]=up%7Bjob=%22db%22%7D",
-            json!(["__name__", "job"]),
-        ),
+        ("labels?match[]=up%7Bjob=%22db%22%7D", json!(["__name__", "job"])),
         ("labels?match[]=load&match[]=absent", json!(["__name__"])),
         ("labels?match[]=up&start=3", json!([])),
     ] {
@@ -56,19 +44,10 @@ async fn values_are_those_of_the_selected_series() {
         ("label/time/values", json!(["noon"])),
         ("label/absent/values", json!([])),
         ("label/instance/values?start=2", json!(["b"])),
-        (
-            "label/instance/values?end=1970-01-01T00:00:01Z",
-            json!(["a"]),
-        ),
-        (
-            "label/job/values?match[]=%7Binstance=%22b%22%7D",
-            json!(["api"]),
-        ),
+        ("label/instance/values?end=1970-01-01T00:00:01Z", json!(["a"])),
+        ("label/job/values?match[]=%7Binstance=%22b%22%7D", json!(["api"])),
         ("label/__name__/values", json!(["load", "my metric", "up"])),
-        (
-            "label/__name__/values?match[]=%7Bjob=~%22d.%22%7D",
-            json!(["up"]),
-        ),
+        ("label/__name__/values?match[]=%7Bjob=~%22d.%22%7D", json!(["up"])),
         ("label/__name__/values?match[]=load", json!(["load"])),
     ] {
         assert_eq!(data(&server, path).await, expected, "{path}");
@@ -119,14 +98,8 @@ async fn descriptions_of_metrics_are_listed() {
     let load = json!([{"type": "gauge", "help": "Load.", "unit": ""}]);
     let all = json!({ "up": up, "load": load });
     assert_eq!(data(&server, "metadata").await, all);
-    assert_eq!(
-        data(&server, "metadata?metric=up").await,
-        json!({ "up": up })
-    );
-    assert_eq!(
-        data(&server, "metadata?limit=1").await,
-        json!({ "load": load })
-    );
+    assert_eq!(data(&server, "metadata?metric=up").await, json!({ "up": up }));
+    assert_eq!(data(&server, "metadata?limit=1").await, json!({ "load": load }));
     assert_eq!(data(&server, "metadata?metric=absent").await, json!({}));
 }
 

@@ -12,14 +12,8 @@ use crate::test_messages::series;
 async fn server() -> TestServer {
     let server = TestServer::new();
     let all = [
-        series(
-            &[("__name__", "up"), ("job", "api")],
-            &[(1_000, 1.0), (2_500, 0.5)],
-        ),
-        series(
-            &[("__name__", "up"), ("job", "db")],
-            &[(1_000, f64::INFINITY)],
-        ),
+        series(&[("__name__", "up"), ("job", "api")], &[(1_000, 1.0), (2_500, 0.5)]),
+        series(&[("__name__", "up"), ("job", "db")], &[(1_000, f64::INFINITY)]),
     ];
     server.write(&all, &[]).await;
     server
@@ -61,10 +55,7 @@ async fn a_range_query_has_a_sample_of_each_step() {
     let mut answer = data(&server, path).await;
     let samples = answer["stats"]["samples"].take();
     assert_eq!(samples["totalQueryableSamples"], 3);
-    assert_eq!(
-        samples["totalQueryableSamplesPerStep"],
-        json!([[1, 1], [2, 1], [3, 1]])
-    );
+    assert_eq!(samples["totalQueryableSamplesPerStep"], json!([[1, 1], [2, 1], [3, 1]]));
     assert!(samples["peakSamples"].as_u64().unwrap() >= 3);
     assert!(answer["stats"]["timings"]["execTotalTime"].is_number());
     answer.as_object_mut().unwrap().remove("stats");
@@ -137,11 +128,7 @@ async fn errors_have_the_types_of_prometheus() {
         ("labels?limit=-1", 400, "bad_data"),
         ("query_range?query=up&start=2&end=1&step=1", 400, "bad_data"),
         ("query_range?query=up&start=0&end=1", 400, "bad_data"),
-        (
-            "query_range?query=up%5B5m%5D&start=0&end=1&step=1",
-            400,
-            "bad_data",
-        ),
+        ("query_range?query=up%5B5m%5D&start=0&end=1&step=1", 400, "bad_data"),
         ("query?query=up*on()up&time=2", 422, "execution"),
         ("query?query=up&time=2&timeout=0", 503, "timeout"),
         ("query?query=up&db=missing", 404, "not_found"),
@@ -156,10 +143,7 @@ async fn errors_have_the_types_of_prometheus() {
     }
     let (_, body) = server.list("query?query=sum(").await;
     let error = body["error"].as_str().unwrap();
-    assert!(
-        error.starts_with("invalid parameter \"query\": "),
-        "{error}"
-    );
+    assert!(error.starts_with("invalid parameter \"query\": "), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,19 +26,13 @@ async fn server() -> TestServer {
     let server = TestServer::new();
     let samples = samples();
     let r1 = |job, instance| {
-        series(
-            &[("__name__", "r1"), ("instance", instance), ("job", job)],
-            &samples,
-        )
+        series(&[("__name__", "r1"), ("instance", instance), ("job", job)], &samples)
     };
     let all = [
         r1("api", "b"),
         r1("api", "a"),
         r1("db", "a"),
-        series(
-            &[("__name__", "r1"), ("job", "db")],
-            &[(0, f64::from_bits(STALE_BITS))],
-        ),
+        series(&[("__name__", "r1"), ("job", "db")], &[(0, f64::from_bits(STALE_BITS))]),
         series(&[("__name__", "r2"), ("time", "noon")], &[(0, 1.0)]),
         series(&[("__name__", "r3"), ("Zone", "z")], &[(0, 1.0)]),
     ];
@@ -66,10 +60,8 @@ async fn samples_of_a_range_are_returned() {
     let range = (15_000, 200 * 15_000);
     let matchers = [(Equal, "__name__", "r1"), (Equal, "instance", "b")];
     let found = server.series(query(range, &matchers)).await;
-    let expected = series(
-        &[("__name__", "r1"), ("instance", "b"), ("job", "api")],
-        &samples()[1..=200],
-    );
+    let expected =
+        series(&[("__name__", "r1"), ("instance", "b"), ("job", "api")], &samples()[1..=200]);
     assert_eq!(found, [expected]);
 }
 
@@ -158,10 +150,7 @@ async fn histograms_are_returned_as_samples_only() {
         count: Some(HistogramCount::Integer(3)),
         sum: 4.5,
         zero_count: Some(HistogramZeroCount::Integer(1)),
-        positive_spans: vec![BucketSpan {
-            offset: -1,
-            length: 2,
-        }],
+        positive_spans: vec![BucketSpan { offset: -1, length: 2 }],
         positive_deltas: vec![1, 0],
         timestamp: 5,
         ..Histogram::default()

@@ -26,12 +26,8 @@ pub(super) struct TestServer {
 
 impl TestServer {
     pub(super) fn new() -> Self {
-        let MemoryServer {
-            catalog,
-            queries,
-            writes,
-            ..
-        } = MemoryServer::with(MemoryServerSettings::default()).unwrap();
+        let MemoryServer { catalog, queries, writes, .. } =
+            MemoryServer::with(MemoryServerSettings::default()).unwrap();
         let reads = crate::remote_read::router(queries, Some("prom".to_owned()));
         let router = crate::remote_write::router(writes, &Metrics::default()).merge(reads);
         Self {
@@ -127,11 +123,7 @@ impl TestServer {
 /// Returns the data of an answer.
 pub(super) async fn data(server: &TestServer, path: &str) -> Value {
     let (status, mut body) = server.list(path).await;
-    assert_eq!(
-        (status, &body["status"]),
-        (200, &json!("success")),
-        "{path}: {body}"
-    );
+    assert_eq!((status, &body["status"]), (200, &json!("success")), "{path}: {body}");
     body["data"].take()
 }
 

@@ -13,10 +13,7 @@ use crate::{
 
 fn service(max_bytes_in_flight: usize) -> Arc<WriteService> {
     let settings = MemoryServerSettings {
-        writes: WriteSettings {
-            max_bytes_in_flight,
-            ..WriteSettings::default()
-        },
+        writes: WriteSettings { max_bytes_in_flight, ..WriteSettings::default() },
         ..MemoryServerSettings::default()
     };
     MemoryServer::with(settings).unwrap().writes
@@ -24,26 +21,17 @@ fn service(max_bytes_in_flight: usize) -> Arc<WriteService> {
 
 /// Returns a message of about 16 KB, whose points take about 0.9 MB.
 fn wide_message() -> Vec<u8> {
-    let label = |name: String| Label {
-        name,
-        value: "x".to_owned(),
-    };
+    let label = |name: String| Label { name, value: "x".to_owned() };
     let labels = (0..100)
         .map(|index| label(format!("l{index}")))
         .chain([label("__name__".to_owned())]);
-    let samples = (0..1_000).map(|timestamp| Sample {
-        value: 1.5,
-        timestamp,
-    });
+    let samples = (0..1_000).map(|timestamp| Sample { value: 1.5, timestamp });
     let series = WriteSeries {
         labels: labels.collect(),
         samples: samples.collect(),
         ..WriteSeries::default()
     };
-    let request = WriteRequest {
-        timeseries: vec![series],
-        ..WriteRequest::default()
-    };
+    let request = WriteRequest { timeseries: vec![series], ..WriteRequest::default() };
     request.encode_to_vec()
 }
 
@@ -92,10 +80,7 @@ async fn a_request_does_not_wait_for_its_own_memory() {
 async fn a_request_that_never_fits_is_too_large() {
     for (bytes, reason) in [
         (1 << 20, "bytes of memory: send smaller requests"),
-        (
-            8 << 10,
-            "but all writes together have 8192: send smaller requests",
-        ),
+        (8 << 10, "but all writes together have 8192: send smaller requests"),
     ] {
         let (status, text) = send(&service(bytes), &wide_message()).await;
         assert_eq!(status.as_u16(), 413, "{text}");

@@ -92,10 +92,7 @@ impl RequestBuilder<'_> {
             help: (*help).to_owned(),
             unit: (*unit).to_owned(),
         });
-        let request = WriteRequest {
-            timeseries: series.collect(),
-            metadata: metadata.collect(),
-        };
+        let request = WriteRequest { timeseries: series.collect(), metadata: metadata.collect() };
         request.encode_to_vec()
     }
 
@@ -132,10 +129,7 @@ impl RequestBuilder<'_> {
                 }),
             });
         }
-        let request = SymbolRequest {
-            symbols,
-            timeseries,
-        };
+        let request = SymbolRequest { symbols, timeseries };
         request.encode_to_vec()
     }
 }
@@ -144,10 +138,7 @@ impl RequestBuilder<'_> {
 pub(super) fn symbol_request(symbols: &[&str], references: &[&[u32]]) -> Vec<u8> {
     let series = references.iter().map(|references| SymbolSeries {
         labels_refs: references.to_vec(),
-        samples: vec![Sample {
-            value: 1.0,
-            timestamp: 1,
-        }],
+        samples: vec![Sample { value: 1.0, timestamp: 1 }],
         ..SymbolSeries::default()
     });
     let request = SymbolRequest {
@@ -162,15 +153,8 @@ pub(super) fn described_metrics(metrics: usize, version: WriteVersion) -> Vec<u8
     let names = (0..metrics).map(|metric| metric.to_string());
     match version {
         WriteVersion::One => {
-            let metadata = names.map(|name| Metadata {
-                kind: 1,
-                name,
-                ..Metadata::default()
-            });
-            let request = WriteRequest {
-                timeseries: Vec::new(),
-                metadata: metadata.collect(),
-            };
+            let metadata = names.map(|name| Metadata { kind: 1, name, ..Metadata::default() });
+            let request = WriteRequest { timeseries: Vec::new(), metadata: metadata.collect() };
             request.encode_to_vec()
         }
         WriteVersion::Two => {
@@ -178,16 +162,10 @@ pub(super) fn described_metrics(metrics: usize, version: WriteVersion) -> Vec<u8
                 ["", "__name__"].into_iter().map(str::to_owned).chain(names).collect();
             let series = (2..).take(metrics).map(|name| SymbolSeries {
                 labels_refs: vec![1, name],
-                metadata: Some(SymbolMetadata {
-                    kind: 1,
-                    ..SymbolMetadata::default()
-                }),
+                metadata: Some(SymbolMetadata { kind: 1, ..SymbolMetadata::default() }),
                 ..SymbolSeries::default()
             });
-            let request = SymbolRequest {
-                timeseries: series.collect(),
-                symbols,
-            };
+            let request = SymbolRequest { timeseries: series.collect(), symbols };
             request.encode_to_vec()
         }
     }

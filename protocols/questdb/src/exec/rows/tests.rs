@@ -33,10 +33,7 @@ async fn body(batches: Vec<RecordBatch>, params: &ExecParams) -> (String, usize)
 }
 
 fn numbers(range: std::ops::Range<i64>) -> RecordBatch {
-    batch(vec![(
-        "n",
-        Arc::new(Int64Array::from_iter_values(range)) as ArrayRef,
-    )])
+    batch(vec![("n", Arc::new(Int64Array::from_iter_values(range)) as ArrayRef)])
 }
 
 #[tokio::test]
@@ -46,24 +43,12 @@ async fn values_have_the_forms_of_questdb() {
         ("b", Arc::new(BooleanArray::from(vec![Some(true), None]))),
         ("i", Arc::new(Int64Array::from(vec![Some(-5), None]))),
         ("u", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None]))),
-        (
-            "f",
-            Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN)])),
-        ),
-        (
-            "s",
-            Arc::new(StringArray::from(vec![Some("a \"b\"\n"), None])),
-        ),
-        (
-            "t",
-            Arc::new(DictionaryArray::<Int32Type>::from_iter([Some("x"), None])),
-        ),
+        ("f", Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN)]))),
+        ("s", Arc::new(StringArray::from(vec![Some("a \"b\"\n"), None]))),
+        ("t", Arc::new(DictionaryArray::<Int32Type>::from_iter([Some("x"), None]))),
         (
             "time",
-            Arc::new(TimestampNanosecondArray::from(vec![
-                1_700_000_000_123_456_789,
-                0,
-            ])),
+            Arc::new(TimestampNanosecondArray::from(vec![1_700_000_000_123_456_789, 0])),
         ),
         (
             "d",
@@ -73,16 +58,10 @@ async fn values_have_the_forms_of_questdb() {
                     .unwrap(),
             ),
         ),
-        (
-            "l",
-            Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists)),
-        ),
+        ("l", Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists))),
         ("n", Arc::new(NullArray::new(2))),
     ]);
-    let params = ExecParams {
-        query: "select \"x\"".to_owned(),
-        ..ExecParams::default()
-    };
+    let params = ExecParams { query: "select \"x\"".to_owned(), ..ExecParams::default() };
     let (body, _) = body(vec![rows], &params).await;
     serde_json::from_str::<Value>(&body).unwrap();
     let body = body.replace("},{", "},\n{").replace("],", "],\n");
@@ -113,18 +92,11 @@ async fn an_answer_without_rows_is_complete() {
 #[tokio::test]
 async fn limits_count_rows_from_one() {
     let answer = async |params: ExecParams| {
-        let params = ExecParams {
-            without_metadata: true,
-            ..params
-        };
+        let params = ExecParams { without_metadata: true, ..params };
         body(vec![numbers(0..3), numbers(3..6)], &params).await.0
     };
-    let limited = |skip, stop, counts_all| ExecParams {
-        skip,
-        stop,
-        counts_all,
-        ..ExecParams::default()
-    };
+    let limited =
+        |skip, stop, counts_all| ExecParams { skip, stop, counts_all, ..ExecParams::default() };
     assert_eq!(
         answer(limited(0, None, false)).await,
         r#"{"dataset":[[0],[1],[2],[3],[4],[5]],"count":6}"#
@@ -133,22 +105,10 @@ async fn limits_count_rows_from_one() {
         answer(limited(0, Some(4), false)).await,
         r#"{"dataset":[[0],[1],[2],[3]],"count":4}"#
     );
-    assert_eq!(
-        answer(limited(2, Some(4), false)).await,
-        r#"{"dataset":[[2],[3]],"count":4}"#
-    );
-    assert_eq!(
-        answer(limited(2, Some(4), true)).await,
-        r#"{"dataset":[[2],[3]],"count":6}"#
-    );
-    assert_eq!(
-        answer(limited(9, None, false)).await,
-        r#"{"dataset":[],"count":6}"#
-    );
-    assert_eq!(
-        answer(limited(0, Some(0), false)).await,
-        r#"{"dataset":[],"count":0}"#
-    );
+    assert_eq!(answer(limited(2, Some(4), false)).await, r#"{"dataset":[[2],[3]],"count":4}"#);
+    assert_eq!(answer(limited(2, Some(4), true)).await, r#"{"dataset":[[2],[3]],"count":6}"#);
+    assert_eq!(answer(limited(9, None, false)).await, r#"{"dataset":[],"count":6}"#);
+    assert_eq!(answer(limited(0, Some(0), false)).await, r#"{"dataset":[],"count":0}"#);
 }
 
 #[tokio::test]
@@ -158,10 +118,7 @@ async fn long_answers_are_sent_in_chunks() {
     let (body, chunks) = body(vec![numbers(0..rows), numbers(0..1)], &params).await;
     assert_eq!(chunks, 5);
     let body: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(
-        body["dataset"].as_array().unwrap().len(),
-        CHUNK_ROWS * 2 + 2
-    );
+    assert_eq!(body["dataset"].as_array().unwrap().len(), CHUNK_ROWS * 2 + 2);
     assert_eq!(body["count"], CHUNK_ROWS * 2 + 2);
 }
 
@@ -173,15 +130,9 @@ async fn large_integers_are_quoted_on_request() {
         ..ExecParams::default()
     };
     let rows = batch(vec![
-        (
-            "i",
-            Arc::new(Int64Array::from(vec![1 << 53, (1 << 53) + 1, i64::MIN])),
-        ),
+        ("i", Arc::new(Int64Array::from(vec![1 << 53, (1 << 53) + 1, i64::MIN]))),
         ("u", Arc::new(UInt64Array::from(vec![0, u64::MAX, 1]))),
-        (
-            "s",
-            Arc::new(StringArray::from(vec!["9007199254740993"; 3])),
-        ),
+        ("s", Arc::new(StringArray::from(vec!["9007199254740993"; 3]))),
     ]);
     let (body, _) = body(vec![rows], &params).await;
     insta::assert_snapshot!(body, @r#"{"dataset":[[9007199254740992,0,"9007199254740993"],["9007199254740993","18446744073709551615","9007199254740993"],["-9223372036854775808",1,"9007199254740993"]],"count":3}"#);
@@ -189,10 +140,7 @@ async fn large_integers_are_quoted_on_request() {
 
 #[tokio::test]
 async fn timings_are_in_the_answer_on_request() {
-    let params = ExecParams {
-        with_timings: true,
-        ..ExecParams::default()
-    };
+    let params = ExecParams { with_timings: true, ..ExecParams::default() };
     let (body, _) = body(vec![numbers(0..1)], &params).await;
     let body: Value = serde_json::from_str(&body).unwrap();
     for step in ["authentication", "compiler", "execute", "count"] {

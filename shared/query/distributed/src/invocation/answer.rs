@@ -99,11 +99,7 @@ pub(super) struct PartitionEncoder {
 
 impl PartitionEncoder {
     pub(super) fn new(partition: usize) -> Self {
-        Self {
-            partition,
-            encoder: None,
-            rows: 0,
-        }
+        Self { partition, encoder: None, rows: 0 }
     }
 
     /// The number of rows so far.
@@ -129,10 +125,7 @@ impl PartitionEncoder {
             none => {
                 let options =
                     IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
-                none.insert(StreamEncoder::try_new_with_options(
-                    &batch.schema(),
-                    options,
-                )?)
+                none.insert(StreamEncoder::try_new_with_options(&batch.schema(), options)?)
             }
         };
         let buffers = encoder.encode(&batch)?;
@@ -411,16 +404,10 @@ mod tests {
         for (said, expected) in [
             (broken(&|bytes| bytes[0] = 0), "it has an unknown format"),
             (broken(&|bytes| bytes[8] = 9), "a frame has an unknown kind"),
-            (
-                broken(&|bytes| bytes[count] = 3),
-                "its number of rows is wrong",
-            ),
+            (broken(&|bytes| bytes[count] = 3), "its number of rows is wrong"),
             (broken(&|bytes| bytes.push(0)), "bytes follow its end"),
             (text(&whole, 0), "it has rows of another partition"),
-            (
-                text(&whole[..count], 1),
-                "the answer of a task broke off after 2 rows",
-            ),
+            (text(&whole[..count], 1), "the answer of a task broke off after 2 rows"),
         ] {
             assert!(said.ends_with(expected), "{said}");
         }

@@ -37,10 +37,7 @@ pub struct InvocationSettings {
 
 impl Default for InvocationSettings {
     fn default() -> Self {
-        Self {
-            concurrent: 1_000,
-            throttle_limit: Duration::from_secs(10),
-        }
+        Self { concurrent: 1_000, throttle_limit: Duration::from_secs(10) }
     }
 }
 

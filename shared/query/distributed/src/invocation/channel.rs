@@ -230,9 +230,7 @@ impl WorkerChannel for InvocationChannels {
 
     async fn get_worker_info(&mut self, _: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
         // Each task names the version, and a worker of another version refuses it.
-        Ok(GetWorkerInfoResponse {
-            version: self.version.to_string(),
-        })
+        Ok(GetWorkerInfoResponse { version: self.version.to_string() })
     }
 }
 
@@ -264,12 +262,12 @@ fn encode_execution(
         partitions: request.target_partition_start..request.target_partition_end,
         head: match request.producer_head {
             ProducerHead::None => EncodedHead::None,
-            ProducerHead::BroadcastExec { output_partitions } => EncodedHead::Broadcast {
-                partitions: output_partitions,
-            },
-            ProducerHead::RepartitionExec { partitioning } => EncodedHead::Repartition {
-                partitioning: partitioning.encode(context)?,
-            },
+            ProducerHead::BroadcastExec { output_partitions } => {
+                EncodedHead::Broadcast { partitions: output_partitions }
+            }
+            ProducerHead::RepartitionExec { partitioning } => {
+                EncodedHead::Repartition { partitioning: partitioning.encode(context)? }
+            }
         },
     })
 }

@@ -43,10 +43,7 @@ enum MetricDocument {
 impl TaskMetricsDocument {
     pub(super) fn new(metrics: &TaskMetrics) -> Self {
         let plan = metrics.pre_order_plan_metrics.iter().map(documents);
-        Self {
-            plan: plan.collect(),
-            task: documents(&metrics.task_metrics),
-        }
+        Self { plan: plan.collect(), task: documents(&metrics.task_metrics) }
     }
 
     pub(super) fn into_metrics(self) -> TaskMetrics {
@@ -82,10 +79,7 @@ fn document(value: &MetricValue) -> Option<MetricDocument> {
             MetricDocument::Gauge(name.to_string(), gauge.value())
         }
         MetricValue::Time { name, time } => MetricDocument::Time(name.to_string(), time.value()),
-        MetricValue::PruningMetrics {
-            name,
-            pruning_metrics,
-        } => MetricDocument::Pruning(
+        MetricValue::PruningMetrics { name, pruning_metrics } => MetricDocument::Pruning(
             name.to_string(),
             pruning_metrics.pruned(),
             pruning_metrics.matched(),
@@ -121,22 +115,18 @@ fn value(document: MetricDocument) -> MetricValue {
         MetricDocument::SpilledBytes(value) => MetricValue::SpilledBytes(count(value)),
         MetricDocument::SpilledRows(value) => MetricValue::SpilledRows(count(value)),
         MetricDocument::CurrentMemoryUsage(value) => MetricValue::CurrentMemoryUsage(gauge(value)),
-        MetricDocument::PeakMemoryUsage(name, value) => MetricValue::PeakMemoryUsage {
-            name: Cow::Owned(name),
-            gauge: gauge(value),
-        },
-        MetricDocument::Count(name, value) => MetricValue::Count {
-            name: Cow::Owned(name),
-            count: count(value),
-        },
-        MetricDocument::Gauge(name, value) => MetricValue::Gauge {
-            name: Cow::Owned(name),
-            gauge: gauge(value),
-        },
-        MetricDocument::Time(name, nanos) => MetricValue::Time {
-            name: Cow::Owned(name),
-            time: time(nanos),
-        },
+        MetricDocument::PeakMemoryUsage(name, value) => {
+            MetricValue::PeakMemoryUsage { name: Cow::Owned(name), gauge: gauge(value) }
+        }
+        MetricDocument::Count(name, value) => {
+            MetricValue::Count { name: Cow::Owned(name), count: count(value) }
+        }
+        MetricDocument::Gauge(name, value) => {
+            MetricValue::Gauge { name: Cow::Owned(name), gauge: gauge(value) }
+        }
+        MetricDocument::Time(name, nanos) => {
+            MetricValue::Time { name: Cow::Owned(name), time: time(nanos) }
+        }
         MetricDocument::Bytes(name, bytes) => MetricValue::Custom {
             name: Cow::Owned(name),
             value: Arc::new(BytesCounterMetric::from_value(bytes)),
@@ -149,10 +139,7 @@ fn value(document: MetricDocument) -> MetricValue {
             let pruning_metrics = PruningMetrics::new();
             pruning_metrics.add_pruned(pruned);
             pruning_metrics.add_matched(matched);
-            MetricValue::PruningMetrics {
-                name: Cow::Owned(name),
-                pruning_metrics,
-            }
+            MetricValue::PruningMetrics { name: Cow::Owned(name), pruning_metrics }
         }
     }
 }

@@ -139,14 +139,12 @@ impl TaskReply {
     pub fn to_json(&self) -> Result<serde_json::Value, TaskRequestError> {
         let document = match self {
             Self::Answer(bytes) => ReplyDocument::Answer(BASE64_STANDARD.encode(bytes)),
-            Self::Object { key, bytes } => ReplyDocument::Object {
-                key: key.clone(),
-                bytes: *bytes,
-            },
-            Self::Failure { kind, message } => ReplyDocument::Failure {
-                kind: *kind,
-                message: message.clone(),
-            },
+            Self::Object { key, bytes } => {
+                ReplyDocument::Object { key: key.clone(), bytes: *bytes }
+            }
+            Self::Failure { kind, message } => {
+                ReplyDocument::Failure { kind: *kind, message: message.clone() }
+            }
         };
         Ok(serde_json::to_value(document)?)
     }

@@ -128,9 +128,7 @@ impl TaskRequest {
         limit_ms: u64,
     ) -> Result<Self, TaskRequestError> {
         if plan.plan.len() > MAX_PLAN_BYTES {
-            return Err(TaskRequestError::PlanTooLarge {
-                bytes: plan.plan.len(),
-            });
+            return Err(TaskRequestError::PlanTooLarge { bytes: plan.plan.len() });
         }
         let compressed = zstd::bulk::compress(&plan.plan, COMPRESSION_LEVEL)
             .map_err(TaskRequestError::Compression)?;
@@ -152,12 +150,12 @@ impl TaskRequest {
             started_ns: plan.started_ns,
             head: match &execution.head {
                 EncodedHead::None => TaskHead::None,
-                EncodedHead::Broadcast { partitions } => TaskHead::Broadcast {
-                    partitions: *partitions,
-                },
-                EncodedHead::Repartition { partitioning } => TaskHead::Repartition {
-                    partitioning: BASE64_STANDARD.encode(partitioning),
-                },
+                EncodedHead::Broadcast { partitions } => {
+                    TaskHead::Broadcast { partitions: *partitions }
+                }
+                EncodedHead::Repartition { partitioning } => {
+                    TaskHead::Repartition { partitioning: BASE64_STANDARD.encode(partitioning) }
+                }
             },
             headers,
             plan: BASE64_STANDARD.encode(compressed),
@@ -211,9 +209,9 @@ impl TaskRequest {
         };
         let producer_head = match self.head {
             TaskHead::None => ProducerHead::None,
-            TaskHead::Broadcast { partitions } => ProducerHead::BroadcastExec {
-                output_partitions: partitions,
-            },
+            TaskHead::Broadcast { partitions } => {
+                ProducerHead::BroadcastExec { output_partitions: partitions }
+            }
             TaskHead::Repartition { partitioning } => ProducerHead::RepartitionExec {
                 partitioning: MaybeEncoded::Encoded(BASE64_STANDARD.decode(partitioning)?),
             },

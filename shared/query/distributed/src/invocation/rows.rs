@@ -112,10 +112,7 @@ pub(super) fn partition_streams(
         memory,
     });
     let streams = (0..partitions.len()).map(|partition| {
-        let source = PartitionSource {
-            rows: Arc::clone(&rows),
-            partition,
-        };
+        let source = PartitionSource { rows: Arc::clone(&rows), partition };
         let stream = stream::try_unfold(source, |source| async move {
             let batch = source.rows.next(source.partition).await?;
             Ok(batch.map(|batch| (batch, source)))
@@ -246,14 +243,8 @@ impl AnswerReader {
                 Ok(AnswerSource::Exhausted)
             }
             TaskReply::Object { key, bytes } => match key.parse() {
-                Ok(key @ Key::TaskResult(..)) => Ok(AnswerSource::Object {
-                    key,
-                    offset: 0,
-                    bytes,
-                }),
-                _ => Err(DataFusionError::External(
-                    AnswerObjectError::Key(key).into(),
-                )),
+                Ok(key @ Key::TaskResult(..)) => Ok(AnswerSource::Object { key, offset: 0, bytes }),
+                _ => Err(DataFusionError::External(AnswerObjectError::Key(key).into())),
             },
             TaskReply::Failure { kind, message } => {
                 Err(TaskError::Worker { kind, message }.into_datafusion())
@@ -264,10 +255,7 @@ impl AnswerReader {
 
 impl AnswerStore {
     async fn read(&self, key: &Key, range: Range<u64>) -> Result<Bytes, AnswerObjectError> {
-        let options = GetOptions {
-            range: Some(range),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: Some(range), ..GetOptions::default() };
         let (bucket, key) = (self.bucket.clone(), key.clone());
         let read = async move {
             match bucket.get(&key, options).await?.value {

@@ -198,11 +198,7 @@ impl Stage {
 }
 
 fn key() -> TaskKey {
-    TaskKey {
-        query_id: Uuid::from_u128(7),
-        stage_id: 1,
-        task_number: 0,
-    }
+    TaskKey { query_id: Uuid::from_u128(7), stage_id: 1, task_number: 0 }
 }
 
 fn row(value: Arc<dyn PhysicalExpr>) -> Arc<dyn ExecutionPlan> {
@@ -244,10 +240,7 @@ async fn a_task_returns_its_rows_and_metrics() {
     assert_eq!((metrics.pre_order_plan_metrics.len(), rows), (2, Some(1)));
     drop(end);
     let counts = stage.channels.counts();
-    let expected = InvocationCounts {
-        sent: 1,
-        ..InvocationCounts::default()
-    };
+    let expected = InvocationCounts { sent: 1, ..InvocationCounts::default() };
     assert_eq!(counts, expected);
 }
 
@@ -277,12 +270,7 @@ async fn the_execution_waits_for_the_plan() {
 async fn a_throttled_task_is_sent_again_until_it_runs() {
     let stage = Stage::new([throttled(), throttled(), throttled()]);
     assert_eq!(stage.run(row(lit(1_i64))).await.unwrap().len(), 1);
-    let expected = InvocationCounts {
-        sent: 4,
-        throttled: 3,
-        repeated: 0,
-        failed: 0,
-    };
+    let expected = InvocationCounts { sent: 4, throttled: 3, repeated: 0, failed: 0 };
     assert_eq!(stage.channels.counts(), expected);
 }
 
@@ -295,12 +283,7 @@ async fn a_task_that_stays_throttled_fails() {
     let stage = Stage::with_version(VERSION, [throttled()], settings);
     let error = stage.run(row(lit(1_i64))).await.unwrap_err();
     assert!(error.to_string().contains("throttled"), "{error}");
-    let expected = InvocationCounts {
-        sent: 1,
-        throttled: 1,
-        repeated: 0,
-        failed: 1,
-    };
+    let expected = InvocationCounts { sent: 1, throttled: 1, repeated: 0, failed: 1 };
     assert_eq!(stage.channels.counts(), expected);
 }
 
@@ -308,12 +291,7 @@ async fn a_task_that_stays_throttled_fails() {
 async fn a_failed_task_is_repeated_once_with_another_ticket() {
     let stage = Stage::new([crashed()]);
     assert_eq!(stage.run(row(lit(1_i64))).await.unwrap().len(), 1);
-    let expected = InvocationCounts {
-        sent: 2,
-        throttled: 0,
-        repeated: 1,
-        failed: 0,
-    };
+    let expected = InvocationCounts { sent: 2, throttled: 0, repeated: 1, failed: 0 };
     assert_eq!(stage.channels.counts(), expected);
     // The first ticket comes from the layer above, which this test does not have.
     let tickets = stage.tickets();
@@ -322,12 +300,7 @@ async fn a_failed_task_is_repeated_once_with_another_ticket() {
     let stage = Stage::new([crashed(), crashed()]);
     let error = stage.run(row(lit(1_i64))).await.unwrap_err();
     assert!(error.to_string().contains("crash"), "{error}");
-    let expected = InvocationCounts {
-        sent: 2,
-        throttled: 0,
-        repeated: 1,
-        failed: 1,
-    };
+    let expected = InvocationCounts { sent: 2, throttled: 0, repeated: 1, failed: 1 };
     assert_eq!(stage.channels.counts(), expected);
 }
 
@@ -341,10 +314,7 @@ async fn a_refused_task_is_not_repeated() {
 
     let stage = Stage::with_version("2", [], InvocationSettings::default());
     let error = stage.run(row(lit(1_i64))).await.unwrap_err();
-    assert!(
-        error.to_string().contains("the worker has version 2"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the worker has version 2"), "{error}");
     assert_eq!(stage.channels.counts().sent, 1);
 }
 
@@ -356,10 +326,7 @@ async fn errors_of_the_statement_are_the_same_as_in_one_process() {
     let local: Result<Vec<RecordBatch>, _> = plan.execute(0, context).unwrap().try_collect().await;
     let stage = Stage::new([]);
     let remote = stage.run(plan).await.unwrap_err();
-    assert_eq!(
-        remote.strip_backtrace(),
-        local.unwrap_err().strip_backtrace()
-    );
+    assert_eq!(remote.strip_backtrace(), local.unwrap_err().strip_backtrace());
     assert_eq!(stage.channels.counts().sent, 1);
 }
 
@@ -392,13 +359,10 @@ async fn a_large_answer_is_an_object_and_a_cut_one_is_an_error() {
     for cut in [0, 100, whole.bytes.len() - 1] {
         let part = whole.bytes.slice(..cut);
         stage.bucket.put(&key, part, PutMode::Overwrite).await.unwrap();
-        let reply = TaskReply::Object {
-            key: key.to_string(),
-            bytes: cut as u64,
-        }
-        .to_json()
-        .unwrap()
-        .to_string();
+        let reply = TaskReply::Object { key: key.to_string(), bytes: cut as u64 }
+            .to_json()
+            .unwrap()
+            .to_string();
         stage.invoker.script.lock().unwrap().push_back(Some(Ok(reply.into())));
         let error = stage.run(row(lit(1_i64))).await.unwrap_err();
         assert!(error.to_string().contains("broke off"), "{error}");
@@ -408,19 +372,13 @@ async fn a_large_answer_is_an_object_and_a_cut_one_is_an_error() {
 #[tokio::test]
 async fn a_reply_can_name_objects_of_tasks_only() {
     for key in ["catalog", "results/x", "../x"] {
-        let reply = TaskReply::Object {
-            key: key.to_owned(),
-            bytes: 1,
-        }
-        .to_json()
-        .unwrap()
-        .to_string();
+        let reply = TaskReply::Object { key: key.to_owned(), bytes: 1 }
+            .to_json()
+            .unwrap()
+            .to_string();
         let stage = Stage::new([Some(Ok(reply.into()))]);
         let error = stage.run(row(lit(1_i64))).await.unwrap_err();
-        assert!(
-            error.to_string().contains("no object of its kind"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("no object of its kind"), "{error}");
     }
 }
 

@@ -150,11 +150,7 @@ impl LibraryTask {
         let url =
             Url::parse(WORKER_URL).map_err(|error| DataFusionError::External(error.into()))?;
         let (plan, execution) = request.into_library(query, url).map_err(external)?;
-        Ok(Self {
-            headers,
-            plan,
-            execution,
-        })
+        Ok(Self { headers, plan, execution })
     }
 
     /// Executes the task and sends the frames of its answer.
@@ -169,12 +165,7 @@ impl LibraryTask {
         for (number, partition) in partitions.into_iter().enumerate() {
             let encoder = PartitionEncoder::new(number);
             let frames = frames.clone();
-            tasks.spawn(send_partition(
-                partition,
-                encoder,
-                frames,
-                Arc::clone(&context),
-            ));
+            tasks.spawn(send_partition(partition, encoder, frames, Arc::clone(&context)));
         }
         let mut rows: u64 = 0;
         while let Some(sent) = tasks.join_next().await {
@@ -248,12 +239,7 @@ struct AnswerObject {
 
 impl<'a> AnswerOutput<'a> {
     fn new(runner: &'a TaskRunner, query: Ulid) -> Self {
-        Self {
-            runner,
-            query,
-            collected: BytesMut::new(),
-            object: None,
-        }
+        Self { runner, query, collected: BytesMut::new(), object: None }
     }
 
     async fn write(&mut self, frame: Bytes) -> Result<()> {
@@ -278,11 +264,7 @@ impl<'a> AnswerOutput<'a> {
             ..ObjectHeaders::default()
         };
         let upload = self.runner.uploads.begin(&key, headers, UploadMode::Replace);
-        let mut object = AnswerObject {
-            upload: upload.await?,
-            key,
-            bytes: 0,
-        };
+        let mut object = AnswerObject { upload: upload.await?, key, bytes: 0 };
         object.put(self.collected.split().freeze()).await?;
         Ok(object)
     }
@@ -293,10 +275,7 @@ impl<'a> AnswerOutput<'a> {
         };
         let (key, bytes) = (object.key, object.bytes);
         match object.upload.finish().await {
-            Ok(UploadOutcome::Stored) => Ok(TaskReply::Object {
-                key: key.to_string(),
-                bytes,
-            }),
+            Ok(UploadOutcome::Stored) => Ok(TaskReply::Object { key: key.to_string(), bytes }),
             Ok(UploadOutcome::Exists) => Err(upload_error(AnswerUploadError::Exists(key))),
             Err(error) => Err(upload_error(error.into())),
         }

@@ -26,12 +26,7 @@ fn column(
     is_key: bool,
     source: ColumnSource,
 ) -> AnnotatedColumn {
-    AnnotatedColumn {
-        name: name.to_owned(),
-        datatype,
-        is_key,
-        source,
-    }
+    AnnotatedColumn { name: name.to_owned(), datatype, is_key, source }
 }
 
 /// The series of a field by two tags.
@@ -43,12 +38,7 @@ fn layout() -> TableLayout {
             column("_stop", time, true, ColumnSource::Time(EIGHT + HOUR)),
             column("_time", time, false, ColumnSource::Batch(0)),
             column("_value", "double", false, ColumnSource::Batch(1)),
-            column(
-                "_field",
-                "string",
-                true,
-                ColumnSource::Text("temp".to_owned()),
-            ),
+            column("_field", "string", true, ColumnSource::Text("temp".to_owned())),
             column("host", "string", true, ColumnSource::Batch(2)),
             column("room", "string", true, ColumnSource::Batch(3)),
         ],
@@ -63,14 +53,8 @@ fn batch(rows: &[TestRow<'_>]) -> RecordBatch {
     let host: DictionaryArray<Int32Type> = rows.iter().map(|row| row.2).collect();
     let room: DictionaryArray<Int32Type> = rows.iter().map(|row| row.3).collect();
     let columns: [(&str, ArrayRef); 4] = [
-        (
-            "_time",
-            Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-        ),
-        (
-            "_value",
-            Arc::new(rows.iter().map(|row| row.1).collect::<Float64Array>()),
-        ),
+        ("_time", Arc::new(TimestampNanosecondArray::from_iter_values(times))),
+        ("_value", Arc::new(rows.iter().map(|row| row.1).collect::<Float64Array>())),
         ("host", Arc::new(host)),
         ("room", Arc::new(room)),
     ];
@@ -136,13 +120,7 @@ fn the_dialect_chooses_header_delimiter_and_annotations() {
         column("b", "boolean", false, ColumnSource::Batch(1)),
     ];
     writer.begin_tables(TableLayout { columns });
-    let texts = StringArray::from(vec![
-        "x;y",
-        "say \"hi\"",
-        " space",
-        "two\nlines",
-        "plain, here",
-    ]);
+    let texts = StringArray::from(vec!["x;y", "say \"hi\"", " space", "two\nlines", "plain, here"]);
     let flags = BooleanArray::from(vec![Some(true), Some(false), None, Some(true), Some(true)]);
     let rows: [(&str, ArrayRef); 2] = [("a", Arc::new(texts)), ("b", Arc::new(flags))];
     writer.write(&RecordBatch::try_from_iter(rows).unwrap(), &mut out).unwrap();
@@ -178,18 +156,7 @@ fn numbers_are_written_without_exponents() {
         push_plain_float(number, &mut out);
         String::from_utf8(out).unwrap()
     };
-    let numbers = [
-        0.0,
-        -0.0,
-        1.0,
-        0.1,
-        1e-7,
-        1.5e-9,
-        1e16,
-        1e22,
-        f64::NAN,
-        f64::INFINITY,
-    ];
+    let numbers = [0.0, -0.0, 1.0, 0.1, 1e-7, 1.5e-9, 1e16, 1e22, f64::NAN, f64::INFINITY];
     let texts = numbers.map(shown).join(" ");
     insta::assert_snapshot!(texts, @"0 0 1 0.1 0.0000001 0.0000000015 10000000000000000 10000000000000000000000 NaN +Inf");
 }

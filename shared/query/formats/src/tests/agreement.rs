@@ -48,18 +48,9 @@ fn rows_batch(rows: &[SampleRow]) -> RecordBatch {
     let values: ArrayRef = Arc::new(StringArray::from(vec!["a", "b c", "d\"e", "f,g", "ü"]));
     let keys: Int32Array = rows.iter().map(|row| row.tag).collect();
     batch(vec![
-        (
-            "flag",
-            Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
-        ),
-        (
-            "whole",
-            Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
-        ),
-        (
-            "re \"al",
-            Arc::new(rows.iter().map(|row| row.real).collect::<Float64Array>()),
-        ),
+        ("flag", Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>())),
+        ("whole", Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>())),
+        ("re \"al", Arc::new(rows.iter().map(|row| row.real).collect::<Float64Array>())),
         (
             "text",
             Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringArray>()),

@@ -16,13 +16,8 @@ use bytes::Bytes;
 use super::*;
 
 /// All formats whose answers are the same text or file however their rows are divided.
-const ALL: [Format; 5] = [
-    Format::Json,
-    Format::JsonLines,
-    Format::Csv,
-    Format::Pretty,
-    Format::Parquet,
-];
+const ALL: [Format; 5] =
+    [Format::Json, Format::JsonLines, Format::Csv, Format::Pretty, Format::Parquet];
 
 fn encode(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -88,10 +83,7 @@ fn awkward() -> RecordBatch {
                 Some(42),
             ])),
         ),
-        (
-            "plain",
-            tags(&[None, Some("x"), Some("x"), Some("🌡"), Some("c,d"), None]),
-        ),
+        ("plain", tags(&[None, Some("x"), Some("x"), Some("🌡"), Some("c,d"), None])),
         (
             "field, \"key\"",
             Arc::new(StringArray::from(vec![
@@ -116,14 +108,7 @@ fn awkward() -> RecordBatch {
         ),
         (
             "u",
-            Arc::new(UInt64Array::from(vec![
-                None,
-                Some(u64::MAX),
-                Some(0),
-                None,
-                None,
-                None,
-            ])),
+            Arc::new(UInt64Array::from(vec![None, Some(u64::MAX), Some(0), None, None, None])),
         ),
     ])
 }
@@ -218,16 +203,8 @@ fn an_empty_batch_between_others_writes_nothing() {
     let none = RecordBatch::new_empty(some.schema());
     for format in ALL {
         let plain = encode(format, &[some.clone(), some.clone()]);
-        let mixed = encode(
-            format,
-            &[
-                none.clone(),
-                some.clone(),
-                none.clone(),
-                some.clone(),
-                none.clone(),
-            ],
-        );
+        let mixed =
+            encode(format, &[none.clone(), some.clone(), none.clone(), some.clone(), none.clone()]);
         assert!(plain == mixed, "{format}");
     }
 }
@@ -262,10 +239,7 @@ fn dictionaries_may_change_from_batch_to_batch() {
         batch(vec![("t", tags(&[Some("c"), Some("a"), Some("c")]))]),
     ];
     let json = String::from_utf8(encode(Format::Json, &batches)).unwrap();
-    assert_eq!(
-        json,
-        r#"[{"t":"a"},{"t":"b"},{"t":"a"},{"t":"c"},{"t":"a"},{"t":"c"}]"#
-    );
+    assert_eq!(json, r#"[{"t":"a"},{"t":"b"},{"t":"a"},{"t":"c"},{"t":"a"},{"t":"c"}]"#);
 }
 
 #[test]
@@ -285,28 +259,16 @@ fn dictionaries_too_large_for_the_cache_are_written_correctly() {
 
 #[test]
 fn a_table_ends_at_its_limit_with_the_number_of_further_rows() {
-    let long = batch(vec![(
-        "s",
-        Arc::new(StringArray::from(vec!["x".repeat(600); 10])),
-    )]);
+    let long = batch(vec![("s", Arc::new(StringArray::from(vec!["x".repeat(600); 10])))]);
     // Cells of little text, but one of them is wide.
     let mut cells = vec![String::new(); 9];
     cells.push("x".repeat(900));
     cells.push("last".to_owned());
     let wide = batch(vec![("s", Arc::new(StringArray::from(cells)))]);
-    let limits = FormatLimits {
-        table_bytes: 5_000,
-        ..FormatLimits::default()
-    };
+    let limits = FormatLimits { table_bytes: 5_000, ..FormatLimits::default() };
     for (batch, end) in [
-        (
-            long,
-            "\n… 18 more rows, use --format csv (format=csv over HTTP)",
-        ),
-        (
-            wide,
-            "+---+\n… 13 more rows, use --format csv (format=csv over HTTP)",
-        ),
+        (long, "\n… 18 more rows, use --format csv (format=csv over HTTP)"),
+        (wide, "+---+\n… 13 more rows, use --format csv (format=csv over HTTP)"),
     ] {
         let mut encoder = Encoder::new(Format::Pretty, batch.schema(), limits);
         let mut out = Vec::new();
@@ -348,10 +310,7 @@ fn parquet_leaves_row_group_by_row_group() {
     let rows = 20_000;
     let numbers = (0..rows).map(|i: i64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed()));
     let batch = batch(vec![("i", Arc::new(Int64Array::from_iter_values(numbers)))]);
-    let limits = FormatLimits {
-        row_group_bytes: 50_000,
-        ..FormatLimits::default()
-    };
+    let limits = FormatLimits { row_group_bytes: 50_000, ..FormatLimits::default() };
     let mut encoder = Encoder::new(Format::Parquet, batch.schema(), limits);
     let mut file = Vec::new();
     let mut sizes = Vec::new();

@@ -14,14 +14,9 @@ async fn chunks(
     batches: Vec<Result<RecordBatch, FormatError>>,
 ) -> Vec<Result<Bytes, FormatError>> {
     let schema = awkward().schema();
-    stream(
-        format,
-        schema,
-        batch_streams::iter(batches),
-        FormatLimits::default(),
-    )
-    .collect()
-    .await
+    stream(format, schema, batch_streams::iter(batches), FormatLimits::default())
+        .collect()
+        .await
 }
 
 #[tokio::test]
@@ -104,10 +99,7 @@ async fn an_arrow_stream_without_rows_has_the_columns() {
 
 #[tokio::test]
 async fn an_error_breaks_an_arrow_stream_off_before_its_end() {
-    let failure = FormatError::Columns {
-        expected: 1,
-        found: 2,
-    };
+    let failure = FormatError::Columns { expected: 1, found: 2 };
     let sent = chunks(Format::Arrow, vec![Ok(awkward()), Err(failure)]).await;
     let (last, sent) = sent.split_last().unwrap();
     assert!(last.is_err() && sent.len() == 1 && sent[0].is_ok());
@@ -126,12 +118,7 @@ async fn streams_without_rows_have_no_chunk_but_the_empty_answer() {
 
 #[tokio::test]
 async fn an_error_ends_the_stream_and_comes_first_if_nothing_was_sent() {
-    let failure = || {
-        Err(FormatError::Columns {
-            expected: 1,
-            found: 2,
-        })
-    };
+    let failure = || Err(FormatError::Columns { expected: 1, found: 2 });
     for format in ALL {
         let early = chunks(format, vec![failure(), Ok(awkward())]).await;
         assert!(early.len() == 1 && early[0].is_err(), "{format}");
@@ -146,10 +133,5 @@ async fn an_error_ends_the_stream_and_comes_first_if_nothing_was_sent() {
 fn streams_can_be_sent_to_other_threads() {
     fn check<T: Send>(_: T) {}
     let batches = batch_streams::empty::<Result<RecordBatch, FormatError>>();
-    check(stream(
-        Format::Json,
-        awkward().schema(),
-        batches,
-        FormatLimits::default(),
-    ));
+    check(stream(Format::Json, awkward().schema(), batches, FormatLimits::default()));
 }

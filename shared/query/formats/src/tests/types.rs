@@ -12,11 +12,7 @@ fn number(value: i64, data_type: DataType) -> ArrayRef {
 }
 
 fn strings(data_type: DataType) -> ArrayRef {
-    cast(
-        &StringArray::from(vec![Some("a \"b\", c"), None]),
-        &data_type,
-    )
-    .unwrap()
+    cast(&StringArray::from(vec![Some("a \"b\", c"), None]), &data_type).unwrap()
 }
 
 fn time(value: i64, unit: TimeUnit, zone: Option<&str>) -> ArrayRef {
@@ -46,18 +42,11 @@ fn list(item: &str) -> ArrayRef {
 fn selector() -> ArrayRef {
     let fields = vec![
         Arc::new(Field::new("value", DataType::Float64, true)),
-        Arc::new(Field::new(
-            "time",
-            DataType::Timestamp(TimeUnit::Nanosecond, None),
-            true,
-        )),
+        Arc::new(Field::new("time", DataType::Timestamp(TimeUnit::Nanosecond, None), true)),
     ];
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Float64Array::from(vec![22.5, 0.0])),
-        Arc::new(TimestampNanosecondArray::from(vec![
-            1_704_096_000_000_000_000,
-            0,
-        ])),
+        Arc::new(TimestampNanosecondArray::from(vec![1_704_096_000_000_000_000, 0])),
     ];
     let nulls = Some(vec![true, false].into());
     Arc::new(StructArray::new(fields.into(), columns, nulls))
@@ -86,10 +75,7 @@ fn every_type() -> Vec<(&'static str, ArrayRef)> {
         ("uint8", number(8, DataType::UInt8)),
         ("uint16", number(16, DataType::UInt16)),
         ("uint32", number(32, DataType::UInt32)),
-        (
-            "uint64",
-            Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])),
-        ),
+        ("uint64", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None]))),
         ("float16", number(16, DataType::Float16)),
         ("float32", number(32, DataType::Float32)),
         ("float64", number(64, DataType::Float64)),
@@ -100,50 +86,26 @@ fn every_type() -> Vec<(&'static str, ArrayRef)> {
         ("tag", strings(dictionary(DataType::Utf8))),
         (
             "uint8 keys",
-            strings(DataType::Dictionary(
-                Box::new(DataType::UInt8),
-                Box::new(DataType::Utf8),
-            )),
+            strings(DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))),
         ),
         ("number tag", number(7, dictionary(DataType::Int64))),
         ("binary", strings(DataType::Binary)),
         ("date32", number(19_723, DataType::Date32)),
         ("date64", number(MOMENT * 1000, DataType::Date64)),
-        (
-            "time64",
-            number(28_800_000_000_001, DataType::Time64(TimeUnit::Nanosecond)),
-        ),
+        ("time64", number(28_800_000_000_001, DataType::Time64(TimeUnit::Nanosecond))),
         ("time s", time(MOMENT, TimeUnit::Second, None)),
-        (
-            "time ms",
-            time(MOMENT * 1_000 + 1, TimeUnit::Millisecond, None),
-        ),
-        (
-            "time us",
-            time(MOMENT * 1_000_000 + 10, TimeUnit::Microsecond, None),
-        ),
-        (
-            "time ns",
-            time(MOMENT * 1_000_000_000 + 1, TimeUnit::Nanosecond, None),
-        ),
+        ("time ms", time(MOMENT * 1_000 + 1, TimeUnit::Millisecond, None)),
+        ("time us", time(MOMENT * 1_000_000 + 10, TimeUnit::Microsecond, None)),
+        ("time ns", time(MOMENT * 1_000_000_000 + 1, TimeUnit::Nanosecond, None)),
         ("time utc", time(MOMENT, TimeUnit::Second, Some("UTC"))),
-        (
-            "time paris",
-            time(MOMENT, TimeUnit::Second, Some("Europe/Paris")),
-        ),
+        ("time paris", time(MOMENT, TimeUnit::Second, Some("Europe/Paris"))),
         (
             "time london",
             time(MOMENT * 1_000, TimeUnit::Millisecond, Some("Europe/London")),
         ),
         ("time 10000", time(253_402_300_800, TimeUnit::Second, None)),
-        (
-            "duration ns",
-            number(1_000_000, DataType::Duration(TimeUnit::Nanosecond)),
-        ),
-        (
-            "duration s",
-            number(90, DataType::Duration(TimeUnit::Second)),
-        ),
+        ("duration ns", number(1_000_000, DataType::Duration(TimeUnit::Nanosecond))),
+        ("duration s", number(90, DataType::Duration(TimeUnit::Second))),
         ("interval", interval("1 month 2 days 3 seconds")),
         ("list", list("a \"b\", c")),
         ("struct", selector()),

@@ -137,10 +137,7 @@ mod tests {
         let paris = Some("Europe/Paris");
         assert_eq!(time(EIGHT, paris), "2024-01-01T09:00:00+01:00");
         let denver = Some("America/Denver");
-        assert_eq!(
-            time(EIGHT + 1_000, denver),
-            "2024-01-01T01:00:00.000001-07:00"
-        );
+        assert_eq!(time(EIGHT + 1_000, denver), "2024-01-01T01:00:00.000001-07:00");
         assert_eq!(time(EIGHT, Some("Europe/London")), "2024-01-01T08:00:00Z");
     }
 

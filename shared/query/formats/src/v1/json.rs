@@ -21,11 +21,7 @@ struct JsonWriter {
 
 impl JsonWriter {
     fn new(is_pretty: bool) -> Self {
-        Self {
-            is_pretty,
-            depth: 0,
-            is_first: true,
-        }
+        Self { is_pretty, depth: 0, is_first: true }
     }
 
     fn line(&self, out: &mut Vec<u8>) {
@@ -166,10 +162,7 @@ struct CellWriter {
 
 impl CellWriter {
     fn new(epoch: Option<Epoch>) -> Self {
-        Self {
-            epoch,
-            times: Rfc3339Formatter::new(),
-        }
+        Self { epoch, times: Rfc3339Formatter::new() }
     }
 
     /// Appends the value of an existing row.

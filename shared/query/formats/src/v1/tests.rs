@@ -17,11 +17,7 @@ use crate::series::{GroupKey, GroupTag, SeriesLayout};
 use super::{EncodingOptions, SeriesWriter, V1Format};
 
 /// One piece, with times as text.
-const WHOLE: EncodingOptions = EncodingOptions {
-    epoch: None,
-    pretty: false,
-    chunk_rows: None,
-};
+const WHOLE: EncodingOptions = EncodingOptions { epoch: None, pretty: false, chunk_rows: None };
 
 type SeriesRow = (
     String,
@@ -39,11 +35,7 @@ fn rows() -> impl Strategy<Value = Vec<SeriesRow>> {
     let text = "[a\"\\\\,\né]{0,40}";
     let row = (
         select(vec!["m".to_owned(), "n,\"".to_owned()]),
-        option::of(select(vec![
-            "".to_owned(),
-            "a".to_owned(),
-            "b=c".to_owned(),
-        ])),
+        option::of(select(vec!["".to_owned(), "a".to_owned(), "b=c".to_owned()])),
         any::<i64>(),
         option::of(float),
         option::of(any::<u64>()),
@@ -68,30 +60,16 @@ fn batch(rows: &[SeriesRow]) -> RecordBatch {
         ),
         column(
             "time",
-            Arc::new(TimestampNanosecondArray::from_iter_values(
-                rows.iter().map(|row| row.2),
-            )),
+            Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.2))),
         ),
         column(
             "tag",
             Arc::new(rows.iter().map(|row| row.1.as_deref()).collect::<StringArray>()),
         ),
-        column(
-            "f",
-            Arc::new(rows.iter().map(|row| row.3).collect::<Float64Array>()),
-        ),
-        column(
-            "u",
-            Arc::new(rows.iter().map(|row| row.4).collect::<UInt64Array>()),
-        ),
-        column(
-            "b",
-            Arc::new(rows.iter().map(|row| row.5).collect::<BooleanArray>()),
-        ),
-        column(
-            "s",
-            Arc::new(rows.iter().map(|row| row.6.as_deref()).collect::<StringArray>()),
-        ),
+        column("f", Arc::new(rows.iter().map(|row| row.3).collect::<Float64Array>())),
+        column("u", Arc::new(rows.iter().map(|row| row.4).collect::<UInt64Array>())),
+        column("b", Arc::new(rows.iter().map(|row| row.5).collect::<BooleanArray>())),
+        column("s", Arc::new(rows.iter().map(|row| row.6.as_deref()).collect::<StringArray>())),
         column(
             "d",
             Arc::new(
@@ -191,18 +169,10 @@ fn unpacked(bytes: &[u8]) -> (Value, &[u8]) {
     let number =
         |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let (first, rest) = bytes.split_first().unwrap();
-    let sized = |width: usize| {
-        (
-            usize::try_from(number(&rest[..width])).unwrap(),
-            &rest[width..],
-        )
-    };
+    let sized = |width: usize| (usize::try_from(number(&rest[..width])).unwrap(), &rest[width..]);
     let text = |(length, rest): (usize, _)| -> (Value, &[u8]) {
         let rest: &[u8] = rest;
-        (
-            json!(std::str::from_utf8(&rest[..length]).unwrap()),
-            &rest[length..],
-        )
+        (json!(std::str::from_utf8(&rest[..length]).unwrap()), &rest[length..])
     };
     let list = |(length, mut rest): (usize, &'_ [u8])| -> (Value, usize) {
         let mut values = Vec::new();
@@ -221,10 +191,7 @@ fn unpacked(bytes: &[u8]) -> (Value, &[u8]) {
             let values = values.as_array().unwrap().chunks(2);
             let members =
                 values.map(|pair| (pair[0].as_str().unwrap().to_owned(), pair[1].clone()));
-            (
-                json!(members.collect::<HashMap<_, _>>()),
-                &bytes[bytes.len() - left..],
-            )
+            (json!(members.collect::<HashMap<_, _>>()), &bytes[bytes.len() - left..])
         }
         byte @ 0x90..=0x9f => ending(list((usize::from(byte & 15), rest))),
         byte @ 0xa0..=0xbf => text((usize::from(byte & 31), rest)),
@@ -315,14 +282,8 @@ fn null_values_of_a_dictionary_are_nulls() {
 fn the_first_supported_format_is_chosen() {
     let accepted = V1Format::accepted;
     assert_eq!(accepted(None), Some(V1Format::Json));
-    assert_eq!(
-        accepted(Some("text/html, application/csv;q=0.9, */*")),
-        Some(V1Format::Csv)
-    );
-    assert_eq!(
-        accepted(Some("application/x-msgpack")),
-        Some(V1Format::MessagePack)
-    );
+    assert_eq!(accepted(Some("text/html, application/csv;q=0.9, */*")), Some(V1Format::Csv));
+    assert_eq!(accepted(Some("application/x-msgpack")), Some(V1Format::MessagePack));
     assert_eq!(accepted(Some("application/xml")), None);
     let ints: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let batch = RecordBatch::try_from_iter([("n", ints)]).unwrap();

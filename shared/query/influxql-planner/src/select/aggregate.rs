@@ -92,10 +92,7 @@ impl SelectQuery<'_> {
             None => self.whole_range(),
         };
         let plan = LogicalPlanBuilder::from(rows).aggregate(groups, Vec::<Expr>::new())?.build()?;
-        let value = TypedExpr {
-            expr: ident(VALUE),
-            kind: argument.kind,
-        };
+        let value = TypedExpr { expr: ident(VALUE), kind: argument.kind };
         let mut part = self.project(plan, time, Vec::new(), &|expr| {
             matches!(expr, Ast::Call(_)).then(|| value.clone())
         })?;
@@ -232,11 +229,8 @@ impl SelectQuery<'_> {
     ) -> Result<(AggregateValue, Option<Expr>)> {
         let argument = argument(call).map_or_else(TypedExpr::null, |column| self.argument(column));
         let Some(kind) = argument.kind else {
-            let nothing = AggregateValue {
-                value: TypedExpr::null(),
-                is_count: false,
-                is_filled: true,
-            };
+            let nothing =
+                AggregateValue { value: TypedExpr::null(), is_count: false, is_filled: true };
             return Ok((nothing, None));
         };
         check_type(&call.name, kind)?;
@@ -253,11 +247,7 @@ impl SelectQuery<'_> {
                 aggregates.column(function.call(vec![argument.expr, ident(TIME_COLUMN)]));
             let time = is_alone.then(|| get_field(selected.clone(), "time"));
             let value = TypedExpr::new(get_field(selected, "value"), kind);
-            let combined = AggregateValue {
-                value,
-                is_count: false,
-                is_filled: true,
-            };
+            let combined = AggregateValue { value, is_count: false, is_filled: true };
             return Ok((combined, time));
         }
         let mut value = match call.name.as_str() {
@@ -269,11 +259,7 @@ impl SelectQuery<'_> {
             // As in InfluxDB 1, only FILL makes a count of 0.
             value.expr = nullif(value.expr, lit(0_i64));
         }
-        let combined = AggregateValue {
-            value,
-            is_count: call.name == "count",
-            is_filled: true,
-        };
+        let combined = AggregateValue { value, is_count: call.name == "count", is_filled: true };
         Ok((combined, None))
     }
 
@@ -287,16 +273,9 @@ impl SelectQuery<'_> {
         let mut aggregates = AggregateExprs::default();
         let calls = values.into_iter().map(|(expr, value)| {
             let only = aggregates.column(first_value(value.expr, Vec::new()));
-            let value = TypedExpr {
-                expr: only,
-                kind: value.kind,
-            };
+            let value = TypedExpr { expr: only, kind: value.kind };
             let is_filled = matches!(expr, Ast::Call(_)) || self.fills_other_columns(&value);
-            let combined = AggregateValue {
-                value,
-                is_count: false,
-                is_filled,
-            };
+            let combined = AggregateValue { value, is_count: false, is_filled };
             (expr, combined)
         });
         let calls = calls.collect();

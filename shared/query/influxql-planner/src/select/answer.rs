@@ -309,10 +309,8 @@ impl SelectAnswer {
         plan: LogicalPlan,
         keys: &[String],
     ) -> Result<LogicalPlan> {
-        let mut columns = vec![
-            measurement_literal(measurement).alias(MEASUREMENT_COLUMN),
-            ident(TIME_COLUMN),
-        ];
+        let mut columns =
+            vec![measurement_literal(measurement).alias(MEASUREMENT_COLUMN), ident(TIME_COLUMN)];
         columns.extend(self.tags.iter().map(|tag| ident(tag_column(tag))));
         let hidden = keys.iter().filter(|key| !is_output(key));
         columns.extend(hidden.map(ident));

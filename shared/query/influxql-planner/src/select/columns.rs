@@ -53,10 +53,7 @@ impl SourceColumns {
     /// Returns the columns, some of which wildcards leave out.
     #[must_use]
     pub(super) fn hiding(self, names: impl Iterator<Item = String>) -> Self {
-        Self {
-            hidden: names.collect(),
-            ..self
-        }
+        Self { hidden: names.collect(), ..self }
     }
 
     /// Whether wildcards have a column with this name.

@@ -77,10 +77,7 @@ pub(super) fn over_groups(query: &SelectQuery<'_>, computed: GroupValues) -> Res
         } else {
             drop_empty_rows(plan, &shown)?
         };
-        parts.push(GroupValues {
-            plan,
-            values: shown,
-        });
+        parts.push(GroupValues { plan, values: shown });
     }
     let mut merged = merged(query, parts)?;
     merged.values.extend(unknown);
@@ -123,10 +120,7 @@ fn merged(query: &SelectQuery<'_>, mut parts: Vec<GroupValues>) -> Result<GroupV
         let kind = value.kind;
         (call, TypedExpr { expr, kind })
     });
-    Ok(GroupValues {
-        plan,
-        values: values.collect(),
-    })
+    Ok(GroupValues { plan, values: values.collect() })
 }
 
 /// Plans the rows of a forecast of values in `plan`.
@@ -162,10 +156,7 @@ fn forecast(
         .aggregate(query.tag_columns(), [points.alias(POINTS)])?
         .project(with_tags(None, forecasts.alias(POINTS)))?
         .unnest_column_with_options(Column::from_name(POINTS), only_points)?
-        .project(with_tags(
-            Some(field("time").alias(TIME_COLUMN)),
-            field("value").alias(POINTS),
-        ))?
+        .project(with_tags(Some(field("time").alias(TIME_COLUMN)), field("value").alias(POINTS)))?
         .build()
 }
 

@@ -152,12 +152,7 @@ impl Indicator {
                 }
             }
         };
-        Ok(Some(Self {
-            kind,
-            period,
-            hold,
-            warmup,
-        }))
+        Ok(Some(Self { kind, period, hold, warmup }))
     }
 
     /// The name of the function.
@@ -343,11 +338,7 @@ impl AveragedChanges {
             weight: 1.0 / period as f64,
             ..ExponentialAverage::new(period.saturating_add(1), warmup)
         };
-        Self {
-            up: average,
-            down: average,
-            last: 0.0,
-        }
+        Self { up: average, down: average, last: 0.0 }
     }
 
     fn add(&mut self, value: f64) -> (f64, f64) {
@@ -370,10 +361,7 @@ impl RecentValues {
     fn new(length: usize, count: usize) -> Self {
         // A longer ring is never full.
         let length = length.min(count.saturating_add(2)).max(1);
-        Self {
-            ring: vec![(0.0, 0.0); length],
-            newest: 0,
-        }
+        Self { ring: vec![(0.0, 0.0); length], newest: 0 }
     }
 
     fn newest(&self) -> (f64, f64) {

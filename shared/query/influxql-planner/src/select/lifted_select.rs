@@ -114,11 +114,9 @@ impl ValueList {
                 left: left @ Ast::Column(_),
                 op: op @ (CompareOp::Equal | CompareOp::NotEqual),
                 right: Ast::Literal(Literal::String(text)),
-            } if !time::is_time(&left) && !text.is_empty() => Condition::Compare {
-                left,
-                op,
-                right: self.parameter(LiftedValue::Text(text)),
-            },
+            } if !time::is_time(&left) && !text.is_empty() => {
+                Condition::Compare { left, op, right: self.parameter(LiftedValue::Text(text)) }
+            }
             condition => condition,
         }
     }
@@ -205,11 +203,7 @@ mod tests {
             ),
             ("SELECT v FROM cpu", "SELECT v FROM cpu", vec![]),
         ] {
-            assert_eq!(
-                lifted(statement),
-                Some((shape.to_owned(), values)),
-                "{statement}"
-            );
+            assert_eq!(lifted(statement), Some((shape.to_owned(), values)), "{statement}");
         }
     }
 

@@ -87,10 +87,7 @@ fn same_type(name: &str, x: TypedExpr) -> TypedExpr {
 fn square_root(x: Expr) -> TypedExpr {
     let null = lit(ScalarValue::Float64(None));
     let guarded = when(x.clone().lt(lit(0.0)), null).otherwise(df::sqrt(x));
-    guarded.map_or_else(
-        |_| TypedExpr::null(),
-        |expr| TypedExpr::new(expr, ColumnType::Float),
-    )
+    guarded.map_or_else(|_| TypedExpr::null(), |expr| TypedExpr::new(expr, ColumnType::Float))
 }
 
 fn binary_function(name: &str, x: TypedExpr, y: TypedExpr) -> TypedExpr {

@@ -33,9 +33,7 @@ struct ModeFunction {
 
 impl ModeFunction {
     fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
@@ -68,11 +66,7 @@ impl AggregateUDFImpl for ModeFunction {
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let list = |name: &str, item: DataType| {
             let name = format_state_name(args.name, name);
-            Arc::new(Field::new_list(
-                name,
-                Field::new_list_field(item, true),
-                true,
-            ))
+            Arc::new(Field::new_list(name, Field::new_list_field(item, true), true))
         };
         Ok(vec![
             list("values", args.return_type().clone()),
@@ -141,11 +135,8 @@ impl Accumulator for ModeAccumulator {
         let [values, counts, times] = states else {
             return exec_err!("the state of mode has three columns");
         };
-        let (values, counts, times) = (
-            values.as_list::<i32>(),
-            counts.as_list::<i32>(),
-            times.as_list::<i32>(),
-        );
+        let (values, counts, times) =
+            (values.as_list::<i32>(), counts.as_list::<i32>(), times.as_list::<i32>());
         for group in (0..values.len()).filter(|group| values.is_valid(*group)) {
             let (counts, times) = (counts.value(group), times.value(group));
             let counts = counts.as_primitive::<Int64Type>();

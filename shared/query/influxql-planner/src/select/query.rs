@@ -252,14 +252,9 @@ impl SelectQuery<'_> {
 
     /// Plans a query without functions.
     pub(super) fn raw(&self, rows: LogicalPlan) -> Result<AnswerPart> {
-        self.project(
-            rows,
-            ident(TIME_COLUMN),
-            self.other_keys(),
-            &|expr| match expr {
-                Ast::Column(column) => Some(self.read(column)),
-                _ => None,
-            },
-        )
+        self.project(rows, ident(TIME_COLUMN), self.other_keys(), &|expr| match expr {
+            Ast::Column(column) => Some(self.read(column)),
+            _ => None,
+        })
     }
 }

@@ -80,10 +80,7 @@ impl Relation {
         } else {
             &self.columns
         };
-        let rows = ConditionContext {
-            columns,
-            clock: &query.clock,
-        };
+        let rows = ConditionContext { columns, clock: &query.clock };
         if let Some(condition) = &query.condition {
             predicates.push(rows.predicate(condition)?);
         }

@@ -120,10 +120,7 @@ fn look_back(
         return None;
     }
     range.lower = Some(window.shifted(from, -windows));
-    Some(StatementTimeRange {
-        lower: Some(from),
-        upper: None,
-    })
+    Some(StatementTimeRange { lower: Some(from), upper: None })
 }
 
 /// Moves the end of the range forward by a number of windows, for functions that go from later windows to earlier ones.
@@ -138,10 +135,7 @@ fn look_ahead(
         return None;
     }
     range.upper = Some(window.shifted(until, windows));
-    Some(StatementTimeRange {
-        lower: None,
-        upper: Some(until),
-    })
+    Some(StatementTimeRange { lower: None, upper: Some(until) })
 }
 
 /// Returns the value of windows without rows. A subquery leaves them out by default, because the outer statement

@@ -73,10 +73,7 @@ pub(super) fn samples(
         plan = ranked(plan, groups.clone(), order, &rank)?;
         let rows = shape::count(call.args.last()).unwrap_or_default();
         let picked = when(ident(rank).lt_eq(lit(rows)), value.expr).end()?;
-        let value = TypedExpr {
-            expr: picked,
-            kind: value.kind,
-        };
+        let value = TypedExpr { expr: picked, kind: value.kind };
         sampled.push((Ast::Call(call.clone()), value));
     }
     let any = sampled.iter().map(|(_, value)| value.expr.clone().is_not_null());
@@ -112,10 +109,7 @@ fn project(
         let computed = query.fill_selected(plan, values)?;
         return query.project(computed.plan, ident(TIME_COLUMN), Vec::new(), &|expr| {
             let known = computed.values.iter().find(|(known, _)| known == expr);
-            known.map_or_else(
-                || grouped_tag(query, expr),
-                |(_, value)| Some(value.clone()),
-            )
+            known.map_or_else(|| grouped_tag(query, expr), |(_, value)| Some(value.clone()))
         });
     }
     let time = if is_window { WINDOW } else { TIME_COLUMN };
@@ -160,11 +154,7 @@ fn tag_value(query: &SelectQuery<'_>, call: &Call, tag: &Column) -> Result<Optio
         ResolvedColumn::Tag => Ok(Some(ident(tag_column(&tag.name)))),
         ResolvedColumn::Unknown => Ok(None),
         ResolvedColumn::Field(..) | ResolvedColumn::Time => {
-            plan_err!(
-                "invalid argument for {}: {} is not a tag",
-                call.name,
-                tag.name
-            )
+            plan_err!("invalid argument for {}: {} is not a tag", call.name, tag.name)
         }
     }
 }

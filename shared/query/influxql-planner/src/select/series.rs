@@ -40,9 +40,7 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
     }
     let (plan, steps) = with_steps(query, rows, order, Some(SECOND), &value)?;
     let plan = drop_empty_rows(plan, &steps)?;
-    query.project(plan, ident(TIME_COLUMN), query.other_keys(), &|expr| {
-        known(&steps, expr)
-    })
+    query.project(plan, ident(TIME_COLUMN), query.other_keys(), &|expr| known(&steps, expr))
 }
 
 /// Adds the values of series functions over groups to the values of the groups.
@@ -166,11 +164,7 @@ fn step(
             let unit_interval = ScalarValue::new_interval_mdn(0, 0, length);
             let function = query.functions.window(&call.name)?;
             let time = rising_time(query);
-            (
-                function,
-                vec![x, lit(unit_interval), time],
-                ColumnType::Float,
-            )
+            (function, vec![x, lit(unit_interval), time], ColumnType::Float)
         }
         "moving_average" => {
             let values = count(call.args.get(1)).and_then(|n| usize::try_from(n).ok());

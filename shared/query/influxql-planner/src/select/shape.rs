@@ -109,10 +109,7 @@ impl FieldCalls {
         fields: impl Iterator<Item = &'a Ast>,
         interface: AnswerInterface,
     ) -> Result<Self> {
-        let mut survey = Self {
-            is_v1: interface == AnswerInterface::V1,
-            ..Self::default()
-        };
+        let mut survey = Self { is_v1: interface == AnswerInterface::V1, ..Self::default() };
         for field in fields {
             survey.add(field)?;
         }
@@ -343,10 +340,9 @@ fn check_arguments(call: &Call, is_v1: bool) -> Result<()> {
         Some(Ast::Call(inner)) if call.name == "count" && inner.name == "distinct" => {
             matches!(inner.args.as_slice(), [Ast::Column(_)])
         }
-        Some(Ast::Call(_)) => matches!(
-            class(&call.name),
-            Some(FunctionClass::Series | FunctionClass::Forecast)
-        ),
+        Some(Ast::Call(_)) => {
+            matches!(class(&call.name), Some(FunctionClass::Series | FunctionClass::Forecast))
+        }
         _ => false,
     };
     Indicator::from_call(call).map_err(with_influxdb_context)?;

@@ -37,11 +37,7 @@ impl TimeContext {
                 return plan_err!("unable to find time zone {}", zone.unwrap_or_default());
             }
         };
-        Ok(Self {
-            now,
-            zone,
-            interface,
-        })
+        Ok(Self { now, zone, interface })
     }
 
     /// Evaluates a constant time in nanoseconds; `None` if the expression is not one.
@@ -80,10 +76,7 @@ impl TimeContext {
     fn parsed(&self, text: &str) -> Result<i64> {
         let rfc3339 = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
         let time = rfc3339.ok().or_else(|| self.local(text));
-        match (
-            time.and_then(|time| time.timestamp_nanos_opt()),
-            self.interface,
-        ) {
+        match (time.and_then(|time| time.timestamp_nanos_opt()), self.interface) {
             (Some(nanos), _) => Ok(nanos),
             (None, AnswerInterface::V1) => v1_errors::refuse_time(text, time),
             (None, AnswerInterface::V3) => {

@@ -17,18 +17,12 @@ pub(super) struct TypedExpr {
 
 impl TypedExpr {
     pub(super) fn new(expr: Expr, kind: ColumnType) -> Self {
-        Self {
-            expr,
-            kind: Some(kind),
-        }
+        Self { expr, kind: Some(kind) }
     }
 
     /// NULL. As a column it has the type float.
     pub(super) fn null() -> Self {
-        Self {
-            expr: lit(ScalarValue::Float64(None)),
-            kind: None,
-        }
+        Self { expr: lit(ScalarValue::Float64(None)), kind: None }
     }
 
     pub(super) fn of_literal(literal: &Literal) -> Self {
@@ -70,8 +64,5 @@ impl TypedExpr {
 
 /// Whether the type is one of the three number types.
 pub(super) fn is_number(kind: ColumnType) -> bool {
-    matches!(
-        kind,
-        ColumnType::Float | ColumnType::Integer | ColumnType::UInteger
-    )
+    matches!(kind, ColumnType::Float | ColumnType::Integer | ColumnType::UInteger)
 }

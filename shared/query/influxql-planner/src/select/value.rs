@@ -158,20 +158,14 @@ fn arithmetic(
 /// only if it is outside the range of signed integers.
 fn exact_integers(op: BinaryOp, left: &TypedExpr, right: &TypedExpr) -> Option<TypedExpr> {
     use ColumnType::{Integer, UInteger};
-    let is_mixed = matches!(
-        (left.kind?, right.kind?),
-        (Integer, UInteger) | (UInteger, Integer)
-    );
+    let is_mixed = matches!((left.kind?, right.kind?), (Integer, UInteger) | (UInteger, Integer));
     let is_exact = matches!(op, BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply);
     if !is_mixed || !is_exact {
         return None;
     }
     let exact = |value: &TypedExpr| cast(value.expr.clone(), DataType::Decimal128(20, 0));
     let result = binary(exact(left), operator(op), exact(right));
-    Some(TypedExpr::new(
-        try_cast(result, Integer.data_type()),
-        Integer,
-    ))
+    Some(TypedExpr::new(try_cast(result, Integer.data_type()), Integer))
 }
 
 /// Returns a quotient or a remainder, which is 0 if the divisor is 0. In InfluxDB 1, the remainder of floats is NULL then.

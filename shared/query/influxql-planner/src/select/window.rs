@@ -141,10 +141,9 @@ impl WindowSpec {
     pub(super) fn without_zone(&self, bin: Expr) -> Expr {
         match self.zone {
             None => bin,
-            Some(_) => cast(
-                cast(bin, ColumnType::Integer.data_type()),
-                ColumnType::Time.data_type(),
-            ),
+            Some(_) => {
+                cast(cast(bin, ColumnType::Integer.data_type()), ColumnType::Time.data_type())
+            }
         }
     }
 

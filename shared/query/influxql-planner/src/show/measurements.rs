@@ -38,10 +38,7 @@ pub(crate) async fn measurements(
     let series: StringArray = found.iter().map(|_| Some("measurements")).collect();
     let names: StringArray = found.iter().map(|table| Some(table.name())).collect();
     Ok(ShowRows {
-        rows: batch_of(vec![
-            (MEASUREMENT_COLUMN, Arc::new(series)),
-            ("name", Arc::new(names)),
-        ])?,
+        rows: batch_of(vec![(MEASUREMENT_COLUMN, Arc::new(series)), ("name", Arc::new(names))])?,
         series: SeriesLayout::by_table(),
     })
 }

@@ -57,10 +57,7 @@ pub(crate) async fn series(
         AnswerInterface::V1 => vec![keys],
         AnswerInterface::V3 => vec![(MEASUREMENT_COLUMN, Arc::new(of_tables) as ArrayRef), keys],
     };
-    Ok(ShowRows {
-        rows: batch_of(columns)?,
-        series: SeriesLayout::Single(None),
-    })
+    Ok(ShowRows { rows: batch_of(columns)?, series: SeriesLayout::Single(None) })
 }
 
 /// Returns the combinations of tag values in rows that satisfy a condition. A table without tags has one combination if
@@ -183,20 +180,14 @@ fn total_count(counts: &TableCounts, interface: AnswerInterface) -> Result<ShowR
         AnswerInterface::V1 => vec![count],
         AnswerInterface::V3 => vec![(MEASUREMENT_COLUMN, Arc::new(name) as ArrayRef), count],
     };
-    Ok(ShowRows {
-        rows: batch_of(columns)?,
-        series: SeriesLayout::Single(None),
-    })
+    Ok(ShowRows { rows: batch_of(columns)?, series: SeriesLayout::Single(None) })
 }
 
 fn counts_by_table(counts: &TableCounts) -> Result<ShowRows> {
     let tables: StringArray = counts.iter().map(|(table, _)| Some(table.name())).collect();
     let counts: Int64Array = counts.iter().map(|(_, count)| *count).collect();
     Ok(ShowRows {
-        rows: batch_of(vec![
-            (MEASUREMENT_COLUMN, Arc::new(tables)),
-            ("count", Arc::new(counts)),
-        ])?,
+        rows: batch_of(vec![(MEASUREMENT_COLUMN, Arc::new(tables)), ("count", Arc::new(counts))])?,
         series: SeriesLayout::by_table(),
     })
 }

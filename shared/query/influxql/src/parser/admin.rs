@@ -35,10 +35,7 @@ impl Parser<'_> {
 
     pub(super) fn alter(&mut self) -> Result<Statement> {
         self.advance()?;
-        self.expect_word(
-            "RETENTION",
-            "invalid ALTER statement, expected RETENTION POLICY",
-        )?;
+        self.expect_word("RETENTION", "invalid ALTER statement, expected RETENTION POLICY")?;
         Ok(Statement::AlterRetentionPolicy(self.policy()?))
     }
 
@@ -95,12 +92,7 @@ impl Parser<'_> {
     fn policy(&mut self) -> Result<RetentionPolicy> {
         let (name, database) = self.policy_name()?;
         let (options, default) = self.policy_options(false)?;
-        Ok(RetentionPolicy {
-            name,
-            database,
-            options,
-            default,
-        })
+        Ok(RetentionPolicy { name, database, options, default })
     }
 
     fn policy_name(&mut self) -> Result<(String, String)> {

@@ -33,17 +33,8 @@ impl Parser<'_> {
                 "invalid CREATE CONTINUOUS QUERY statement, expected INTO in its query",
             ));
         };
-        self.expect_word(
-            "END",
-            "invalid CREATE CONTINUOUS QUERY statement, expected END",
-        )?;
-        let query = ContinuousQuery {
-            name,
-            database,
-            every,
-            period,
-            query: *query,
-        };
+        self.expect_word("END", "invalid CREATE CONTINUOUS QUERY statement, expected END")?;
+        let query = ContinuousQuery { name, database, every, period, query: *query };
         let statement = ContinuousQueryStatement::Create(Box::new(query));
         Ok(Statement::ContinuousQuery(statement))
     }
@@ -76,9 +67,9 @@ impl Parser<'_> {
         };
         let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
         if nanos == 0 {
-            return Err(self.expected(format!(
-                "invalid {clause} clause, expected a duration above zero"
-            )));
+            return Err(
+                self.expected(format!("invalid {clause} clause, expected a duration above zero"))
+            );
         }
         self.advance()?;
         Ok(nanos)

@@ -54,10 +54,9 @@ impl Parser<'_> {
         let start = self.peeked.start;
         match self.node(0)? {
             ValueOrCondition::Value(value, _) => Ok(value),
-            ValueOrCondition::Condition(_) => Err(ParseError::new(
-                "invalid expression, a condition is not a value",
-                start,
-            )),
+            ValueOrCondition::Condition(_) => {
+                Err(ParseError::new("invalid expression, a condition is not a value", start))
+            }
         }
     }
 
@@ -146,10 +145,7 @@ impl Parser<'_> {
             _ => match self.constant()? {
                 Some(constant) => constant,
                 None => {
-                    return Err(ParseError::new(
-                        "invalid expression, expected a value",
-                        start,
-                    ));
+                    return Err(ParseError::new("invalid expression, expected a value", start));
                 }
             },
         };
@@ -216,12 +212,7 @@ impl Parser<'_> {
             other => {
                 let minus_one = ValueOrCondition::Value(Expr::Literal(Literal::Integer(-1)), 1);
                 let times = Operator::Arithmetic(BinaryOp::Multiply);
-                return combine(
-                    minus_one,
-                    times,
-                    ValueOrCondition::Value(other, depth),
-                    start,
-                );
+                return combine(minus_one, times, ValueOrCondition::Value(other, depth), start);
             }
         };
         Ok(ValueOrCondition::Value(Expr::Literal(literal), 1))
@@ -284,10 +275,7 @@ impl Parser<'_> {
         } else {
             None
         };
-        Ok(ValueOrCondition::Value(
-            Expr::Column(Column { name, cast }),
-            1,
-        ))
+        Ok(ValueOrCondition::Value(Expr::Column(Column { name, cast }), 1))
     }
 
     /// Parses a name of one or more parts separated by dots.
@@ -344,12 +332,12 @@ fn combine(
     start: usize,
 ) -> Result<ValueOrCondition> {
     match (operator, left, right) {
-        (Operator::And, left, right) => Ok(ValueOrCondition::Condition(
-            condition(left).and(condition(right)),
-        )),
-        (Operator::Or, left, right) => Ok(ValueOrCondition::Condition(
-            condition(left).or(condition(right)),
-        )),
+        (Operator::And, left, right) => {
+            Ok(ValueOrCondition::Condition(condition(left).and(condition(right))))
+        }
+        (Operator::Or, left, right) => {
+            Ok(ValueOrCondition::Condition(condition(left).or(condition(right))))
+        }
         (
             Operator::Compare(op),
             ValueOrCondition::Value(left, _),
@@ -361,11 +349,7 @@ fn combine(
                 let text = "invalid condition, a regular expression goes after =~ or !~";
                 return Err(ParseError::new(text, start));
             }
-            Ok(ValueOrCondition::Condition(Condition::Compare {
-                left,
-                op,
-                right,
-            }))
+            Ok(ValueOrCondition::Condition(Condition::Compare { left, op, right }))
         }
         (
             Operator::Arithmetic(op),
@@ -377,18 +361,13 @@ fn combine(
                 let text = format!("more than {MAX_TREE_DEPTH} operators in a row");
                 return Err(ParseError::new(text, start));
             }
-            Ok(ValueOrCondition::Value(
-                Expr::binary(left, op, right),
-                depth,
-            ))
+            Ok(ValueOrCondition::Value(Expr::binary(left, op, right), depth))
         }
-        (Operator::Compare(_), ..) => Err(ParseError::new(
-            "invalid condition, a condition can't be compared",
-            start,
-        )),
-        (Operator::Arithmetic(_), ..) => Err(ParseError::new(
-            "invalid expression, no arithmetic with conditions",
-            start,
-        )),
+        (Operator::Compare(_), ..) => {
+            Err(ParseError::new("invalid condition, a condition can't be compared", start))
+        }
+        (Operator::Arithmetic(_), ..) => {
+            Err(ParseError::new("invalid expression, no arithmetic with conditions", start))
+        }
     }
 }

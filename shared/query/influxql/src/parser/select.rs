@@ -14,11 +14,7 @@ impl Parser<'_> {
         if !self.is_word("SELECT") {
             return Err(self.expected("invalid EXPLAIN statement, expected SELECT"));
         }
-        Ok(Explain {
-            analyze,
-            verbose,
-            select: self.select()?,
-        })
+        Ok(Explain { analyze, verbose, select: self.select()? })
     }
 
     /// Parses a query that may store its rows. The next token is `SELECT`.

@@ -121,10 +121,7 @@ impl Parser<'_> {
 
     fn cardinality(&mut self, mut of: CardinalityTarget) -> Result<Statement> {
         self.take_word("EXACT")?;
-        self.expect_word(
-            "CARDINALITY",
-            "invalid SHOW statement, expected CARDINALITY",
-        )?;
+        self.expect_word("CARDINALITY", "invalid SHOW statement, expected CARDINALITY")?;
         let mut show = self.head()?;
         if let CardinalityTarget::TagValues(keys) = &mut of {
             *keys = self.with_key("SHOW TAG VALUES")?;
@@ -192,18 +189,14 @@ impl Parser<'_> {
         }
         if self.take_symbol("=~")? {
             let regex = self.take_regex()?;
-            return Ok(NameMatch::Matches(
-                regex.ok_or_else(|| self.expected(REGEX))?,
-            ));
+            return Ok(NameMatch::Matches(regex.ok_or_else(|| self.expected(REGEX))?));
         }
         if of_keys && (self.take_symbol("!=")? || self.take_symbol("<>")?) {
             return Ok(NameMatch::NotEqual(self.name(NAME)?));
         }
         if of_keys && self.take_symbol("!~")? {
             let regex = self.take_regex()?;
-            return Ok(NameMatch::NotMatches(
-                regex.ok_or_else(|| self.expected(REGEX))?,
-            ));
+            return Ok(NameMatch::NotMatches(regex.ok_or_else(|| self.expected(REGEX))?));
         }
         Err(self.expected(if of_keys {
             "invalid WITH KEY clause, expected =, !=, =~, !~ or IN"

@@ -19,11 +19,7 @@ impl Parser<'_> {
             self.expect_word("ALL", message)?;
             self.expect_word("PRIVILEGES", message)?;
         }
-        Ok(Statement::User(UserStatement::Create {
-            user,
-            password,
-            is_admin,
-        }))
+        Ok(Statement::User(UserStatement::Create { user, password, is_admin }))
     }
 
     /// Parses the rest of `DROP USER`.
@@ -41,10 +37,7 @@ impl Parser<'_> {
         let user = self.name(USER)?;
         self.expect_symbol("=", "invalid SET PASSWORD statement, expected '='")?;
         let password = self.password()?;
-        Ok(Statement::User(UserStatement::SetPassword {
-            user,
-            password,
-        }))
+        Ok(Statement::User(UserStatement::SetPassword { user, password }))
     }
 
     /// Parses `GRANT`. The next token is `GRANT`.
@@ -82,11 +75,7 @@ impl Parser<'_> {
             None
         };
         self.expect_word(before_user, message)?;
-        Ok(UserPrivilege {
-            privilege,
-            database,
-            user: self.name(USER)?,
-        })
+        Ok(UserPrivilege { privilege, database, user: self.name(USER)? })
     }
 
     fn password(&mut self) -> Result<Password> {

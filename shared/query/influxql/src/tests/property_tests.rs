@@ -50,13 +50,7 @@ fn kind() -> impl Strategy<Value = ColumnKind> {
 
 fn cast() -> impl Strategy<Value = Cast> {
     prop_oneof![
-        select(vec![
-            Cast::Float,
-            Cast::Integer,
-            Cast::Unsigned,
-            Cast::String,
-            Cast::Boolean
-        ]),
+        select(vec![Cast::Float, Cast::Integer, Cast::Unsigned, Cast::String, Cast::Boolean]),
         kind().prop_map(Cast::Kind),
     ]
 }
@@ -125,11 +119,7 @@ fn measurement_name() -> impl Strategy<Value = MeasurementName> {
 
 fn measurement() -> impl Strategy<Value = Measurement> {
     (option::of(name()), option::of(name()), measurement_name()).prop_map(
-        |(database, retention_policy, name)| Measurement {
-            database,
-            retention_policy,
-            name,
-        },
+        |(database, retention_policy, name)| Measurement { database, retention_policy, name },
     )
 }
 
@@ -225,25 +215,13 @@ fn name_match() -> impl Strategy<Value = NameMatch> {
 }
 
 fn show_measurements() -> impl Strategy<Value = Statement> {
-    let with = prop_oneof![
-        name().prop_map(NameMatch::Equal),
-        regex().prop_map(NameMatch::Matches),
-    ];
-    (
-        option::of(name()),
-        option::of(with),
-        option::of(condition()),
-        numbers(),
+    let with =
+        prop_oneof![name().prop_map(NameMatch::Equal), regex().prop_map(NameMatch::Matches),];
+    (option::of(name()), option::of(with), option::of(condition()), numbers()).prop_map(
+        |(on, with, condition, [limit, offset, ..])| {
+            Statement::ShowMeasurements(ShowMeasurements { on, with, condition, limit, offset })
+        },
     )
-        .prop_map(|(on, with, condition, [limit, offset, ..])| {
-            Statement::ShowMeasurements(ShowMeasurements {
-                on,
-                with,
-                condition,
-                limit,
-                offset,
-            })
-        })
 }
 
 fn counted() -> impl Strategy<Value = CardinalityTarget> {
@@ -263,45 +241,31 @@ fn options() -> impl Strategy<Value = PolicyOptions> {
             (0..i64::MAX).prop_map(RetentionDuration::For)
         ]
     };
-    (
-        retention(),
-        option::of(any::<u64>()),
-        option::of(retention()),
-    )
-        .prop_map(|(duration, replication, shard_duration)| PolicyOptions {
+    (retention(), option::of(any::<u64>()), option::of(retention())).prop_map(
+        |(duration, replication, shard_duration)| PolicyOptions {
             duration: Some(duration),
             replication,
             shard_duration,
             name: None,
-        })
+        },
+    )
 }
 
 fn policy() -> impl Strategy<Value = RetentionPolicy> {
     (name(), name(), options(), any::<bool>()).prop_map(|(name, database, options, default)| {
-        RetentionPolicy {
-            name,
-            database,
-            options,
-            default,
-        }
+        RetentionPolicy { name, database, options, default }
     })
 }
 
 fn deletion() -> impl Strategy<Value = DeleteClauses> {
     (vec(measurement_name(), 0..3), option::of(condition()))
-        .prop_filter("something", |(from, condition)| {
-            !from.is_empty() || condition.is_some()
-        })
+        .prop_filter("something", |(from, condition)| !from.is_empty() || condition.is_some())
         .prop_map(|(from, condition)| DeleteClauses { from, condition })
 }
 
 fn into_target() -> impl Strategy<Value = IntoTarget> {
     (option::of(name()), option::of(name()), option::of(name())).prop_map(
-        |(database, retention_policy, table)| IntoTarget {
-            database,
-            retention_policy,
-            table,
-        },
+        |(database, retention_policy, table)| IntoTarget { database, retention_policy, table },
     )
 }
 
@@ -364,11 +328,7 @@ fn user_statement() -> impl Strategy<Value = UserStatement> {
 fn statement() -> impl Strategy<Value = Statement> {
     let explain =
         (any::<bool>(), any::<bool>(), any_select()).prop_map(|(analyze, verbose, select)| {
-            Statement::Explain(Box::new(Explain {
-                analyze,
-                verbose,
-                select,
-            }))
+            Statement::Explain(Box::new(Explain { analyze, verbose, select }))
         });
     prop_oneof![
         4 => any_select().prop_map(|select| Statement::Select(Box::new(select))),

@@ -29,16 +29,9 @@ impl GroupTimes {
         let groups = if parameters.keys.is_empty() {
             None
         } else {
-            Some(RowGroups::new(
-                input.project(&parameters.keys)?.into(),
-                &GroupOrdering::None,
-            )?)
+            Some(RowGroups::new(input.project(&parameters.keys)?.into(), &GroupOrdering::None)?)
         };
-        Ok(Self {
-            parameters: parameters.clone(),
-            groups,
-            times: Vec::new(),
-        })
+        Ok(Self { parameters: parameters.clone(), groups, times: Vec::new() })
     }
 
     /// The memory of the groups, in bytes.

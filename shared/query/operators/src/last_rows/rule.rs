@@ -77,12 +77,8 @@ fn parameters_of(aggregate: &AggregateExec) -> Option<LastRowsParameters> {
     let (time, end) = (first.time, first.end);
     let is_same = needs.iter().all(|needs| (needs.time, needs.end) == (time, end));
     let required: BTreeSet<usize> = needs.iter().filter_map(|needs| needs.required).collect();
-    let parameters = LastRowsParameters {
-        keys,
-        time,
-        end,
-        required: required.into_iter().collect(),
-    };
+    let parameters =
+        LastRowsParameters { keys, time, end, required: required.into_iter().collect() };
     let input: &Schema = &aggregate.input().schema();
     (is_same && parameters.check(input).is_ok()).then_some(parameters)
 }
@@ -103,12 +99,7 @@ impl FunctionNeeds {
     fn from_aggregate(function: &AggregateFunctionExpr, keys: &[usize]) -> Option<Self> {
         let arguments = function.expressions();
         let argument = |at: usize| arguments.get(at).and_then(index_of);
-        let of_time = |time, end| Self {
-            time,
-            end,
-            required: None,
-            selects_values: false,
-        };
+        let of_time = |time, end| Self { time, end, required: None, selects_values: false };
         match function.fun().name() {
             "max" => Some(of_time(argument(0)?, TimeEnd::Last)),
             "min" => Some(of_time(argument(0)?, TimeEnd::First)),

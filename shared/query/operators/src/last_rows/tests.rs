@@ -58,9 +58,7 @@ fn batch(rows: &[Row], first: i64, order: i64) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter(hosts)),
         Arc::new(Int64Array::from_iter(rows.iter().map(|(_, a, ..)| *a))),
-        Arc::new(Float64Array::from_iter(
-            rows.iter().map(|(_, _, b, _)| b.map(|b| b as f64)),
-        )),
+        Arc::new(Float64Array::from_iter(rows.iter().map(|(_, _, b, _)| b.map(|b| b as f64)))),
         Arc::new(TimestampNanosecondArray::from_iter(times)),
         Arc::new(zones.collect::<DictionaryArray<Int32Type>>()),
     ];
@@ -162,10 +160,7 @@ async fn aggregates_of_last_rows_get_the_operator() {
     }
     let statement = "SELECT host, last_value(a ORDER BY time) IGNORE NULLS FROM rows GROUP BY host";
     let plan = plan(statement).await;
-    assert!(
-        plan.contains("LastRowsExec: last by time, gby=[host], required=[a]"),
-        "{plan}"
-    );
+    assert!(plan.contains("LastRowsExec: last by time, gby=[host], required=[a]"), "{plan}");
 }
 
 #[tokio::test]
@@ -192,10 +187,7 @@ async fn rows_of_a_group_are_not_ordered_by_its_keys() {
     // All rows of a group are equal in this order.
     let sql = "SELECT host, first_value(a ORDER BY host) FROM rows GROUP BY host";
     let found = functions(sql).await;
-    assert_eq!(
-        found,
-        "first_value(rows.a) ORDER BY [rows.host ASC NULLS LAST"
-    );
+    assert_eq!(found, "first_value(rows.a) ORDER BY [rows.host ASC NULLS LAST");
 }
 
 #[tokio::test]
@@ -232,10 +224,7 @@ fn batch_of_runs(runs: &[(Option<u8>, Option<u8>, i64)], texts: bool) -> RecordB
     RecordBatch::try_from_iter([
         ("host", column(rows().map(|run| text(run.0)).collect())),
         ("zone", column(rows().map(|run| text(run.1)).collect())),
-        (
-            "time",
-            Arc::new(TimestampNanosecondArray::from_iter_values(times)) as ArrayRef,
-        ),
+        ("time", Arc::new(TimestampNanosecondArray::from_iter_values(times)) as ArrayRef),
     ])
     .unwrap()
 }
@@ -322,11 +311,7 @@ async fn needed_batches(batches: Vec<RecordBatch>, memory: usize) -> Vec<RecordB
 #[tokio::test]
 async fn rows_older_than_one_of_an_earlier_batch_are_dropped() {
     let rows = [(Some(1), Some(1), None, true); 10];
-    let newest_first = vec![
-        batch(&rows, 100, 1),
-        batch(&rows, 50, 1),
-        batch(&rows, 0, 1),
-    ];
+    let newest_first = vec![batch(&rows, 100, 1), batch(&rows, 50, 1), batch(&rows, 0, 1)];
     assert_eq!(needed(newest_first.clone(), 1 << 20).await, 1);
     // Without memory for the groups, each batch is on its own.
     assert_eq!(needed(newest_first, 0).await, 3);

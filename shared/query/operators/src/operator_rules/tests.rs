@@ -151,18 +151,9 @@ async fn filters_below_a_sort_with_a_limit_collect_about_as_many_rows() {
     };
     let of_host = "FROM cpu WHERE host = 'a'";
     for (statement, expected) in [
-        (
-            format!("SELECT * {of_host} ORDER BY time DESC LIMIT 5"),
-            128_usize,
-        ),
-        (
-            format!("SELECT v + 1 AS w, time AS t {of_host} ORDER BY t LIMIT 900"),
-            900,
-        ),
-        (
-            format!("SELECT * {of_host} ORDER BY time LIMIT 9000"),
-            8_192,
-        ),
+        (format!("SELECT * {of_host} ORDER BY time DESC LIMIT 5"), 128_usize),
+        (format!("SELECT v + 1 AS w, time AS t {of_host} ORDER BY t LIMIT 900"), 900),
+        (format!("SELECT * {of_host} ORDER BY time LIMIT 9000"), 8_192),
         (format!("SELECT * {of_host} ORDER BY time"), 8_192),
         (
             format!("SELECT v, count(*) AS n {of_host} GROUP BY v ORDER BY n LIMIT 5"),
@@ -170,11 +161,7 @@ async fn filters_below_a_sort_with_a_limit_collect_about_as_many_rows() {
         ),
     ] {
         for partitions in [1, 4] {
-            assert_eq!(
-                batch_rows(&statement, partitions).await,
-                [expected],
-                "{statement}"
-            );
+            assert_eq!(batch_rows(&statement, partitions).await, [expected], "{statement}");
         }
     }
 }

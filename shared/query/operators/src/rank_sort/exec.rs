@@ -40,10 +40,7 @@ use crate::{
 };
 
 /// The rows that are sorted at once. More rows are sorted faster in several partitions.
-const LIMITS: SortLimits = SortLimits {
-    rows: 1 << 18,
-    bytes: 32 << 20,
-};
+const LIMITS: SortLimits = SortLimits { rows: 1 << 18, bytes: 32 << 20 };
 
 /// The metric of the rows that this operator has sorted itself.
 pub(super) const ROWS_BY_RANK: &str = "rows_by_rank";
@@ -81,10 +78,7 @@ impl RankSortExec {
     }
 
     fn with_input(&self, sort: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        Ok(Self {
-            limits: self.limits,
-            ..Self::new(sort)
-        })
+        Ok(Self { limits: self.limits, ..Self::new(sort) })
     }
 
     #[cfg(test)]

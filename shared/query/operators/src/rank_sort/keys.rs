@@ -51,10 +51,7 @@ impl RankKeys {
             match (field.data_type(), keys.last_mut()) {
                 (DataType::Timestamp(..) | DataType::Int64, _) if !field.is_nullable() => {
                     let is_descending = part.options.descending;
-                    keys.push(RankKey::Integer {
-                        column,
-                        is_descending,
-                    });
+                    keys.push(RankKey::Integer { column, is_descending });
                 }
                 (kind, Some(RankKey::Tags(tags))) if ColumnType::is_tag_type(kind) => {
                     tags.push((column, part.options));
@@ -87,10 +84,7 @@ impl RankKeys {
         let mut numbers: Vec<(u128, u32)> = (0..count).map(|row| (0, row)).collect();
         for key in &self.0 {
             match key {
-                RankKey::Integer {
-                    column,
-                    is_descending,
-                } => {
+                RankKey::Integer { column, is_descending } => {
                     let widened = cast(rows.column(*column), &DataType::Int64)?;
                     let integers = widened.as_primitive::<Int64Type>().values();
                     // The order of the bits is that of the integers.

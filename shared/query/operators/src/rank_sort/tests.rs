@@ -47,10 +47,7 @@ type Row = (Option<u8>, Option<u8>, i64);
 
 type Part = (&'static str, SortOptions);
 
-const ENOUGH: SortLimits = SortLimits {
-    rows: 1_000,
-    bytes: 1 << 20,
-};
+const ENOUGH: SortLimits = SortLimits { rows: 1_000, bytes: 1 << 20 };
 
 fn schema() -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
@@ -78,9 +75,7 @@ fn batch(rows: &[Row], id: usize) -> RecordBatch {
         tags(|row| row.1),
         Arc::new(TimestampNanosecondArray::from_iter_values(times)),
         Arc::new(Int64Array::from_iter_values(ids.clone())),
-        Arc::new(Int64Array::from_iter(
-            ids.map(|id| (id % 3 > 0).then_some(id)),
-        )),
+        Arc::new(Int64Array::from_iter(ids.map(|id| (id % 3 > 0).then_some(id)))),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
@@ -152,10 +147,8 @@ fn parts() -> impl Strategy<Value = Vec<Part>> {
         vec!["zone", "host", "time"],
         vec!["host", "time", "zone"],
     ]);
-    let options = any::<(bool, bool)>().prop_map(|(descending, nulls_first)| SortOptions {
-        descending,
-        nulls_first,
-    });
+    let options = any::<(bool, bool)>()
+        .prop_map(|(descending, nulls_first)| SortOptions { descending, nulls_first });
     (names, vec(options, 3)).prop_map(|(names, options)| names.into_iter().zip(options).collect())
 }
 
@@ -268,10 +261,7 @@ fn sorts_by_one_column_stay_as_they_are() {
         plan.unwrap().name().to_owned()
     };
     assert_eq!(name(&[("time", ascending)]), "SortPreservingMergeExec");
-    assert_eq!(
-        name(&[("time", ascending), ("host", ascending)]),
-        "RankSortExec"
-    );
+    assert_eq!(name(&[("time", ascending), ("host", ascending)]), "RankSortExec");
 }
 
 #[test]

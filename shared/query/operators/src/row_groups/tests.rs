@@ -13,13 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Key = (
-    Option<u8>,
-    Option<u8>,
-    Option<i64>,
-    Option<usize>,
-    Option<bool>,
-);
+type Key = (Option<u8>, Option<u8>, Option<i64>, Option<usize>, Option<bool>);
 
 const FLOATS: [f64; 5] = [0.0, -0.0, f64::NAN, 1.5, f64::INFINITY];
 
@@ -36,31 +30,18 @@ fn batch(keys: &[Key]) -> RecordBatch {
     let zones = texts(keys.iter().map(|key| key.1).collect());
     let hosts = hosts.iter().map(Option::as_deref);
     let columns: [(&str, ArrayRef); 6] = [
-        (
-            "host",
-            Arc::new(hosts.collect::<DictionaryArray<Int32Type>>()),
-        ),
+        ("host", Arc::new(hosts.collect::<DictionaryArray<Int32Type>>())),
         ("zone", Arc::new(StringArray::from_iter(zones))),
         (
             "time",
-            Arc::new(TimestampNanosecondArray::from_iter(
-                keys.iter().map(|key| key.2),
-            )),
+            Arc::new(TimestampNanosecondArray::from_iter(keys.iter().map(|key| key.2))),
         ),
-        (
-            "number",
-            Arc::new(Int64Array::from_iter(keys.iter().map(|key| key.2))),
-        ),
+        ("number", Arc::new(Int64Array::from_iter(keys.iter().map(|key| key.2)))),
         (
             "float",
-            Arc::new(Float64Array::from_iter(
-                keys.iter().map(|key| key.3.map(|at| FLOATS[at])),
-            )),
+            Arc::new(Float64Array::from_iter(keys.iter().map(|key| key.3.map(|at| FLOATS[at])))),
         ),
-        (
-            "flag",
-            Arc::new(BooleanArray::from_iter(keys.iter().map(|key| key.4))),
-        ),
+        ("flag", Arc::new(BooleanArray::from_iter(keys.iter().map(|key| key.4)))),
     ];
     RecordBatch::try_from_iter_with_nullable(
         columns.map(|(name, values)| (name, values, true)).to_vec(),
@@ -122,11 +103,7 @@ fn codes_are_those_of_their_dictionary() {
         Arc::new(texts.iter().copied().collect::<DictionaryArray<Int32Type>>())
     };
     let batches = [tags(&["a", "b", "a"]), tags(&["b", "c", "b"])];
-    let schema = Schema::new(vec![Field::new(
-        "host",
-        batches[0].data_type().clone(),
-        true,
-    )]);
+    let schema = Schema::new(vec![Field::new("host", batches[0].data_type().clone(), true)]);
     let mut groups = RowGroups::new(Arc::new(schema), &GroupOrdering::None).unwrap();
     let [one, other] = batches.map(|tags| {
         groups.assign(&[tags], 3).unwrap();

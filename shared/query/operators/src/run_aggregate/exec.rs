@@ -47,10 +47,7 @@ impl RunAggregateExec {
 
     /// Computes `aggregate` in its place if it is [supported](Self::supports). Otherwise `aggregate` is executed.
     pub fn new(aggregate: Arc<dyn ExecutionPlan>) -> Self {
-        Self {
-            aggregate,
-            metrics: ExecutionPlanMetricsSet::new(),
-        }
+        Self { aggregate, metrics: ExecutionPlanMetricsSet::new() }
     }
 
     fn with_input(&self, aggregate: Arc<dyn ExecutionPlan>) -> Result<Self> {

@@ -111,10 +111,7 @@ impl PartialStates {
         for function in &mut self.functions {
             columns.extend(function.states.state(EmitTo::All)?);
         }
-        Ok(Some(RecordBatch::try_new(
-            Arc::clone(&self.schema),
-            columns,
-        )?))
+        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
     }
 
     /// Returns each row of a batch as a group of its own.
@@ -153,10 +150,7 @@ impl GroupFunction {
                 if let Some(states) = function.states(&values, runs) {
                     return self.states.merge_batch(&states, runs.groups, count);
                 }
-                FunctionInput {
-                    values: vec![function.argument_of(&values)?],
-                    filter: None,
-                }
+                FunctionInput { values: vec![function.argument_of(&values)?], filter: None }
             }
             _ => self.input(batch)?,
         };

@@ -88,10 +88,7 @@ impl RunFunction {
                     _ => reduced::<Float64Type, Float64Type>(values, runs, sum)?,
                 };
                 let rows = rows.map(|rows| u64::try_from(rows).ok());
-                vec![
-                    Arc::new(rows.collect::<Option<UInt64Array>>()?),
-                    Arc::new(sums),
-                ]
+                vec![Arc::new(rows.collect::<Option<UInt64Array>>()?), Arc::new(sums)]
             }
             Self::Sum => vec![match values.data_type() {
                 DataType::Int64 => Arc::new(reduced::<Int64Type, Int64Type>(values, runs, sum)?),
@@ -154,9 +151,7 @@ fn extremes(values: &ArrayRef, runs: RowRuns<'_>, order: Ordering) -> Option<Arr
             _ => reduced::<T, T>(values, runs, min)?,
         };
         // Times have the time zone of the values.
-        Some(Arc::new(
-            extremes.with_data_type(values.data_type().clone()),
-        ))
+        Some(Arc::new(extremes.with_data_type(values.data_type().clone())))
     }
     match values.data_type() {
         DataType::Int64 => of_type::<Int64Type>(values, runs, order),

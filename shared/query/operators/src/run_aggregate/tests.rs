@@ -53,13 +53,9 @@ fn batch(rows: &[Row]) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
         tags(|row| row.0),
         tags(|row| row.1),
-        Arc::new(TimestampNanosecondArray::from_iter_values(
-            rows.iter().map(|row| row.2),
-        )),
+        Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.2))),
         Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.3))),
-        Arc::new(Float64Array::from_iter(
-            rows.iter().map(|row| row.3.map(|a| a as f64 / 2.0)),
-        )),
+        Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.3.map(|a| a as f64 / 2.0)))),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
@@ -173,11 +169,7 @@ proptest! {
 }
 
 fn plain(with_rule: bool) -> Setting {
-    Setting {
-        with_rule,
-        is_sorted: false,
-        probe_rows: 100_000,
-    }
+    Setting { with_rule, is_sorted: false, probe_rows: 100_000 }
 }
 
 #[tokio::test]
@@ -185,11 +177,7 @@ async fn partial_aggregates_with_groups_get_the_operator() {
     let context = session(plain(true), vec![vec![], vec![]]);
     for statement in STATEMENTS.iter().take(14) {
         let plan = plan(&context, statement).await;
-        assert_eq!(
-            plan.matches("RunAggregateExec").count(),
-            1,
-            "{statement}\n{plan}"
-        );
+        assert_eq!(plan.matches("RunAggregateExec").count(), 1, "{statement}\n{plan}");
     }
 }
 
@@ -283,35 +271,17 @@ async fn groups_are_emitted_early_if_there_is_no_memory() {
 #[tokio::test]
 async fn groups_of_sorted_rows_are_emitted_when_they_fill_a_batch() {
     let statement = "SELECT host, zone, time, sum(a) FROM rows GROUP BY host, zone, time";
-    assert_eq!(
-        rows_of_output(statement, plain(true), 1 << 20).await,
-        [16, 16, 16, 16, 8]
-    );
-    let sorted = Setting {
-        is_sorted: true,
-        ..plain(true)
-    };
-    assert_eq!(
-        rows_of_output(statement, sorted, 1 << 20).await,
-        [16, 16, 8, 16, 8, 8]
-    );
+    assert_eq!(rows_of_output(statement, plain(true), 1 << 20).await, [16, 16, 16, 16, 8]);
+    let sorted = Setting { is_sorted: true, ..plain(true) };
+    assert_eq!(rows_of_output(statement, sorted, 1 << 20).await, [16, 16, 8, 16, 8, 8]);
 }
 
 #[tokio::test]
 async fn rows_are_not_grouped_after_most_had_a_group_of_their_own() {
     let statement = "SELECT time, sum(a) FROM rows GROUP BY time";
-    assert_eq!(
-        rows_of_output(statement, plain(true), 1 << 20).await,
-        [16, 8]
-    );
-    let probed = Setting {
-        probe_rows: 20,
-        ..plain(true)
-    };
-    assert_eq!(
-        rows_of_output(statement, probed, 1 << 20).await,
-        [16, 8, 16, 8, 16, 8]
-    );
+    assert_eq!(rows_of_output(statement, plain(true), 1 << 20).await, [16, 8]);
+    let probed = Setting { probe_rows: 20, ..plain(true) };
+    assert_eq!(rows_of_output(statement, probed, 1 << 20).await, [16, 8, 16, 8, 16, 8]);
 }
 
 /// Returns the numbers of the first column that the operator returns.

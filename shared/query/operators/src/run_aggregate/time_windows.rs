@@ -69,9 +69,7 @@ impl TimeWindows {
             starts.push(start);
         }
         let starts = TimestampNanosecondArray::new(starts.into(), times.nulls().cloned());
-        Ok(Some(Arc::new(
-            starts.with_data_type(times.data_type().clone()),
-        )))
+        Ok(Some(Arc::new(starts.with_data_type(times.data_type().clone()))))
     }
 
     /// Returns the first time of the window of a time, and that of the next one; `None` if `date_bin` has no result for a time
@@ -80,10 +78,7 @@ impl TimeWindows {
         let distance = time.checked_sub(self.origin_ns)?;
         let start = distance.checked_sub(distance.rem_euclid(self.length_ns))?;
         let end = start.checked_add(self.length_ns)?;
-        Some((
-            self.origin_ns.checked_add(start)?,
-            self.origin_ns.checked_add(end)?,
-        ))
+        Some((self.origin_ns.checked_add(start)?, self.origin_ns.checked_add(end)?))
     }
 }
 

@@ -242,10 +242,7 @@ impl Cell for Quantile {
         if self.0.is_empty() {
             return None;
         }
-        Some(SampleValue::Float(quantile::quantile(
-            quantile,
-            &mut self.0,
-        )))
+        Some(SampleValue::Float(quantile::quantile(quantile, &mut self.0)))
     }
 }
 
@@ -256,11 +253,7 @@ mod tests {
 
     fn aggregate<C: Cell>(values: &[f64], parameter: f64) -> Option<f64> {
         let annotations = Annotations::default();
-        let context = CellContext {
-            annotations: &annotations,
-            aggregation: "x",
-            metric: "m",
-        };
+        let context = CellContext { annotations: &annotations, aggregation: "x", metric: "m" };
         let mut cell = C::default();
         for value in values {
             cell.add(SampleValue::Float(*value), context);
@@ -278,10 +271,7 @@ mod tests {
         assert_eq!(aggregate::<Count>(&values, 0.0), Some(4.0));
         assert_eq!(aggregate::<Group>(&values, 0.0), Some(1.0));
         assert_eq!(aggregate::<Variance<false>>(&values, 0.0), Some(1.5));
-        assert_eq!(
-            aggregate::<Variance<true>>(&values, 0.0),
-            Some(1.5_f64.sqrt())
-        );
+        assert_eq!(aggregate::<Variance<true>>(&values, 0.0), Some(1.5_f64.sqrt()));
         assert_eq!(aggregate::<Quantile>(&values, 0.5), Some(1.5));
     }
 
@@ -295,21 +285,14 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_no_extreme() {
-        assert_eq!(
-            aggregate::<Extreme<true>>(&[f64::NAN, 1.0, f64::NAN], 0.0),
-            Some(1.0)
-        );
+        assert_eq!(aggregate::<Extreme<true>>(&[f64::NAN, 1.0, f64::NAN], 0.0), Some(1.0));
         assert!(aggregate::<Variance<false>>(&[f64::INFINITY, 1.0], 0.0).is_some_and(f64::is_nan));
     }
 
     #[test]
     fn numbers_and_histograms_have_no_sum() {
         let annotations = Annotations::default();
-        let context = CellContext {
-            annotations: &annotations,
-            aggregation: "sum",
-            metric: "m",
-        };
+        let context = CellContext { annotations: &annotations, aggregation: "sum", metric: "m" };
         let mut cell = Sum::default();
         cell.add(SampleValue::Float(1.0), context);
         cell.add(FloatHistogram::default().into(), context);

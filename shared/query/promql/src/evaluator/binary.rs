@@ -180,13 +180,8 @@ impl Evaluator<'_> {
         };
         let is_unique = has_unique_results(binary, &matching);
         let annotations = &self.annotations;
-        let series: BoxStream<'b> = Box::new(MatchedSeries::new(
-            matching,
-            sides,
-            steps.count,
-            annotations,
-            budget,
-        ));
+        let series: BoxStream<'b> =
+            Box::new(MatchedSeries::new(matching, sides, steps.count, annotations, budget));
         Ok(if is_unique {
             series
         } else {

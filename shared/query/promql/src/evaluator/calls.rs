@@ -115,10 +115,6 @@ impl Evaluator<'_> {
             annotations: &self.annotations,
             counts: &self.samples,
         };
-        Box::new(RangeSeries::new(
-            range.samples,
-            call,
-            self.budget.new_empty(),
-        ))
+        Box::new(RangeSeries::new(range.samples, call, self.budget.new_empty()))
     }
 }

@@ -86,11 +86,7 @@ impl Evaluator<'_> {
                 let times = self.selector_times(&selector.vs, steps);
                 let range_ms = milliseconds(selector.range);
                 let samples = self.select(&selector.vs, times, range_ms).await?;
-                Ok(Some(RangeSamples {
-                    samples: Box::new(samples),
-                    times,
-                    range_ms,
-                }))
+                Ok(Some(RangeSamples { samples: Box::new(samples), times, range_ms }))
             }
             Expr::Subquery(subquery) => self.subquery_samples(subquery, steps).await.map(Some),
             _ => Ok(None),

@@ -275,10 +275,7 @@ fn relabelled<'a>(
     change: impl Fn(&Labels) -> Result<Labels, PromqlError> + Send + 'a,
 ) -> BoxStream<'a> {
     mapped(input, move |series| {
-        Ok(Series {
-            labels: change(&series.labels)?,
-            values: series.values,
-        })
+        Ok(Series { labels: change(&series.labels)?, values: series.values })
     })
 }
 

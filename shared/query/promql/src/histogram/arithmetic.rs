@@ -186,10 +186,7 @@ impl FloatHistogram {
         }
         self.count += sign * other.count;
         self.sum += sign * other.sum;
-        Ok(Combination {
-            reconciled_bounds,
-            conflicting_resets,
-        })
+        Ok(Combination { reconciled_bounds, conflicting_resets })
     }
 
     /// Adds another histogram. The result has the lower resolution of both.
@@ -273,12 +270,7 @@ mod tests {
 
     fn exponential(schema: i32, positive: Buckets) -> FloatHistogram {
         let count = positive.iter().map(|(_, count)| count).sum();
-        FloatHistogram {
-            schema,
-            count,
-            positive,
-            ..FloatHistogram::default()
-        }
+        FloatHistogram { schema, count, positive, ..FloatHistogram::default() }
     }
 
     #[test]
@@ -317,10 +309,7 @@ mod tests {
             custom_values: bounds.to_vec(),
             ..exponential(0, positive)
         };
-        let mut sum = custom(
-            &[1.0, 2.0, 3.0],
-            vec![(0, 1.0), (1, 2.0), (2, 4.0), (3, 8.0)],
-        );
+        let mut sum = custom(&[1.0, 2.0, 3.0], vec![(0, 1.0), (1, 2.0), (2, 4.0), (3, 8.0)]);
         let other = custom(&[2.0, 3.0, 4.0], vec![(0, 16.0), (2, 32.0)]);
         assert!(sum.add(&other).unwrap().reconciled_bounds);
         assert_eq!(sum.custom_values, [2.0, 3.0]);

@@ -254,10 +254,8 @@ mod tests {
     #[test]
     fn the_variance_is_that_of_the_middles_of_buckets() {
         // The mean is 2. The middles are √2 and √8.
-        let expected = f64::midpoint(
-            (std::f64::consts::SQRT_2 - 2.0).powi(2),
-            (8.0_f64.sqrt() - 2.0).powi(2),
-        );
+        let expected =
+            f64::midpoint((std::f64::consts::SQRT_2 - 2.0).powi(2), (8.0_f64.sqrt() - 2.0).powi(2));
         assert!((exponential().variance() - expected).abs() < 1e-12);
     }
 }

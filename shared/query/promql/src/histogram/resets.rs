@@ -46,10 +46,7 @@ impl FloatHistogram {
         let of_schema = |histogram: &Self, buckets: &[(i32, f64)]| {
             histogram.buckets_of_schema(buckets, self.schema, self.zero_threshold)
         };
-        let pairs = [
-            (&self.positive, &previous.positive),
-            (&self.negative, &previous.negative),
-        ];
+        let pairs = [(&self.positive, &previous.positive), (&self.negative, &previous.negative)];
         pairs.into_iter().any(|(current, before)| {
             decreased(&of_schema(self, current), &of_schema(previous, before))
         })

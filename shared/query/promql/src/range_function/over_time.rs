@@ -137,10 +137,7 @@ mod tests {
             assert_eq!(call(name, &samples, &[]), Some(expected), "{name}");
         }
         assert_eq!(call("quantile_over_time", &samples, &[0.5]), Some(1.5));
-        assert_eq!(
-            call("quantile_over_time", &samples, &[2.0]),
-            Some(f64::INFINITY)
-        );
+        assert_eq!(call("quantile_over_time", &samples, &[2.0]), Some(f64::INFINITY));
     }
 
     #[test]

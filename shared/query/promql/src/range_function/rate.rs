@@ -78,10 +78,7 @@ pub(super) fn extrapolated(
                 }
             }
         }
-        let counter = is_counter.then_some(CounterIncrease {
-            first: *first,
-            increase: change,
-        });
+        let counter = is_counter.then_some(CounterIncrease { first: *first, increase: change });
         let samples = input.floats.len();
         let factor = extrapolation_factor(input, (*first_ms, *last_ms), samples, counter);
         return Some(SampleValue::Float(change * scaled(factor)));
@@ -90,10 +87,8 @@ pub(super) fn extrapolated(
         return None;
     };
     let mut change = histogram_change(input, first, last, is_counter)?;
-    let counter = is_counter.then_some(CounterIncrease {
-        first: first.count,
-        increase: change.count,
-    });
+    let counter =
+        is_counter.then_some(CounterIncrease { first: first.count, increase: change.count });
     let samples = input.histograms.len();
     let factor = extrapolation_factor(input, (*first_ms, *last_ms), samples, counter);
     change.multiply(scaled(factor));

@@ -18,15 +18,9 @@ fn linear_regression(samples: &[FloatSample], intercept_ms: i64) -> Line {
     let is_constant = samples.iter().skip(1).all(|(_, value)| *value == first);
     if is_constant {
         return if first.is_infinite() {
-            Line {
-                slope: f64::NAN,
-                intercept: f64::NAN,
-            }
+            Line { slope: f64::NAN, intercept: f64::NAN }
         } else {
-            Line {
-                slope: 0.0,
-                intercept: first,
-            }
+            Line { slope: 0.0, intercept: first }
         };
     }
     let [mut x_sum, mut y_sum, mut xy_sum, mut xx_sum] = [KahanSum::default(); 4];
@@ -41,10 +35,7 @@ fn linear_regression(samples: &[FloatSample], intercept_ms: i64) -> Line {
     }
     let [x, y, xy, xx] = [x_sum, y_sum, xy_sum, xx_sum].map(KahanSum::total);
     let slope = (xy - x * y / count) / (xx - x * x / count);
-    Line {
-        slope,
-        intercept: y / count - slope * x / count,
-    }
+    Line { slope, intercept: y / count - slope * x / count }
 }
 
 /// Returns the numbers if there are at least two.
@@ -76,9 +67,7 @@ fn factor(value: f64, name: &str) -> Result<f64, PromqlError> {
     if value <= 0.0 || value >= 1.0 {
         let text = format!("invalid {name} factor. Expected: 0 < ");
         let short = if name == "trend" { "tf" } else { "sf" };
-        return Err(PromqlError::Execution(format!(
-            "{text}{short} < 1, got: {value:.6}"
-        )));
+        return Err(PromqlError::Execution(format!("{text}{short} < 1, got: {value:.6}")));
     }
     Ok(value)
 }
@@ -114,10 +103,7 @@ mod tests {
         // 6 at the step, and 4 in the next 40 seconds.
         let value = call("predict_linear", &line, &[40.0]).unwrap();
         assert!((value - 10.0).abs() < 1e-12);
-        assert_eq!(
-            call("deriv", &each_ten_seconds(&[3.0, 3.0]), &[]),
-            Some(0.0)
-        );
+        assert_eq!(call("deriv", &each_ten_seconds(&[3.0, 3.0]), &[]), Some(0.0));
         assert_eq!(call("deriv", &each_ten_seconds(&[3.0]), &[]), None);
     }
 
@@ -127,10 +113,7 @@ mod tests {
         // The second value is 0.5 · 3 + 0.5 · (1 + 2) = 3; the trend is 0.5 · 2 + 0.5 · 2 = 2; the third value is
         // 0.5 · 4 + 0.5 · (3 + 2) = 4.5.
         let arguments = [0.5, 0.5];
-        assert_eq!(
-            call("double_exponential_smoothing", &samples, &arguments),
-            Some(4.5)
-        );
+        assert_eq!(call("double_exponential_smoothing", &samples, &arguments), Some(4.5));
         assert_eq!(call("holt_winters", &samples, &arguments), Some(4.5));
     }
 }

@@ -22,10 +22,7 @@ fn table(name: &str, jobs: &[Option<&str>], times: &[i64], values: ArrayRef) -> 
     let jobs: DictionaryArray<Int32Type> = jobs.iter().copied().collect();
     let columns: [(&str, ArrayRef); 3] = [
         ("job", Arc::new(jobs)),
-        (
-            "time",
-            Arc::new(TimestampNanosecondArray::from(times.to_vec())),
-        ),
+        ("time", Arc::new(TimestampNanosecondArray::from(times.to_vec()))),
         ("value", values),
     ];
     let fields = columns
@@ -39,10 +36,7 @@ fn table(name: &str, jobs: &[Option<&str>], times: &[i64], values: ArrayRef) -> 
     SampleTable {
         plan: scan.build().unwrap(),
         constant_labels: vec![("__name__".to_owned(), name.to_owned())],
-        labels: vec![LabelColumn {
-            label: "job".to_owned(),
-            column: "job".to_owned(),
-        }],
+        labels: vec![LabelColumn { label: "job".to_owned(), column: "job".to_owned() }],
         time_column: "time".to_owned(),
         value_column: Some("value".to_owned()),
         special_value_column: None,
@@ -56,12 +50,7 @@ async fn tags_integers_and_booleans_are_read() {
     // Of the samples of a millisecond, the last one counts. A time before 1970 is rounded down.
     let times = [1_000_000_001, 1_000_000_000, 1_000_000_000, 999_999_999];
     let integers = Arc::new(Int64Array::from(vec![2, 1, 3, 4]));
-    let booleans = Arc::new(BooleanArray::from(vec![
-        Some(true),
-        None,
-        Some(false),
-        None,
-    ]));
+    let booleans = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), None]));
     let source = TestSource::of_tables(vec![
         table("integers", &jobs, &times, integers),
         table("booleans", &jobs, &times, booleans),
@@ -80,8 +69,5 @@ async fn tags_integers_and_booleans_are_read() {
     let times = [-1, 0, 0, 0];
     let before = Arc::new(Int64Array::from(vec![Some(7), None, None, None]));
     let source = TestSource::of_tables(vec![table("x", &jobs, &times, before)]);
-    assert_eq!(
-        query(&source, "timestamp(x)", at(0)).await,
-        [r#"{job="a"} -0.001"#]
-    );
+    assert_eq!(query(&source, "timestamp(x)", at(0)).await, [r#"{job="a"} -0.001"#]);
 }

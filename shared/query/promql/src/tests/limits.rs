@@ -50,10 +50,7 @@ async fn the_steps_of_all_operations_take_memory() {
     // 100,000 steps.
     let one = "max_over_time(vector(time())[100000s:1s])";
     evaluate_text(one).await.unwrap();
-    let many = format!(
-        "max_over_time(vector({}1)[100000s:1s])",
-        "time() + ".repeat(60)
-    );
+    let many = format!("max_over_time(vector({}1)[100000s:1s])", "time() + ".repeat(60));
     let exhausted = evaluate_text(&many).await.unwrap_err();
     assert!(matches!(exhausted, PromqlError::Storage(_)), "{exhausted}");
     assert_eq!(memory.reserved(), 0);
@@ -73,10 +70,7 @@ async fn histograms_of_a_range_take_memory() {
     let source = TestSource::new(&[series]);
     let result = run(&source, "x[100s]", &at(99)).await.unwrap();
     assert!(result.reservation.size() > 100 * size_of::<FloatHistogram>());
-    assert_eq!(
-        query(&source, "count_over_time(x[100s])", at(99)).await,
-        ["{} 100"]
-    );
+    assert_eq!(query(&source, "count_over_time(x[100s])", at(99)).await, ["{} 100"]);
     // The histograms of one series at all steps.
     let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10_000));
     for text in ["count(x)", "count(rate(x[10s]))"] {

@@ -12,10 +12,7 @@ async fn vectors_are_matched_by_labels() {
         gauge("requests", &[("job", "c"), ("zone", "z")], &[(10, 10.0)]),
     ]);
     for (text, expected) in [
-        (
-            r#"errors{code="500"} / on (job) requests"#,
-            vec![r#"{job="a"} 0.2"#],
-        ),
+        (r#"errors{code="500"} / on (job) requests"#, vec![r#"{job="a"} 0.2"#]),
         (
             "errors / on (job) group_left (zone) requests",
             vec![
@@ -27,10 +24,7 @@ async fn vectors_are_matched_by_labels() {
             "requests * on (job) group_right () errors",
             vec![r#"{code="404", job="a"} 30"#, r#"{code="500", job="a"} 20"#],
         ),
-        (
-            r#"errors{code="500"} > ignoring (code, zone) requests"#,
-            vec![],
-        ),
+        (r#"errors{code="500"} > ignoring (code, zone) requests"#, vec![]),
         (
             r#"requests > ignoring (code, zone) errors{code="500"}"#,
             vec![r#"{__name__="requests", job="a"} 10"#],
@@ -39,10 +33,7 @@ async fn vectors_are_matched_by_labels() {
             r#"requests > bool ignoring (code, zone) errors{code="500"}"#,
             vec![r#"{job="a"} 1"#],
         ),
-        (
-            "errors > 2",
-            vec![r#"{__name__="errors", code="404", job="a"} 3"#],
-        ),
+        ("errors > 2", vec![r#"{__name__="errors", code="404", job="a"} 3"#]),
         (
             "4 < bool errors",
             vec![
@@ -51,10 +42,7 @@ async fn vectors_are_matched_by_labels() {
                 r#"{code="500", job="b"} 0"#,
             ],
         ),
-        (
-            "1 < (errors < 3)",
-            vec![r#"{__name__="errors", code="500", job="a"} 2"#],
-        ),
+        ("1 < (errors < 3)", vec![r#"{__name__="errors", code="500", job="a"} 2"#]),
         (
             "errors and on (job) requests",
             vec![
@@ -101,16 +89,8 @@ async fn ambiguous_matches_are_errors() {
     assert!(text.starts_with(
         r#"found duplicate series for the match group {job="a"} on the right hand-side"#
     ));
-    let text = error(
-        &source,
-        "errors * on (job) group_left (code) requests",
-        at(10),
-    )
-    .await;
-    assert_eq!(
-        text,
-        "multiple matches for labels: grouping labels must ensure unique matches"
-    );
+    let text = error(&source, "errors * on (job) group_left (code) requests", at(10)).await;
+    assert_eq!(text, "multiple matches for labels: grouping labels must ensure unique matches");
     for text in [
         r#"abs({__name__=~"requests|other"})"#,
         r#"rate({__name__=~"requests|other"}[1m])"#,
@@ -132,15 +112,9 @@ async fn comparisons_that_do_not_hold_are_no_matches() {
         gauge("errors", &[("job", "a"), ("code", "404")], &[(10, 30.0)]),
         gauge("requests", &[("job", "a")], &[(10, 10.0)]),
     ]);
-    assert_eq!(
-        query(&source, "errors > on (job) requests", at(10)).await,
-        [r#"{job="a"} 30"#]
-    );
+    assert_eq!(query(&source, "errors > on (job) requests", at(10)).await, [r#"{job="a"} 30"#]);
     let text = error(&source, "errors > bool on (job) requests", at(10)).await;
-    assert!(
-        text.starts_with("multiple matches for labels: many-to-one"),
-        "{text}"
-    );
+    assert!(text.starts_with("multiple matches for labels: many-to-one"), "{text}");
     assert_eq!(
         query(
             &source,
@@ -169,21 +143,10 @@ async fn series_of_one_side_may_follow_each_other() {
         [r#"{job="a", pod="p"} 1@10"#, r#"{job="a", pod="q"} 2@20"#]
     );
     assert_eq!(
-        query(
-            &source,
-            r#"load * on (job) pod{pod=~"p|q"}"#,
-            between(10, 30, 10)
-        )
-        .await,
+        query(&source, r#"load * on (job) pod{pod=~"p|q"}"#, between(10, 30, 10)).await,
         [r#"{job="a"} 1@10 2@20"#]
     );
-    assert_eq!(
-        query(&source, &matched(""), at(10)).await,
-        [r#"{job="a", pod="p"} 1"#]
-    );
+    assert_eq!(query(&source, &matched(""), at(10)).await, [r#"{job="a", pod="p"} 1"#]);
     let text = error(&source, &matched(""), between(10, 30, 10)).await;
-    assert!(
-        text.starts_with("found duplicate series for the match group"),
-        "{text}"
-    );
+    assert!(text.starts_with("found duplicate series for the match group"), "{text}");
 }

@@ -116,10 +116,7 @@ impl TestSource {
 
     /// Reads tables that exist already.
     pub(super) fn of_tables(tables: Vec<SampleTable>) -> Self {
-        Self {
-            session: SessionContext::new(),
-            tables,
-        }
+        Self { session: SessionContext::new(), tables }
     }
 
     /// Creates tables whose batches have a number of rows, and a session that reads batches of a number of rows.
@@ -150,10 +147,7 @@ fn sorted(table: &SampleTable) -> SampleTable {
     let plan = LogicalPlanBuilder::from(table.plan.clone())
         .project(columns)
         .and_then(|rows| rows.sort(order)?.build());
-    SampleTable {
-        plan: plan.unwrap(),
-        ..table.clone()
-    }
+    SampleTable { plan: plan.unwrap(), ..table.clone() }
 }
 
 /// Returns the table of the series of a metric. The rows are those of one series after the other, from the last one.
@@ -197,10 +191,7 @@ fn table(name: &str, metrics: &[&Metric], batch_rows: usize) -> SampleTable {
         constant_labels: vec![("__name__".to_owned(), name.to_owned())],
         labels: labels
             .iter()
-            .map(|label| LabelColumn {
-                label: (*label).to_owned(),
-                column: format!("tag_{label}"),
-            })
+            .map(|label| LabelColumn { label: (*label).to_owned(), column: format!("tag_{label}") })
             .collect(),
         time_column: "time".to_owned(),
         value_column: Some("value".to_owned()),
@@ -208,10 +199,7 @@ fn table(name: &str, metrics: &[&Metric], batch_rows: usize) -> SampleTable {
             column: "special".to_owned(),
             decode: special_value,
         }),
-        histogram_column: Some(DecodedColumn {
-            column: "histogram".to_owned(),
-            decode: histogram,
-        }),
+        histogram_column: Some(DecodedColumn { column: "histogram".to_owned(), decode: histogram }),
     }
 }
 

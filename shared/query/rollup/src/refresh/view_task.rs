@@ -78,9 +78,7 @@ impl ViewTask<'_> {
         let mut next = match self.record(progress, changed, size).await? {
             Ok(next) => next,
             Err(Overtaken) => {
-                return Ok(RefreshOutcome::Behind {
-                    wait: PAUSE_AFTER_FAILURE,
-                });
+                return Ok(RefreshOutcome::Behind { wait: PAUSE_AFTER_FAILURE });
             }
         };
         while let Some(claimed) = next {
@@ -99,9 +97,9 @@ impl ViewTask<'_> {
                 Err(error) => {
                     self.fail(progress, &claimed, &error).await?;
                     return match error {
-                        RefreshError::Data(ViewDataError::Replaced) => Ok(RefreshOutcome::Behind {
-                            wait: Duration::ZERO,
-                        }),
+                        RefreshError::Data(ViewDataError::Replaced) => {
+                            Ok(RefreshOutcome::Behind { wait: Duration::ZERO })
+                        }
                         error => Err(error),
                     };
                 }
@@ -117,9 +115,7 @@ impl ViewTask<'_> {
         Ok(if state.is_none_or(|state| state.pending.is_empty()) {
             RefreshOutcome::Current
         } else {
-            RefreshOutcome::Behind {
-                wait: Duration::ZERO,
-            }
+            RefreshOutcome::Behind { wait: Duration::ZERO }
         })
     }
 

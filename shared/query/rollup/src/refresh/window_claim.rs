@@ -133,11 +133,7 @@ impl ViewTask<'_> {
         let held = HeldClaim::begin(self.bucket, held.map(|held| held.claim.id))?;
         state.claim = Some(held.claim);
         state.claimed.add(windows, range);
-        Ok(Some(ClaimedWindows {
-            held,
-            range,
-            state: state.clone(),
-        }))
+        Ok(Some(ClaimedWindows { held, range, state: state.clone() }))
     }
 
     /// Ends a claim, records the windows that are computed, and claims the next ones unless `size` is `None`.

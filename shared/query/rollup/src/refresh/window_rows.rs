@@ -79,10 +79,7 @@ impl ViewTask<'_> {
 /// Divides rows into parts of limited size.
 fn parts(rows: ViewRows) -> Vec<ViewRows> {
     let ViewRows { tags, batches } = rows;
-    let part = |batches| ViewRows {
-        tags: tags.clone(),
-        batches,
-    };
+    let part = |batches| ViewRows { tags: tags.clone(), batches };
     let (mut parts, mut current, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
     // A write without rows is refused, and computed windows may have none with a value.
     for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {

@@ -28,18 +28,13 @@ fn alert_rule(for_ms: u64, keep_firing_for_ms: u64) -> Rule {
 
 fn record_rule() -> Rule {
     Rule {
-        action: RuleAction::Record {
-            metric: "down".to_owned(),
-        },
+        action: RuleAction::Record { metric: "down".to_owned() },
         ..alert_rule(0, 0)
     }
 }
 
 fn result(job: &str, value: f64) -> RuleResult {
-    RuleResult {
-        labels: labels(&[("job", job)]),
-        value,
-    }
+    RuleResult { labels: labels(&[("job", job)]), value }
 }
 
 fn evaluate(
@@ -76,21 +71,14 @@ fn an_alert_is_pending_fires_and_is_resolved() {
     assert_eq!(first, ["ALERTS api pending 1", "ALERTS_FOR_STATE api  60"]);
     evaluate(&mut state, &rule, 2, &down).unwrap();
     let firing = evaluate(&mut state, &rule, 3, &down).unwrap();
-    let expected = [
-        "ALERTS api firing 1",
-        "ALERTS_FOR_STATE api  60",
-        "ALERTS api pending stale",
-    ];
+    let expected = ["ALERTS api firing 1", "ALERTS_FOR_STATE api  60", "ALERTS api pending stale"];
     assert_eq!(firing, expected);
     assert_eq!(state.alerts[0].fired_ms, Some(3 * MINUTE));
     assert_eq!(state.alerts[0].annotations["summary"], "api=0");
     let expected = labels(&[("alertname", "Down"), ("job", "api"), ("severity", "page")]);
     assert_eq!(state.alerts[0].labels, expected);
     let ended = evaluate(&mut state, &rule, 4, &[]).unwrap();
-    assert_eq!(
-        ended,
-        ["ALERTS api firing stale", "ALERTS_FOR_STATE api  stale"]
-    );
+    assert_eq!(ended, ["ALERTS api firing stale", "ALERTS_FOR_STATE api  stale"]);
     assert_eq!(state.alerts[0].phase, AlertPhase::Resolved);
     evaluate(&mut state, &rule, 5, &[]).unwrap();
     assert_eq!(state.alerts, []);
@@ -126,10 +114,7 @@ fn a_target_is_told_of_each_change_once() {
     let rule = alert_rule(0, 0);
     let mut state = RuleState::new(&rule);
     evaluate(&mut state, &rule, 1, &[result("api", 0.0)]).unwrap();
-    let sent = |resolved, minute| SentMark {
-        resolved,
-        at_ms: minute * MINUTE,
-    };
+    let sent = |resolved, minute| SentMark { resolved, at_ms: minute * MINUTE };
     let due = |state: &RuleState, minute| {
         [&webhook, &manager].map(|target| state.alerts[0].is_due(target, minute * MINUTE))
     };
@@ -156,10 +141,7 @@ fn an_alert_that_returns_before_its_end_was_told_is_told_when_it_ends() {
     let down = [result("api", 0.0)];
     evaluate(&mut state, &rule, 1, &down).unwrap();
     evaluate(&mut state, &rule, 2, &down).unwrap();
-    let mark = SentMark {
-        resolved: false,
-        at_ms: 2 * MINUTE,
-    };
+    let mark = SentMark { resolved: false, at_ms: 2 * MINUTE };
     state.alerts[0].sent.insert(webhook.id().to_owned(), mark);
     evaluate(&mut state, &rule, 3, &[]).unwrap();
     evaluate(&mut state, &rule, 4, &down).unwrap();
@@ -215,10 +197,7 @@ fn the_texts_of_an_alert_are_cut_off() {
 fn alerts_that_fire_on_count_as_those_of_the_database() {
     let rule = alert_rule(0, 3_600_000);
     let mut state = RuleState::new(&rule);
-    let two = AlertUsage {
-        count: 2,
-        ..AlertUsage::MAX
-    };
+    let two = AlertUsage { count: 2, ..AlertUsage::MAX };
     let mut outcomes = Vec::new();
     for (minute, job) in ["a", "b", "c"].into_iter().enumerate() {
         let context = RuleContext {
@@ -243,17 +222,11 @@ fn resolved_alerts_are_forgotten_before_others_are_refused() {
             rule: &rule,
             at_ms: i64::try_from(minute).unwrap() * MINUTE,
             max_results: 3,
-            max_alerts: AlertUsage {
-                count: 2,
-                ..AlertUsage::MAX
-            },
+            max_alerts: AlertUsage { count: 2, ..AlertUsage::MAX },
         };
         state.evaluate(&context, vec![result(job, 0.0)]).unwrap();
         for alert in &mut state.alerts {
-            let mark = SentMark {
-                resolved: false,
-                at_ms: context.at_ms,
-            };
+            let mark = SentMark { resolved: false, at_ms: context.at_ms };
             alert.sent.insert(webhook.id().to_owned(), mark);
         }
     }

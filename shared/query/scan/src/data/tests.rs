@@ -8,19 +8,12 @@ use ulid::Ulid;
 use super::*;
 
 fn empty_caches(limits: DataCacheLimits) -> SectionData {
-    SectionData::new(
-        Bucket::in_memory(World::system()),
-        IoRuntime::of_caller(),
-        limits,
-    )
+    SectionData::new(Bucket::in_memory(World::system()), IoRuntime::of_caller(), limits)
 }
 
 #[test]
 fn cached_chunks_are_bounded_and_can_be_released() {
-    let limits = DataCacheLimits {
-        metadata_bytes: 1 << 20,
-        chunk_bytes: 10 << 10,
-    };
+    let limits = DataCacheLimits { metadata_bytes: 1 << 20, chunk_bytes: 10 << 10 };
     let data = empty_caches(limits);
     let id = |number: u64| (Key::Manifest(DatabaseId::new(1)), number, number + 1);
     for number in 0..100 {
@@ -31,10 +24,7 @@ fn cached_chunks_are_bounded_and_can_be_released() {
     assert!(bytes > 5 << 10 && bytes <= limits.chunk_bytes, "{bytes}");
     data.release_chunks();
     // They are not only hidden from readers.
-    assert_eq!(
-        (data.chunks.entry_count(), data.chunks.weighted_size()),
-        (0, 0)
-    );
+    assert_eq!((data.chunks.entry_count(), data.chunks.weighted_size()), (0, 0));
 }
 
 #[test]
@@ -53,10 +43,7 @@ fn a_read_is_never_larger_than_the_limit() {
 
 #[test]
 fn ranges_are_cut_from_the_block_that_contains_them() {
-    let blocks = vec![
-        (0, Bytes::from_static(b"0123")),
-        (10, Bytes::from_static(b"abcdef")),
-    ];
+    let blocks = vec![(0, Bytes::from_static(b"0123")), (10, Bytes::from_static(b"abcdef"))];
     assert_eq!(cut(&blocks, &(1..3)).as_deref(), Some(&b"12"[..]));
     assert_eq!(cut(&blocks, &(12..16)).as_deref(), Some(&b"cdef"[..]));
     assert_eq!(cut(&blocks, &(3..5)), None);
@@ -88,19 +75,13 @@ fn version_of(replaced: &[(&Section, u64)], version: u64) -> VersionedValue<Mani
         committed: None,
         doomed: false,
     });
-    let manifest = Manifest {
-        condemned: condemned.collect(),
-        ..Manifest::default()
-    };
+    let manifest = Manifest { condemned: condemned.collect(), ..Manifest::default() };
     VersionedValue::absent(None).view(Arc::new(manifest), version)
 }
 
 #[test]
 fn chunks_of_sections_that_a_newer_manifest_replaces_are_dropped_once() {
-    let data = empty_caches(DataCacheLimits {
-        metadata_bytes: 1 << 20,
-        chunk_bytes: 1 << 20,
-    });
+    let data = empty_caches(DataCacheLimits { metadata_bytes: 1 << 20, chunk_bytes: 1 << 20 });
     let sections = [bundled(1, 0), bundled(1, 100), bundled(2, 0)];
     let id = |section: &Section| (section.key(DATABASE), section.offset + 20, 50);
     let fill = || {

@@ -86,10 +86,7 @@ mod tests {
     use super::*;
 
     fn merge(input_bytes: &[u64]) -> MergeMemory {
-        MergeMemory {
-            input_bytes: input_bytes.to_vec(),
-            max_bytes: 100,
-        }
+        MergeMemory { input_bytes: input_bytes.to_vec(), max_bytes: 100 }
     }
 
     #[test]
@@ -97,10 +94,7 @@ mod tests {
         let merge = merge(&[40, 40, 40, 0, 300, 1, 1]);
         assert_eq!(merge.groups(7, 16), [0..2, 2..4, 4..6, 6..7]);
         assert_eq!(merge.groups(2, 16).len(), 1);
-        let small = MergeMemory {
-            input_bytes: vec![1; 7],
-            max_bytes: 100,
-        };
+        let small = MergeMemory { input_bytes: vec![1; 7], max_bytes: 100 };
         assert_eq!(small.groups(7, 16).len(), 1);
         assert_eq!(small.groups(7, 3), [0..3, 3..6, 6..7]);
         assert_eq!(small.groups(3, 1), [0..2, 2..3]);

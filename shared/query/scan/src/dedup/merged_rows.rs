@@ -100,10 +100,9 @@ impl MergedRows {
         let source = self.source(input, batch);
         match self.tag_sets.last_mut().filter(|_| !self.starts_tag_set) {
             Some(set) => set.rows += rows.len(),
-            None => self.tag_sets.push(TagSetRows {
-                first: (source, rows.start),
-                rows: rows.len(),
-            }),
+            None => {
+                self.tag_sets.push(TagSetRows { first: (source, rows.start), rows: rows.len() })
+            }
         }
         self.starts_tag_set = false;
         self.slices.push(RowSlice { source, rows });
@@ -112,10 +111,8 @@ impl MergedRows {
     /// Adds the next older version of the last row.
     pub(super) fn push_older(&mut self, input: usize, batch: &Arc<SourceBatch>, row: usize) {
         let source = self.source(input, batch);
-        self.older.push(OlderVersion {
-            row: self.rows.saturating_sub(1),
-            older: (source, row),
-        });
+        self.older
+            .push(OlderVersion { row: self.rows.saturating_sub(1), older: (source, row) });
     }
 
     fn source(&mut self, input: usize, batch: &Arc<SourceBatch>) -> usize {

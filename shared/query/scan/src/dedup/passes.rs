@@ -50,10 +50,7 @@ async fn last_pass(
     }
     if files.is_empty() {
         let schema = Arc::clone(&fold.output.schema);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            schema,
-            stream::empty(),
-        )))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::empty())))
     } else {
         Ok(fold.merge_to_output(open_spill_files(&manager, &files)?))
     }

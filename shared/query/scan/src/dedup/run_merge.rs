@@ -46,12 +46,7 @@ struct InputCursor {
 
 impl InputCursor {
     fn new(input: SendableRecordBatchStream) -> Self {
-        Self {
-            input: Some(input),
-            batch: None,
-            row: 0,
-            run_end: 0,
-        }
+        Self { input: Some(input), batch: None, row: 0, run_end: 0 }
     }
 
     fn needs_batch(&self) -> bool {
@@ -319,12 +314,7 @@ impl RunMerge {
                 }
                 next => {
                     let later = next.as_ref().map(|next| next.first);
-                    *next = Some(NextTimes {
-                        first: time,
-                        newest: *number,
-                        versions: 1,
-                        later,
-                    });
+                    *next = Some(NextTimes { first: time, newest: *number, versions: 1, later });
                 }
             }
         }

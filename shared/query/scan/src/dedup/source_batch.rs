@@ -53,10 +53,7 @@ impl SourceBatch {
             let column = rows.column(*at).as_dictionary_opt::<Int32Type>();
             let values = column.and_then(|column| column.values().as_string_opt::<i32>());
             let (column, values) = column.zip(values).ok_or_else(|| wrong(*at))?;
-            Ok(SourceTag {
-                codes: column.keys().clone(),
-                values: values.clone(),
-            })
+            Ok(SourceTag { codes: column.keys().clone(), values: values.clone() })
         };
         let times = rows
             .column(*time)

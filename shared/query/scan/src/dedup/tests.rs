@@ -35,10 +35,7 @@ fn schema() -> SchemaRef {
 }
 
 fn order() -> LexOrdering {
-    let options = SortOptions {
-        descending: false,
-        nulls_first: true,
-    };
+    let options = SortOptions { descending: false, nulls_first: true };
     let sort = |name| PhysicalSortExpr::new(col(name, &schema()).unwrap(), options);
     LexOrdering::new([sort("host"), sort("time")]).unwrap()
 }
@@ -53,12 +50,8 @@ fn batch(points: &PointMap) -> RecordBatch {
         .collect();
     let field = |at: usize| Int64Array::from_iter(points.values().map(|fields| fields[at]));
     let time = TimestampNanosecondArray::from_iter_values(points.keys().map(|(_, time)| *time));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(field(0)),
-        Arc::new(field(1)),
-        Arc::new(host),
-        Arc::new(time),
-    ];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(field(0)), Arc::new(field(1)), Arc::new(host), Arc::new(time)];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 

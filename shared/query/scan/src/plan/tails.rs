@@ -34,10 +34,7 @@ impl ScanPlanner<'_> {
                 return scan_numbered_rows(&rows.image, &numbers, columns, sizes);
             }
         }
-        let time = |chunk: &ImageChunk| TimeInterval {
-            min: chunk.min_time,
-            max: chunk.max_time,
-        };
+        let time = |chunk: &ImageChunk| TimeInterval { min: chunk.min_time, max: chunk.max_time };
         let chunks: Vec<&ImageChunk> = rows
             .image
             .chunks
@@ -84,11 +81,6 @@ impl ScanPlanner<'_> {
             .map(|(_, chunks)| chunks.into())
             .filter(|chunks: &Arc<[ImageChunk]>| !chunks.is_empty())
             .collect();
-        Ok(TailScanExec::new(
-            rows,
-            partitions,
-            (columns, schema),
-            wanted,
-        ))
+        Ok(TailScanExec::new(rows, partitions, (columns, schema), wanted))
     }
 }

@@ -18,10 +18,8 @@ use super::selected_rows::{SelectedKeys, SelectedRowGroup, row_selection};
 use crate::reader::SectionReader;
 
 /// A value that the type of the table can't have is an error.
-const EXACT: CastOptions<'static> = CastOptions {
-    safe: false,
-    format_options: FormatOptions::new(),
-};
+const EXACT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
 
 pub(super) type SectionRows = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
 
@@ -127,11 +125,7 @@ impl SectionColumns {
         let mut read: Vec<usize> = found.iter().copied().flatten().collect();
         read.sort_unstable();
         let sources = found.into_iter().map(|column| read.binary_search(&column?).ok());
-        Self {
-            sources: sources.collect(),
-            table,
-            read,
-        }
+        Self { sources: sources.collect(), table, read }
     }
 
     /// Returns the rows with the columns of the table.
@@ -148,8 +142,6 @@ impl SectionColumns {
         let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let schema = Arc::clone(&self.table);
-        Ok(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?)
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 }

@@ -192,12 +192,7 @@ fn select_rows<'a>(
             return None;
         }
     }
-    Some(SelectedRowGroup {
-        number,
-        rows,
-        selection,
-        bloom_conditions,
-    })
+    Some(SelectedRowGroup { number, rows, selection, bloom_conditions })
 }
 
 fn statistics(group: &RowGroupMetaData, column: usize) -> Option<&Statistics> {

@@ -119,10 +119,7 @@ impl CachedTail {
     }
 
     pub(super) fn view(&mut self) -> TailView {
-        TailView {
-            runs: self.runs.clone(),
-            image: self.builder.image(),
-        }
+        TailView { runs: self.runs.clone(), image: self.builder.image() }
     }
 
     /// Returns the tail of a snapshot if nothing needs to be computed, as [`advance`](Self::advance) would load it.
@@ -263,11 +260,7 @@ impl CachedTail {
         let usable = runs.iter().take_while(is_there).count();
         runs.truncate(usable);
         let builder = builder_of(table, &self.used_columns());
-        *self = Self {
-            runs,
-            builder,
-            ..Self::new(snapshot, table)
-        };
+        *self = Self { runs, builder, ..Self::new(snapshot, table) };
     }
 
     /// Drops all rows if flushes have written them to sections. Returns whether it did.

@@ -43,11 +43,7 @@ impl TailImages {
             image_bytes: limit_bytes / 2,
             runtime,
         };
-        Self {
-            tails,
-            evicted: Cache::new(MAX_EVICTED),
-            limits,
-        }
+        Self { tails, evicted: Cache::new(MAX_EVICTED), limits }
     }
 
     /// Whether flushes have moved the low-water mark of a database since [`evict_flushed`](Self::evict_flushed).
@@ -219,9 +215,7 @@ impl TailImages {
         read: impl FnOnce(&mut CachedTail) -> Result<T, TailImageError>,
     ) -> Result<T, TailImageError> {
         if stale_tail == StaleTail::Fail {
-            return Err(TailImageError::StaleSnapshot {
-                table: table.name().to_owned(),
-            });
+            return Err(TailImageError::StaleSnapshot { table: table.name().to_owned() });
         }
         let mut tail = CachedTail::new(snapshot, table);
         tail.advance(snapshot, table, columns, &self.limits)?;

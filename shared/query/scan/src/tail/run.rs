@@ -131,9 +131,6 @@ impl PartitionStream for TailRunRows {
         };
         let columns = self.columns.clone();
         let rows = rows.map(move |batch| Ok(batch?.project(&columns)?));
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            rows,
-        ))
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
     }
 }

@@ -95,10 +95,7 @@ impl PartitionStream for SortedTailRows {
             Ok(rows) => rows.left_stream(),
             Err(error) => stream::iter([Err(error)]).right_stream(),
         });
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            rows,
-        ))
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
     }
 }
 
@@ -158,9 +155,6 @@ impl PartitionStream for NumberedTailRows {
             Err(error) => return failed(&self.schema, external(error)),
         };
         let batches = stream::iter(rows.map(|batch| batch.map_err(external)));
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            batches,
-        ))
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }

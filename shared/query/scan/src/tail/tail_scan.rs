@@ -56,10 +56,7 @@ struct RowCounts {
 impl RowCounts {
     fn from_rows(rows: &ImageRows, partitions: &[Arc<[ImageChunk]>], columns: &[usize]) -> Self {
         if rows.selected.is_some() {
-            return Self {
-                rows: None,
-                nulls: Arc::default(),
-            };
+            return Self { rows: None, nulls: Arc::default() };
         }
         let chunks = || partitions.iter().flat_map(|chunks| chunks.iter());
         let live: usize = chunks().map(ImageChunk::live_rows).sum();
@@ -124,10 +121,7 @@ impl TailScanExec {
 
     /// Returns a scan that no scan of the newest rows replaces.
     pub(crate) fn not_replaceable(self) -> Self {
-        Self {
-            is_replaceable: false,
-            ..self
-        }
+        Self { is_replaceable: false, ..self }
     }
 
     /// Returns times between which all rows are; `None` if there are no rows.
@@ -168,9 +162,7 @@ impl TailScanExec {
         let partitions = self.partitions.len();
         let sizes = (config.execution.batch_size.get(), partitions);
         let scan = scan_numbered_rows(image, &numbers, (&self.columns, &schema), sizes)?;
-        Ok(Some(
-            scan.unwrap_or_else(|| Arc::new(EmptyExec::new(schema))),
-        ))
+        Ok(Some(scan.unwrap_or_else(|| Arc::new(EmptyExec::new(schema)))))
     }
 }
 
@@ -236,10 +228,8 @@ impl ExecutionPlan for TailScanExec {
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         let partitions = self.partitions.len();
-        let (Some(rows), true) = (
-            self.counts.rows,
-            args.partition().is_none() || partitions == 1,
-        ) else {
+        let (Some(rows), true) = (self.counts.rows, args.partition().is_none() || partitions == 1)
+        else {
             return Ok(Arc::new(statistics));
         };
         statistics.num_rows = Precision::Exact(rows);
@@ -260,10 +250,7 @@ impl ExecutionPlan for TailScanExec {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(Self {
-            fetch: limit,
-            ..self.clone().not_replaceable()
-        }))
+        Some(Arc::new(Self { fetch: limit, ..self.clone().not_replaceable() }))
     }
 
     fn fetch(&self) -> Option<usize> {
@@ -305,10 +292,8 @@ mod tests {
     /// Returns a scan of two chunks, each in one partition, of three rows and two rows, with one null. `is_replaced` tells whether
     /// the second chunk has a newer version of a row of the first.
     fn scan(is_replaced: bool, filters: &[TagFilter]) -> TailScanExec {
-        let fields = vec![
-            ColumnType::Time.arrow_field("time"),
-            ColumnType::Integer.arrow_field("v"),
-        ];
+        let fields =
+            vec![ColumnType::Time.arrow_field("time"), ColumnType::Integer.arrow_field("v")];
         let schema = Arc::new(Schema::new(fields));
         let mut builder = TailImageBuilder::new(&[], Arc::clone(&schema));
         let second = if is_replaced { 3 } else { 4 };
@@ -334,10 +319,7 @@ mod tests {
     fn counts(scan: &dyn ExecutionPlan, partition: Option<usize>) -> [Precision<usize>; 2] {
         let args = StatisticsArgs::new().with_partition(partition);
         let statistics = scan.statistics_from_inputs(&[], &args).unwrap();
-        [
-            statistics.num_rows,
-            statistics.column_statistics[1].null_count,
-        ]
+        [statistics.num_rows, statistics.column_statistics[1].null_count]
     }
 
     #[test]
@@ -355,10 +337,7 @@ mod tests {
     fn rows_that_are_replaced_or_not_selected_are_not_counted() {
         use Precision::{Absent, Exact};
         assert_eq!(counts(&scan(true, &[]), None), [Exact(4), Absent]);
-        let filter = TagFilter {
-            tag: "host".to_owned(),
-            values: ["h".to_owned()].into(),
-        };
+        let filter = TagFilter { tag: "host".to_owned(), values: ["h".to_owned()].into() };
         assert_eq!(counts(&scan(false, &[filter]), None), [Absent, Absent]);
     }
 }

@@ -26,12 +26,8 @@ pub(crate) enum ArrayFunctionKind {
 }
 
 impl ArrayFunctionKind {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Values,
-        Self::Shape,
-        Self::DimensionLength,
-        Self::Value,
-    ];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Values, Self::Shape, Self::DimensionLength, Self::Value];
 }
 
 /// A function of an array that is stored as text.
@@ -209,10 +205,7 @@ impl ArrayRows<'_> {
             TextOperand::Constant { text, .. } => text?,
         };
         let is_array = self.array.read(text);
-        if let TextOperand::Constant {
-            is_array: known, ..
-        } = &mut self.text
-        {
+        if let TextOperand::Constant { is_array: known, .. } = &mut self.text {
             *known = is_array;
         }
         is_array.then_some(&self.array)
@@ -241,10 +234,9 @@ impl<'a> TextOperand<'a> {
                 Some(column) => Ok(Self::Column(column)),
                 None => exec_err!("an array as text has type {}", array.data_type()),
             },
-            ColumnarValue::Scalar(ScalarValue::Utf8(text)) => Ok(Self::Constant {
-                text: text.as_deref(),
-                is_array,
-            }),
+            ColumnarValue::Scalar(ScalarValue::Utf8(text)) => {
+                Ok(Self::Constant { text: text.as_deref(), is_array })
+            }
             ColumnarValue::Scalar(other) => {
                 exec_err!("an array as text has type {}", other.data_type())
             }

@@ -17,10 +17,7 @@ pub(super) struct JoinInputExprs {
 }
 
 impl JoinInputExprs {
-    pub(super) const KEY_ORDER: SortOptions = SortOptions {
-        descending: false,
-        nulls_first: true,
-    };
+    pub(super) const KEY_ORDER: SortOptions = SortOptions { descending: false, nulls_first: true };
 }
 
 /// The conditions of a match.

@@ -68,12 +68,7 @@ impl AsOfJoinExec {
 
 impl DisplayAs for AsOfJoinExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AsOfConditions {
-            on,
-            times,
-            operator,
-            join_type,
-        } = self.conditions.as_ref();
+        let AsOfConditions { on, times, operator, join_type } = self.conditions.as_ref();
         let on = on.iter().map(|(left, right)| format!("{left} = {right}"));
         write!(
             f,
@@ -148,14 +143,8 @@ impl ExecutionPlan for AsOfJoinExec {
             return internal_err!("the inputs of an ASOF JOIN are partitioned alike");
         }
         let merge = AsOfMerge::try_new(
-            (
-                self.left.execute(partition, Arc::clone(&context))?,
-                self.conditions.left(),
-            ),
-            (
-                self.right.execute(partition, Arc::clone(&context))?,
-                self.conditions.right(),
-            ),
+            (self.left.execute(partition, Arc::clone(&context))?, self.conditions.left()),
+            (self.right.execute(partition, Arc::clone(&context))?, self.conditions.right()),
             Arc::clone(&self.schema),
             self.conditions.as_ref(),
             context.session_config().batch_size(),

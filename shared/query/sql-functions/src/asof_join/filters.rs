@@ -76,9 +76,7 @@ fn below_join(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
         join.operator,
         join.join_type,
     )?;
-    let node = LogicalPlan::Extension(Extension {
-        node: Arc::new(joined),
-    });
+    let node = LogicalPlan::Extension(Extension { node: Arc::new(joined) });
     Ok(Some(match conjunction(above) {
         Some(above) => LogicalPlan::Filter(Filter::try_new(above, Arc::new(node))?),
         None => node,

@@ -198,11 +198,8 @@ impl AsOfMerge {
 
     /// Joins the rows of a batch of the left input.
     async fn join(&mut self, left: &AsOfInputRows) -> Result<()> {
-        let mut pending = PendingMatches {
-            left,
-            start: 0,
-            matches: Vec::with_capacity(left.len()),
-        };
+        let mut pending =
+            PendingMatches { left, start: 0, matches: Vec::with_capacity(left.len()) };
         for row in 0..left.len() {
             self.advance(row, &mut pending).await?;
             pending.matches.push(self.match_of(left, row));
@@ -249,10 +246,7 @@ impl AsOfMerge {
         if !current.is_some_and(|candidate| Arc::ptr_eq(&candidate.batch, batch)) {
             self.flush(pending)?;
         }
-        self.candidate = Some(MatchCandidate {
-            batch: Arc::clone(batch),
-            row,
-        });
+        self.candidate = Some(MatchCandidate { batch: Arc::clone(batch), row });
         Ok(())
     }
 

@@ -100,14 +100,7 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
         else {
             return internal_err!("an ASOF JOIN has two inputs and a comparison");
         };
-        Self::try_new(
-            Arc::new(left),
-            Arc::new(right),
-            pairs,
-            times,
-            self.operator,
-            self.join_type,
-        )
+        Self::try_new(Arc::new(left), Arc::new(right), pairs, times, self.operator, self.join_type)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -144,10 +137,7 @@ impl ExtensionPlanner for AsOfJoinPlanner {
             planner.create_physical_expr(expr, schema, session, context)
         };
         let both = |(of_left, of_right): &(Expr, Expr)| -> Result<_> {
-            Ok((
-                physical(of_left, node.left.schema())?,
-                physical(of_right, node.right.schema())?,
-            ))
+            Ok((physical(of_left, node.left.schema())?, physical(of_right, node.right.schema())?))
         };
         let conditions = AsOfConditions {
             on: node.on.iter().map(both).collect::<Result<_>>()?,

@@ -123,14 +123,12 @@ fn joins() -> impl Strategy<Value = RandomJoin> {
     let operator = prop::sample::select(vec![">=", ">", "<=", "<"]);
     let tolerance = prop::option::weighted(0.3, 0i64..4);
     let parts = (operator, any::<bool>(), any::<bool>(), tolerance);
-    parts.prop_map(
-        |(operator, has_key, keeps_unmatched, tolerance)| RandomJoin {
-            operator,
-            has_key,
-            keeps_unmatched,
-            tolerance,
-        },
-    )
+    parts.prop_map(|(operator, has_key, keeps_unmatched, tolerance)| RandomJoin {
+        operator,
+        has_key,
+        keeps_unmatched,
+        tolerance,
+    })
 }
 
 proptest! {

@@ -37,37 +37,29 @@ impl RelationPlanner for AsOfRelationPlanner {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let (tables, alias) = match relation {
-            TableFactor::NestedJoin {
-                table_with_joins,
-                alias,
-            } if table_with_joins.joins.iter().any(is_asof) => (*table_with_joins, alias),
+            TableFactor::NestedJoin { table_with_joins, alias }
+                if table_with_joins.joins.iter().any(is_asof) =>
+            {
+                (*table_with_joins, alias)
+            }
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
-        let TableWithJoins {
-            relation: first,
-            mut joins,
-        } = tables;
+        let TableWithJoins { relation: first, mut joins } = tables;
         let end = joins.iter().rposition(is_asof).map_or(0, |last| last + 1);
         let rest = joins.split_off(end);
         if !rest.is_empty() {
             // The planner of other joins plans the last ones.
-            return Ok(RelationPlanning::Original(Box::new(
-                TableFactor::NestedJoin {
-                    table_with_joins: Box::new(TableWithJoins {
-                        relation: nested(first, joins),
-                        joins: rest,
-                    }),
-                    alias,
-                },
-            )));
+            return Ok(RelationPlanning::Original(Box::new(TableFactor::NestedJoin {
+                table_with_joins: Box::new(TableWithJoins {
+                    relation: nested(first, joins),
+                    joins: rest,
+                }),
+                alias,
+            })));
         }
         let Some(Join {
             relation: last,
-            join_operator:
-                JoinOperator::AsOf {
-                    match_condition,
-                    constraint,
-                },
+            join_operator: JoinOperator::AsOf { match_condition, constraint },
             ..
         }) = joins.pop()
         else {
@@ -82,9 +74,7 @@ impl RelationPlanner for AsOfRelationPlanner {
         let conditions =
             JoinConditions::from_sql(&left, &right, match_condition, constraint, context)?;
         let plan = conditions.join(left, right)?;
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-            plan, alias,
-        ))))
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
 }
 
@@ -166,11 +156,7 @@ impl JoinConditions {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<()> {
         match condition {
-            SqlExpr::BinaryOp {
-                left,
-                op: BinaryOperator::And,
-                right,
-            } => {
+            SqlExpr::BinaryOp { left, op: BinaryOperator::And, right } => {
                 self.add(*left, schemas, context)?;
                 self.add(*right, schemas, context)
             }
@@ -245,9 +231,7 @@ impl JoinConditions {
                 JoinType::Inner
             },
         )?;
-        let node = LogicalPlan::Extension(Extension {
-            node: Arc::new(join),
-        });
+        let node = LogicalPlan::Extension(Extension { node: Arc::new(join) });
         if is_near.is_none() && self.shared.is_empty() {
             return Ok(node);
         }
@@ -342,10 +326,7 @@ impl JoinSchemas<'_> {
         let Some(common) = comparison_coercion(&of_left, &of_right) else {
             return plan_err!("an ASOF JOIN can't compare {of_left} with {of_right}");
         };
-        Ok((
-            left.cast_to(&common, self.left)?,
-            right.cast_to(&common, self.right)?,
-        ))
+        Ok((left.cast_to(&common, self.left)?, right.cast_to(&common, self.right)?))
     }
 }
 

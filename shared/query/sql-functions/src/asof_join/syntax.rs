@@ -112,10 +112,7 @@ fn asof_join(tokens: &[TokenWithSpan], at: usize) -> Option<(UnmatchedRows, usiz
     let before = at.checked_sub(1).and_then(|before| tokens.get(before))?;
     // It is the name or the alias of a table there.
     let is_name = matches!(before.token, Token::Comma | Token::Period | Token::LParen)
-        || matches!(
-            keyword(Some(before)),
-            Keyword::FROM | Keyword::JOIN | Keyword::AS
-        );
+        || matches!(keyword(Some(before)), Keyword::FROM | Keyword::JOIN | Keyword::AS);
     if is_name {
         return None;
     }
@@ -150,11 +147,7 @@ impl JoinTokenWriter {
     fn end_table(&mut self) {
         if let JoinProgress::Table(unmatched) = self.join() {
             self.written.extend(words(&["MATCH_CONDITION"]));
-            let parts = [
-                sign(Token::LParen),
-                text(unmatched.marker()),
-                sign(Token::RParen),
-            ];
+            let parts = [sign(Token::LParen), text(unmatched.marker()), sign(Token::RParen)];
             self.written.extend(parts);
             self.set(JoinProgress::MatchCondition);
         }
@@ -233,17 +226,11 @@ pub(crate) fn nested(relation: TableFactor, joins: Vec<Join>) -> TableFactor {
 /// Puts the tables of a `SELECT` that are joined with `ASOF JOIN` into parentheses. The planner of relations plans them.
 pub(crate) fn nest_joins(select: &mut Select) {
     let tables = std::mem::take(&mut select.from).into_iter().map(|tables| {
-        let TableWithJoins {
-            relation,
-            mut joins,
-        } = tables;
+        let TableWithJoins { relation, mut joins } = tables;
         match joins.iter().rposition(is_asof) {
             Some(last) => {
                 let rest = joins.split_off(last + 1);
-                TableWithJoins {
-                    relation: nested(relation, joins),
-                    joins: rest,
-                }
+                TableWithJoins { relation: nested(relation, joins), joins: rest }
             }
             None => TableWithJoins { relation, joins },
         }

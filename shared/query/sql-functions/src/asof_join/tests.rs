@@ -58,13 +58,7 @@ async fn comparisons_choose_the_side_and_whether_equal_times_match() {
 #[tokio::test]
 async fn without_keys_times_alone_match() {
     let session = market();
-    let expected = [
-        "10.0 0.0",
-        "11.0 10.9",
-        "20.0 10.9",
-        "21.0 11.5",
-        "30.0 11.5",
-    ];
+    let expected = ["10.0 0.0", "11.0 10.9", "20.0 10.9", "21.0 11.5", "30.0 11.5"];
     for join in [
         "ASOF JOIN quotes AS q",
         "ASOF JOIN quotes AS q TOLERANCE 1h",
@@ -79,10 +73,7 @@ async fn without_keys_times_alone_match() {
 async fn a_match_beyond_the_tolerance_is_none() {
     let session = market();
     let join = "ASOF JOIN quotes AS q ON (sym) TOLERANCE 3s";
-    assert_eq!(
-        bids(&session, join).await,
-        ["10.0", "11.0 10.9", "20.0 19.0", "21.0", "30.0"]
-    );
+    assert_eq!(bids(&session, join).await, ["10.0", "11.0 10.9", "20.0 19.0", "21.0", "30.0"]);
     let inner = "ASOF JOIN quotes AS q ON t.sym = q.sym AND t.time >= q.time TOLERANCE 3s";
     assert_eq!(bids(&session, inner).await, ["11.0 10.9", "20.0 19.0"]);
 }
@@ -110,10 +101,7 @@ async fn inputs_check_the_conditions_that_hold_for_each_match() {
         assert!(left.contains(condition), "{plan}");
     }
     let logical = right.split("physical_plan").next().unwrap();
-    assert!(
-        logical.contains("sym = ") && logical.contains("time < "),
-        "{plan}"
-    );
+    assert!(logical.contains("sym = ") && logical.contains("time < "), "{plan}");
     assert!(!logical.contains("bid > "), "{plan}");
 }
 
@@ -173,19 +161,11 @@ async fn words_of_the_join_remain_names() {
 #[tokio::test]
 async fn names_may_have_parts_that_are_words_of_clauses() {
     let session = market();
-    ticks(
-        &session,
-        "public.using",
-        "window",
-        &[(4, Some("a"), 1.0), (4, Some("b"), 2.0)],
-    );
+    ticks(&session, "public.using", "window", &[(4, Some("a"), 1.0), (4, Some("b"), 2.0)]);
     let sql = "SELECT t.price, u.window FROM trades AS t ASOF JOIN public.using AS u ON t.sym = u.sym AND u.window > 0 \
                TOLERANCE 2s ORDER BY price";
     let refusal = error(&session, sql).await;
-    assert!(
-        refusal.contains("the conditions of an ASOF JOIN are"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("the conditions of an ASOF JOIN are"), "{refusal}");
     let sql = "SELECT t.price, u.window FROM trades AS t ASOF JOIN public.using AS u ON t.sym = u.sym AND t.time >= u.time \
                TOLERANCE 2s ORDER BY price";
     insta::assert_snapshot!(table(&session, sql).await, @r"
@@ -225,11 +205,7 @@ async fn conditions_of_other_forms_are_refused() {
         ASOF JOIN quotes AS q ON (symbol) ==> symbol
     ";
     for (join, reason) in neap_test_inputs::text_pairs(pairs) {
-        let refusal = error(
-            &session,
-            &format!("SELECT price, bid FROM trades AS t {join}"),
-        )
-        .await;
+        let refusal = error(&session, &format!("SELECT price, bid FROM trades AS t {join}")).await;
         assert!(refusal.contains(reason), "{join}: {refusal}");
     }
 }

@@ -23,13 +23,7 @@ impl BinList {
 
     /// Returns a cursor at the first bin.
     pub(crate) fn cursor(&self) -> BinCursor {
-        BinCursor {
-            list: self.clone(),
-            index: 0,
-            rest: None,
-            current: None,
-        }
-        .restarted()
+        BinCursor { list: self.clone(), index: 0, rest: None, current: None }.restarted()
     }
 }
 

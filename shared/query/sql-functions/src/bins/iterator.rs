@@ -57,11 +57,7 @@ impl BinIterator {
                 WallClockBins::from(zone, stride, binning.origin, lower, upper, None),
             ),
         };
-        Self {
-            binning,
-            upper,
-            next,
-        }
+        Self { binning, upper, next }
     }
 }
 
@@ -122,14 +118,7 @@ impl WallClockBins {
             if self.end >= upper {
                 return None;
             }
-            *self = Self::from(
-                self.zone,
-                self.stride,
-                origin,
-                self.end + 1,
-                upper,
-                self.last,
-            );
+            *self = Self::from(self.zone, self.stride, origin, self.end + 1, upper, self.last);
         }
     }
 }

@@ -77,20 +77,12 @@ pub(crate) struct Binning {
 impl Binning {
     /// Returns bins as in `date_bin`: `origin` is an instant.
     pub(crate) fn instants(stride: Stride, origin: i64) -> Self {
-        Self {
-            stride,
-            origin,
-            zone: None,
-        }
+        Self { stride, origin, zone: None }
     }
 
     /// Returns bins as in `date_bin_wallclock`: aligned with the clock of `zone`, where `origin` is a local time.
     pub(crate) fn wallclock(stride: Stride, origin: i64, zone: Tz) -> Self {
-        Self {
-            stride,
-            origin,
-            zone: Some(zone),
-        }
+        Self { stride, origin, zone: Some(zone) }
     }
 
     /// Returns the start of the bin that contains `time`, or `None` if it cannot be represented.

@@ -66,16 +66,9 @@ fn short_bins_in_a_repeated_hour_occur_twice() {
 fn long_bins_that_start_in_a_repeated_hour_start_at_its_first_occurrence() {
     let bins = wall(2 * HOUR, "America/New_York");
     // The local time 01:00 is both 05:00Z and 06:00Z; with this origin a bin starts there.
-    let bins = Binning {
-        origin: HOUR,
-        ..bins
-    };
+    let bins = Binning { origin: HOUR, ..bins };
     let first = at("2020-11-01T05:00:00Z");
-    for time in [
-        "2020-11-01T05:30:00Z",
-        "2020-11-01T06:30:00Z",
-        "2020-11-01T07:30:00Z",
-    ] {
+    for time in ["2020-11-01T05:30:00Z", "2020-11-01T06:30:00Z", "2020-11-01T07:30:00Z"] {
         assert_eq!(bins.start(at(time)), Some(first), "{time}");
     }
 }
@@ -84,14 +77,8 @@ fn long_bins_that_start_in_a_repeated_hour_start_at_its_first_occurrence() {
 fn bin_that_starts_in_a_skipped_hour_is_counted_from_the_start_of_the_day() {
     // London skips 01:00 to 02:00 on 2020-03-29.
     let bins = wall(24 * HOUR, "Europe/London");
-    let bins = Binning {
-        origin: HOUR,
-        ..bins
-    };
-    assert_eq!(
-        bins.start(at("2020-03-29T12:00:00Z")),
-        Some(at("2020-03-29T01:00:00Z"))
-    );
+    let bins = Binning { origin: HOUR, ..bins };
+    assert_eq!(bins.start(at("2020-03-29T12:00:00Z")), Some(at("2020-03-29T01:00:00Z")));
     let all = bins.between(at("2020-03-28T12:00:00Z"), at("2020-03-30T12:00:00Z"));
     insta::assert_debug_snapshot!(show(all, "Europe/London"), @r#"
     [
@@ -141,10 +128,7 @@ fn months_and_years_start_at_local_midnight() {
     assert_eq!(shown[1], "2024-04-01T00:00:00+02:00");
     assert_eq!(shown.last().unwrap(), "2024-12-01T00:00:00+01:00");
     assert_eq!(shown.len(), 10);
-    assert_eq!(
-        bins.count_between(at("2024-02-29T23:00:00Z"), at("2024-12-01T00:00:00Z")),
-        10
-    );
+    assert_eq!(bins.count_between(at("2024-02-29T23:00:00Z"), at("2024-12-01T00:00:00Z")), 10);
     for (time, start) in [
         ("2024-02-29T22:59:59Z", "2024-01-31T23:00:00Z"),
         ("2024-03-31T21:59:59Z", "2024-02-29T23:00:00Z"),
@@ -163,24 +147,15 @@ fn months_and_years_start_at_local_midnight() {
     ]
     "#);
     let years = months(12, "Asia/Kathmandu");
-    assert_eq!(
-        years.start(at("2024-12-31T18:14:59Z")),
-        Some(at("2023-12-31T18:15:00Z"))
-    );
-    assert_eq!(
-        years.start(at("2024-12-31T18:15:00Z")),
-        Some(at("2024-12-31T18:15:00Z"))
-    );
+    assert_eq!(years.start(at("2024-12-31T18:14:59Z")), Some(at("2023-12-31T18:15:00Z")));
+    assert_eq!(years.start(at("2024-12-31T18:15:00Z")), Some(at("2024-12-31T18:15:00Z")));
 }
 
 #[test]
 fn weeks_begin_on_the_local_day_of_their_origin() {
     // The local days have 23 hours on 2020-03-29, when Rome sets its clock forward.
     let weeks = wall(168 * HOUR, "Europe/Rome");
-    let from_monday = Binning {
-        origin: 96 * HOUR,
-        ..weeks
-    };
+    let from_monday = Binning { origin: 96 * HOUR, ..weeks };
     let range = (at("2020-03-23T12:00:00Z"), at("2020-04-06T12:00:00Z"));
     insta::assert_debug_snapshot!(show(weeks.between(range.0, range.1), "Europe/Rome"), @r#"
     [
@@ -217,14 +192,8 @@ fn unusable_intervals_are_refused() {
     let interval = |months, days, nanos| {
         ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
     };
-    assert_eq!(
-        Stride::try_new(&interval(0, 1, 1), "f").unwrap(),
-        Stride::Nanos(24 * HOUR + 1)
-    );
-    assert_eq!(
-        Stride::try_new(&interval(14, 0, 0), "f").unwrap(),
-        Stride::Months(14)
-    );
+    assert_eq!(Stride::try_new(&interval(0, 1, 1), "f").unwrap(), Stride::Nanos(24 * HOUR + 1));
+    assert_eq!(Stride::try_new(&interval(14, 0, 0), "f").unwrap(), Stride::Months(14));
     for bad in [
         interval(0, 0, 0),
         interval(0, 0, -1),

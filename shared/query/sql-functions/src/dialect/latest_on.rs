@@ -47,11 +47,7 @@ impl<'a> LatestOnClause<'a> {
         while tokens.get(end).is_some_and(|token| token.token == Token::Comma) {
             end += 1 + name(tokens, end + 1)?.len();
         }
-        Some(Self {
-            time,
-            partition: tokens.get(start..end)?,
-            end,
-        })
+        Some(Self { time, partition: tokens.get(start..end)?, end })
     }
 
     fn write(&self, written: &mut Vec<TokenWithSpan>) {

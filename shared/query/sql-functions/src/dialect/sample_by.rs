@@ -111,10 +111,8 @@ pub(super) fn rewrite(select: &mut Select) -> Result<()> {
     for item in &mut select.projection {
         match item {
             SelectItem::UnnamedExpr(expr) if is_time(expr) => {
-                *item = SelectItem::ExprWithAlias {
-                    expr: sample.bin.clone(),
-                    alias: Ident::new(TIME),
-                };
+                *item =
+                    SelectItem::ExprWithAlias { expr: sample.bin.clone(), alias: Ident::new(TIME) };
             }
             SelectItem::ExprWithAlias { expr, .. } if is_time(expr) => *expr = sample.bin.clone(),
             SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
@@ -175,9 +173,9 @@ impl SampleByClause {
             "" | "none" | "null" => EmptyBinFill::Nothing,
             "prev" => EmptyBinFill::Function("locf"),
             "linear" => EmptyBinFill::Function("interpolate"),
-            number if number.parse::<f64>().is_ok() => EmptyBinFill::Value(Box::new(Expr::value(
-                Value::Number(number.to_owned(), false),
-            ))),
+            number if number.parse::<f64>().is_ok() => {
+                EmptyBinFill::Value(Box::new(Expr::value(Value::Number(number.to_owned(), false))))
+            }
             other => {
                 return plan_err!(
                     "FILL has one of NONE, NULL, PREV, LINEAR or a number, not {other}"

@@ -69,22 +69,10 @@ async fn bins_without_rows_are_filled() {
     for (fill, expected) in [
         ("", ["08:00 21.0", "09:00 23.0"].as_slice()),
         ("FILL(NONE)", &["08:00 21.0", "09:00 23.0"]),
-        (
-            "FILL(NULL)",
-            &["08:00 21.0", "08:30", "09:00 23.0", "09:30"],
-        ),
-        (
-            "FILL(PREV)",
-            &["08:00 21.0", "08:30 21.0", "09:00 23.0", "09:30 23.0"],
-        ),
-        (
-            "FILL(LINEAR)",
-            &["08:00 21.0", "08:30 22.0", "09:00 23.0", "09:30"],
-        ),
-        (
-            "FILL(7.5)",
-            &["08:00 21.0", "08:30 7.5", "09:00 23.0", "09:30 7.5"],
-        ),
+        ("FILL(NULL)", &["08:00 21.0", "08:30", "09:00 23.0", "09:30"]),
+        ("FILL(PREV)", &["08:00 21.0", "08:30 21.0", "09:00 23.0", "09:30 23.0"]),
+        ("FILL(LINEAR)", &["08:00 21.0", "08:30 22.0", "09:00 23.0", "09:30"]),
+        ("FILL(7.5)", &["08:00 21.0", "08:30 7.5", "09:00 23.0", "09:30 7.5"]),
     ] {
         let sql = format!(
             "SELECT time, avg(temp) AS temp FROM home WHERE room = 'Kitchen' AND time >= '2024-01-01T08:00:00Z' \
@@ -168,10 +156,7 @@ async fn the_functions_of_the_documentation_have_the_results_of_their_examples()
         let [_, example, expected] = cells.as_slice() else {
             panic!("{row}");
         };
-        let sql = format!(
-            "SELECT {} AS result FROM home LIMIT 1",
-            example.trim_matches('`')
-        );
+        let sql = format!("SELECT {} AS result FROM home LIMIT 1", example.trim_matches('`'));
         let text = table(&session, &sql).await;
         let result = text.lines().nth(1).unwrap().trim_matches(['|', ' ']);
         assert_eq!(result, expected.trim_end_matches(" |"), "{sql}");

@@ -26,21 +26,13 @@ pub(super) struct SeriesAccumulator {
 
 impl SeriesAccumulator {
     pub(super) fn new(method: Downsampling, time_type: DataType) -> Self {
-        Self {
-            method,
-            time_type,
-            points: Vec::new(),
-        }
+        Self { method, time_type, points: Vec::new() }
     }
 
     fn add(&mut self, times: &ArrayRef, values: &ArrayRef) -> Result<()> {
         let rows = as_timestamp_nanosecond_array(times)?.iter().zip(as_float64_array(values)?);
-        let point_of = |(time, value): (Option<i64>, Option<f64>)| {
-            Some(Point {
-                time: time?,
-                value: value?,
-            })
-        };
+        let point_of =
+            |(time, value): (Option<i64>, Option<f64>)| Some(Point { time: time?, value: value? });
         let method = &self.method;
         self.points
             .extend(rows.filter_map(point_of).filter(|point| method.includes(point)));

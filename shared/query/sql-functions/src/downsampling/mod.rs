@@ -70,10 +70,9 @@ impl DownsamplingFunction {
         let constants =
             args.exprs.iter().skip(2).map(|argument| match argument.evaluate(&no_columns) {
                 Ok(ColumnarValue::Scalar(constant)) => Ok(constant),
-                _ => plan_err!(
-                    "the arguments of {} after the value must be constants",
-                    self.name()
-                ),
+                _ => {
+                    plan_err!("the arguments of {} after the value must be constants", self.name())
+                }
             });
         constants.collect()
     }
@@ -90,11 +89,9 @@ impl DownsamplingFunction {
             _ => return Err(self.usage()),
         };
         match usize::try_from(points) {
-            Ok(max_points) if max_points >= self.kind.min_points() => Ok(Downsampling {
-                kind: self.kind,
-                max_points,
-                bounds,
-            }),
+            Ok(max_points) if max_points >= self.kind.min_points() => {
+                Ok(Downsampling { kind: self.kind, max_points, bounds })
+            }
             _ => Err(self.usage()),
         }
     }
@@ -135,21 +132,14 @@ impl AggregateUDFImpl for DownsamplingFunction {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let name = format_state_name(args.name, "points");
-        Ok(vec![Arc::new(Field::new(
-            name,
-            args.return_type().clone(),
-            true,
-        ))])
+        Ok(vec![Arc::new(Field::new(name, args.return_type().clone(), true))])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let Some(time) = args.expr_fields.first() else {
             return Err(self.usage());
         };
-        Ok(Box::new(SeriesAccumulator::new(
-            self.method(&args)?,
-            time.data_type().clone(),
-        )))
+        Ok(Box::new(SeriesAccumulator::new(self.method(&args)?, time.data_type().clone())))
     }
 }
 

@@ -36,10 +36,7 @@ pub(super) fn to_list(points: &[Point], time: &DataType) -> Result<ScalarValue> 
     let values = Float64Array::from_iter_values(points.iter().map(|point| point.value));
     let structs = StructArray::try_new(
         fields(time),
-        vec![
-            Arc::new(times.with_data_type(time.clone())),
-            Arc::new(values),
-        ],
+        vec![Arc::new(times.with_data_type(time.clone())), Arc::new(values)],
         None,
     )?;
     Ok(SingleRowListArrayBuilder::new(Arc::new(structs)).build_list_scalar())

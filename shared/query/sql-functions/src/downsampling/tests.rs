@@ -20,13 +20,7 @@ use crate::testing::{error, session, table};
 const HOUR: i64 = 3_600_000_000_000;
 
 fn points(pairs: &[(i64, f64)]) -> Vec<Point> {
-    pairs
-        .iter()
-        .map(|(time, value)| Point {
-            time: *time,
-            value: *value,
-        })
-        .collect()
+    pairs.iter().map(|(time, value)| Point { time: *time, value: *value }).collect()
 }
 
 fn downsampling(
@@ -34,11 +28,7 @@ fn downsampling(
     max_points: usize,
     bounds: Option<RangeInclusive<i64>>,
 ) -> Downsampling {
-    Downsampling {
-        kind,
-        max_points,
-        bounds,
-    }
+    Downsampling { kind, max_points, bounds }
 }
 
 /// Returns an accumulator with points; a time or a value may be missing.
@@ -69,10 +59,7 @@ fn result(accumulator: &mut SeriesAccumulator) -> Vec<Point> {
         let times = points.as_struct().column(0).as_primitive::<TimestampNanosecondType>();
         let values = points.as_struct().column(1).as_primitive::<Float64Type>();
         let pairs = times.values().iter().zip(values.values());
-        result.extend(pairs.map(|(time, value)| Point {
-            time: *time,
-            value: *value,
-        }));
+        result.extend(pairs.map(|(time, value)| Point { time: *time, value: *value }));
     }
     result
 }
@@ -150,22 +137,13 @@ async fn placeholders_are_arguments() {
     let sql = "SELECT array_length(m4(time, temp, $points, $from, $to)) AS n FROM home WHERE room = 'Kitchen'";
     let values = vec![
         ("points", ScalarValue::Int64(Some(4))),
-        (
-            "from",
-            ScalarValue::Utf8(Some("2024-01-01T09:00:00Z".to_owned())),
-        ),
-        (
-            "to",
-            ScalarValue::Utf8(Some("2024-01-01T12:00:00Z".to_owned())),
-        ),
+        ("from", ScalarValue::Utf8(Some("2024-01-01T09:00:00Z".to_owned()))),
+        ("to", ScalarValue::Utf8(Some("2024-01-01T12:00:00Z".to_owned()))),
     ];
     let frame = session().sql(sql).await.unwrap().with_param_values(values).unwrap();
     let rows = frame.collect().await.unwrap();
     let lengths = rows[0].column(0);
-    assert_eq!(
-        ScalarValue::try_from_array(lengths, 0).unwrap(),
-        ScalarValue::UInt64(Some(3))
-    );
+    assert_eq!(ScalarValue::try_from_array(lengths, 0).unwrap(), ScalarValue::UInt64(Some(3)));
 }
 
 #[tokio::test]

@@ -54,10 +54,7 @@ impl GapFillExec {
         schema: SchemaRef,
         spec: Arc<GapFillSpec>,
     ) -> Result<Self> {
-        let nulls_last = SortOptions {
-            descending: false,
-            nulls_first: false,
-        };
+        let nulls_last = SortOptions { descending: false, nulls_first: false };
         let columns = spec.key_columns().chain([spec.time_column]);
         let sort = columns.map(|index| {
             let name = input
@@ -95,12 +92,7 @@ impl GapFillExec {
 
 impl DisplayAs for GapFillExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let GapFillSpec {
-            lower,
-            upper,
-            filled,
-            ..
-        } = self.spec.as_ref();
+        let GapFillSpec { lower, upper, filled, .. } = self.spec.as_ref();
         let filled: Vec<&str> = filled.iter().map(|column| column.name.as_str()).collect();
         write!(
             f,

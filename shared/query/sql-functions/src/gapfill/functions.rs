@@ -147,9 +147,7 @@ fn with_bounds(mut signature: Signature) -> Signature {
         let bounded = calls.iter().filter_map(|call| match call {
             TypeSignature::Exact(types) if types.len() == 3 => {
                 let bounds = [bound.clone(), bound.clone()];
-                Some(TypeSignature::Exact(
-                    types.iter().cloned().chain(bounds).collect(),
-                ))
+                Some(TypeSignature::Exact(types.iter().cloned().chain(bounds).collect()))
             }
             _ => None,
         });

@@ -41,13 +41,7 @@ impl GroupBins {
     pub(super) fn start(&mut self, first: Option<i64>) -> Result<()> {
         match self {
             Self::Same(cursor) => cursor.restart(),
-            Self::FromFirstRow {
-                binning,
-                upper,
-                limit,
-                bins,
-                current,
-            } => {
+            Self::FromFirstRow { binning, upper, limit, bins, current } => {
                 if let Some(first) = first {
                     limit.check(binning, first, *upper)?;
                 }

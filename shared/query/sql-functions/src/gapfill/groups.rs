@@ -24,11 +24,7 @@ impl GroupBuffer {
     pub(super) fn new(key_columns: Vec<usize>, partition: usize, context: &TaskContext) -> Self {
         let reservation = MemoryConsumer::new(format!("GapFillExec[{partition}]"))
             .register(context.memory_pool());
-        Self {
-            key_columns,
-            pending: Vec::new(),
-            reservation,
-        }
+        Self { key_columns, pending: Vec::new(), reservation }
     }
 
     /// Adds rows, and returns the rows of all groups that are now complete.
@@ -135,9 +131,7 @@ mod tests {
 
     fn rows(batch: &Option<RecordBatch>) -> Vec<i64> {
         let batch = batch.as_ref();
-        batch.map_or(vec![], |rows| {
-            rows.column(1).as_primitive::<Int64Type>().values().to_vec()
-        })
+        batch.map_or(vec![], |rows| rows.column(1).as_primitive::<Int64Type>().values().to_vec())
     }
 
     #[test]

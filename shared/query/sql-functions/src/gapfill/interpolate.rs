@@ -26,12 +26,7 @@ pub(super) struct InterpolationPoint {
 impl InterpolationPoint {
     /// Returns a position on a row.
     pub(super) fn at(row: u32) -> Self {
-        Self {
-            before: Some(row),
-            after: Some(row),
-            elapsed: 0,
-            span: 1,
-        }
+        Self { before: Some(row), after: Some(row), elapsed: 0, span: 1 }
     }
 }
 
@@ -73,18 +68,11 @@ pub(super) fn interpolate(values: &ArrayRef, places: &[InterpolationPoint]) -> R
                 .iter()
                 .map(|place| place.before.is_some() && place.after.is_some())
                 .collect::<Vec<_>>();
-            Ok(Arc::new(StructArray::try_new(
-                fields.clone(),
-                children,
-                Some(nulls.into()),
-            )?))
+            Ok(Arc::new(StructArray::try_new(fields.clone(), children, Some(nulls.into()))?))
         }
         integer if integer.is_integer() => interpolate_as::<Int64Type>(values, places),
         timestamp @ DataType::Timestamp(_, zone) => {
-            let nanos = cast(
-                values,
-                &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()),
-            )?;
+            let nanos = cast(values, &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
             Ok(cast(&interpolate(&nanos, places)?, timestamp)?)
         }
         _ => interpolate_as::<Float64Type>(values, places),
@@ -138,12 +126,7 @@ mod tests {
     use super::*;
 
     fn place(elapsed: i64, span: i64) -> InterpolationPoint {
-        InterpolationPoint {
-            before: Some(0),
-            after: Some(1),
-            elapsed,
-            span,
-        }
+        InterpolationPoint { before: Some(0), after: Some(1), elapsed, span }
     }
 
     #[test]
@@ -155,16 +138,10 @@ mod tests {
             InterpolationPoint::at(1),
         ];
         let result = interpolate(&values, &places).unwrap();
-        assert_eq!(
-            result.as_primitive::<Int64Type>().values(),
-            &[i64::MIN, -1, i64::MAX]
-        );
+        assert_eq!(result.as_primitive::<Int64Type>().values(), &[i64::MIN, -1, i64::MAX]);
         let values: ArrayRef = Arc::new(UInt64Array::from(vec![0, u64::MAX]));
         let result = interpolate(&values, &[place(1, 2), place(i64::MAX, i64::MAX)]).unwrap();
-        assert_eq!(
-            result.as_primitive::<UInt64Type>().values(),
-            &[u64::MAX / 2, u64::MAX]
-        );
+        assert_eq!(result.as_primitive::<UInt64Type>().values(), &[u64::MAX / 2, u64::MAX]);
     }
 
     #[test]
@@ -180,12 +157,9 @@ mod tests {
     #[test]
     fn other_numbers_are_interpolated_in_their_own_type() {
         let wide: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
-        for data_type in [
-            DataType::Int16,
-            DataType::UInt8,
-            DataType::Float32,
-            DataType::Decimal128(10, 2),
-        ] {
+        for data_type in
+            [DataType::Int16, DataType::UInt8, DataType::Float32, DataType::Decimal128(10, 2)]
+        {
             let values = cast(&wide, &data_type).unwrap();
             let result =
                 interpolate(&values, &[place(1, 2), InterpolationPoint::default()]).unwrap();

@@ -65,15 +65,9 @@ impl GapFill {
         }
         for column in &self.filled {
             let source = input.field(column.source).as_ref().clone();
-            fields.push((
-                None,
-                Arc::new(source.with_name(&column.name).with_nullable(true)),
-            ));
+            fields.push((None, Arc::new(source.with_name(&column.name).with_nullable(true))));
         }
-        self.schema = Arc::new(DFSchema::new_with_metadata(
-            fields,
-            input.metadata().clone(),
-        )?);
+        self.schema = Arc::new(DFSchema::new_with_metadata(fields, input.metadata().clone())?);
         Ok(self)
     }
 
@@ -101,11 +95,7 @@ impl GapFill {
                     self.input.schema().fields().len() + computed.len() - 1
                 }
             };
-            self.filled.push(FilledColumn {
-                fill: *fill,
-                source,
-                name: name.clone(),
-            });
+            self.filled.push(FilledColumn { fill: *fill, source, name: name.clone() });
         }
         if !computed.is_empty() {
             let columns = self.input.schema().columns().into_iter().map(Expr::Column);
@@ -197,10 +187,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
             .bounds
             .iter()
             .zip(exprs)
-            .map(|(bound, value)| TimeBound {
-                value,
-                ..bound.clone()
-            })
+            .map(|(bound, value)| TimeBound { value, ..bound.clone() })
             .collect();
         Ok(Self {
             input: Arc::new(input),

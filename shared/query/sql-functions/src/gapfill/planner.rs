@@ -42,18 +42,10 @@ impl ExtensionPlanner for GapFillPlanner {
         let [input] = physical_inputs else {
             return internal_err!("gap filling has one input");
         };
-        let constants = ConstantEvaluator {
-            planner,
-            session,
-            context,
-        };
+        let constants = ConstantEvaluator { planner, session, context };
         let spec = constants.spec(node)?;
         let schema = Arc::new(node.schema.as_arrow().clone());
-        Ok(Some(Arc::new(GapFillExec::try_new(
-            Arc::clone(input),
-            schema,
-            Arc::new(spec),
-        )?)))
+        Ok(Some(Arc::new(GapFillExec::try_new(Arc::clone(input), schema, Arc::new(spec))?)))
     }
 }
 
@@ -135,15 +127,14 @@ fn nanos(value: &ScalarValue) -> Result<Option<i64>> {
         ScalarValue::TimestampSecond(..)
         | ScalarValue::TimestampMillisecond(..)
         | ScalarValue::TimestampMicrosecond(..) => match value.data_type() {
-            arrow::datatypes::DataType::Timestamp(_, zone) => value.cast_to(
-                &arrow::datatypes::DataType::Timestamp(TimeUnit::Nanosecond, zone),
-            )?,
+            arrow::datatypes::DataType::Timestamp(_, zone) => {
+                value.cast_to(&arrow::datatypes::DataType::Timestamp(TimeUnit::Nanosecond, zone))?
+            }
             other => return internal_err!("{other} is not a timestamp"),
         },
-        other => other.cast_to(&arrow::datatypes::DataType::Timestamp(
-            TimeUnit::Nanosecond,
-            None,
-        ))?,
+        other => {
+            other.cast_to(&arrow::datatypes::DataType::Timestamp(TimeUnit::Nanosecond, None))?
+        }
     };
     match timestamp {
         ScalarValue::TimestampNanosecond(time, _) => Ok(time),

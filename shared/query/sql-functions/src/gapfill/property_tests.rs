@@ -56,16 +56,9 @@ async fn filled(
             values.is_valid(row).then(|| values.value(row))
         };
         for row in 0..batch.num_rows() {
-            let key = (
-                series.is_valid(row).then(|| series.value(row).to_owned()),
-                times.value(row),
-            );
-            let value = (
-                counts.value(row),
-                float(3, row),
-                float(4, row),
-                float(5, row),
-            );
+            let key =
+                (series.is_valid(row).then(|| series.value(row).to_owned()), times.value(row));
+            let value = (counts.value(row), float(3, row), float(4, row), float(5, row));
             assert!(result.insert(key, value).is_none(), "a bin occurs twice");
         }
     }
@@ -101,12 +94,7 @@ fn expected(
                 0 => *v0,
                 span => v0 + (v1 - v0) * ((bin - t0) as f64 / span as f64),
             });
-            let row = (
-                count,
-                averages.get(&bin).copied(),
-                before.map(|(_, value)| *value),
-                line,
-            );
+            let row = (count, averages.get(&bin).copied(), before.map(|(_, value)| *value), line);
             result.insert((name.clone(), bin), row);
             bin += stride;
         }

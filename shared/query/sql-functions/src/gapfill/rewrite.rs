@@ -49,10 +49,7 @@ pub fn with_gap_fill_nodes(plan: LogicalPlan) -> Result<LogicalPlan> {
     match first_placeholder(&rewritten)? {
         None => Ok(rewritten),
         Some(meaning @ GapFillFunction::Bin(_)) => {
-            plan_err!(
-                "{} may only be used as a GROUP BY expression",
-                meaning.name()
-            )
+            plan_err!("{} may only be used as a GROUP BY expression", meaning.name())
         }
         Some(meaning @ GapFillFunction::Fill(_)) => {
             plan_err!(
@@ -146,9 +143,7 @@ fn rewrite_aggregate(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn plan_of(gap_fill: GapFill) -> LogicalPlan {
-    LogicalPlan::Extension(Extension {
-        node: Arc::new(gap_fill),
-    })
+    LogicalPlan::Extension(Extension { node: Arc::new(gap_fill) })
 }
 
 fn find_binning(group_expr: &[Expr]) -> Result<Option<BinningCall>> {
@@ -171,12 +166,7 @@ fn find_binning(group_expr: &[Expr]) -> Result<Option<BinningCall>> {
         if let Some((clock, args)) = top_level_binning(expr) {
             // Keep the column name, because the nodes above refer to the column by it.
             let plain = plain_binning(expr.clone())?.alias(expr.schema_name().to_string());
-            return Ok(Some(BinningCall {
-                index,
-                plain,
-                clock,
-                args: args.to_vec(),
-            }));
+            return Ok(Some(BinningCall { index, plain, clock, args: args.to_vec() }));
         }
     }
     plan_err!(
@@ -202,9 +192,10 @@ fn plain_binning(expr: Expr) -> Result<Expr> {
             (Some((GapFillFunction::Bin(clock), _)), Expr::ScalarFunction(call)) => {
                 // The bounds are no arguments of the plain function.
                 let args = call.args.iter().take(3).cloned().collect();
-                Ok(Transformed::yes(Expr::ScalarFunction(
-                    ScalarFunction::new_udf(clock.binning_function(), args),
-                )))
+                Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
+                    clock.binning_function(),
+                    args,
+                ))))
             }
             _ => Ok(Transformed::no(expr)),
         })?;
@@ -248,9 +239,7 @@ fn rewrite_fills(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             if !fills.iter().any(|(known, ..)| *known == name) {
                 fills.push((name.clone(), fill, source.clone()));
             }
-            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(
-                name,
-            ))))
+            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name))))
         })?;
         exprs.push(name.restore(replaced.data));
     }

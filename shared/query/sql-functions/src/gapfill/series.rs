@@ -72,12 +72,7 @@ struct OutputRows {
 
 impl SeriesFiller {
     pub(super) fn new(spec: Arc<GapFillSpec>, schema: SchemaRef) -> Self {
-        Self {
-            bins: GroupBins::new(&spec),
-            spec,
-            schema,
-            current: None,
-        }
+        Self { bins: GroupBins::new(&spec), spec, schema, current: None }
     }
 
     /// Starts with the groups in `rows`. The groups must be complete, and sorted by group and time.
@@ -107,14 +102,7 @@ impl SeriesFiller {
                 after: 0,
             })
             .collect();
-        let groups = GroupCursor {
-            rows,
-            times,
-            ranges,
-            group: 0,
-            row: 0,
-            neighbours,
-        };
+        let groups = GroupCursor { rows, times, ranges, group: 0, row: 0, neighbours };
         self.bins.start(groups.first_time())?;
         self.current = Some(groups);
         Ok(())
@@ -175,25 +163,13 @@ impl GroupCursor {
                     if time == bin {
                         bins.advance();
                     }
-                    OutputRow {
-                        key: group.start,
-                        row,
-                        time: Some(time),
-                    }
+                    OutputRow { key: group.start, row, time: Some(time) }
                 }
                 (Some(bin), ..) => {
                     bins.advance();
-                    OutputRow {
-                        key: group.start,
-                        row: None,
-                        time: Some(bin),
-                    }
+                    OutputRow { key: group.start, row: None, time: Some(bin) }
                 }
-                (None, Some(_), time) => OutputRow {
-                    key: group.start,
-                    row,
-                    time,
-                },
+                (None, Some(_), time) => OutputRow { key: group.start, row, time },
                 (None, None, _) => {
                     self.group += 1;
                     bins.start(self.first_time())?;
@@ -235,9 +211,7 @@ impl ValueNeighbours {
             before: Some(index(before)),
             after: after.map(index),
             elapsed: time.saturating_sub(times.value(before)),
-            span: after.map_or(1, |after| {
-                times.value(after).saturating_sub(times.value(before))
-            }),
+            span: after.map_or(1, |after| times.value(after).saturating_sub(times.value(before))),
         }
     }
 }
@@ -275,11 +249,7 @@ impl OutputRows {
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(schema),
-            columns,
-            &options,
-        )?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 }
 

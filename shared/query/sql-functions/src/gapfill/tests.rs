@@ -207,28 +207,17 @@ async fn time_bounds_are_recognized_in_many_forms() {
             "'2024-01-01T08:10:00Z' <= time AND '2024-01-01T10:00:00Z' > time",
             "08:00-09:30",
         ),
-        (
-            "time BETWEEN '2024-01-01T08:10:00Z' AND '2024-01-01T10:00:00Z'",
-            "08:00-10:00",
-        ),
+        ("time BETWEEN '2024-01-01T08:10:00Z' AND '2024-01-01T10:00:00Z'", "08:00-10:00"),
         (
             "time BETWEEN TIMESTAMP '2024-01-01T08:10:00Z' AND '2024-01-01T10:00:00Z'::timestamp",
             "08:00-10:00",
         ),
         (
-            &format!(
-                "time::bigint >= {} AND {} > time::bigint",
-                ns(600),
-                ns(7200)
-            ),
+            &format!("time::bigint >= {} AND {} > time::bigint", ns(600), ns(7200)),
             "08:00-09:30",
         ),
         (
-            &format!(
-                "time >= to_timestamp({}) AND time < to_timestamp({})",
-                ns(600),
-                ns(7200)
-            ),
+            &format!("time >= to_timestamp({}) AND time < to_timestamp({})", ns(600), ns(7200)),
             "08:00-09:30",
         ),
         (
@@ -236,10 +225,7 @@ async fn time_bounds_are_recognized_in_many_forms() {
             "08:00-09:30",
         ),
         ("time = '2024-01-01T09:00:00Z'", "09:00-09:00"),
-        (
-            "time >= '2024-01-01' AND time < DATE '2024-01-02'",
-            "00:00-23:30",
-        ),
+        ("time >= '2024-01-01' AND time < DATE '2024-01-02'", "00:00-23:30"),
         (
             "time >= tz('2024-01-01T08:10:00') AND tz(time) < '2024-01-01T10:00:00Z'",
             "08:00-09:30",
@@ -383,11 +369,7 @@ async fn plan_sorts_once_and_pushes_group_predicates_down() {
     let plan = table(&session(), &sql).await;
     let lines = |operator: &str| plan.lines().filter(|line| line.contains(operator)).count();
     assert_eq!(
-        (
-            lines(" GapFill: "),
-            lines("GapFillExec: "),
-            lines(" SortExec: ")
-        ),
+        (lines(" GapFill: "), lines("GapFillExec: "), lines(" SortExec: ")),
         (1, 1, 1),
         "{plan}"
     );
@@ -467,10 +449,7 @@ async fn batches_have_the_batch_size_of_the_session() {
         WHERE time >= '2024-01-01T08:00:00Z' AND time < '2024-01-01T20:00:00Z' GROUP BY t, room";
     let batches = rows(&session, sql).await;
     assert!(batches.iter().all(|batch| batch.num_rows() <= 10));
-    assert_eq!(
-        batches.iter().map(RecordBatch::num_rows).sum::<usize>(),
-        2 * 12 * 6
-    );
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2 * 12 * 6);
 }
 
 #[tokio::test]

@@ -30,11 +30,7 @@ pub(super) struct TimeBound {
 impl TimeBound {
     /// Returns a bound that is in the range.
     pub(super) fn inclusive(side: BoundSide, value: Expr) -> Self {
-        Self {
-            side,
-            inclusive: true,
-            value,
-        }
+        Self { side, inclusive: true, value }
     }
 }
 
@@ -62,49 +58,27 @@ pub(super) fn find(plan: &LogicalPlan, time: &Expr) -> Result<Vec<TimeBound>> {
 fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<TimeBound>) -> Result<()> {
     match plan {
         LogicalPlan::Filter(filter) => {
-            add_all(
-                iter_conjunction(&filter.predicate),
-                time,
-                plan.schema(),
-                bounds,
-            );
+            add_all(iter_conjunction(&filter.predicate), time, plan.schema(), bounds);
             collect(&filter.input, time, bounds)
         }
         LogicalPlan::TableScan(TableScan { filters, .. }) => {
-            add_all(
-                filters.iter().flat_map(iter_conjunction),
-                time,
-                plan.schema(),
-                bounds,
-            );
+            add_all(filters.iter().flat_map(iter_conjunction), time, plan.schema(), bounds);
             Ok(())
         }
         LogicalPlan::SubqueryAlias(SubqueryAlias { input, schema, .. }) => {
             let inner = replace_columns(time, |column| {
                 let index = schema.index_of_column(column).ok()?;
-                Some(Expr::Column(Column::from(
-                    input.schema().qualified_field(index),
-                )))
+                Some(Expr::Column(Column::from(input.schema().qualified_field(index))))
             })?;
             collect_below(input, &inner, bounds)
         }
-        LogicalPlan::Projection(Projection {
-            expr,
-            input,
-            schema,
-            ..
-        }) => {
+        LogicalPlan::Projection(Projection { expr, input, schema, .. }) => {
             let inner = replace_columns(time, |column| {
                 expr.get(schema.index_of_column(column).ok()?).cloned()
             })?;
             collect_below(input, &inner, bounds)
         }
-        LogicalPlan::Aggregate(Aggregate {
-            group_expr,
-            input,
-            schema,
-            ..
-        }) => {
+        LogicalPlan::Aggregate(Aggregate { group_expr, input, schema, .. }) => {
             let inner = replace_columns(time, |column| {
                 group_expr.get(schema.index_of_column(column).ok()?).cloned()
             })?;
@@ -161,12 +135,7 @@ fn add_all<'a>(
                 }
                 add(left, *op, right, time, schema, bounds);
             }
-            Expr::Between(Between {
-                expr,
-                negated: false,
-                low,
-                high,
-            }) => {
+            Expr::Between(Between { expr, negated: false, low, high }) => {
                 add(expr, Operator::GtEq, low, time, schema, bounds);
                 add(expr, Operator::LtEq, high, time, schema, bounds);
             }

@@ -111,10 +111,10 @@ impl ScalarUDFImpl for JsonFunction {
         let is_contains = self.name() == "json_contains";
         let document = values.first().filter(|_| is_contains).cloned();
         // The wrapper of the implementation would compare its result with the type of this function.
-        let value = self.inner.inner().invoke_with_args(ScalarFunctionArgs {
-            args: values,
-            ..args
-        })?;
+        let value = self
+            .inner
+            .inner()
+            .invoke_with_args(ScalarFunctionArgs { args: values, ..args })?;
         let result = match value {
             ColumnarValue::Scalar(ScalarValue::Dictionary(_, value)) => {
                 ColumnarValue::Scalar(*value).cast_to(&self.result, None)
@@ -138,10 +138,7 @@ fn with_nulls_of(documents: &ColumnarValue, booleans: ColumnarValue) -> Result<C
             if documents.logical_null_count() > 0 =>
         {
             let is_missing = is_null(documents.as_ref())?;
-            Ok(ColumnarValue::Array(nullif(
-                booleans.as_ref(),
-                &is_missing,
-            )?))
+            Ok(ColumnarValue::Array(nullif(booleans.as_ref(), &is_missing)?))
         }
         (_, booleans) => Ok(booleans),
     }

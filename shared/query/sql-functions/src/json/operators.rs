@@ -30,9 +30,7 @@ impl ExprPlanner for JsonOperatorPlanner {
         let name = format!("{left} {} {right}", expr.op);
         let args = path(expr.left, expr.right);
         let call = ScalarFunction::new_udf(Arc::clone(function), args);
-        Ok(PlannerResult::Planned(
-            Expr::ScalarFunction(call).alias(name),
-        ))
+        Ok(PlannerResult::Planned(Expr::ScalarFunction(call).alias(name)))
     }
 }
 

@@ -20,11 +20,7 @@ fn session(texts: &[Option<&str>]) -> SessionContext {
     let tags: DictionaryArray<Int32Type> = texts.iter().copied().collect();
     let tag: ArrayRef = Arc::new(tags);
     let columns = [("field", field), ("tag", tag)];
-    register_table(
-        &session,
-        "docs",
-        &[RecordBatch::try_from_iter(columns).unwrap()],
-    );
+    register_table(&session, "docs", &[RecordBatch::try_from_iter(columns).unwrap()]);
     session
 }
 
@@ -130,13 +126,8 @@ enum Step {
     Index(i64),
 }
 
-const STEPS: [Step; 5] = [
-    Step::Key("a"),
-    Step::Key("b"),
-    Step::Index(0),
-    Step::Index(1),
-    Step::Index(-1),
-];
+const STEPS: [Step; 5] =
+    [Step::Key("a"), Step::Key("b"), Step::Index(0), Step::Index(1), Step::Index(-1)];
 
 impl Step {
     fn sql(self) -> String {
@@ -172,9 +163,7 @@ const FUNCTIONS: [(&str, Expected); 9] = [
     }),
     ("json_get_str", |value| Some(value.as_str()?.to_owned())),
     ("json_get_int", |value| Some(value.as_i64()?.to_string())),
-    ("json_get_float", |value| {
-        Some(format!("{:?}", value.as_f64()?))
-    }),
+    ("json_get_float", |value| Some(format!("{:?}", value.as_f64()?))),
     ("json_get_bool", |value| Some(value.as_bool()?.to_string())),
     ("json_length", |value| match value {
         Value::Array(elements) => Some(elements.len().to_string()),

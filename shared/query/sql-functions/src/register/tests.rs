@@ -156,11 +156,7 @@ async fn a_tag_is_taken_as_its_text() {
         TAG_WINDOW.map(|call| format!("SELECT {call} OVER ({order}) AS r FROM home {order}"));
     for sql in scalar.chain(aggregate).chain(window) {
         let with_text = sql.replace("room", "room::varchar");
-        assert_eq!(
-            table(&session, &sql).await,
-            table(&session, &with_text).await,
-            "{sql}"
-        );
+        assert_eq!(table(&session, &sql).await, table(&session, &with_text).await, "{sql}");
     }
 }
 

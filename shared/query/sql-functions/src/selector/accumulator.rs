@@ -54,10 +54,7 @@ impl<V: SelectedValues> SelectorAccumulator<V> {
         groups: usize,
     ) -> Result<()> {
         let [values, times] = columns else {
-            return exec_err!(
-                "a selector takes a value and a time, not {} columns",
-                columns.len()
-            );
+            return exec_err!("a selector takes a value and a time, not {} columns", columns.len());
         };
         let column = V::column(values)?;
         let Some(times) = times.as_primitive_opt::<TimestampNanosecondType>() else {
@@ -102,11 +99,7 @@ impl<V: SelectedValues> SelectorAccumulator<V> {
     /// Returns the results of the first `groups` groups as structs.
     fn structs(&self, groups: usize) -> Result<StructArray> {
         let nulls = NullBuffer::from(&self.kept[..groups]);
-        Ok(StructArray::try_new(
-            self.fields.clone(),
-            self.columns(groups)?,
-            Some(nulls),
-        )?)
+        Ok(StructArray::try_new(self.fields.clone(), self.columns(groups)?, Some(nulls))?)
     }
 
     fn forget(&mut self, groups: usize) {
@@ -165,12 +158,7 @@ impl<V: SelectedValues> GroupsAccumulator for SelectorAccumulator<V> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        self.update(
-            values,
-            opt_filter,
-            |row| group_indices[row],
-            total_num_groups,
-        )
+        self.update(values, opt_filter, |row| group_indices[row], total_num_groups)
     }
 
     fn merge_batch(
@@ -202,10 +190,7 @@ impl<V: SelectedValues> GroupsAccumulator for SelectorAccumulator<V> {
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
         let [value, time] = values else {
-            return exec_err!(
-                "a selector takes a value and a time, not {} columns",
-                values.len()
-            );
+            return exec_err!("a selector takes a value and a time, not {} columns", values.len());
         };
         let time = match opt_filter {
             Some(filter) => {

@@ -135,15 +135,11 @@ impl AggregateUDFImpl for SelectorFunction {
                 } else {
                     value.clone()
                 };
-                Ok(vec![
-                    value,
-                    DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()),
-                ])
+                Ok(vec![value, DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())])
             }
-            [_, other] => plan_err!(
-                "the second argument of {} must be a timestamp, not {other}",
-                self.name()
-            ),
+            [_, other] => {
+                plan_err!("the second argument of {} must be a timestamp, not {other}", self.name())
+            }
             _ => plan_err!("{} takes a value and a timestamp", self.name()),
         }
     }

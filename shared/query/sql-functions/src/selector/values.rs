@@ -53,11 +53,7 @@ impl<T: ArrowPrimitiveType + Debug> SelectedValues for SelectedPrimitives<T> {
     fn column(array: &ArrayRef) -> Result<Self::Column> {
         match array.as_primitive_opt::<T>() {
             Some(column) => Ok(column.clone()),
-            None => exec_err!(
-                "a selector of {} cannot take {}",
-                T::DATA_TYPE,
-                array.data_type()
-            ),
+            None => exec_err!("a selector of {} cannot take {}", T::DATA_TYPE, array.data_type()),
         }
     }
 
@@ -118,10 +114,7 @@ impl SelectedValues for SelectedBooleans {
 
     fn array(&self, kept: &[bool], _data_type: &DataType) -> Result<ArrayRef> {
         let values = BooleanBuffer::from(&self.0[..kept.len()]);
-        Ok(Arc::new(BooleanArray::new(
-            values,
-            Some(NullBuffer::from(kept)),
-        )))
+        Ok(Arc::new(BooleanArray::new(values, Some(NullBuffer::from(kept)))))
     }
 
     fn drop_first(&mut self, groups: usize) {

@@ -27,14 +27,12 @@ impl CallArguments {
     pub(super) fn new(call: &ScalarFunctionArgs) -> Result<Self> {
         let operand = |value: &ColumnarValue| {
             Ok(match value {
-                ColumnarValue::Array(array) => Operand {
-                    array: ArrayRef::clone(array),
-                    constant: false,
-                },
-                ColumnarValue::Scalar(scalar) => Operand {
-                    array: scalar.to_array_of_size(1)?,
-                    constant: true,
-                },
+                ColumnarValue::Array(array) => {
+                    Operand { array: ArrayRef::clone(array), constant: false }
+                }
+                ColumnarValue::Scalar(scalar) => {
+                    Operand { array: scalar.to_array_of_size(1)?, constant: true }
+                }
             })
         };
         let operands: Vec<Operand> = call.args.iter().map(operand).collect::<Result<_>>()?;
@@ -44,11 +42,7 @@ impl CallArguments {
             Some(rows) => (rows, 1),
             None => (call.number_rows.min(1), call.number_rows as u64),
         };
-        Ok(Self {
-            operands,
-            rows,
-            times,
-        })
+        Ok(Self { operands, rows, times })
     }
 
     /// Returns the values of an argument, and a function from a row to the index of its value.
@@ -154,9 +148,8 @@ impl<'a> ArgumentRow<'a> {
 
     /// Returns the number of elements of a list.
     pub(super) fn elements(&self, argument: usize) -> u64 {
-        self.value(argument).map_or(0, |(array, index)| {
-            sizes::elements(array, index, 1).1 as u64
-        })
+        self.value(argument)
+            .map_or(0, |(array, index)| sizes::elements(array, index, 1).1 as u64)
     }
 
     /// Returns the fixed bytes per list element, as taken by a null element.

@@ -48,12 +48,7 @@ impl SizeLimitedFunction {
         stage: EvaluationStage,
         limits: CallLimits,
     ) -> Self {
-        Self {
-            inner,
-            growth,
-            stage,
-            limits,
-        }
+        Self { inner, growth, stage, limits }
     }
 
     /// Returns the same function for another stage.
@@ -66,11 +61,7 @@ impl SizeLimitedFunction {
     }
 
     fn wrap(&self, inner: Arc<ScalarUDF>, stage: EvaluationStage) -> Self {
-        Self {
-            inner,
-            stage,
-            ..*self
-        }
+        Self { inner, stage, ..*self }
     }
 
     /// Returns the limit for a call with these arguments, in bytes or comparisons.

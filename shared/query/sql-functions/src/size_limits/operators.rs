@@ -29,9 +29,7 @@ pub(super) struct ConcatOperator {
 
 impl ConcatOperator {
     pub(super) fn new() -> Self {
-        Self {
-            signature: Signature::any(2, Volatility::Immutable),
-        }
+        Self { signature: Signature::any(2, Volatility::Immutable) }
     }
 }
 
@@ -80,10 +78,7 @@ pub(super) struct PassThroughExpr {
 
 impl PassThroughExpr {
     pub(super) fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            signature: Signature::any(1, Volatility::Immutable),
-        }
+        Self { name, signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 

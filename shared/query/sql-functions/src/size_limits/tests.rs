@@ -63,11 +63,7 @@ const CALLS: &[&str] = &[
 /// Returns a session with a limit of `batch` bytes and comparisons per call, and a table of two rows.
 async fn limited(batch: u64) -> SessionContext {
     let builder = SessionStateBuilder::new_with_default_features();
-    let limits = CallLimits {
-        batch,
-        constant: 0,
-        comparisons: batch,
-    };
+    let limits = CallLimits { batch, constant: 0, comparisons: batch };
     let session = SessionContext::new_with_state(register_with_limits(builder, limits).build());
     let generous = session_with_arguments().await;
     let batches = rows(&generous, "SELECT * FROM arguments").await;

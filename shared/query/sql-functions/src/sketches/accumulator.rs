@@ -25,10 +25,7 @@ pub(super) struct SketchAccumulator<S> {
 
 impl<S: Sketch> SketchAccumulator<S> {
     pub(super) fn new(step: SketchStep) -> Self {
-        Self {
-            step,
-            sketch: S::default(),
-        }
+        Self { step, sketch: S::default() }
     }
 
     /// Adds states; NULL is none.

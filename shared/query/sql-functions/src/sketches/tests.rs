@@ -42,11 +42,7 @@ async fn combined_states_have_the_estimates_of_all_values() {
         hll_estimate(numbers) AS numbers, hll_estimate(texts) AS texts, hll_estimate(groups) AS groups";
     let states = "approx_percentile_accumulate(v) AS p, hll_accumulate(v) AS numbers, hll_accumulate(s) AS texts, \
                   hll_accumulate(g) AS groups FROM numbers";
-    let direct = table(
-        &session,
-        &format!("SELECT {estimates} FROM (SELECT {states})"),
-    )
-    .await;
+    let direct = table(&session, &format!("SELECT {estimates} FROM (SELECT {states})")).await;
     let combined = format!(
         "SELECT {estimates} FROM (SELECT approx_percentile_combine(p) AS p, hll_combine(numbers) AS numbers, \
          hll_combine(texts) AS texts, hll_combine(groups) AS groups FROM (SELECT g, {states} GROUP BY g))"
@@ -85,10 +81,7 @@ async fn wrong_arguments_are_errors() {
     ] {
         let error = error(&session, sql).await;
         let words = ["state", "argument", "type", "number from 0 to 1"];
-        assert!(
-            words.iter().any(|word| error.contains(word)),
-            "{sql}: {error}"
-        );
+        assert!(words.iter().any(|word| error.contains(word)), "{sql}: {error}");
     }
 }
 
@@ -166,20 +159,10 @@ fn distinct_counts_differ_by_a_few_percent() {
 
 #[test]
 fn the_highest_and_lowest_numbers_have_buckets() {
-    let values = [
-        f64::MAX,
-        f64::MIN_POSITIVE,
-        5e-324,
-        -f64::MAX,
-        f64::INFINITY,
-        f64::NAN,
-    ];
+    let values = [f64::MAX, f64::MIN_POSITIVE, 5e-324, -f64::MAX, f64::INFINITY, f64::NAN];
     let sketch: PercentileSketch = sketch_of(&values);
     let estimates = [0.0, 0.4, 0.7, 1.0].map(|share| sketch.estimate(share).unwrap());
-    assert!(
-        estimates[0] < -1e308 && estimates[0].is_finite(),
-        "{estimates:?}"
-    );
+    assert!(estimates[0] < -1e308 && estimates[0].is_finite(), "{estimates:?}");
     // 5e-324 is counted as 0.
     assert!(estimates[1].abs() < f64::MIN_POSITIVE, "{estimates:?}");
     assert!(estimates[2] < 1e300, "{estimates:?}");

@@ -27,10 +27,7 @@ pub(crate) fn table_provider(
     let rows = scope.table(table).with_aliases(aliases);
     let has_caches = !table.last_caches().is_empty() || !table.distinct_caches().is_empty();
     if scope.uses_caches && has_caches {
-        Arc::new(CachedTable {
-            scope: Arc::clone(scope),
-            rows,
-        })
+        Arc::new(CachedTable { scope: Arc::clone(scope), rows })
     } else {
         Arc::new(rows)
     }

@@ -44,9 +44,7 @@ pub(super) fn last_schema(table: &Table, cache: &LastCacheDefinition) -> SchemaR
     let value_names = cache.value_names(table);
     let time = TIME_COLUMN.to_owned();
     let values = value_names.iter().chain([&time]).filter_map(find);
-    Arc::new(Schema::new(
-        keys.chain(values).map(FieldRef::new).collect::<Vec<FieldRef>>(),
-    ))
+    Arc::new(Schema::new(keys.chain(values).map(FieldRef::new).collect::<Vec<FieldRef>>()))
 }
 
 /// Returns the schema of a distinct value cache. All columns are text.

@@ -173,16 +173,9 @@ impl ExecutionPlan for CacheFromTableExec {
             let columns = projection.iter().map(|at| Arc::clone(batch.column(*at)));
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let columns = columns.collect();
-            Ok(RecordBatch::try_new_with_options(
-                Arc::clone(&schema),
-                columns,
-                &options,
-            )?)
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.schema(),
-            shown,
-        )))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), shown)))
     }
 }
 

@@ -104,21 +104,16 @@ pub(super) fn key_filter(
     let predicate = session.create_physical_expr(filter.clone(), &unqualified)?;
     Ok(KeyFilter {
         column: name.to_owned(),
-        test: KeyPredicate::Other(Arc::new(TagExprPredicate {
-            predicate,
-            schema: one,
-        })),
+        test: KeyPredicate::Other(Arc::new(TagExprPredicate { predicate, schema: one })),
     })
 }
 
 /// Converts `=`, `<>`, `IN` and `NOT IN` of a column and literals, and `=` joined by `OR`, to a set of values.
 fn as_value_set(filter: &Expr) -> Option<KeyFilter> {
     let (column, values, negated) = match filter {
-        Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: Operator::Or,
-            right,
-        }) => return union_of_filters(as_value_set(left)?, as_value_set(right)?),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            return union_of_filters(as_value_set(left)?, as_value_set(right)?);
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let negated = match op {
                 Operator::Eq => false,
@@ -132,11 +127,7 @@ fn as_value_set(filter: &Expr) -> Option<KeyFilter> {
             };
             (column, vec![text(value)?], negated)
         }
-        Expr::InList(InList {
-            expr,
-            list,
-            negated,
-        }) => {
+        Expr::InList(InList { expr, list, negated }) => {
             let values = list.iter().map(text).collect::<Option<Vec<_>>>()?;
             (name(expr)?, values, *negated)
         }
@@ -150,20 +141,14 @@ fn as_value_set(filter: &Expr) -> Option<KeyFilter> {
         (true, true) => KeyPredicate::In(BTreeSet::new()),
         (true, false) => KeyPredicate::NotIn(values),
     };
-    Some(KeyFilter {
-        column: column.to_owned(),
-        test,
-    })
+    Some(KeyFilter { column: column.to_owned(), test })
 }
 
 fn union_of_filters(one: KeyFilter, other: KeyFilter) -> Option<KeyFilter> {
     match (one.test, other.test) {
         (KeyPredicate::In(mut values), KeyPredicate::In(more)) if one.column == other.column => {
             values.extend(more);
-            Some(KeyFilter {
-                column: one.column,
-                test: KeyPredicate::In(values),
-            })
+            Some(KeyFilter { column: one.column, test: KeyPredicate::In(values) })
         }
         _ => None,
     }
@@ -230,18 +215,12 @@ mod tests {
             (lit("a").eq(col("k")), KeyPredicate::In(set(&["a"]))),
             (col("k").not_eq(lit("a")), KeyPredicate::NotIn(set(&["a"]))),
             (col("k").eq(null()), KeyPredicate::In(set(&[]))),
-            (
-                col("k").in_list(vec![lit("a"), null()], false),
-                KeyPredicate::In(set(&["a"])),
-            ),
+            (col("k").in_list(vec![lit("a"), null()], false), KeyPredicate::In(set(&["a"]))),
             (
                 col("k").in_list(vec![lit("a"), lit("b")], true),
                 KeyPredicate::NotIn(set(&["a", "b"])),
             ),
-            (
-                col("k").in_list(vec![lit("a"), null()], true),
-                KeyPredicate::In(set(&[])),
-            ),
+            (col("k").in_list(vec![lit("a"), null()], true), KeyPredicate::In(set(&[]))),
             (
                 col("k").eq(lit("a")).or(col("k").eq(lit("b"))),
                 KeyPredicate::In(set(&["a", "b"])),
@@ -249,11 +228,7 @@ mod tests {
         ];
         for (filter, expected) in cases {
             let found = values(filter.clone());
-            assert_eq!(
-                format!("{found:?}"),
-                format!("{:?}", Some(expected)),
-                "{filter}"
-            );
+            assert_eq!(format!("{found:?}"), format!("{:?}", Some(expected)), "{filter}");
         }
         for other in [
             col("k").gt(lit("a")),

@@ -173,10 +173,7 @@ impl CacheTable {
         from: i64,
         request: Option<&CacheRequest<'_>>,
     ) -> Result<Option<CacheLayer>> {
-        let times = TimeRange {
-            first: from,
-            last: i64::MAX,
-        };
+        let times = TimeRange { first: from, last: i64::MAX };
         self.rows.check_intact(times)?;
         let session = || self.scope.planning_session();
         let wanted = BaseLayerRequest {
@@ -215,19 +212,9 @@ impl CacheTable {
         let (rows, cache, shape) = (Arc::clone(rows), self.cache.id(), shape.clone());
         let (filters, from) = (request.key_filters.to_vec(), request.from);
         let look = move || {
-            let wanted = OverlayRequest {
-                cache,
-                shape: &shape,
-                filters: &filters,
-                from,
-            };
+            let wanted = OverlayRequest { cache, shape: &shape, filters: &filters, from };
             let tails = &rows.shared().tails;
-            tails.layer(
-                &rows.tail_snapshot(),
-                rows.table(),
-                rows.stale_tail(),
-                &wanted,
-            )
+            tails.layer(&rows.tail_snapshot(), rows.table(), rows.stale_tail(), &wanted)
         };
         in_background(look).await?.map_err(external)
     }
@@ -249,12 +236,7 @@ impl CacheTable {
         };
         let logical_plan = definition.plan(filters, limit)?;
         let plan = self.scope.planning_session().create_physical_plan(&logical_plan).await?;
-        Ok(Arc::new(CacheFromTableExec::try_new(
-            label,
-            plan,
-            &self.schema,
-            projection,
-        )?))
+        Ok(Arc::new(CacheFromTableExec::try_new(label, plan, &self.schema, projection)?))
     }
 }
 

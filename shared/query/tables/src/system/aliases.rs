@@ -77,10 +77,8 @@ impl SystemTableSource for AliasesSource {
             Some(id) => {
                 let catalog = self.catalog.database(id, Duration::ZERO).await.map_err(external)?;
                 let entry = root.value.databases().get(&id).cloned();
-                let with_catalog = entry.map(|entry| DatabaseWithCatalog {
-                    entry,
-                    catalog: catalog.value,
-                });
+                let with_catalog =
+                    entry.map(|entry| DatabaseWithCatalog { entry, catalog: catalog.value });
                 with_catalog.into_iter().collect()
             }
         };

@@ -99,10 +99,7 @@ mod tests {
             names.collect::<Vec<_>>().join(" ")
         };
         let of_one = database_rows(&[]).unwrap();
-        assert_eq!(
-            names(of_one),
-            "time token_name token_id action target detail"
-        );
+        assert_eq!(names(of_one), "time token_name token_id action target detail");
         assert_eq!(
             names(cluster_rows(&[]).unwrap()),
             "time token_name token_id action target detail address request_id database_name"

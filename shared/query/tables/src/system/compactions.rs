@@ -40,9 +40,7 @@ pub(super) fn rows(snapshot: &Snapshot, now: StoreTime) -> Result<RecordBatch> {
     SystemTableBuilder::new(&rows)
         .utf8("id", |row| &row.id)
         .utf8("kind", |row| row.kind.as_str())
-        .utf8_or_null("table_name", |row| {
-            Some(catalog.table_by_id(row.table?)?.name())
-        })
+        .utf8_or_null("table_name", |row| Some(catalog.table_by_id(row.table?)?.name()))
         .utf8("state", |row| {
             if row.done.is_some() {
                 "done"

@@ -39,13 +39,9 @@ fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
         .booleans("deleted", |row| row.deletion.is_some())
         .seconds_or_null("hard_deletion_time", |row| row.deletion?.hard_delete_at)
         .views_or_null("auto_create", |row| row.auto_create.map(AutoCreate::as_str))
-        .views_or_null("on_duplicate", |row| {
-            row.on_duplicate.map(OnDuplicate::as_str)
-        })
+        .views_or_null("on_duplicate", |row| row.on_duplicate.map(OnDuplicate::as_str))
         .counts_or_null("cold_after_ns", |row| nanos(row.cold?.after()))
-        .views_or_null("cold_class", |row| {
-            row.cold.map(|cold| cold.class().as_str())
-        })
+        .views_or_null("cold_class", |row| row.cold.map(|cold| cold.class().as_str()))
         .finish()
 }
 

@@ -13,12 +13,7 @@ use datafusion::common::Result;
 
 /// Returns the durations of the generations: no rows.
 pub(super) fn generation_durations() -> Result<RecordBatch> {
-    let columns = [
-        ("level", DataType::UInt8),
-        ("duration_seconds", DataType::UInt64),
-    ];
+    let columns = [("level", DataType::UInt8), ("duration_seconds", DataType::UInt64)];
     let fields = columns.map(|(name, data_type)| Field::new(name, data_type, false));
-    Ok(RecordBatch::new_empty(Arc::new(Schema::new(
-        fields.to_vec(),
-    ))))
+    Ok(RecordBatch::new_empty(Arc::new(Schema::new(fields.to_vec()))))
 }

@@ -24,10 +24,7 @@ pub(super) struct InfluxdbSchemaSource(pub(super) Arc<Snapshot>);
 #[async_trait]
 impl SystemTableSource for InfluxdbSchemaSource {
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        rows(
-            &self.0.catalog.value,
-            &NameFilter::new(MEASUREMENT, filters),
-        )
+        rows(&self.0.catalog.value, &NameFilter::new(MEASUREMENT, filters))
     }
 
     fn empty(&self) -> Result<RecordBatch> {

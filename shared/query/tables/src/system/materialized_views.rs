@@ -43,9 +43,7 @@ impl MaterializedViewsSource {
             .views("view_name", |view| &view.name)
             .views("language", |view| view.language.as_str())
             .views("query", |view| &view.query)
-            .views("source_table", |view| {
-                catalog.present_table_name(&view.source)
-            })
+            .views("source_table", |view| catalog.present_table_name(&view.source))
             .views_or_null("target_database", |view| {
                 view.target.database.as_ref().map(|_| ANOTHER_DATABASE)
             })
@@ -59,9 +57,7 @@ impl MaterializedViewsSource {
             .counts_or_null("pending_windows", |view| {
                 Some(state(view)?.pending.count(view.windows))
             })
-            .seconds_or_null("recorded_up_to", |view| {
-                Some(state(view)?.recorded.mark.time())
-            })
+            .seconds_or_null("recorded_up_to", |view| Some(state(view)?.recorded.mark.time()))
             .seconds_or_null("refreshed_at", |view| state(view)?.refreshed)
             .counts_or_null("staleness_s", |view| {
                 if current.contains(&view.id) {
@@ -70,9 +66,7 @@ impl MaterializedViewsSource {
                     Some(self.since(state(view)?.recorded.mark))
                 }
             })
-            .views_or_null("error", |view| {
-                Some(&state(view)?.failure.as_ref()?.message)
-            })
+            .views_or_null("error", |view| Some(&state(view)?.failure.as_ref()?.message))
             .finish()
     }
 

@@ -37,9 +37,7 @@ impl ParquetFilesSource {
             .counts("row_count", |(_, file)| file.section.rows)
             .integers("min_time", |(_, file)| file.section.min_time)
             .integers("max_time", |(_, file)| file.section.max_time)
-            .utf8_or_null("storage_class", |(_, file)| {
-                Some(file.section.class?.as_str())
-            })
+            .utf8_or_null("storage_class", |(_, file)| Some(file.section.class?.as_str()))
             .finish()
     }
 }

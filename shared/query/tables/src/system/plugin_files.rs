@@ -20,9 +20,7 @@ fn rows(files: &[PluginFile]) -> Result<RecordBatch> {
         .utf8("plugin_name", |file| &file.plugin)
         .utf8("file_name", |file| &file.name)
         .utf8("file_path", |file| &file.path)
-        .integers("size_bytes", |file| {
-            i64::try_from(file.size_bytes).unwrap_or(i64::MAX)
-        })
+        .integers("size_bytes", |file| i64::try_from(file.size_bytes).unwrap_or(i64::MAX))
         .integers("last_modified", |file| file.modified_ms)
         .finish()
 }

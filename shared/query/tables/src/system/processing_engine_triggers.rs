@@ -26,11 +26,7 @@ pub(super) fn rows(catalog: &DatabaseCatalog) -> Result<RecordBatch> {
     SystemTableBuilder::new(&triggers)
         .utf8("trigger_name", |trigger| &trigger.name)
         .utf8("plugin_filename", |trigger| &trigger.plugin)
-        .column(
-            "trigger_specification",
-            false,
-            Arc::new(StringArray::from(specifications)),
-        )
+        .column("trigger_specification", false, Arc::new(StringArray::from(specifications)))
         .booleans("disabled", |trigger| trigger.disabled)
         .utf8("error_behavior", |trigger| trigger.error_behavior.as_str())
         .finish()

@@ -119,11 +119,9 @@ fn texts<'a>(column: &str, filter: &'a Expr) -> Option<Vec<&'a str>> {
                 _ => None,
             }
         }
-        Expr::InList(InList {
-            expr,
-            list,
-            negated: false,
-        }) if is_column(expr) => list.iter().map(literal).collect(),
+        Expr::InList(InList { expr, list, negated: false }) if is_column(expr) => {
+            list.iter().map(literal).collect()
+        }
         _ => None,
     }
 }

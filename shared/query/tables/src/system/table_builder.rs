@@ -22,11 +22,7 @@ pub(super) struct SystemTableBuilder<'a, R> {
 
 impl<'a, R> SystemTableBuilder<'a, R> {
     pub(super) fn new(rows: &'a [R]) -> Self {
-        Self {
-            rows,
-            fields: Vec::new(),
-            columns: Vec::new(),
-        }
+        Self { rows, fields: Vec::new(), columns: Vec::new() }
     }
 
     /// A column of any type, whose values are those of the items in their order.

@@ -39,20 +39,12 @@ fn rows(tables: &[TableRow<'_>]) -> Result<RecordBatch> {
         .views("table_name", |row| row.table.name())
         .counts("column_count", |row| row.table.columns().len() as u64)
         .views("series_key_columns", |row| row.table.tag_names().join(", "))
-        .counts("last_cache_count", |row| {
-            row.table.last_caches().len() as u64
-        })
-        .counts("distinct_cache_count", |row| {
-            row.table.distinct_caches().len() as u64
-        })
+        .counts("last_cache_count", |row| row.table.last_caches().len() as u64)
+        .counts("distinct_cache_count", |row| row.table.distinct_caches().len() as u64)
         .booleans("deleted", |row| row.deletion().is_some())
         .seconds_or_null("hard_deletion_time", |row| row.deletion()?.hard_delete_at)
-        .counts_or_null("cold_after_ns", |row| {
-            u64::try_from(row.cold?.after().as_nanos()).ok()
-        })
-        .views_or_null("cold_class", |row| {
-            row.cold.map(|cold| cold.class().as_str())
-        })
+        .counts_or_null("cold_after_ns", |row| u64::try_from(row.cold?.after().as_nanos()).ok())
+        .views_or_null("cold_class", |row| row.cold.map(|cold| cold.class().as_str()))
         .finish()
 }
 

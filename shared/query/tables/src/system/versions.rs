@@ -33,11 +33,7 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
             known.and_then(|known| known.committed).or(record.committed)
         })
         .booleans("readable", |(_, known)| known.is_some())
-        .column(
-            "quarantined",
-            true,
-            Arc::new(StringArray::from(quarantined)),
-        )
+        .column("quarantined", true, Arc::new(StringArray::from(quarantined)))
         .finish()
 }
 

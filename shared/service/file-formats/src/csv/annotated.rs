@@ -87,13 +87,7 @@ impl AnnotatedSection {
             let role = if is_name_column || name.is_empty() {
                 ColumnRole::Ignored
             } else {
-                role_of(
-                    name,
-                    declared,
-                    group,
-                    is_pivoted,
-                    annotations.has_name_column,
-                )
+                role_of(name, declared, group, is_pivoted, annotations.has_name_column)
             };
             columns.push(SectionColumn {
                 name: name.to_owned(),
@@ -131,10 +125,7 @@ impl AnnotatedSection {
                 table.map(|cells| cells.value(row))
             };
             let same = (start..chunk.rows).take_while(|row| table(*row) == table(start));
-            let run = Run {
-                start,
-                length: same.count(),
-            };
+            let run = Run { start, length: same.count() };
             self.convert_run(&chunk, run, table(start), &mut parts)?;
             start += run.length;
         }
@@ -187,13 +178,7 @@ impl AnnotatedSection {
         for (column, cells) in self.columns.iter().zip(&chunk.columns) {
             let cells = cells.slice(run.start, run.length);
             let names = names.as_ref().map(|names| (names, &field_names[..]));
-            batch.add(
-                &column.role,
-                &column.name,
-                &cells,
-                names,
-                &mut self.inferred,
-            );
+            batch.add(&column.role, &column.name, &cells, names, &mut self.inferred);
         }
         let mut table = table;
         for constant in &self.constants {
@@ -202,13 +187,7 @@ impl AnnotatedSection {
                 continue;
             }
             let cells = StringArray::from(vec![constant.value.as_str(); run.length]);
-            batch.add(
-                &constant.role,
-                &constant.name,
-                &cells,
-                None,
-                &mut self.inferred,
-            );
+            batch.add(&constant.role, &constant.name, &cells, None, &mut self.inferred);
         }
         let table = table.unwrap_or(&self.mapping.table).to_owned();
         parts.push(batch.into_part(table, &self.mapping, chunk.first_row + run.start)?);
@@ -385,11 +364,7 @@ impl RunBatch {
             zone: mapping.time.zone,
         };
         Ok(TablePart {
-            mapping: ColumnMapping {
-                table,
-                tags: TagColumns::Named(self.tags),
-                time,
-            },
+            mapping: ColumnMapping { table, tags: TagColumns::Named(self.tags), time },
             batches: vec![NumberedBatch {
                 first_row,
                 batch: RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)?,

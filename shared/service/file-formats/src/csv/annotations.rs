@@ -76,9 +76,7 @@ impl ColumnRole {
         };
         match format {
             "" => Ok(Some(role)),
-            _ => Err(format!(
-                "the type {name} is not supported: {kind} has no formats"
-            )),
+            _ => Err(format!("the type {name} is not supported: {kind} has no formats")),
         }
     }
 }
@@ -138,11 +136,7 @@ impl ConstantColumn {
             ([name, value, ..], _) => (*name, *value),
             _ => return Err("#constant needs a type, a name and a value".to_owned()),
         };
-        Ok(Self {
-            role,
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(Self { role, name: name.to_owned(), value: value.to_owned() })
     }
 }
 
@@ -187,10 +181,7 @@ mod tests {
             read(&[&["#constant tag", "host"]]).unwrap_err(),
             "#constant needs a type, a name and a value"
         );
-        assert_eq!(
-            read(&[&["#timezone Mars"]]).unwrap_err(),
-            "unknown time zone 'Mars'"
-        );
+        assert_eq!(read(&[&["#timezone Mars"]]).unwrap_err(), "unknown time zone 'Mars'");
     }
 
     #[test]
@@ -199,10 +190,7 @@ mod tests {
             ColumnRole::of_type("dateTime:2006-01-02").unwrap_err(),
             "the type dateTime:2006-01-02 is not supported: use dateTime:RFC3339 or dateTime:number"
         );
-        assert_eq!(
-            ColumnRole::of_type("lnog").unwrap_err(),
-            "unknown type 'lnog'"
-        );
+        assert_eq!(ColumnRole::of_type("lnog").unwrap_err(), "unknown type 'lnog'");
         assert_eq!(ColumnRole::of_type("").unwrap(), None);
     }
 }

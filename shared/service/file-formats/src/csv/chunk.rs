@@ -15,10 +15,9 @@ pub(super) struct Chunk {
 
 /// Adds invalid cells to the refused rows. A row is refused for its first invalid cell.
 pub(super) fn refuse(refused: &mut Vec<UnreadableRow>, invalid: Vec<InvalidCell>) {
-    let invalid = invalid.into_iter().map(|cell| UnreadableRow {
-        index: cell.row,
-        message: cell.message,
-    });
+    let invalid = invalid
+        .into_iter()
+        .map(|cell| UnreadableRow { index: cell.row, message: cell.message });
     refused.extend(invalid);
     // The sort is stable.
     refused.sort_by_key(|row| row.index);

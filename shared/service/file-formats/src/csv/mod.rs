@@ -84,10 +84,7 @@ impl<R: Read> Read for RowLimit<R> {
 impl CsvFile {
     pub(crate) fn new(input: CountingReader, mapping: ColumnMapping, dialect: CsvDialect) -> Self {
         let row_bytes = Arc::new(AtomicUsize::new(0));
-        let limited = RowLimit {
-            reader: input,
-            row_bytes: Arc::clone(&row_bytes),
-        };
+        let limited = RowLimit { reader: input, row_bytes: Arc::clone(&row_bytes) };
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -182,10 +179,7 @@ impl CsvFile {
             }
             bytes += self.record.as_slice().len();
             if let Err(message) = append(&self.record, &mut columns, &self.dialect) {
-                chunk.refused.push(UnreadableRow {
-                    index: chunk.rows,
-                    message,
-                });
+                chunk.refused.push(UnreadableRow { index: chunk.rows, message });
                 for column in &mut columns {
                     column.append_null();
                 }

@@ -31,10 +31,7 @@ impl PlainSection {
         };
         let type_of = |name: &&str| match dialect.declared_type(name) {
             Some(declared) => (Some(declared), TypeOrigin::Declared),
-            None => (
-                is_text(name).then_some(CellType::Text),
-                TypeOrigin::Inferred,
-            ),
+            None => (is_text(name).then_some(CellType::Text), TypeOrigin::Inferred),
         };
         Self {
             types: header.iter().map(type_of).collect(),

@@ -26,14 +26,8 @@ fn rows(count: i64) -> RecordBatch {
         (0..count).map(|row| if row % 2 == 0 { "a" } else { "b" }).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("host", Arc::new(hosts)),
-        (
-            "v",
-            Arc::new((0..count).map(|row| Some(row as f64)).collect::<Float64Array>()),
-        ),
-        (
-            "time",
-            Arc::new((0..count).map(Some).collect::<TimestampMicrosecondArray>()),
-        ),
+        ("v", Arc::new((0..count).map(|row| Some(row as f64)).collect::<Float64Array>())),
+        ("time", Arc::new((0..count).map(Some).collect::<TimestampMicrosecondArray>())),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
 }
@@ -82,29 +76,17 @@ fn parquet_and_arrow_are_recognized_with_all_compressions() {
         arrow_file(&batch, Some(CompressionType::ZSTD)),
         arrow_stream(&batch),
     ] {
-        let options = ReadOptions {
-            max_decoded_bytes: Some(1 << 20),
-            ..sniffed()
-        };
+        let options = ReadOptions { max_decoded_bytes: Some(1 << 20), ..sniffed() };
         let parts = read_parts(file, options).unwrap();
-        assert_eq!(
-            show(&parts),
-            "1: m,host=a v=0 0\n2: m,host=b v=1 1000\n3: m,host=a v=2 2000\n"
-        );
+        assert_eq!(show(&parts), "1: m,host=a v=0 0\n2: m,host=b v=1 1000\n3: m,host=a v=2 2000\n");
     }
 }
 
 #[test]
 fn large_batches_are_split_and_rows_skipped() {
     let batch = rows(20_000);
-    for file in [
-        parquet_file(&batch, Compression::SNAPPY),
-        arrow_stream(&batch),
-    ] {
-        let options = ReadOptions {
-            skip_rows: 10_000,
-            ..sniffed()
-        };
+    for file in [parquet_file(&batch, Compression::SNAPPY), arrow_stream(&batch)] {
+        let options = ReadOptions { skip_rows: 10_000, ..sniffed() };
         let parts = read_parts(file, options).unwrap();
         let numbered = parts.iter().map(|part| &part.batches[0]);
         assert!(numbered.clone().all(|batch| batch.batch.num_rows() <= MAX_BATCH_ROWS));
@@ -141,10 +123,7 @@ fn compressed_files_that_are_cut_off_are_errors() {
     ] {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&file).unwrap();
-        for whole in [
-            gzip.finish().unwrap(),
-            zstd::encode_all(&file[..], 1).unwrap(),
-        ] {
+        for whole in [gzip.finish().unwrap(), zstd::encode_all(&file[..], 1).unwrap()] {
             let read = |file: &[u8]| read_parts(file.to_vec(), options(format, "m", &[]));
             assert!(read(&whole).is_ok(), "{format:?}");
             let size = whole.len();
@@ -172,10 +151,7 @@ fn files_read_from_disk_report_their_progress() {
 }
 
 fn sniffed_parquet() -> ReadOptions {
-    ReadOptions {
-        format: Some(Format::Parquet),
-        ..sniffed()
-    }
+    ReadOptions { format: Some(Format::Parquet), ..sniffed() }
 }
 
 #[test]
@@ -202,16 +178,9 @@ fn limits_are_checked_before_memory_is_allocated() {
             Format::Csv
         };
         let format = Format::sniff(&file).or(Some(in_gzip));
-        let options = ReadOptions {
-            format,
-            max_decoded_bytes: Some(2 << 20),
-            ..sniffed()
-        };
+        let options = ReadOptions { format, max_decoded_bytes: Some(2 << 20), ..sniffed() };
         let error = read_parts(file, options).unwrap_err();
-        assert!(
-            matches!(error, ReadError::TooLarge { limit } if limit == 2 << 20),
-            "{error}"
-        );
+        assert!(matches!(error, ReadError::TooLarge { limit } if limit == 2 << 20), "{error}");
     }
 }
 
@@ -222,10 +191,7 @@ fn sizes_that_a_message_states_are_not_believed() {
     // The length of the metadata of the second message.
     let second = 8 + metadata_length + 4;
     file[second..second + 4].copy_from_slice(&i32::MAX.to_le_bytes());
-    let options = ReadOptions {
-        max_decoded_bytes: Some(1 << 20),
-        ..sniffed()
-    };
+    let options = ReadOptions { max_decoded_bytes: Some(1 << 20), ..sniffed() };
     let error = read_parts(file, options).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -238,10 +204,7 @@ fn a_stream_cannot_be_parquet_and_an_unknown_file_needs_a_format() {
     let file = parquet_file(&rows(3), Compression::SNAPPY);
     let input = FileInput::Stream(Box::new(std::io::Cursor::new(file)));
     let error = FileReader::open(input, sniffed()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "Parquet cannot be read from a stream: save it as a file"
-    );
+    assert_eq!(error.to_string(), "Parquet cannot be read from a stream: save it as a file");
     let error = read_parts("a,b\n", sniffed()).unwrap_err();
     assert!(matches!(error, ReadError::UnknownFormat));
 }
@@ -254,20 +217,14 @@ fn an_arrow_file_that_is_cut_off_is_refused() {
     // At the end of the file, in the footer, after and before the marker of the end of the stream.
     for end in [file.len() - 1, file.len() - 10, stream_end, stream_end - 8] {
         let error = read_parts(file[..end].to_vec(), sniffed()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the Arrow file is cut off after row 3: its end is missing"
-        );
+        assert_eq!(error.to_string(), "the Arrow file is cut off after row 3: its end is missing");
     }
 }
 
 #[test]
 fn buffers_that_share_their_memory_count_once() {
     let file = arrow_stream(&rows(3000));
-    let options = ReadOptions {
-        max_decoded_bytes: Some(file.len() as u64 * 2),
-        ..sniffed()
-    };
+    let options = ReadOptions { max_decoded_bytes: Some(file.len() as u64 * 2), ..sniffed() };
     assert!(read_parts(file, options).is_ok());
 }
 
@@ -298,17 +255,10 @@ fn large_texts_are_decoded_in_parts_of_bounded_size() {
         let file = file_of_large_texts(100, has_dictionary);
         assert!(file.len() < 100_000, "{}", file.len());
         for skip_rows in [0, 37] {
-            let options = ReadOptions {
-                skip_rows,
-                ..sniffed_parquet()
-            };
+            let options = ReadOptions { skip_rows, ..sniffed_parquet() };
             let mut reader =
                 FileReader::open(FileInput::Bytes(file.clone().into()), options).unwrap();
-            assert!(
-                reader.memory_bytes() < 20 << 20,
-                "{}",
-                reader.memory_bytes()
-            );
+            assert!(reader.memory_bytes() < 20 << 20, "{}", reader.memory_bytes());
             let mut next_row = skip_rows + 1;
             while let Some(part) = reader.next_part().unwrap() {
                 let numbered = &part.batches[0];
@@ -342,10 +292,7 @@ fn columns_keep_the_types_that_the_file_states() {
         ("map", Arc::new(maps.finish())),
         (
             "struct",
-            Arc::new(StructArray::from(vec![(
-                inner,
-                Arc::new(texts()) as ArrayRef,
-            )])),
+            Arc::new(StructArray::from(vec![(inner, Arc::new(texts()) as ArrayRef)])),
         ),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -372,11 +319,7 @@ fn large_pages_count_as_memory_before_they_are_decompressed() {
     let reader = FileReader::open(FileInput::Bytes(file.into()), sniffed_parquet()).unwrap();
     let pages: u64 = 100 << 20;
     let memory = pages..pages + (20 << 20);
-    assert!(
-        memory.contains(&reader.memory_bytes()),
-        "{}",
-        reader.memory_bytes()
-    );
+    assert!(memory.contains(&reader.memory_bytes()), "{}", reader.memory_bytes());
 }
 
 #[test]
@@ -389,14 +332,8 @@ fn files_with_too_many_columns_are_refused() {
     let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
     let (first, second) = members.split_at(columns / 2);
     let texts = [
-        (
-            Format::Csv,
-            format!("{}\n{}\n", names.join(","), "1,".repeat(columns)),
-        ),
-        (
-            Format::Csv,
-            format!("#datatype{}\n", ",long".repeat(columns)),
-        ),
+        (Format::Csv, format!("{}\n{}\n", names.join(","), "1,".repeat(columns))),
+        (Format::Csv, format!("#datatype{}\n", ",long".repeat(columns))),
         (Format::JsonLines, format!("{{{}}}\n", members.join(","))),
         (
             Format::JsonLines,
@@ -409,10 +346,7 @@ fn files_with_too_many_columns_are_refused() {
     ];
     let texts = texts.map(|(format, text)| (format, text.into_bytes()));
     for (format, file) in texts.into_iter().chain(binary) {
-        let options = ReadOptions {
-            format: Some(format),
-            ..sniffed()
-        };
+        let options = ReadOptions { format: Some(format), ..sniffed() };
         let error = read_parts(file, options).unwrap_err().to_string();
         assert!(error.ends_with("columns (limit: 10000)"), "{error}");
     }

@@ -38,10 +38,7 @@ fn csv_of_other_dialects_is_read() {
         delimiter: b';',
         decimal_mark: DecimalMark::Comma,
         nulls: vec!["NA".to_owned()],
-        types: vec![
-            ("jobs".to_owned(), CellType::Float),
-            ("code".to_owned(), CellType::Integer),
-        ],
+        types: vec![("jobs".to_owned(), CellType::Float), ("code".to_owned(), CellType::Integer)],
     };
     insta::assert_snapshot!(show_text(file, options.clone()), @r"
     1: m,room=attic celsius=21.5,jobs=3,code=7i
@@ -126,10 +123,7 @@ fn reading_continues_after_skipped_rows() {
         (4, ""),
         (9, ""),
     ] {
-        let options = ReadOptions {
-            skip_rows,
-            ..options(Format::Csv, "m", &[])
-        };
+        let options = ReadOptions { skip_rows, ..options(Format::Csv, "m", &[]) };
         let shown = show_text(csv, options).replace("host=\"a\",v=1i", "v=1i,host=\"a\"");
         let first = shown.lines().next().unwrap_or_default();
         let mut columns: Vec<_> = first.split([' ', ',']).collect();

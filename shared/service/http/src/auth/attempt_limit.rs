@@ -26,10 +26,7 @@ const MAX_ADDRESSES: usize = 4_096;
 const MAX_REMEMBERED: usize = 32;
 
 /// The rate of store lookups of unknown tokens, for all addresses together. Higher than the attempts of one address.
-const LOOKUPS: RateLimit = RateLimit {
-    number: 50,
-    interval: Duration::from_millis(100),
-};
+const LOOKUPS: RateLimit = RateLimit { number: 50, interval: Duration::from_millis(100) };
 
 /// The wrong attempts of an address.
 #[derive(Debug, Default)]
@@ -61,10 +58,7 @@ impl AttemptLimit {
     /// Allows `number` attempts for each address, one of which is returned after each `interval`.
     pub(super) fn new(number: u32, interval: Duration) -> Self {
         Self {
-            rate: RateLimit {
-                number: number.max(1),
-                interval,
-            },
+            rate: RateLimit { number: number.max(1), interval },
             table: Mutex::default(),
         }
     }

@@ -240,10 +240,8 @@ impl Authenticator {
     }
 
     fn throttled(&self, wait: Duration) -> ApiError {
-        let error = ApiError::json(
-            Kind::TooManyRequests,
-            "too many requests without a valid token",
-        );
+        let error =
+            ApiError::json(Kind::TooManyRequests, "too many requests without a valid token");
         self.refuse("throttled", error.retry_after(Some(wait)))
     }
 
@@ -279,9 +277,7 @@ impl Authenticator {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) if Arc::ptr_eq(&index.root, &root) => Ok(Arc::clone(index)),
-            _ => Ok(Arc::clone(
-                index.insert(Arc::new(TokenIndex::from_root(root))),
-            )),
+            _ => Ok(Arc::clone(index.insert(Arc::new(TokenIndex::from_root(root))))),
         }
     }
 }
@@ -321,10 +317,7 @@ impl TokenIndex {
                 session: None,
             }),
         });
-        Self {
-            tokens: tokens.collect(),
-            root,
-        }
+        Self { tokens: tokens.collect(), root }
     }
 
     /// Returns the token with a hash. Compares all tokens, each in constant time, so that the duration does not reveal

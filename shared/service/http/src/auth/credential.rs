@@ -33,10 +33,8 @@ pub(super) fn request_token(
 
 /// Returns the password of an InfluxDB 1 client. The user `u` is ignored.
 fn password(uri: &Uri) -> Option<SecretToken> {
-    let is_influxdb_1 = matches!(
-        uri.path(),
-        "/query" | "/write" | "/api/v1/prom/read" | "/api/v1/prom/write"
-    );
+    let is_influxdb_1 =
+        matches!(uri.path(), "/query" | "/write" | "/api/v1/prom/read" | "/api/v1/prom/write");
     if !is_influxdb_1 {
         return None;
     }

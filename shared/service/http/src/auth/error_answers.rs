@@ -20,10 +20,7 @@ pub(super) fn malformed() -> ApiError {
 
 /// The token does not permit the request.
 pub(super) fn forbidden() -> ApiError {
-    ApiError::refusal(
-        Kind::Forbidden,
-        "unauthorized to perform requested action with the token",
-    )
+    ApiError::refusal(Kind::Forbidden, "unauthorized to perform requested action with the token")
 }
 
 /// The endpoints for tokens and users are disabled, because the server was started without authentication.

@@ -76,13 +76,8 @@ impl AuthFixture {
             StoreFaults::default(),
         ));
         let counting = Arc::new(CountingStore::new(Arc::clone(&faulty) as _));
-        let of = |store| {
-            Catalog::new(
-                Bucket::new(store, world.clone()),
-                ProtocolMargins::LOCAL,
-                None,
-            )
-        };
+        let of =
+            |store| Catalog::new(Bucket::new(store, world.clone()), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(of(Arc::clone(&counting) as _));
         let elsewhere = Arc::new(of(memory));
         let admin = elsewhere.create_admin_token().await.unwrap();
@@ -171,11 +166,7 @@ async fn a_token_is_understood_in_all_forms() {
     let stage = AuthFixture::new().await;
     let token = stage.admin.secret.reveal();
     let basic = STANDARD.encode(format!("any:{token}"));
-    for header in [
-        format!("Bearer {token}"),
-        format!("Token {token}"),
-        format!("Basic {basic}"),
-    ] {
+    for header in [format!("Bearer {token}"), format!("Token {token}"), format!("Basic {basic}")] {
         assert_eq!(stage.send("POST", SQL, Some(&header)).await, "200 _admin");
     }
     let password = serde_urlencoded::to_string([("u", "x"), ("p", token)]).unwrap();
@@ -224,10 +215,7 @@ async fn with_a_token_an_unknown_path_is_not_found() {
     let some = stage.resource("some", "system:ready:read").await;
     let some = format!("Bearer {some}");
     for token in [&admin, &some] {
-        assert_eq!(
-            stage.send("GET", "/nope", Some(token)).await,
-            "404 Not found"
-        );
+        assert_eq!(stage.send("GET", "/nope", Some(token)).await, "404 Not found");
     }
 }
 
@@ -240,10 +228,7 @@ async fn unlisted_routes_require_an_administrator() {
     let admin = format!("Bearer {}", stage.admin.secret.reveal());
     let unlisted = "/api/v3/unlisted";
     assert_eq!(stage.send("GET", unlisted, Some(&some)).await, FORBIDDEN);
-    assert_eq!(
-        stage.send("GET", unlisted, Some(&admin)).await,
-        "200 _admin"
-    );
+    assert_eq!(stage.send("GET", unlisted, Some(&admin)).await, "200 _admin");
     assert_eq!(stage.failures("forbidden"), "1");
 }
 
@@ -266,10 +251,7 @@ async fn server_endpoints_require_their_permission_unless_exempt() {
         assert_eq!(status(&database, path).await, by_database, "{path}");
     }
     let unguarded = vec![ExemptEndpoint::Health, ExemptEndpoint::Ping];
-    let settings = AuthSettings {
-        unguarded,
-        ..AuthSettings::default()
-    };
+    let settings = AuthSettings { unguarded, ..AuthSettings::default() };
     let stage = AuthFixture::with(settings).await;
     for (path, expected) in [
         ("/health", "200"),
@@ -326,10 +308,8 @@ async fn a_token_costs_no_request_while_the_catalog_is_fresh() {
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_is_refused_at_once_here_and_soon_elsewhere() {
     let stage = AuthFixture::new().await;
-    let (one, other) = (
-        stage.resource("one", "db:*:*").await,
-        stage.resource("other", "db:*:*").await,
-    );
+    let (one, other) =
+        (stage.resource("one", "db:*:*").await, stage.resource("other", "db:*:*").await);
     assert_eq!(stage.query(&one).await, "200 one");
     assert_eq!(stage.query(&other).await, "200 other");
     stage.catalog.delete_token("one", None).await.unwrap();
@@ -371,10 +351,7 @@ async fn requests_are_refused_while_the_store_does_not_answer() {
     let stage = AuthFixture::new().await;
     let token = stage.admin.secret.reveal();
     assert_eq!(stage.query(token).await, "200 _admin");
-    let dark = StoreFaults {
-        unavailable: 1.0,
-        ..StoreFaults::default()
-    };
+    let dark = StoreFaults { unavailable: 1.0, ..StoreFaults::default() };
     stage.faulty.set_faults(dark);
     assert_eq!(stage.query(token).await, "200 _admin", "known a moment ago");
     stage.sleep(Duration::from_secs(6)).await;
@@ -389,30 +366,18 @@ async fn addresses_that_guess_tokens_are_throttled_and_others_are_not() {
     let (guesser, other) = (Some("192.0.2.1"), Some("192.0.2.2"));
     let good = format!("Token {}", stage.admin.secret.reveal());
     let neighbour = format!("Token {}", stage.resource("neighbour", "db:*:*").await);
-    assert_eq!(
-        stage.send_from(guesser, "POST", SQL, Some(&good)).await,
-        "200 _admin"
-    );
+    assert_eq!(stage.send_from(guesser, "POST", SQL, Some(&good)).await, "200 _admin");
     let mut answers = Vec::new();
     for number in 0..30 {
         let guess = format!("Bearer apiv3_{number}");
         let answer = stage.send_from(guesser, "POST", SQL, Some(&guess)).await;
         answers.push(answer.get(..3).unwrap().to_owned());
     }
-    assert!(
-        answers.iter().take(20).all(|status| status == "401"),
-        "{answers:?}"
-    );
-    assert!(
-        answers.iter().skip(20).all(|status| status == "429"),
-        "{answers:?}"
-    );
+    assert!(answers.iter().take(20).all(|status| status == "401"), "{answers:?}");
+    assert!(answers.iter().skip(20).all(|status| status == "429"), "{answers:?}");
     assert_eq!(stage.failures("throttled"), "10");
     let before = stage.gets();
-    assert_eq!(
-        stage.send_from(guesser, "POST", SQL, Some(&good)).await,
-        "200 _admin"
-    );
+    assert_eq!(stage.send_from(guesser, "POST", SQL, Some(&good)).await, "200 _admin");
     assert_eq!(
         stage.send_from(guesser, "POST", SQL, Some(&neighbour)).await,
         "200 neighbour",
@@ -420,24 +385,11 @@ async fn addresses_that_guess_tokens_are_throttled_and_others_are_not() {
     );
     let new = format!("Token {}", stage.resource("new", "db:*:*").await);
     let refused = stage.send_from(guesser, "POST", SQL, Some(&new)).await;
-    assert_eq!(
-        refused,
-        r#"429 {"error":"too many requests without a valid token"}"#
-    );
-    assert_eq!(
-        stage.gets(),
-        before,
-        "a guesser makes no requests to the store"
-    );
-    assert_eq!(
-        stage.send_from(other, "POST", SQL, Some(&new)).await,
-        "200 new"
-    );
+    assert_eq!(refused, r#"429 {"error":"too many requests without a valid token"}"#);
+    assert_eq!(stage.gets(), before, "a guesser makes no requests to the store");
+    assert_eq!(stage.send_from(other, "POST", SQL, Some(&new)).await, "200 new");
     stage.sleep(Duration::from_secs(2)).await;
-    assert_eq!(
-        stage.send_from(guesser, "POST", SQL, Some(&new)).await,
-        "200 new"
-    );
+    assert_eq!(stage.send_from(guesser, "POST", SQL, Some(&new)).await, "200 new");
 }
 
 #[tokio::test(start_paused = true)]
@@ -454,10 +406,7 @@ async fn store_lookups_for_guesses_from_many_addresses_are_limited() {
     }
     assert_eq!(stage.gets(), before + 50);
     let from = Some("192.0.2.99");
-    assert_eq!(
-        stage.send_from(from, "POST", SQL, Some(&good)).await,
-        "200 _admin"
-    );
+    assert_eq!(stage.send_from(from, "POST", SQL, Some(&good)).await, "200 _admin");
 }
 
 #[tokio::test(start_paused = true)]
@@ -507,13 +456,7 @@ async fn a_caller_without_permission_is_refused_before_the_handler_runs() {
     let stage = AuthFixture::new().await;
     stage.elsewhere.create_database("db", None).await.unwrap();
     let mut tokens = Vec::new();
-    for permission in [
-        "system:*:read",
-        "token:*:*",
-        "db:db:read",
-        "db:db:write",
-        "db:db:append",
-    ] {
+    for permission in ["system:*:read", "token:*:*", "db:db:read", "db:db:write", "db:db:append"] {
         let token = stage.resource(permission, permission).await;
         tokens.push(format!("Bearer {token}"));
     }
@@ -553,21 +496,15 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
     let stage = AuthFixture::new().await;
     let origin = async || format!("{:?}", neap_catalog::origin::current());
     let routes = Router::new().route(SQL, get(origin));
-    let authenticator = Authenticator::new(
-        Arc::clone(&stage.catalog),
-        &stage.metrics,
-        AuthSettings::default(),
-    );
+    let authenticator =
+        Authenticator::new(Arc::clone(&stage.catalog), &stage.metrics, AuthSettings::default());
     let common = ServiceContext {
         cluster: ClusterId::new(Arc::clone(&stage.catalog)),
         world: stage.world.clone(),
         metrics: stage.metrics.clone(),
         access: AccessControl::Tokens(Arc::new(authenticator)),
     };
-    let stage = AuthFixture {
-        routes: with_common_layers(routes, common),
-        ..stage
-    };
+    let stage = AuthFixture { routes: with_common_layers(routes, common), ..stage };
     let bearer = format!("Bearer {}", stage.admin.secret.reveal());
     let request = Request::builder()
         .uri(SQL)

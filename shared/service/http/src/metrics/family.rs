@@ -25,10 +25,7 @@ struct LabeledSeries<V> {
 
 impl<V> LabeledSeries<V> {
     fn new(labels: &'static [&'static str]) -> Self {
-        Self {
-            labels,
-            by_values: Mutex::default(),
-        }
+        Self { labels, by_values: Mutex::default() }
     }
 
     fn get(&self, values: &[&str], new: impl FnOnce() -> V) -> Arc<V> {
@@ -90,19 +87,13 @@ pub struct HistogramFamily {
 
 impl HistogramFamily {
     pub(super) fn new(labels: &'static [&'static str], buckets: &'static [f64]) -> Self {
-        Self {
-            series: Arc::new(LabeledSeries::new(labels)),
-            buckets,
-        }
+        Self { series: Arc::new(LabeledSeries::new(labels)), buckets }
     }
 
     /// Records a value in the histogram with these label values, given in the order of the labels.
     pub fn observe(&self, values: &[&str], value: f64) {
         let bucket = self.buckets.partition_point(|end| *end < value);
-        let empty = || Histogram {
-            counts: vec![0; self.buckets.len() + 1],
-            sum: 0.0,
-        };
+        let empty = || Histogram { counts: vec![0; self.buckets.len() + 1], sum: 0.0 };
         let series = self.series.get(values, || Mutex::new(empty()));
         let mut histogram = series.lock().unwrap_or_else(PoisonError::into_inner);
         histogram.sum += value;

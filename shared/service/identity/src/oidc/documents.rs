@@ -60,10 +60,7 @@ struct CachedDocument<T> {
 
 impl<T> Default for CachedDocument<T> {
     fn default() -> Self {
-        Self {
-            read: None,
-            attempted: None,
-        }
+        Self { read: None, attempted: None }
     }
 }
 

@@ -159,10 +159,7 @@ impl OidcProvider {
             .await?
             .ok_or(IdentityError::WrongCredentials)?;
         let claims: ProviderClaims = token.verify(&key).map_err(wrong)?;
-        let validity = Validity {
-            exp: claims.exp,
-            nbf: claims.nbf,
-        };
+        let validity = Validity { exp: claims.exp, nbf: claims.nbf };
         let is_valid = claims.iss == discovered.issuer
             && claims.aud.contains(&self.settings.audience)
             && validity.holds_at(now, CLOCK_SKEW_SECONDS)

@@ -88,9 +88,7 @@ fn require_secure(url: &Url) -> Result<(), IdentityError> {
     if is_secure(url) {
         Ok(())
     } else {
-        Err(unusable(format!(
-            "{url} is neither https nor on this machine"
-        )))
+        Err(unusable(format!("{url} is neither https nor on this machine")))
     }
 }
 

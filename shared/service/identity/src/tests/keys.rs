@@ -17,10 +17,7 @@ const ED25519: &str = include_str!("ed25519.pem");
 
 fn with_key(pem: &str, id: Option<&str>) -> IdentityFixture {
     let key = ConfiguredKey::from_pem(pem, id).unwrap();
-    IdentityFixture::new(IdentitySettings {
-        key: Some(key),
-        ..settings()
-    })
+    IdentityFixture::new(IdentitySettings { key: Some(key), ..settings() })
 }
 
 async fn key_set(fixture: &IdentityFixture) -> Vec<Value> {
@@ -37,26 +34,15 @@ struct CommandLine {
 
 #[test]
 fn a_key_file_without_end_is_refused() {
-    let arguments = [
-        "neap",
-        "--user-auth-type=basic",
-        "--jwt-private-key=/dev/zero",
-    ];
+    let arguments = ["neap", "--user-auth-type=basic", "--jwt-private-key=/dev/zero"];
     let users = CommandLine::try_parse_from(arguments).unwrap().users;
     let refused = users.settings().unwrap_err().to_string();
-    assert!(
-        refused.ends_with("the file has more than 1048576 bytes"),
-        "{refused}"
-    );
+    assert!(refused.ends_with("the file has more than 1048576 bytes"), "{refused}");
 }
 
 #[tokio::test]
 async fn keys_of_each_form_sign_tokens() {
-    for (pem, algorithm) in [
-        (RSA_PKCS1, "RS256"),
-        (RSA_PKCS8, "RS256"),
-        (ED25519, "EdDSA"),
-    ] {
+    for (pem, algorithm) in [(RSA_PKCS1, "RS256"), (RSA_PKCS8, "RS256"), (ED25519, "EdDSA")] {
         let fixture = with_key(pem, Some("mine"));
         let ann = fixture.user("ann").await;
         let token = fixture.sign_in("ann", PASSWORD).await.unwrap().access_token;
@@ -65,10 +51,7 @@ async fn keys_of_each_form_sign_tokens() {
         let [key] = keys.as_slice() else {
             panic!("{keys:?}");
         };
-        assert_eq!(
-            (&key["kid"], &key["alg"]),
-            (&json!("mine"), &json!(algorithm))
-        );
+        assert_eq!((&key["kid"], &key["alg"]), (&json!("mine"), &json!(algorithm)));
         assert!(key.get("d").is_none() && key.get("secret").is_none());
     }
 }
@@ -111,16 +94,10 @@ fn unusable_key_files_have_clear_errors() {
     assert_eq!(of("-----BEGIN PRIVATE KEY-----"), KeyFileError::NoKey);
     let pem =
         |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----");
-    assert_eq!(
-        of(&pem("ENCRYPTED PRIVATE KEY", "AA==")),
-        KeyFileError::Encrypted
-    );
+    assert_eq!(of(&pem("ENCRYPTED PRIVATE KEY", "AA==")), KeyFileError::Encrypted);
     let old = pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\n\nAA==");
     assert_eq!(of(&old), KeyFileError::Encrypted);
-    assert!(matches!(
-        of(&pem("EC PRIVATE KEY", "AA==")),
-        KeyFileError::Unsupported { .. }
-    ));
+    assert!(matches!(of(&pem("EC PRIVATE KEY", "AA==")), KeyFileError::Unsupported { .. }));
     assert_eq!(of(&pem("PRIVATE KEY", "AA==")), KeyFileError::Unusable);
     assert_eq!(of(&pem("RSA PRIVATE KEY", "?")), KeyFileError::Unusable);
 }

@@ -15,16 +15,10 @@ use crate::{
 
 const PASSWORD: &str = "correct horse";
 
-const CHEAP: PasswordCost = PasswordCost {
-    memory_kib: 64,
-    passes: 1,
-};
+const CHEAP: PasswordCost = PasswordCost { memory_kib: 64, passes: 1 };
 
 fn settings() -> IdentitySettings {
-    IdentitySettings {
-        password_cost: CHEAP,
-        ..IdentitySettings::default()
-    }
+    IdentitySettings { password_cost: CHEAP, ..IdentitySettings::default() }
 }
 
 /// A service, and its catalog.
@@ -42,10 +36,7 @@ impl IdentityFixture {
         let bucket = Bucket::in_memory(world);
         let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
         let identity = IdentityService::new(Arc::clone(&catalog), settings);
-        Self {
-            identity: identity.unwrap(),
-            catalog,
-        }
+        Self { identity: identity.unwrap(), catalog }
     }
 
     async fn user(&self, name: &str) -> UserId {
@@ -77,10 +68,7 @@ async fn a_user_signs_in_with_the_right_password_alone() {
     let ann = fixture.user("ann").await;
     let tokens = fixture.sign_in("ann", PASSWORD).await.unwrap();
     assert_eq!((tokens.user_id, tokens.username.as_str()), (ann, "ann"));
-    assert_eq!(
-        fixture.verify(&tokens.access_token, Duration::ZERO).await,
-        Ok(ann)
-    );
+    assert_eq!(fixture.verify(&tokens.access_token, Duration::ZERO).await, Ok(ann));
     let shown = format!("{tokens:?}");
     assert_eq!(shown, "TokenPair of user 1");
     for (name, password) in [
@@ -123,10 +111,7 @@ async fn a_refresh_token_renews_once_and_its_replay_ends_the_session() {
     let first = fixture.sign_in("ann", PASSWORD).await.unwrap();
     let refresh = async |token: &str| fixture.identity.refresh(token, "client").await;
     let second = refresh(&first.refresh_token).await.unwrap();
-    assert_eq!(
-        fixture.verify(&second.access_token, Duration::ZERO).await,
-        Ok(ann)
-    );
+    assert_eq!(fixture.verify(&second.access_token, Duration::ZERO).await, Ok(ann));
     let access = refresh(&second.access_token).await;
     assert!(matches!(access, Err(IdentityError::WrongCredentials)));
     let replayed = refresh(&first.refresh_token).await;
@@ -146,14 +131,7 @@ async fn access_tokens_are_told_from_passwords_with_dots() {
     let tokens = fixture.sign_in("ann", PASSWORD).await.unwrap();
     assert!(is_access_token(&tokens.access_token));
     assert!(is_access_token(&format!("{}.x", tokens.access_token)));
-    for other in [
-        &*tokens.refresh_token,
-        "",
-        "..",
-        "one.two.three",
-        "e30.e30.e30",
-        PASSWORD,
-    ] {
+    for other in [&*tokens.refresh_token, "", "..", "one.two.three", "e30.e30.e30", PASSWORD] {
         assert!(!is_access_token(other), "{other}");
     }
 }
@@ -167,10 +145,7 @@ async fn an_access_token_expires() {
     let early = lifetime - Duration::from_secs(10);
     assert_eq!(fixture.verify(&token, early).await, Ok(ann));
     let late = lifetime + Duration::from_secs(1);
-    assert_eq!(
-        fixture.verify(&token, late).await,
-        Err(TokenRejection::Expired)
-    );
+    assert_eq!(fixture.verify(&token, late).await, Err(TokenRejection::Expired));
 }
 
 #[tokio::test]
@@ -178,10 +153,7 @@ async fn a_required_reset_prevents_the_sign_in_until_the_password_is_replaced() 
     let fixture = IdentityFixture::new(settings());
     let ann = fixture.user("ann").await;
     let token = fixture.sign_in("ann", PASSWORD).await.unwrap().access_token;
-    let change = UserChange {
-        requires_reset: Some(true),
-        ..UserChange::default()
-    };
+    let change = UserChange { requires_reset: Some(true), ..UserChange::default() };
     fixture.catalog.update_user(ann, &change, None).await.unwrap();
     let ended = fixture.verify(&token, Duration::ZERO).await;
     assert_eq!(ended, Err(TokenRejection::Unknown));
@@ -208,10 +180,7 @@ async fn a_required_reset_prevents_the_sign_in_until_the_password_is_replaced() 
 async fn disabled_and_expired_users_do_not_sign_in() {
     let fixture = IdentityFixture::new(settings());
     let ann = fixture.user("ann").await;
-    let change = UserChange {
-        disabled: Some(true),
-        ..UserChange::default()
-    };
+    let change = UserChange { disabled: Some(true), ..UserChange::default() };
     fixture.catalog.update_user(ann, &change, None).await.unwrap();
     let refused = fixture.sign_in("ann", PASSWORD).await;
     assert!(matches!(refused, Err(IdentityError::WrongCredentials)));
@@ -229,10 +198,7 @@ async fn disabled_and_expired_users_do_not_sign_in() {
 
 #[tokio::test]
 async fn passwords_are_refused_unless_they_are_enabled() {
-    let fixture = IdentityFixture::new(IdentitySettings {
-        allows_passwords: false,
-        ..settings()
-    });
+    let fixture = IdentityFixture::new(IdentitySettings { allows_passwords: false, ..settings() });
     fixture.user("ann").await;
     let refused = fixture.sign_in("ann", PASSWORD).await;
     assert!(matches!(refused, Err(IdentityError::NotEnabled { .. })));

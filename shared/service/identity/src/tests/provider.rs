@@ -176,10 +176,8 @@ impl ProviderFixture {
         let server = tokio::spawn(async move {
             axum::serve(listener, routes).await.unwrap();
         });
-        let clock = Arc::new(ShiftedClock {
-            inner: World::system().clock,
-            shift_secs: AtomicU64::new(0),
-        });
+        let clock =
+            Arc::new(ShiftedClock { inner: World::system().clock, shift_secs: AtomicU64::new(0) });
         let world = World::seeded(Arc::clone(&clock) as _, 1);
         let settings = IdentitySettings {
             allows_passwords: false,
@@ -277,16 +275,10 @@ async fn a_code_of_the_provider_begins_a_session() {
     let identity = &provider.fixture.identity;
     let right = code(VERIFIER, PAGE);
     let shown = format!("{right:?}");
-    assert!(
-        !shown.contains(CODE) && !shown.contains(VERIFIER),
-        "{shown}"
-    );
+    assert!(!shown.contains(CODE) && !shown.contains(VERIFIER), "{shown}");
     let tokens = identity.sign_in_with_code(&right, "client").await.unwrap();
     assert_eq!(tokens.username, "ann");
-    for wrong in [
-        code("another", PAGE),
-        code(VERIFIER, "https://thief.example/"),
-    ] {
+    for wrong in [code("another", PAGE), code(VERIFIER, "https://thief.example/")] {
         let refused = identity.sign_in_with_code(&wrong, "client").await;
         let is_wrong = matches!(refused, Err(IdentityError::WrongCredentials));
         assert!(is_wrong, "{wrong:?}: {refused:?}");
@@ -305,12 +297,7 @@ async fn a_code_of_the_provider_begins_a_session() {
 #[tokio::test]
 async fn a_user_without_a_mapped_group_is_refused() {
     let provider = ProviderFixture::new().await;
-    for groups in [
-        json!([]),
-        json!(["staff"]),
-        json!(null),
-        json!({"ops": true}),
-    ] {
+    for groups in [json!([]), json!(["staff"]), json!(null), json!({"ops": true})] {
         let mut claims = provider.claims();
         claims["groups"] = groups.clone();
         let token = provider.token("one", &claims);
@@ -340,12 +327,9 @@ async fn tokens_for_others_or_of_others_are_refused() {
 #[tokio::test]
 async fn the_period_of_a_token_is_checked_with_an_allowance_for_the_clocks() {
     let provider = ProviderFixture::new().await;
-    for (exp, nbf, accepted) in [
-        (-50, -300, true),
-        (-70, -300, false),
-        (300, 50, true),
-        (300, 70, false),
-    ] {
+    for (exp, nbf, accepted) in
+        [(-50, -300, true), (-70, -300, false), (300, 50, true), (300, 70, false)]
+    {
         let mut claims = provider.claims();
         claims["exp"] = json!(provider.now() + exp);
         claims["nbf"] = json!(provider.now() + nbf);
@@ -411,11 +395,7 @@ async fn a_rotated_key_is_found_at_a_bounded_rate() {
         let unknown = provider.token(&format!("unknown {number}"), &provider.claims());
         provider.check_refused(&unknown, "unknown key").await;
     }
-    assert_eq!(
-        provider.key_requests(),
-        2,
-        "unknown keys do not flood the provider"
-    );
+    assert_eq!(provider.key_requests(), 2, "unknown keys do not flood the provider");
     provider.check_refused(&first, "withdrawn key").await;
 }
 

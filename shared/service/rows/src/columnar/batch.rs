@@ -260,10 +260,9 @@ impl BatchColumn {
             field_type(array.data_type())
         };
         let (column_type, conflict) = match (natural, existing) {
-            (None, _) => (
-                ColumnType::String,
-                Some(ColumnRefusal::Unsupported(array.data_type().clone())),
-            ),
+            (None, _) => {
+                (ColumnType::String, Some(ColumnRefusal::Unsupported(array.data_type().clone())))
+            }
             (Some(natural), Some(existing)) if natural == existing => (natural, None),
             (Some(natural), Some(existing)) if are_numeric([natural, existing]) => (existing, None),
             (Some(natural), Some(existing)) => (natural, Some(ColumnRefusal::Column(existing))),
@@ -315,15 +314,12 @@ impl BatchColumn {
         let column = self.name().to_owned();
         Some(match self.conflict.as_ref()? {
             ColumnRefusal::Repeated => RowRefusal::RepeatedColumn(column),
-            ColumnRefusal::Unsupported(data_type) => RowRefusal::UnsupportedType {
-                column,
-                data_type: data_type.clone(),
-            },
-            ColumnRefusal::Column(existing) => RowRefusal::ColumnType {
-                column,
-                expected: *existing,
-                got: self.column_type,
-            },
+            ColumnRefusal::Unsupported(data_type) => {
+                RowRefusal::UnsupportedType { column, data_type: data_type.clone() }
+            }
+            ColumnRefusal::Column(existing) => {
+                RowRefusal::ColumnType { column, expected: *existing, got: self.column_type }
+            }
         })
     }
 
@@ -336,10 +332,9 @@ impl BatchColumn {
         let natural = field_type(self.source.data_type());
         Some(match self.column_type {
             ColumnType::Tag | ColumnType::String => RowRefusal::StringTooLong(column),
-            ColumnType::Float if natural == Some(ColumnType::Float) => RowRefusal::NotFinite {
-                column,
-                value: render_value(self.source.as_ref(), row),
-            },
+            ColumnType::Float if natural == Some(ColumnType::Float) => {
+                RowRefusal::NotFinite { column, value: render_value(self.source.as_ref(), row) }
+            }
             expected => RowRefusal::Inexact {
                 column,
                 value: render_value(self.source.as_ref(), row),

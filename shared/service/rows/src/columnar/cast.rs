@@ -43,10 +43,7 @@ mod any_types {
 
     /// Casts an array. A value that does not fit becomes null.
     pub(crate) fn cast_to_null(array: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
-        let options = CastOptions {
-            safe: true,
-            ..CastOptions::default()
-        };
+        let options = CastOptions { safe: true, ..CastOptions::default() };
         cast_with_options(array, to, &options)
     }
 

@@ -17,10 +17,7 @@ pub(crate) struct ColumnNames {
 
 impl ColumnNames {
     pub(crate) fn new(hasher: RandomState) -> Self {
-        Self {
-            positions: HashTable::new(),
-            hasher,
-        }
+        Self { positions: HashTable::new(), hasher }
     }
 
     /// Returns the position of a name. `columns` are all columns, and `name_of` is their name.

@@ -53,10 +53,7 @@ pub(crate) fn decode_encoding(array: &ArrayRef) -> Result<ArrayRef, ArrowError> 
 
 /// Returns whether values of a type are timestamps or dates.
 pub(crate) fn is_moment(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
-    )
+    matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
 }
 
 /// Returns the type of field in which values of an Arrow type are stored; `None` if they cannot be stored.
@@ -76,10 +73,7 @@ pub(crate) fn field_type(data_type: &DataType) -> Option<ColumnType> {
 /// Returns whether a column of numbers can hold some of the values of another type of numbers.
 pub(crate) fn are_numeric(types: [ColumnType; 2]) -> bool {
     types.into_iter().all(|column_type| {
-        matches!(
-            column_type,
-            ColumnType::Float | ColumnType::Integer | ColumnType::UInteger
-        )
+        matches!(column_type, ColumnType::Float | ColumnType::Integer | ColumnType::UInteger)
     })
 }
 
@@ -95,11 +89,7 @@ pub(crate) fn convert_tag(array: &ArrayRef) -> Result<ConvertedColumn, ArrowErro
         (None, Some(empty)) => Some(NullBuffer::new(!&empty)),
         (Some(nulls), Some(empty)) => Some(NullBuffer::new(nulls.inner() & &!&empty)),
     };
-    Ok(ConvertedColumn {
-        values,
-        nulls,
-        refused,
-    })
+    Ok(ConvertedColumn { values, nulls, refused })
 }
 
 /// Returns the rows with an empty tag, and those with a tag that is too long.
@@ -109,10 +99,7 @@ fn find_unfit_tags(values: &dyn Array) -> (Option<BooleanBuffer>, Option<Boolean
         let texts = values.as_string::<i32>();
         let empty = texts.offsets().lengths().any(|length| length == 0);
         let is_empty = |text: Option<&str>| text.is_some_and(str::is_empty);
-        return (
-            empty.then(|| texts.iter().map(is_empty).collect()),
-            find_long_texts(texts),
-        );
+        return (empty.then(|| texts.iter().map(is_empty).collect()), find_long_texts(texts));
     };
     let Some(texts) = dictionary.downcast_dict::<StringArray>() else {
         return (None, None);
@@ -147,11 +134,7 @@ pub(crate) fn convert_field(
         ColumnType::String => find_long_texts(values.as_string::<i32>()),
         _ => None,
     };
-    Ok(ConvertedColumn {
-        nulls: values.logical_nulls(),
-        values,
-        refused,
-    })
+    Ok(ConvertedColumn { nulls: values.logical_nulls(), values, refused })
 }
 
 fn find_not_finite(array: &PrimitiveArray<Float64Type>) -> Option<BooleanBuffer> {
@@ -279,10 +262,7 @@ where
         })
     });
     ConvertedColumn {
-        values: Arc::new(PrimitiveArray::<T>::new(
-            values.into(),
-            array.nulls().cloned(),
-        )),
+        values: Arc::new(PrimitiveArray::<T>::new(values.into(), array.nulls().cloned())),
         nulls: array.nulls().cloned(),
         refused,
     }

@@ -140,10 +140,7 @@ mod tests {
                 ColumnType::Boolean,
                 Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
             ),
-            (
-                ColumnType::String,
-                Arc::new(StringArray::from(vec![Some("é"), None, Some("")])),
-            ),
+            (ColumnType::String, Arc::new(StringArray::from(vec![Some("é"), None, Some("")]))),
         ];
         for (column_type, values) in columns {
             for bits in 0..8_u8 {
@@ -167,12 +164,9 @@ mod tests {
     #[test]
     fn values_of_another_type_are_an_error() {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-        for column_type in [
-            ColumnType::Float,
-            ColumnType::Boolean,
-            ColumnType::String,
-            ColumnType::Tag,
-        ] {
+        for column_type in
+            [ColumnType::Float, ColumnType::Boolean, ColumnType::String, ColumnType::Tag]
+        {
             let joined = join_parts(column_type, &[part(Some(&values), None, 1)]);
             assert!(joined.is_err(), "{column_type}");
         }
@@ -183,10 +177,6 @@ mod tests {
         selection: Option<&'a BooleanBuffer>,
         rows: usize,
     ) -> ColumnPart<'a> {
-        ColumnPart {
-            values: values.map(AsRef::as_ref),
-            selection,
-            rows,
-        }
+        ColumnPart { values: values.map(AsRef::as_ref), selection, rows }
     }
 }

@@ -86,10 +86,7 @@ impl<'a> LineEncoder<'a> {
         mapping.check()?;
         check_columns(mapping, &numbered.batch)?;
         check_size(batch_bytes(&numbered.batch))?;
-        let time = RequestTime {
-            precision,
-            default_time: 0,
-        };
+        let time = RequestTime { precision, default_time: 0 };
         let columns = BatchColumns::new(numbered, mapping, time, |_| None)?;
         let mut measurement = String::new();
         escape(&mut measurement, &mapping.table, ", ");

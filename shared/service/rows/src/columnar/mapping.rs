@@ -98,10 +98,7 @@ fn has_unknown_items(pattern: &str) -> bool {
 impl ColumnMapping {
     /// Returns the mapping of columns with metadata to a table.
     pub fn for_table(table: impl Into<String>) -> Self {
-        Self {
-            table: table.into(),
-            ..Self::default()
-        }
+        Self { table: table.into(), ..Self::default() }
     }
 
     /// Checks the parts that do not depend on the columns.
@@ -134,10 +131,7 @@ mod tests {
         let format = |text: &str| text.parse::<TimeFormat>().ok();
         assert_eq!(format("rfc3339"), Some(TimeFormat::Rfc3339));
         assert_eq!(format("ms"), Some(TimeFormat::Unit(Precision::Millisecond)));
-        assert_eq!(
-            format("%d.%m.%Y"),
-            Some(TimeFormat::Strftime("%d.%m.%Y".to_owned()))
-        );
+        assert_eq!(format("%d.%m.%Y"), Some(TimeFormat::Strftime("%d.%m.%Y".to_owned())));
         assert_eq!(format("iso"), None);
         assert_eq!(format("%Y-%!"), None);
     }

@@ -64,10 +64,7 @@ mod tests {
         let columns = [("host", ColumnType::Tag), ("time", ColumnType::Time)];
         let first = schemas.schema(&columns);
         assert_eq!(first.field(0), ColumnType::Tag.arrow_field("host").as_ref());
-        assert_eq!(
-            first.field(1),
-            ColumnType::Time.arrow_field("time").as_ref()
-        );
+        assert_eq!(first.field(1), ColumnType::Time.arrow_field("time").as_ref());
         for other in [
             &columns[..1],
             &[("host", ColumnType::String), ("time", ColumnType::Time)],

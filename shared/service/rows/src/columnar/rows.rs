@@ -137,10 +137,7 @@ impl RowSource for ColumnarRows {
 /// Checks the size of values, before an encoding that makes them smaller is decoded.
 pub(crate) fn check_size(bytes: usize) -> Result<(), MappingError> {
     if bytes > MAX_BODY_BYTES {
-        Err(MappingError::TooLarge {
-            bytes,
-            limit: MAX_BODY_BYTES,
-        })
+        Err(MappingError::TooLarge { bytes, limit: MAX_BODY_BYTES })
     } else {
         Ok(())
     }

@@ -130,10 +130,7 @@ struct SizedRuns<'a, R: RunEndIndexType> {
 
 impl<'a, R: RunEndIndexType> SizedRuns<'a, R> {
     fn new(runs: &'a RunArray<R>) -> Self {
-        Self {
-            runs,
-            value_bytes: row_bytes(runs.values().as_ref()),
-        }
+        Self { runs, value_bytes: row_bytes(runs.values().as_ref()) }
     }
 }
 

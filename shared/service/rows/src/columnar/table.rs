@@ -139,11 +139,7 @@ impl TableBuilder {
         }
         let index = self.columns.len();
         let present_name = self.present_name(name).unwrap_or(name).to_owned();
-        self.columns.push(TableColumn {
-            name: present_name,
-            column_type,
-            position,
-        });
+        self.columns.push(TableColumn { name: present_name, column_type, position });
         self.names.add_last(&self.columns, |column| &column.name);
         Ok(index)
     }
@@ -238,10 +234,7 @@ impl TableBuilder {
             });
         }
         columns.push((TIME_COLUMN, ColumnType::Time));
-        arrays.push(Arc::new(TimestampNanosecondArray::new(
-            self.build_times(),
-            None,
-        )));
+        arrays.push(Arc::new(TimestampNanosecondArray::new(self.build_times(), None)));
         Ok(Some(TableRows {
             batch: RecordBatch::try_new(schemas.schema(&columns), arrays)?,
             name: self.name,

@@ -31,12 +31,7 @@ impl TagValues {
 
     /// Returns the key of a value. Adds the value if it is new.
     pub(crate) fn key(&mut self, value: &str) -> i32 {
-        let Self {
-            bytes,
-            offsets,
-            keys_by_value,
-            hasher,
-        } = self;
+        let Self { bytes, offsets, keys_by_value, hasher } = self;
         let value = value.as_bytes();
         let hash = hasher.hash_one(value);
         if let Some(key) = keys_by_value.find(hash, |key| get(bytes, offsets, *key) == value) {

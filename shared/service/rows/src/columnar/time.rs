@@ -113,22 +113,13 @@ impl TimeValues {
         let data_type = column.data_type();
         let precision = match format {
             TimeFormat::Rfc3339 => {
-                return Ok(TimeEncoding::Rfc3339 {
-                    values: texts()?,
-                    precision: None,
-                });
+                return Ok(TimeEncoding::Rfc3339 { values: texts()?, precision: None });
             }
             TimeFormat::Strftime(pattern) => {
-                return Ok(TimeEncoding::Strftime {
-                    values: texts()?,
-                    pattern: pattern.clone(),
-                });
+                return Ok(TimeEncoding::Strftime { values: texts()?, pattern: pattern.clone() });
             }
             TimeFormat::Auto if is_text(data_type) => {
-                return Ok(TimeEncoding::Rfc3339 {
-                    values: texts()?,
-                    precision: Some(precision),
-                });
+                return Ok(TimeEncoding::Rfc3339 { values: texts()?, precision: Some(precision) });
             }
             TimeFormat::Auto => precision,
             TimeFormat::Unit(unit) => *unit,
@@ -140,15 +131,9 @@ impl TimeValues {
                 is_local: false,
             }
         } else if is_text(data_type) {
-            TimeEncoding::Rfc3339 {
-                values: texts()?,
-                precision: Some(precision),
-            }
+            TimeEncoding::Rfc3339 { values: texts()?, precision: Some(precision) }
         } else if data_type.is_decimal() {
-            TimeEncoding::Decimal {
-                values: widen_decimals(column)?,
-                precision,
-            }
+            TimeEncoding::Decimal { values: widen_decimals(column)?, precision }
         } else {
             TimeEncoding::Float {
                 values: cast(column, &DataType::Float64)?.as_primitive().clone(),
@@ -163,11 +148,8 @@ impl TimeValues {
         &self,
         default_time: i64,
     ) -> (ScalarBuffer<i64>, Option<BooleanBuffer>) {
-        if let TimeEncoding::Integer {
-            values,
-            precision: Precision::Nanosecond,
-            is_local: false,
-        } = &self.encoding
+        if let TimeEncoding::Integer { values, precision: Precision::Nanosecond, is_local: false } =
+            &self.encoding
             && self.nulls.is_none()
             && values.null_count() == 0
         {
@@ -204,11 +186,7 @@ impl TimeValues {
             return Ok(default_time);
         }
         let time = match &self.encoding {
-            TimeEncoding::Integer {
-                values,
-                precision,
-                is_local,
-            } if values.is_valid(row) => {
+            TimeEncoding::Integer { values, precision, is_local } if values.is_valid(row) => {
                 let value = values.value(row);
                 let nanos = precision
                     .to_nanos(value)
@@ -226,10 +204,7 @@ impl TimeValues {
             // A value that does not fit in 128 bits has become null.
             TimeEncoding::Decimal { values, precision } => values
                 .is_valid(row)
-                .then(|| Decimal {
-                    digits: values.value(row),
-                    scale: i32::from(values.scale()),
-                })
+                .then(|| Decimal { digits: values.value(row), scale: i32::from(values.scale()) })
                 .and_then(|decimal| decimal.to_nanos(*precision)),
             TimeEncoding::Days(values) => {
                 let nanos = values.value(row).checked_mul(NANOS_PER_DAY);

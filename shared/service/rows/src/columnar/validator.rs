@@ -190,10 +190,7 @@ impl<'a> Validator<'a> {
         };
         let is_plain = !is_refused && table.rows > 0 && !unseen.iter().any(has_value);
         let column_count = table.column_count();
-        let limits = RowLimits {
-            options: self.options,
-            new_tables: self.new_tables,
-        };
+        let limits = RowLimits { options: self.options, new_tables: self.new_tables };
         let row_validated = if is_plain {
             Ok(())
         } else {

@@ -60,13 +60,7 @@ impl<'a> ColumnBuilder<'a> {
             ColumnType::String => ColumnData::Text(TextValues::new()),
             ColumnType::Boolean => ColumnData::Boolean(BooleanValues::new()),
         };
-        Self {
-            name,
-            column_type,
-            position,
-            seen_in_line: 0,
-            data,
-        }
+        Self { name, column_type, position, seen_in_line: 0, data }
     }
 
     /// Sets the value of a field in a row. The value has the type of the column, because lines are validated before
@@ -163,12 +157,7 @@ impl TagColumn {
 
     /// Returns the key of a value in the dictionary. Adds the value if it is new.
     fn key(&mut self, value: &[u8]) -> i32 {
-        let Self {
-            values,
-            keys_by_value,
-            hasher,
-            ..
-        } = self;
+        let Self { values, keys_by_value, hasher, .. } = self;
         let text_of = |key: &i32| values.get(usize::try_from(*key).unwrap_or(usize::MAX));
         let hash = hasher.hash_one(value);
         if let Some(key) = keys_by_value.find(hash, |key| text_of(key) == value) {

@@ -170,17 +170,11 @@ impl LineRefusal {
     pub(crate) fn into_field_conflict(self) -> Option<FieldConflict> {
         let is_field = |kind| !matches!(kind, ColumnType::Tag | ColumnType::Time);
         match self {
-            Self::ColumnType {
-                table,
-                column,
-                expected,
-                got,
-            } if is_field(expected) && is_field(got) => Some(FieldConflict {
-                table,
-                field: column,
-                existing: expected,
-                input: got,
-            }),
+            Self::ColumnType { table, column, expected, got }
+                if is_field(expected) && is_field(got) =>
+            {
+                Some(FieldConflict { table, field: column, existing: expected, input: got })
+            }
             _ => None,
         }
     }
@@ -195,10 +189,7 @@ const MAX_EXCERPT_CHARS: usize = 10;
 pub(crate) fn excerpt(rest: &[u8]) -> String {
     let rest = text(rest);
     if rest.len() > MAX_EXCERPT_CHARS {
-        format!(
-            "`{}...`",
-            rest.chars().take(MAX_EXCERPT_CHARS).collect::<String>()
-        )
+        format!("`{}...`", rest.chars().take(MAX_EXCERPT_CHARS).collect::<String>())
     } else {
         format!("`{rest}`")
     }

@@ -20,11 +20,7 @@ pub(crate) struct SeriesText<'a> {
 impl<'a> SeriesText<'a> {
     pub(crate) fn new() -> Self {
         Self {
-            measurement: Token {
-                raw: b"",
-                escaped: false,
-                escapes_newlines: false,
-            },
+            measurement: Token { raw: b"", escaped: false, escapes_newlines: false },
             tags: Vec::new(),
         }
     }
@@ -46,26 +42,18 @@ impl<'a> SeriesText<'a> {
             match line.get(at) {
                 Some(b'=') if !key.raw.is_empty() => at += 1,
                 Some(b',') => {
-                    return Err(LineRefusal::TagSetMalformed(excerpt(bytes_from(
-                        line, tag_set,
-                    ))));
+                    return Err(LineRefusal::TagSetMalformed(excerpt(bytes_from(line, tag_set))));
                 }
                 _ if key.raw.is_empty() => {
-                    return Err(LineRefusal::ExpectedTagKey(excerpt_or_end(bytes_from(
-                        line, at,
-                    ))));
+                    return Err(LineRefusal::ExpectedTagKey(excerpt_or_end(bytes_from(line, at))));
                 }
                 _ => {
-                    return Err(LineRefusal::TagSetMalformed(excerpt(bytes_from(
-                        line, tag_set,
-                    ))));
+                    return Err(LineRefusal::TagSetMalformed(excerpt(bytes_from(line, tag_set))));
                 }
             }
             let value = Token::scan(bytes_from(line, at), TokenKind::TagValue)?;
             if value.raw.is_empty() {
-                return Err(LineRefusal::ExpectedTagValue(excerpt_or_end(bytes_from(
-                    line, at,
-                ))));
+                return Err(LineRefusal::ExpectedTagValue(excerpt_or_end(bytes_from(line, at))));
             }
             at += value.raw.len();
             self.tags.push((key, value));
@@ -144,9 +132,7 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
 ) -> Result<Option<i64>, LineRefusal> {
     let spaces = count_spaces(bytes_from(line, at));
     if spaces == 0 {
-        return Err(LineRefusal::ExpectedSpace(whole_or_end(bytes_from(
-            line, at,
-        ))));
+        return Err(LineRefusal::ExpectedSpace(whole_or_end(bytes_from(line, at))));
     }
     let at = scan_fields(line, at + spaces, expected, fields)?;
     scan_timestamp_to_end(bytes_from(line, at))
@@ -225,12 +211,7 @@ fn scan_field<'a>(
     let value = scan_value(bytes_from(input, key.len()))?;
     Ok(value.map(|(value, length)| {
         (
-            FieldText {
-                key,
-                unexpected: column.is_none(),
-                column,
-                value,
-            },
+            FieldText { key, unexpected: column.is_none(), column, value },
             key.len() + length,
         )
     }))

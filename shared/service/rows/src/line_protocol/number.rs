@@ -180,10 +180,7 @@ const MAX_EXACT_INTEGER: u64 = 1 << f64::MANTISSA_DIGITS;
 /// exponent with at least one digit.
 fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usize), LineRefusal> {
     let mut end = usize::from(negative) + integer.length;
-    let mut fraction = Digits {
-        value: integer.value,
-        length: 0,
-    };
+    let mut fraction = Digits { value: integer.value, length: 0 };
     if input.get(end) == Some(&b'.') {
         fraction = Digits::scan(bytes_from(input, end + 1), integer.value);
         end += 1 + fraction.length;
@@ -288,11 +285,7 @@ mod tests {
             let FieldValue::Float(got) = got else {
                 panic!("{input}: {got:?}")
             };
-            assert_eq!(
-                (got.to_bits(), got_length),
-                (f64::to_bits(number), length),
-                "{input}"
-            );
+            assert_eq!((got.to_bits(), got_length), (f64::to_bits(number), length), "{input}");
         }
     }
 
@@ -300,36 +293,18 @@ mod tests {
     fn suffixes_make_integers() {
         assert_eq!(value("-5i,"), Some((FieldValue::Integer(-5), 3)));
         assert_eq!(value("-0i"), Some((FieldValue::Integer(0), 3)));
-        assert_eq!(
-            value("0000000000000000000012i"),
-            Some((FieldValue::Integer(12), 23))
-        );
+        assert_eq!(value("0000000000000000000012i"), Some((FieldValue::Integer(12), 23)));
         assert_eq!(value("1i2"), Some((FieldValue::Integer(1), 2)));
-        assert_eq!(
-            value("9223372036854775807i"),
-            Some((FieldValue::Integer(i64::MAX), 20))
-        );
-        assert_eq!(
-            value("-9223372036854775808i"),
-            Some((FieldValue::Integer(i64::MIN), 21))
-        );
-        assert_eq!(
-            value("18446744073709551615u"),
-            Some((FieldValue::UInteger(u64::MAX), 21))
-        );
+        assert_eq!(value("9223372036854775807i"), Some((FieldValue::Integer(i64::MAX), 20)));
+        assert_eq!(value("-9223372036854775808i"), Some((FieldValue::Integer(i64::MIN), 21)));
+        assert_eq!(value("18446744073709551615u"), Some((FieldValue::UInteger(u64::MAX), 21)));
     }
 
     #[test]
     fn numbers_out_of_range_are_refused() {
         for (input, refusal) in [
-            (
-                "9223372036854775808i",
-                LineRefusal::Integer("9223372036854775808".into()),
-            ),
-            (
-                "-9223372036854775809i",
-                LineRefusal::Integer("-9223372036854775809".into()),
-            ),
+            ("9223372036854775808i", LineRefusal::Integer("9223372036854775808".into())),
+            ("-9223372036854775809i", LineRefusal::Integer("-9223372036854775809".into())),
             (
                 "18446744073709551616u",
                 LineRefusal::UnsignedInteger("18446744073709551616".into()),
@@ -360,10 +335,7 @@ mod tests {
             assert_eq!(value(input), Some((FieldValue::Boolean(true), input.len())));
         }
         for input in ["f", "F", "false", "False", "FALSE"] {
-            assert_eq!(
-                value(input),
-                Some((FieldValue::Boolean(false), input.len()))
-            );
+            assert_eq!(value(input), Some((FieldValue::Boolean(false), input.len())));
         }
         assert_eq!(value("tRUE"), Some((FieldValue::Boolean(true), 1)));
         assert_eq!(value("true1"), Some((FieldValue::Boolean(true), 4)));
@@ -373,10 +345,7 @@ mod tests {
     fn timestamps_are_integers_without_suffix() {
         assert_eq!(scan_timestamp(b"-5 "), Ok(Some((-5, 2))));
         assert_eq!(scan_timestamp(b"1e3"), Ok(Some((1, 1))));
-        assert_eq!(
-            scan_timestamp(b"-9223372036854775808"),
-            Ok(Some((i64::MIN, 20)))
-        );
+        assert_eq!(scan_timestamp(b"-9223372036854775808"), Ok(Some((i64::MIN, 20))));
         assert_eq!(scan_timestamp(b"+5"), Ok(None));
         assert_eq!(scan_timestamp(b"-"), Ok(None));
     }

@@ -53,9 +53,6 @@ pub struct Options {
 impl Options {
     /// Returns the options of lines with timestamps in this unit.
     pub fn with_precision(precision: Precision) -> Self {
-        Self {
-            precision,
-            ..Self::default()
-        }
+        Self { precision, ..Self::default() }
     }
 }

@@ -103,10 +103,7 @@ pub fn parse_part(
     options: &Options,
 ) -> Result<(ParsedBody, BodyEnd), ParseError> {
     if body.len() > MAX_BODY_BYTES {
-        return Err(ParseError::TooLarge {
-            size: body.len(),
-            limit: MAX_BODY_BYTES,
-        });
+        return Err(ParseError::TooLarge { size: body.len(), limit: MAX_BODY_BYTES });
     }
     let mut parser = BodyParser::new(schema, options);
     if options.dialect != Dialect::QuestDb && simdutf8::basic::from_utf8(body).is_err() {
@@ -328,11 +325,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
 
     /// Adds the series in the scratch.
     fn add_series(&mut self, line: &'a [u8], length: usize, table: usize) -> SeriesId {
-        let LineScratch {
-            series,
-            tag_columns,
-            ..
-        } = &self.scratch;
+        let LineScratch { series, tag_columns, .. } = &self.scratch;
         let tag_set = self.tables[table].add_tag_set(&series.tags, tag_columns);
         let id = SeriesId { table, tag_set };
         self.series.insert(line, length, id);
@@ -348,11 +341,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         tag_set: Option<u32>,
         timestamp: Option<(i64, Precision)>,
     ) -> Result<(i64, usize), LineRefusal> {
-        let LineScratch {
-            series,
-            tag_columns,
-            fields,
-        } = &mut self.scratch;
+        let LineScratch { series, tag_columns, fields } = &mut self.scratch;
         let limits = &self.options.limits;
         let table = &mut self.tables[table];
         if table.is_to_be_created() {

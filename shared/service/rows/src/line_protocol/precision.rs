@@ -90,25 +90,15 @@ mod tests {
             (i64::MAX, i64::MAX),
             (i64::MIN, i64::MIN),
         ] {
-            assert_eq!(
-                Precision::Auto.to_nanos(timestamp),
-                Some(nanos),
-                "{timestamp}"
-            );
+            assert_eq!(Precision::Auto.to_nanos(timestamp), Some(nanos), "{timestamp}");
         }
     }
 
     #[test]
     fn a_scaled_timestamp_must_fit_64_bits() {
-        assert_eq!(
-            Precision::Second.to_nanos(9_223_372_036),
-            Some(9_223_372_036_000_000_000)
-        );
+        assert_eq!(Precision::Second.to_nanos(9_223_372_036), Some(9_223_372_036_000_000_000));
         assert_eq!(Precision::Second.to_nanos(9_223_372_037), None);
-        assert_eq!(
-            Precision::Minute.to_nanos(-2),
-            Some(-2 * 60 * 1_000_000_000)
-        );
+        assert_eq!(Precision::Minute.to_nanos(-2), Some(-2 * 60 * 1_000_000_000));
         assert_eq!(Precision::Hour.to_nanos(1), Some(3_600_000_000_000));
         assert_eq!(Precision::Hour.to_nanos(2_562_048), None);
         assert_eq!(Precision::Microsecond.to_nanos(i64::MIN), None);

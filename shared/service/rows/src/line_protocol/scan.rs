@@ -82,12 +82,7 @@ impl<'a> Token<'a> {
         if raw.ends_with(b"\\") {
             return Err(LineRefusal::EndsWithBackslash);
         }
-        Self {
-            raw,
-            escaped,
-            escapes_newlines: false,
-        }
-        .check_length(kind)
+        Self { raw, escaped, escapes_newlines: false }.check_length(kind)
     }
 
     /// Scans the content of a string; `input` starts after the opening quote. Returns `None` if the string is not
@@ -97,13 +92,9 @@ impl<'a> Token<'a> {
             return Ok(None);
         };
         let escaped = memchr(b'\\', raw).is_some();
-        Self {
-            raw,
-            escaped,
-            escapes_newlines: false,
-        }
-        .check_length(TokenKind::Text)
-        .map(Some)
+        Self { raw, escaped, escapes_newlines: false }
+            .check_length(TokenKind::Text)
+            .map(Some)
     }
 
     fn check_length(self, kind: TokenKind) -> Result<Self, LineRefusal> {
@@ -251,11 +242,7 @@ mod tests {
             ("a\tb", "a"),
             (r"a\éb", r"a\éb"),
         ] {
-            assert_eq!(
-                unescaped(input, TokenKind::Measurement),
-                expected,
-                "{input}"
-            );
+            assert_eq!(unescaped(input, TokenKind::Measurement), expected, "{input}");
         }
     }
 
@@ -289,11 +276,7 @@ mod tests {
         assert_eq!(Token::scan_text(br#"abc\""#).unwrap(), None);
         assert_eq!(
             Token::scan_text(b"\"").unwrap(),
-            Some(Token {
-                raw: b"",
-                escaped: false,
-                escapes_newlines: false
-            })
+            Some(Token { raw: b"", escaped: false, escapes_newlines: false })
         );
     }
 
@@ -312,10 +295,7 @@ mod tests {
         let escaped = r"\ ".repeat(MAX_STRING_BYTES);
         assert!(Token::scan(escaped.as_bytes(), TokenKind::Key).is_ok());
         let long = "x".repeat(MAX_STRING_BYTES + 1);
-        assert_eq!(
-            Token::scan(long.as_bytes(), TokenKind::Key),
-            Err(LineRefusal::StringTooLong)
-        );
+        assert_eq!(Token::scan(long.as_bytes(), TokenKind::Key), Err(LineRefusal::StringTooLong));
     }
 
     fn lines(body: &str) -> Vec<&str> {
@@ -332,38 +312,24 @@ mod tests {
     #[test]
     fn lines_end_at_newlines_outside_strings() {
         assert_eq!(lines("a v=1\nb v=1"), ["a v=1", "b v=1"]);
-        assert_eq!(
-            lines("a v=\"x\ny\" 1\nb v=1\n"),
-            ["a v=\"x\ny\" 1", "b v=1"]
-        );
-        assert_eq!(
-            lines("a v=\"x\\\"\ny\" 1\nb v=1"),
-            ["a v=\"x\\\"\ny\" 1", "b v=1"]
-        );
+        assert_eq!(lines("a v=\"x\ny\" 1\nb v=1\n"), ["a v=\"x\ny\" 1", "b v=1"]);
+        assert_eq!(lines("a v=\"x\\\"\ny\" 1\nb v=1"), ["a v=\"x\\\"\ny\" 1", "b v=1"]);
         assert_eq!(lines("a,t=x\\\ny v=1\nb v=1"), ["a,t=x\\\ny v=1", "b v=1"]);
         assert_eq!(lines("a v=1\r\nb v=1"), ["a v=1\r", "b v=1"]);
     }
 
     #[test]
     fn quotes_outside_field_values_open_no_string() {
-        for first in [
-            "m\"a f=1",
-            "m,k\"x=1 f=1",
-            "m,k=\"x f=1",
-            "m f\"x=1",
-            "m f=1\"",
-            "m f\\=\"=1",
-        ] {
+        for first in
+            ["m\"a f=1", "m,k\"x=1 f=1", "m,k=\"x f=1", "m f\"x=1", "m f=1\"", "m f\\=\"=1"]
+        {
             assert_eq!(lines(&format!("{first}\nb v=1")), [first, "b v=1"]);
         }
     }
 
     #[test]
     fn an_unclosed_string_ends_with_its_line() {
-        assert_eq!(
-            lines("a v=\"x\nb v=1\nc v=1"),
-            ["a v=\"x", "b v=1", "c v=1"]
-        );
+        assert_eq!(lines("a v=\"x\nb v=1\nc v=1"), ["a v=\"x", "b v=1", "c v=1"]);
     }
 
     #[test]
@@ -379,9 +345,6 @@ mod tests {
     fn byte_order_marks_before_lines_are_skipped() {
         let body = "\u{feff}a v=1\n\u{feff}# c\n \u{feff}b v=\"\u{feff}\"\n\u{feff}";
         assert_eq!(lines(body), ["a v=1", "b v=\"\u{feff}\""]);
-        assert_eq!(
-            lines("a\u{feff} v=1\n\u{fefe}b v=1"),
-            ["a\u{feff} v=1", "\u{fefe}b v=1"]
-        );
+        assert_eq!(lines("a\u{feff} v=1\n\u{fefe}b v=1"), ["a\u{feff} v=1", "\u{fefe}b v=1"]);
     }
 }

@@ -92,10 +92,7 @@ mod tests {
             }
         }
         for line in [&b"a,t=1"[..], b"a,t=1\tv=1", b"b v=1", b""] {
-            assert!(
-                index.find(line).is_none_or(|(_, length)| length == line.len()),
-                "{line:?}"
-            );
+            assert!(index.find(line).is_none_or(|(_, length)| length == line.len()), "{line:?}");
         }
     }
 }

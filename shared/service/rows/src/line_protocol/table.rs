@@ -183,9 +183,7 @@ impl<'a> TableBuilder<'a> {
                 None => self.resolve(field.name(), column_type, limits)?,
             };
             if self.mark_seen(index, line) {
-                return Err(LineRefusal::DuplicateField(
-                    text(&field.name()).into_owned(),
-                ));
+                return Err(LineRefusal::DuplicateField(text(&field.name()).into_owned()));
             }
             field.column = Some(index);
         }
@@ -331,13 +329,7 @@ impl<'a> TableBuilder<'a> {
         for (place, field) in fields.iter().enumerate() {
             let Some(index) = field.column else { continue };
             if field.unexpected {
-                self.expect_field(
-                    place,
-                    ExpectedField {
-                        key: field.key,
-                        column: index,
-                    },
-                );
+                self.expect_field(place, ExpectedField { key: field.key, column: index });
             }
             if let Some(column) = self.column_mut(index) {
                 column.set(row, field.value);

@@ -63,10 +63,7 @@ impl ConnectionConfig {
     /// # Errors
     /// The certificates can't be read.
     pub fn http_client(&self, allow_http: bool) -> Result<HttpClient, StoreConfigError> {
-        let options = RemoteOptions {
-            allow_http,
-            ..self.options()?
-        };
+        let options = RemoteOptions { allow_http, ..self.options()? };
         let client = ReqwestConnector::default().connect(&options.client());
         client.map_err(|error| invalid("object-store-tls-ca", error))
     }

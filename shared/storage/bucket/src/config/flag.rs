@@ -46,10 +46,7 @@ pub enum StoreConfigError {
 }
 
 pub(crate) fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
-    StoreConfigError::Invalid {
-        flag,
-        reason: reason.to_string(),
-    }
+    StoreConfigError::Invalid { flag, reason: reason.to_string() }
 }
 
 /// Returns a value unless it is empty, because environment variables may be empty.

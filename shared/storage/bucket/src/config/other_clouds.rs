@@ -41,12 +41,7 @@ impl StoreConfig {
             builder = builder.with_access_key(key);
         }
         if let Some(endpoint) = given(&self.azure_endpoint) {
-            check_url(
-                "azure-endpoint",
-                endpoint,
-                self.azure_allow_http,
-                "azure-allow-http",
-            )?;
+            check_url("azure-endpoint", endpoint, self.azure_allow_http, "azure-allow-http")?;
             builder = builder.with_endpoint(endpoint.to_owned());
         }
         Ok(builder)

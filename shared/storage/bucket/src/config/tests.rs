@@ -61,10 +61,7 @@ fn secrets_are_not_shown() {
 fn a_bucket_selects_s3_and_no_bucket_selects_a_directory() {
     assert_eq!(parse("--bucket b").kind(), ObjectStoreKind::S3);
     assert_eq!(parse("--data-dir d").kind(), ObjectStoreKind::File);
-    assert_eq!(
-        parse("--bucket b --object-store azure").kind(),
-        ObjectStoreKind::Azure
-    );
+    assert_eq!(parse("--bucket b --object-store azure").kind(), ObjectStoreKind::Azure);
 }
 
 #[tokio::test]
@@ -87,18 +84,8 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
             true,
         ),
         (file, StoreKind::Directory, ProtocolMargins::LOCAL, true),
-        (
-            format!("--bucket b {keys}"),
-            StoreKind::Network,
-            ProtocolMargins::NETWORK,
-            true,
-        ),
-        (
-            "--bucket b".to_owned(),
-            StoreKind::Network,
-            ProtocolMargins::NETWORK,
-            true,
-        ),
+        (format!("--bucket b {keys}"), StoreKind::Network, ProtocolMargins::NETWORK, true),
+        ("--bucket b".to_owned(), StoreKind::Network, ProtocolMargins::NETWORK, true),
         (
             "--object-store memory --protocol-margins short".to_owned(),
             StoreKind::Memory,
@@ -128,16 +115,8 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
         ),
     ] {
         let opened = parse(&arguments).open(&world, None).unwrap();
-        assert_eq!(
-            (opened.kind, opened.margins),
-            (kind, margins),
-            "{arguments}"
-        );
-        assert_eq!(
-            Arc::ptr_eq(&opened.main, &opened.tail),
-            one_store,
-            "{arguments}"
-        );
+        assert_eq!((opened.kind, opened.margins), (kind, margins), "{arguments}");
+        assert_eq!(Arc::ptr_eq(&opened.main, &opened.tail), one_store, "{arguments}");
     }
 }
 
@@ -150,18 +129,8 @@ async fn the_tail_has_the_locations_that_the_flags_name() {
         ("", TailLocation::MAIN, None, 1),
         ("--tail-bucket b", TailLocation::MAIN, None, 1),
         ("--tail-bucket fast", fast(), None, 2),
-        (
-            "--tail-bucket fast --former-tail-bucket b",
-            fast(),
-            Some(TailLocation::MAIN),
-            2,
-        ),
-        (
-            "--former-tail-bucket fast",
-            TailLocation::MAIN,
-            Some(fast()),
-            2,
-        ),
+        ("--tail-bucket fast --former-tail-bucket b", fast(), Some(TailLocation::MAIN), 2),
+        ("--former-tail-bucket fast", TailLocation::MAIN, Some(fast()), 2),
     ] {
         let config = parse(&format!("--bucket b {keys} {arguments}"));
         let opened = config.open(&world, None).unwrap();

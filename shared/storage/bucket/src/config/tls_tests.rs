@@ -62,11 +62,7 @@ impl TlsServer {
                 });
             }
         });
-        Self {
-            server,
-            port,
-            folder,
-        }
+        Self { server, port, folder }
     }
 
     fn config(&self) -> StoreConfig {

@@ -54,12 +54,7 @@ fn ensure(condition: bool, wrong: impl FnOnce() -> String) -> CheckResult {
 
 impl<'a> ConformanceSuite<'a> {
     pub(super) fn new(store: &'a Arc<dyn Store>, world: &'a World, run: u64) -> Self {
-        Self {
-            store,
-            world,
-            run,
-            dates: Mutex::default(),
-        }
+        Self { store, world, run, dates: Mutex::default() }
     }
 
     fn key(&self, name: impl Into<String>) -> String {
@@ -113,11 +108,7 @@ impl<'a> ConformanceSuite<'a> {
         start_after: Option<&str>,
         page_token: Option<String>,
     ) -> CheckResult<ListPage> {
-        let request = ListRequest {
-            prefix,
-            start_after,
-            page_token,
-        };
+        let request = ListRequest { prefix, start_after, page_token };
         let answer = self.store.list(request).await;
         Ok(self.record_date(Operation::List, answer)?.value)
     }
@@ -149,12 +140,7 @@ impl<'a> ConformanceSuite<'a> {
         let key = self.key("created");
         let racers = (0..RACERS).map(|racer| {
             let key = &key;
-            async move {
-                (
-                    racer,
-                    self.put(key, racer.to_string(), PutMode::Create).await,
-                )
-            }
+            async move { (racer, self.put(key, racer.to_string(), PutMode::Create).await) }
         });
         let mut winners = Vec::new();
         for (racer, put) in join_all(racers).await {
@@ -164,16 +150,12 @@ impl<'a> ConformanceSuite<'a> {
         }
         let object = self.read(&key).await?;
         ensure(winners.len() <= 1, || {
-            format!(
-                "{} of {RACERS} creators of one object succeeded",
-                winners.len()
-            )
+            format!("{} of {RACERS} creators of one object succeeded", winners.len())
         })?;
         let found = String::from_utf8_lossy(&object.bytes).into_owned();
-        ensure(
-            winners.iter().all(|winner| winner.to_string() == found),
-            || format!("creator {winners:?} succeeded, but the object is of creator {found}"),
-        )
+        ensure(winners.iter().all(|winner| winner.to_string() == found), || {
+            format!("creator {winners:?} succeeded, but the object is of creator {found}")
+        })
     }
 
     pub(super) async fn update_race(&self) -> CheckResult {
@@ -207,31 +189,23 @@ impl<'a> ConformanceSuite<'a> {
     pub(super) async fn stale_update(&self) -> CheckResult {
         let key = self.key("updated");
         let first = self.write(&key, "first", PutMode::Create).await?;
-        ensure(
-            self.put(&key, "other", PutMode::Create).await? == Put::Refused,
-            || "an object was created although it was there".to_owned(),
-        )?;
+        ensure(self.put(&key, "other", PutMode::Create).await? == Put::Refused, || {
+            "an object was created although it was there".to_owned()
+        })?;
         let update = PutMode::Update(first.clone());
         let second = self.write(&key, "second", update.clone()).await?;
-        ensure(first != second, || {
-            "two versions of an object have the same ETag".to_owned()
+        ensure(first != second, || "two versions of an object have the same ETag".to_owned())?;
+        ensure(self.put(&key, "third", update).await? == Put::Refused, || {
+            "an update of an old version succeeded".to_owned()
         })?;
-        ensure(
-            self.put(&key, "third", update).await? == Put::Refused,
-            || "an update of an old version succeeded".to_owned(),
-        )?;
         let object = self.read(&key).await?;
         ensure(object.bytes == "second" && object.etag == second, || {
-            format!(
-                "after an update, a read gave {:?}, not {second:?}",
-                object.etag
-            )
+            format!("after an update, a read gave {:?}, not {second:?}", object.etag)
         })?;
         let missing = self.key("never-there");
-        ensure(
-            self.put(&missing, "", PutMode::Update(second)).await? == Put::Refused,
-            || "an update of a missing object succeeded".to_owned(),
-        )
+        ensure(self.put(&missing, "", PutMode::Update(second)).await? == Put::Refused, || {
+            "an update of a missing object succeeded".to_owned()
+        })
     }
 
     pub(super) async fn overwrite(&self) -> CheckResult {
@@ -268,10 +242,7 @@ impl<'a> ConformanceSuite<'a> {
             (10..12, 10..10),
             (15..20, 10..10),
         ] {
-            let options = GetOptions {
-                range: Some(range.clone()),
-                if_none_match: None,
-            };
+            let options = GetOptions { range: Some(range.clone()), if_none_match: None };
             match self.get(&key, options).await? {
                 Get::Found(object) if object.bytes == body.slice(expected) => {}
                 other => return Err(format!("the bytes {range:?} were read as {other:?}")),
@@ -283,10 +254,7 @@ impl<'a> ConformanceSuite<'a> {
     pub(super) async fn unchanged(&self) -> CheckResult {
         let key = self.key("unchanged");
         let first = self.write(&key, "first", PutMode::Create).await?;
-        let unless_first = GetOptions {
-            range: None,
-            if_none_match: Some(first),
-        };
+        let unless_first = GetOptions { range: None, if_none_match: Some(first) };
         match self.get(&key, unless_first.clone()).await? {
             Get::Unchanged => {}
             other => return Err(format!("an unchanged object was read as {other:?}")),
@@ -369,16 +337,11 @@ impl<'a> ConformanceSuite<'a> {
             "a listing is not sorted by key".to_owned()
         })?;
         found.sort();
-        ensure(found == keys, || {
-            format!("of {PAGED_KEYS} objects, {} are listed", found.len())
-        })?;
+        ensure(found == keys, || format!("of {PAGED_KEYS} objects, {} are listed", found.len()))?;
         self.delete(&keys).await?;
         let left = self.list(&prefix, None).await?;
         ensure(left.is_empty(), || {
-            format!(
-                "after the deletion of all, {} objects are listed",
-                left.len()
-            )
+            format!("after the deletion of all, {} objects are listed", left.len())
         })
     }
 
@@ -432,10 +395,7 @@ impl<'a> ConformanceSuite<'a> {
         report.add("the objects of the check can be deleted", cleaned.await);
         let dates = self.dates.lock().unwrap_or_else(PoisonError::into_inner);
         report.add("every answer has the store's Date", present(&dates));
-        report.add(
-            "the store's clock advances evenly across operations",
-            even(&dates),
-        );
+        report.add("the store's clock advances evenly across operations", even(&dates));
         report.checks.push(Check {
             name: "the store's clock is near this machine's",
             outcome: self.near(&dates),
@@ -453,9 +413,7 @@ impl<'a> ConformanceSuite<'a> {
             CheckOutcome::Passed
         } else {
             let seconds = apart.as_secs();
-            CheckOutcome::Warning(format!(
-                "they are {seconds} s apart; set this machine's clock"
-            ))
+            CheckOutcome::Warning(format!("they are {seconds} s apart; set this machine's clock"))
         }
     }
 }

@@ -96,10 +96,7 @@ async fn stores_around_a_store_conform() {
     assert_conforms(Arc::new(faultless)).await;
     assert_conforms(Arc::new(CountingStore::new(memory(&world)))).await;
     assert_conforms(Arc::new(PrefixedStore::new(memory(&world), "a/b/"))).await;
-    let small_pages = StoreFaults {
-        page_keys: Some(3),
-        ..StoreFaults::default()
-    };
+    let small_pages = StoreFaults { page_keys: Some(3), ..StoreFaults::default() };
     let paged = FaultyStore::new(memory(&world), world.clone(), small_pages);
     assert_conforms(Arc::new(paged)).await;
 }
@@ -113,10 +110,7 @@ async fn a_store_behind_s3_conforms() {
 
 /// Returns a store behind a server that deviates from S3.
 async fn deviating(deviation: Deviation) -> (S3Server, Arc<dyn Store>) {
-    let options = Options {
-        deviations: vec![deviation],
-        ..Options::default()
-    };
+    let options = Options { deviations: vec![deviation], ..Options::default() };
     let server = S3Server::start(options).await.unwrap();
     let store = s3_store(s3_builder(&server), RemoteOptions::default());
     (server, Arc::new(store))
@@ -148,16 +142,8 @@ async fn a_store_that_breaks_a_promise_of_s3_fails_the_check_of_it() {
         (Deviation::RefusedConditions, "updates", true),
         // The probe has one writer.
         (Deviation::RacingConditions, "creations", false),
-        (
-            Deviation::MissingDates,
-            "every answer has the store's Date",
-            true,
-        ),
-        (
-            Deviation::CachedResponses,
-            "every answer has the store's Date",
-            true,
-        ),
+        (Deviation::MissingDates, "every answer has the store's Date", true),
+        (Deviation::CachedResponses, "every answer has the store's Date", true),
         (Deviation::LateListings, "listings", true),
         (Deviation::RefusedBulkDeletes, "deletions", true),
     ] {
@@ -198,10 +184,9 @@ async fn a_store_that_keeps_the_promises_in_another_way_than_s3_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conformance_over_external_s3() {
     let variable = |name: &str| std::env::var(name).ok();
-    let (Some(endpoint), Some(bucket)) = (
-        variable("NEAP_TEST_S3_ENDPOINT"),
-        variable("NEAP_TEST_S3_BUCKET"),
-    ) else {
+    let (Some(endpoint), Some(bucket)) =
+        (variable("NEAP_TEST_S3_ENDPOINT"), variable("NEAP_TEST_S3_BUCKET"))
+    else {
         skip(
             InputOrigin::Installed,
             "NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET name no second S3 server",
@@ -263,13 +248,7 @@ impl Store for DeficientStore {
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
         let start_after = request.start_after.filter(|_| self.lacks != MissingProperty::StartAfter);
-        let mut answer = self
-            .inner
-            .list(ListRequest {
-                start_after,
-                ..request
-            })
-            .await?;
+        let mut answer = self.inner.list(ListRequest { start_after, ..request }).await?;
         if self.lacks == MissingProperty::Listing {
             answer.value.entries.pop();
         }
@@ -290,31 +269,11 @@ async fn a_store_without_a_property_fails_the_check_of_it() {
             "of concurrent creates of an object, one succeeds",
             true,
         ),
-        (
-            MissingProperty::Conditions,
-            "no concurrent update is lost",
-            true,
-        ),
-        (
-            MissingProperty::Conditions,
-            "an update needs the newest version",
-            true,
-        ),
-        (
-            MissingProperty::StartAfter,
-            "a listing starts after a key",
-            false,
-        ),
-        (
-            MissingProperty::Listing,
-            "a listing sees the write before it",
-            true,
-        ),
-        (
-            MissingProperty::Dates,
-            "every answer has the store's Date",
-            true,
-        ),
+        (MissingProperty::Conditions, "no concurrent update is lost", true),
+        (MissingProperty::Conditions, "an update needs the newest version", true),
+        (MissingProperty::StartAfter, "a listing starts after a key", false),
+        (MissingProperty::Listing, "a listing sees the write before it", true),
+        (MissingProperty::Dates, "every answer has the store's Date", true),
         (
             MissingProperty::Clock,
             "the store's clock advances evenly across operations",

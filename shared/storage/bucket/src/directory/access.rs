@@ -172,11 +172,7 @@ mod tests {
             let modes = modes(&root);
             assert!(modes.len() >= 10, "{modes:?}");
             for (is_directory, mode) in modes {
-                assert_eq!(
-                    mode,
-                    if is_directory { directory } else { file },
-                    "{access:?}"
-                );
+                assert_eq!(mode, if is_directory { directory } else { file }, "{access:?}");
             }
             assert_eq!(ExposedDirectory::find(&root, access), None);
         }

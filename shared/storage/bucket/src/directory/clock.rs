@@ -168,10 +168,7 @@ impl DirectoryClock {
             name,
             file,
             world: world.clone(),
-            state: Mutex::new(ClockState {
-                issued_at: world.clock.monotonic(),
-                others,
-            }),
+            state: Mutex::new(ClockState { issued_at: world.clock.monotonic(), others }),
             latest: Mutex::new(newest(&before)),
         };
         // The file becomes visible with a current time, because others trust the times of processes that run.
@@ -219,10 +216,7 @@ impl DirectoryClock {
             match self.time_of_running_processes(&others, wall, latest)? {
                 Some(time) => record.time = base.max(time),
                 None if wall.since(base) > LONGEST_PAUSE && !is_new => {
-                    record.leap = Leap {
-                        to: wall,
-                        by: wall.since(base),
-                    };
+                    record.leap = Leap { to: wall, by: wall.since(base) };
                 }
                 None => {}
             }
@@ -287,11 +281,7 @@ impl OtherProcess {
                 return Err(io::Error::other(reason));
             }
         };
-        Ok(Self {
-            record,
-            modified: modified(&file.metadata()?),
-            path,
-        })
+        Ok(Self { record, modified: modified(&file.metadata()?), path })
     }
 
     fn is_running(&self) -> io::Result<bool> {
@@ -356,9 +346,7 @@ impl OtherProcesses {
                 files => return files,
             }
         }
-        Err(io::Error::other(
-            "processes open the directory all the time",
-        ))
+        Err(io::Error::other("processes open the directory all the time"))
     }
 
     fn refresh(&mut self, folder: &Path, own: &OsStr) -> io::Result<()> {
@@ -400,10 +388,7 @@ impl DirectoryTime {
     /// # Errors
     /// Its files can't be read.
     pub fn read(root: &Path) -> io::Result<Self> {
-        let mut time = Self {
-            newest: None,
-            processes: 0,
-        };
+        let mut time = Self { newest: None, processes: 0 };
         for process in processes(root)? {
             time.newest = time.newest.max(Some(process.record.time));
             time.processes += usize::from(process.is_running()?);

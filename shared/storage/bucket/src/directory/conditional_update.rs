@@ -231,18 +231,10 @@ impl<'a> ConditionalUpdate<'a> {
             tv_nsec: micros.rem_euclid(1_000_000) * 1000 + UNSETTLED_NANOS,
         };
         let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: time,
         };
-        match utimensat(
-            CWD,
-            self.successor.as_path(),
-            &times,
-            AtFlags::SYMLINK_NOFOLLOW,
-        ) {
+        match utimensat(CWD, self.successor.as_path(), &times, AtFlags::SYMLINK_NOFOLLOW) {
             // It belongs to another user and keeps its time. That user's process regards the outcome as a refusal, and
             // then reads that it is none.
             Ok(()) | Err(rustix::io::Errno::PERM) => Ok(true),

@@ -44,11 +44,7 @@ impl DurableDirectories {
         }
         let above = directory.ancestors().skip(1);
         above.take_while(|above| above.starts_with(root)).try_for_each(sync_directory)?;
-        self.add(KnownDirectory {
-            path: directory.to_owned(),
-            inode,
-            file,
-        });
+        self.add(KnownDirectory { path: directory.to_owned(), inode, file });
         Ok(())
     }
 

@@ -24,25 +24,15 @@ pub(super) fn page(
     cache: &ListingCache,
     now: Duration,
 ) -> io::Result<ListPage> {
-    let PageRequest {
-        prefix, page_keys, ..
-    } = request;
-    let mut walk = DirectoryWalk {
-        request,
-        cache,
-        now,
-        entries: Vec::new(),
-    };
+    let PageRequest { prefix, page_keys, .. } = request;
+    let mut walk = DirectoryWalk { request, cache, now, entries: Vec::new() };
     let directory = prefix.rfind('/').map_or("", |at| &prefix[..=at]);
     walk.directory(directory)?;
     let mut entries = walk.entries;
     let more = entries.len() > page_keys;
     entries.truncate(page_keys);
     let next_page_token = entries.last().filter(|_| more).map(|entry| entry.key.clone());
-    Ok(ListPage {
-        entries,
-        next_page_token,
-    })
+    Ok(ListPage { entries, next_page_token })
 }
 
 struct DirectoryWalk<'a> {
@@ -183,8 +173,5 @@ impl DirectoryWalk<'_> {
 
 /// Whether the error says that the file or directory was removed meanwhile, or never was one.
 fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -107,10 +107,7 @@ impl ListingCache {
             .eviction_policy(EvictionPolicy::lru())
             .weigher(|key: &String, seen: &SeenDirectory| seen.weight(key))
             .build();
-        Self {
-            directories,
-            clock: SystemClock::new(),
-        }
+        Self { directories, clock: SystemClock::new() }
     }
 
     /// The present time, for [`Self::find`].
@@ -127,11 +124,7 @@ impl ListingCache {
                 None => Known::Unsettled,
             },
             _ => {
-                let seen = SeenDirectory {
-                    state,
-                    since: self.now().max(now),
-                    children: None,
-                };
+                let seen = SeenDirectory { state, since: self.now().max(now), children: None };
                 self.directories.insert(key.to_owned(), seen);
                 Known::Unsettled
             }
@@ -140,11 +133,7 @@ impl ListingCache {
 
     /// Keeps the children of a directory, by key, that were read after [`Known::Settled`].
     pub(super) fn keep(&self, key: &str, state: DirectoryState, children: Arc<[Child]>) {
-        let seen = SeenDirectory {
-            state,
-            since: Duration::ZERO,
-            children: Some(children),
-        };
+        let seen = SeenDirectory { state, since: Duration::ZERO, children: Some(children) };
         self.directories.insert(key.to_owned(), seen);
     }
 }

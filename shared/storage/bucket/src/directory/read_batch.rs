@@ -63,12 +63,8 @@ impl ReadQueue {
     ) -> io::Result<StoreResponse<T>> {
         let (sender, receiver) = oneshot::channel();
         let read: WaitingRead = Box::new(move |date| {
-            let outcome = copy_of(date).and_then(|date| {
-                Ok(StoreResponse {
-                    value: work()?,
-                    date: Some(date),
-                })
-            });
+            let outcome = copy_of(date)
+                .and_then(|date| Ok(StoreResponse { value: work()?, date: Some(date) }));
             // The caller may have given up.
             Box::new(move || drop(sender.send(outcome)))
         });
@@ -212,17 +208,10 @@ mod tests {
 
     async fn put(store: &DirectoryStore, key: &str) -> GetOptions {
         let answer = store.put(key, Bytes::from_static(b"a"), PutMode::Create);
-        let StoreResponse {
-            value: Put::Done(etag),
-            ..
-        } = answer.await.unwrap()
-        else {
+        let StoreResponse { value: Put::Done(etag), .. } = answer.await.unwrap() else {
             panic!("the key is new");
         };
-        GetOptions {
-            if_none_match: Some(etag),
-            ..GetOptions::default()
-        }
+        GetOptions { if_none_match: Some(etag), ..GetOptions::default() }
     }
 
     #[test]
@@ -307,10 +296,7 @@ mod tests {
         assert!(speed.begin_on_task(1).is_none(), "no other thread is left");
         let on_task = speed.begin_on_task(2);
         assert!(on_task.is_some());
-        assert!(
-            speed.begin_on_task(2).is_none(),
-            "another batch is on a thread"
-        );
+        assert!(speed.begin_on_task(2).is_none(), "another batch is on a thread");
         drop(on_task);
         assert!(speed.begin_on_task(2).is_some());
         speed.record(FAST_BATCH + Duration::from_nanos(1));
@@ -345,10 +331,7 @@ mod tests {
     fn reads_of_another_runtime_do_not_wait_for_the_tasks_of_the_first() {
         let directory = tempfile::tempdir().unwrap();
         let store = open(&directory);
-        let (idle, serving) = (
-            Builder::new_current_thread().build().unwrap(),
-            serving_runtime(),
-        );
+        let (idle, serving) = (Builder::new_current_thread().build().unwrap(), serving_runtime());
         // The batch of this read never runs, because its runtime is not driven.
         let entered = idle.enter();
         let mut never = Box::pin(store.list(LIST));

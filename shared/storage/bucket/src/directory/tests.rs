@@ -45,13 +45,7 @@ async fn keys(store: &dyn Store) -> Vec<String> {
 #[tokio::test]
 async fn an_object_is_a_plain_file_that_another_process_finds() {
     let directory = tempfile::tempdir().unwrap();
-    put(
-        &open(&directory),
-        "data/7/x.parquet",
-        "PAR1",
-        PutMode::Overwrite,
-    )
-    .await;
+    put(&open(&directory), "data/7/x.parquet", "PAR1", PutMode::Overwrite).await;
     let file = directory.path().join("data/7/x.parquet");
     assert_eq!(fs::read(file).unwrap(), b"PAR1");
     let object = read(&open(&directory), "data/7/x.parquet").await.unwrap();
@@ -89,10 +83,7 @@ fn set_clock(wall_micros: i64) -> (Arc<ManualClock>, World) {
         stands: false.into(),
         inner: SystemClock::new(),
     });
-    let world = World {
-        clock: Arc::<ManualClock>::clone(&clock),
-        ..World::system()
-    };
+    let world = World { clock: Arc::<ManualClock>::clone(&clock), ..World::system() };
     (clock, world)
 }
 
@@ -122,10 +113,7 @@ async fn time_goes_on_when_the_wall_clock_is_set_back_also_for_other_processes()
     world.clock.sleep(Duration::ZERO).await;
     let date = one.get("a", GetOptions::default()).await.unwrap().date.unwrap();
     let passed = one.world.elapsed(&moment);
-    assert!(
-        date.since(newest) >= passed / 2,
-        "the store's time stands still"
-    );
+    assert!(date.since(newest) >= passed / 2, "the store's time stands still");
 }
 
 #[tokio::test]
@@ -169,10 +157,7 @@ async fn puts_leave_no_temporary_file_on_any_outcome() {
     let refused = put(&store, "a", "", PutMode::Create).await;
     assert_eq!(refused.value, Put::Refused);
     let impossible = store.put("a/b", Bytes::new(), PutMode::Overwrite).await;
-    assert!(
-        matches!(impossible, Err(StoreError::Rejected { .. })),
-        "{impossible:?}"
-    );
+    assert!(matches!(impossible, Err(StoreError::Rejected { .. })), "{impossible:?}");
     let own = directory.path().join(OWN_DIRECTORY).join("tmp");
     assert_eq!(fs::read_dir(own).unwrap().count(), 0);
 }
@@ -192,21 +177,9 @@ fn the_error_for_an_unwritable_directory_names_its_path() {
 async fn keys_that_leave_the_directory_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
-    for key in [
-        "",
-        "../x",
-        "a/../../x",
-        "/x",
-        "a//b",
-        "a/",
-        ".neap/clocks",
-        "a\0b",
-    ] {
+    for key in ["", "../x", "a/../../x", "/x", "a//b", "a/", ".neap/clocks", "a\0b"] {
         let outcome = store.put(key, Bytes::new(), PutMode::Overwrite).await;
-        assert!(
-            matches!(outcome, Err(StoreError::Rejected { .. })),
-            "{key}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(StoreError::Rejected { .. })), "{key}: {outcome:?}");
         assert!(read(&store, key).await.is_none());
         store.delete(&[key.to_owned()]).await.unwrap();
     }
@@ -416,11 +389,7 @@ async fn increment(store: &DirectoryStore) -> u32 {
 
 fn counting_process(directory: &TempDir) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "directory::tests::a_process_that_counts",
-            "--nocapture",
-        ])
+        .args(["--exact", "directory::tests::a_process_that_counts", "--nocapture"])
         .env(COUNTS_IN, directory.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -32,38 +32,10 @@ async fn each_fault_has_its_documented_effect_and_answer() {
     let none = StoreFaults::default();
     for (faults, answered, effect) in [
         (none.clone(), Some(true), true),
-        (
-            StoreFaults {
-                unavailable: 1.0,
-                ..none.clone()
-            },
-            None,
-            false,
-        ),
-        (
-            StoreFaults {
-                lost_reply: 1.0,
-                ..none.clone()
-            },
-            None,
-            true,
-        ),
-        (
-            StoreFaults {
-                refused_after_effect: 1.0,
-                ..none.clone()
-            },
-            Some(false),
-            true,
-        ),
-        (
-            StoreFaults {
-                refused_without_effect: 1.0,
-                ..none.clone()
-            },
-            Some(false),
-            false,
-        ),
+        (StoreFaults { unavailable: 1.0, ..none.clone() }, None, false),
+        (StoreFaults { lost_reply: 1.0, ..none.clone() }, None, true),
+        (StoreFaults { refused_after_effect: 1.0, ..none.clone() }, Some(false), true),
+        (StoreFaults { refused_without_effect: 1.0, ..none.clone() }, Some(false), false),
     ] {
         let (inner, store) = faulty(faults.clone());
         let outcome = put(&store).await;
@@ -81,10 +53,7 @@ async fn a_late_write_lands_after_its_caller_got_an_error() {
         ..StoreFaults::default()
     });
     let outcome = put(&store).await;
-    assert!(
-        matches!(outcome, Err(StoreError::Unavailable { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
     assert!(!exists(&inner).await);
     World::system().clock.sleep(Duration::from_secs(61)).await;
     assert!(exists(&inner).await);
@@ -139,10 +108,7 @@ async fn a_hook_sees_every_call_twice_in_order() {
 #[tokio::test]
 async fn dates_are_off_by_no_more_than_the_skew_either_way() {
     let skew = Duration::from_secs(1000);
-    let (_, store) = faulty(StoreFaults {
-        date_skew: skew,
-        ..StoreFaults::default()
-    });
+    let (_, store) = faulty(StoreFaults { date_skew: skew, ..StoreFaults::default() });
     let now = StoreTime::from_micros(World::system().clock.wall_micros());
     let (mut early, mut late) = (false, false);
     for _ in 0..100 {

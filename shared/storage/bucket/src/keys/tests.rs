@@ -32,13 +32,7 @@ fn keys() -> impl Strategy<Value = Key> {
                 && !name.starts_with('.'))
             .prop_map(|name| Key::Console(name.parse().unwrap())),
         (database.clone(), any::<u64>(), any::<u64>()).prop_map(|(database, stamp, nonce)| {
-            Key::Segment(
-                database,
-                SegmentName {
-                    stamp: Stamp::from_u64(stamp),
-                    nonce,
-                },
-            )
+            Key::Segment(database, SegmentName { stamp: Stamp::from_u64(stamp), nonce })
         }),
         (database.clone(), ulid.clone()).prop_map(|(database, ulid)| Key::Parquet(database, ulid)),
         (database.clone(), ulid.clone()).prop_map(|(database, ulid)| Key::Bundle(database, ulid)),
@@ -123,14 +117,7 @@ fn prefixes_name_the_database_of_the_keys_below_them() {
     ] {
         assert_eq!(Key::database_in(&prefix), Some(database), "{prefix}");
     }
-    for key in [
-        "tail/",
-        "tail/x/",
-        "db/7",
-        "catalog",
-        "results/7/x",
-        "published/7/x",
-    ] {
+    for key in ["tail/", "tail/x/", "db/7", "catalog", "results/7/x", "published/7/x"] {
         assert_eq!(Key::database_in(key), None, "{key}");
     }
 }

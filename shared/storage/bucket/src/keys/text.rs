@@ -96,10 +96,7 @@ fn parse(text: &str) -> Option<Key> {
         "tail" => {
             let (stamp, nonce) = last.strip_suffix(".wal")?.split_once('-')?;
             let nonce = u64::from_str_radix(nonce, 16).ok()?;
-            let name = SegmentName {
-                stamp: stamp.parse().ok()?,
-                nonce,
-            };
+            let name = SegmentName { stamp: stamp.parse().ok()?, nonce };
             Some(Key::Segment(first.parse().ok()?, name))
         }
         "data" => {
@@ -132,15 +129,11 @@ fn parse(text: &str) -> Option<Key> {
         "plugins" => Some(Key::PluginCode(rest.parse().ok()?)),
         "results" if last.is_empty() => {
             let (ulid, extension) = rest.split_once('.')?;
-            Some(Key::QueryResult(
-                Ulid::from_string(ulid).ok()?,
-                extension.to_owned(),
-            ))
+            Some(Key::QueryResult(Ulid::from_string(ulid).ok()?, extension.to_owned()))
         }
-        "results" => Some(Key::TaskResult(
-            Ulid::from_string(first).ok()?,
-            Ulid::from_string(last).ok()?,
-        )),
+        "results" => {
+            Some(Key::TaskResult(Ulid::from_string(first).ok()?, Ulid::from_string(last).ok()?))
+        }
         "exports" => Some(Key::Export(first.parse().ok()?, last.parse().ok()?)),
         "published" => {
             let (database, rest) = rest.strip_prefix("iceberg/")?.split_once('/')?;
@@ -166,10 +159,7 @@ fn parse(text: &str) -> Option<Key> {
             Ulid::from_string(first).ok()?,
             Ulid::from_string(last.strip_prefix("progress/")?).ok()?,
         )),
-        "probe" => Some(Key::Probe(
-            u64::from_str_radix(first, 16).ok()?,
-            last.to_owned(),
-        )),
+        "probe" => Some(Key::Probe(u64::from_str_radix(first, 16).ok()?, last.to_owned())),
         _ => None,
     }
 }

@@ -212,11 +212,7 @@ struct PartUploads {
 
 impl PartUploads {
     fn new(upload: Box<dyn MultipartUpload>) -> Self {
-        Self {
-            upload,
-            tasks: JoinSet::new(),
-            is_complete: false,
-        }
+        Self { upload, tasks: JoinSet::new(), is_complete: false }
     }
 
     /// Starts the upload of a part when fewer than the maximum number are in flight.

@@ -85,10 +85,7 @@ fn key() -> Key {
 }
 
 fn csv() -> ObjectHeaders {
-    ObjectHeaders {
-        kind: "text/csv".to_owned(),
-        ..ObjectHeaders::default()
-    }
+    ObjectHeaders { kind: "text/csv".to_owned(), ..ObjectHeaders::default() }
 }
 
 fn bytes(length: usize, first: u8) -> Bytes {

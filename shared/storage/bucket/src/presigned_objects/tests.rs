@@ -14,10 +14,7 @@ use crate::{
 };
 
 fn adapter(server: &S3Server, secret: &str) -> ObjectStoreAdapter {
-    let options = RemoteOptions {
-        max_retries: 0,
-        ..RemoteOptions::default()
-    };
+    let options = RemoteOptions { max_retries: 0, ..RemoteOptions::default() };
     s3_store(s3_builder(server).with_secret_access_key(secret), options)
 }
 
@@ -41,10 +38,7 @@ fn key() -> Key {
 }
 
 fn csv() -> ObjectHeaders {
-    ObjectHeaders {
-        kind: "text/csv".to_owned(),
-        ..ObjectHeaders::default()
-    }
+    ObjectHeaders { kind: "text/csv".to_owned(), ..ObjectHeaders::default() }
 }
 
 #[tokio::test]

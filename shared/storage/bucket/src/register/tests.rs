@@ -26,11 +26,7 @@ struct TestCounter {
 }
 
 impl RegisterValue for TestCounter {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"CNTR",
-        kind: "counter",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = ObjectFormat { magic: *b"CNTR", kind: "counter", version: 1 };
 }
 
 fn memory(world: &World) -> Arc<dyn Store> {
@@ -100,10 +96,7 @@ async fn assert_no_increment_is_lost(store: Arc<dyn Store>) {
         .collect();
     let increments = registers.iter().map(async |register| {
         let outcome = increment(register).await.unwrap();
-        assert!(
-            matches!(outcome, CommitOutcome::Committed { .. }),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
     });
     join_all(increments).await;
     let versioned = registers[0].read(None).await.unwrap();
@@ -143,14 +136,8 @@ async fn an_own_put_is_recognised_after_a_lost_reply_and_after_a_false_refusal()
         memory(&world),
         &world,
         puts([
-            StoreFaults {
-                lost_reply: 1.0,
-                ..StoreFaults::default()
-            },
-            StoreFaults {
-                refused_after_effect: 1.0,
-                ..StoreFaults::default()
-            },
+            StoreFaults { lost_reply: 1.0, ..StoreFaults::default() },
+            StoreFaults { refused_after_effect: 1.0, ..StoreFaults::default() },
         ]),
     );
     let register = register(store, &world);
@@ -167,14 +154,8 @@ async fn an_own_put_is_recognised_after_a_lost_reply_and_after_a_false_refusal()
 #[tokio::test]
 async fn a_put_that_had_no_effect_is_repeated() {
     let world = World::system();
-    let refused = StoreFaults {
-        refused_without_effect: 1.0,
-        ..StoreFaults::default()
-    };
-    let unavailable = StoreFaults {
-        unavailable: 1.0,
-        ..StoreFaults::default()
-    };
+    let refused = StoreFaults { refused_without_effect: 1.0, ..StoreFaults::default() };
+    let unavailable = StoreFaults { unavailable: 1.0, ..StoreFaults::default() };
     let faults = [refused.clone(), unavailable.clone(), refused, unavailable];
     let store = scripted(memory(&world), &world, puts(faults));
     let register = register(store, &world);
@@ -204,16 +185,10 @@ impl ScriptedErrorStore {
         let (key, reason) = (key.to_owned(), "told so".to_owned());
         match self.endings.lock().unwrap().pop_front().flatten() {
             None => Ok(()),
-            Some(ScriptedError::Unavailable) => Err(StoreError::Unavailable {
-                operation,
-                key,
-                reason,
-            }),
-            Some(ScriptedError::Rejected) => Err(StoreError::Rejected {
-                operation,
-                key,
-                reason,
-            }),
+            Some(ScriptedError::Unavailable) => {
+                Err(StoreError::Unavailable { operation, key, reason })
+            }
+            Some(ScriptedError::Rejected) => Err(StoreError::Rejected { operation, key, reason }),
         }
     }
 }
@@ -262,10 +237,7 @@ async fn a_rejection_is_an_error_only_while_nothing_can_land_any_more() {
         let outcome = increment(&register(Arc::new(store), &world)).await;
         match &outcome {
             Ok(CommitOutcome::Unknown { reason }) => {
-                assert!(
-                    may_land && reason.contains("told so"),
-                    "{endings:?}: {reason}"
-                );
+                assert!(may_land && reason.contains("told so"), "{endings:?}: {reason}");
             }
             Err(RegisterError::Store(StoreError::Rejected { .. })) => {
                 assert!(!may_land, "{endings:?}: {outcome:?}");
@@ -282,10 +254,7 @@ async fn an_own_put_is_recognised_until_too_many_commits_came_after_it() {
         let inner = memory(&world);
         let rival = register(Arc::clone(&inner), &world);
         increment(&rival).await.unwrap();
-        let false_refusal = StoreFaults {
-            refused_after_effect: 1.0,
-            ..StoreFaults::default()
-        };
+        let false_refusal = StoreFaults { refused_after_effect: 1.0, ..StoreFaults::default() };
         let hook = {
             let rival = rival.clone();
             move |call: &StoreCall| {
@@ -327,10 +296,7 @@ async fn a_refusal_on_an_old_value_is_retried_on_the_current_one() {
         }
     };
     let outcome = register.commit(Some(old), change).await.unwrap();
-    assert!(
-        matches!(outcome, CommitOutcome::Committed { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
     assert_eq!(shown, [0, 1]);
     assert_eq!(count(&register).await, 10);
 
@@ -338,10 +304,7 @@ async fn a_refusal_on_an_old_value_is_retried_on_the_current_one() {
     let refuse =
         |_: &VersionedValue<TestCounter>| Err::<RegisterChange<TestCounter, ()>, _>("never");
     let outcome = register.commit(Some(current), refuse).await.unwrap();
-    assert!(
-        matches!(outcome, CommitOutcome::Refused("never")),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, CommitOutcome::Refused("never")), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -355,10 +318,7 @@ async fn an_old_base_is_a_lost_race() {
         Ok::<_, String>(RegisterChange::Put(TestCounter { count }, count))
     };
     let outcome = register.commit(Some(old), change).await.unwrap();
-    assert!(
-        matches!(outcome, CommitOutcome::Committed { result: 2, .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, CommitOutcome::Committed { result: 2, .. }), "{outcome:?}");
 }
 
 /// Returns a register whose first `puts` puts each take `while_` and are then overtaken by a rival's commit, and the
@@ -396,17 +356,11 @@ async fn a_commit_that_loses_every_race_ends_as_unknown() {
     let world = virtual_world(1);
     let (own, _) = overtaken(&world, u64::MAX, Duration::ZERO);
     let outcome = increment(&own).await.unwrap();
-    assert!(
-        matches!(outcome, CommitOutcome::Unknown { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "{outcome:?}");
     let change =
         |base: &VersionedValue<TestCounter>| Ok::<_, String>(RegisterChange::Keep(base.version));
     let outcome = own.commit(None, change).await.unwrap();
-    assert!(
-        matches!(outcome, CommitOutcome::Committed { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -428,10 +382,7 @@ async fn a_commit_past_the_deadline_ends_at_the_third_lost_race_and_not_before()
 async fn a_damaged_or_newer_register_is_refused_by_its_key() {
     let world = World::system();
     let store = memory(&world);
-    let newer = ObjectFormat {
-        version: 2,
-        ..TestCounter::FORMAT
-    };
+    let newer = ObjectFormat { version: 2, ..TestCounter::FORMAT };
     let mut flipped = TestCounter::FORMAT.encode(1, b"payload").to_vec();
     flipped[crate::HEADER_BYTES] ^= 1;
     for (object, expected) in [
@@ -439,18 +390,9 @@ async fn a_damaged_or_newer_register_is_refused_by_its_key() {
             newer.encode(1, b""),
             "'catalog' has format version 2; this release reads counter up to version 1",
         ),
-        (
-            flipped.into(),
-            "'catalog' is damaged: its checksum does not match",
-        ),
-        (
-            Bytes::from_static(b"{}"),
-            "'catalog' is damaged: it has only 2 bytes",
-        ),
-        (
-            Bytes::from(vec![b'x'; 64]),
-            "'catalog' is damaged: it is not a counter",
-        ),
+        (flipped.into(), "'catalog' is damaged: its checksum does not match"),
+        (Bytes::from_static(b"{}"), "'catalog' is damaged: it has only 2 bytes"),
+        (Bytes::from(vec![b'x'; 64]), "'catalog' is damaged: it is not a counter"),
     ] {
         store.put("catalog", object, PutMode::Overwrite).await.unwrap();
         let register = register(Arc::clone(&store), &world);
@@ -462,10 +404,7 @@ async fn a_damaged_or_newer_register_is_refused_by_its_key() {
     let payload = TestCounter::FORMAT.encode(1, b"not compressed");
     store.put("catalog", payload, PutMode::Overwrite).await.unwrap();
     let error = register(store, &world).read(None).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("'catalog' is damaged: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("'catalog' is damaged: "), "{error}");
 }
 
 #[tokio::test]
@@ -486,10 +425,7 @@ async fn a_register_whose_version_got_another_etag_can_be_changed() {
         Ok::<_, String>(RegisterChange::Put(TestCounter { count }, count))
     };
     let outcome = register.commit(Some(base), change).await.unwrap();
-    assert!(
-        matches!(outcome, CommitOutcome::Committed { result: 2, .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, CommitOutcome::Committed { result: 2, .. }), "{outcome:?}");
 }
 
 #[tokio::test]

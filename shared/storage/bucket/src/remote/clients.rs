@@ -30,10 +30,7 @@ pub(super) struct ClientPair {
 
 impl ClientPair {
     pub(super) fn new(usual: impl ObjectStoreBackend, patient: impl ObjectStoreBackend) -> Self {
-        Self {
-            usual: Arc::new(usual),
-            patient: Arc::new(patient),
-        }
+        Self { usual: Arc::new(usual), patient: Arc::new(patient) }
     }
 }
 
@@ -75,11 +72,7 @@ impl ClientSource {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, object_store::Error> {
         let first = SessionClients::new(create()?, clock.as_ref());
-        Ok(Self::Sessions(SessionSource {
-            create,
-            clock,
-            current: Mutex::new(first),
-        }))
+        Ok(Self::Sessions(SessionSource { create, clock, current: Mutex::new(first) }))
     }
 
     /// Returns the clients for a call.

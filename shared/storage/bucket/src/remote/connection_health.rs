@@ -174,10 +174,7 @@ impl HttpService for ReconnectingService {
                 let answer = tokio::time::timeout(limit, execute).await;
                 answer.unwrap_or_else(|_| {
                     exchange::record_short_timeout();
-                    Err(HttpError::new(
-                        HttpErrorKind::Timeout,
-                        FirstAnswerTimeout(limit),
-                    ))
+                    Err(HttpError::new(HttpErrorKind::Timeout, FirstAnswerTimeout(limit)))
                 })
             }
         };

@@ -45,11 +45,7 @@ impl FreezingProxy {
                 tokio::spawn(pass(from_inside, to_outside, sender.subscribe()));
             }
         });
-        Self {
-            address,
-            forgotten,
-            accepted,
-        }
+        Self { address, forgotten, accepted }
     }
 
     /// Stops all data on the open connections, including their close.
@@ -97,10 +93,7 @@ fn adapter(
 /// Returns a health by whose clock no answer takes time. The store never counts as slow, however busy this machine is,
 /// and each call begins with a short wait.
 fn timeless_health() -> Arc<ConnectionHealth> {
-    Arc::new(ConnectionHealth {
-        clock: || 1_000,
-        ..options().connection_health()
-    })
+    Arc::new(ConnectionHealth { clock: || 1_000, ..options().connection_health() })
 }
 
 async fn put(store: &ObjectStoreAdapter) {
@@ -168,11 +161,7 @@ async fn one_timeout_discards_all_connections_of_a_store() {
 struct TestNumber(u64);
 
 impl RegisterValue for TestNumber {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"TEST",
-        kind: "number",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = ObjectFormat { magic: *b"TEST", kind: "number", version: 1 };
 }
 
 #[tokio::test]
@@ -221,14 +210,8 @@ fn only_calls_that_are_retried_have_a_short_wait() {
     let options = RemoteOptions::default();
     assert_eq!(limit(&options), Some(options.first_answer_timeout));
     for options in [
-        RemoteOptions {
-            max_retries: 0,
-            ..options.clone()
-        },
-        RemoteOptions {
-            retry_timeout: options.first_answer_timeout,
-            ..options
-        },
+        RemoteOptions { max_retries: 0, ..options.clone() },
+        RemoteOptions { retry_timeout: options.first_answer_timeout, ..options },
     ] {
         assert_eq!(limit(&options), None);
     }
@@ -247,11 +230,7 @@ async fn only_the_first_wait_of_a_call_is_short_and_only_for_small_requests() {
     };
     let (limits, _) = exchange::with_exchange(limits).await;
     assert_eq!(limits, ([short, short, None], None));
-    assert_eq!(
-        silence.first_answer_limit(0, 3_000),
-        None,
-        "outside of a call"
-    );
+    assert_eq!(silence.first_answer_limit(0, 3_000), None, "outside of a call");
 }
 
 #[tokio::test]
@@ -259,36 +238,16 @@ async fn a_wait_is_short_only_while_a_connection_may_have_died_and_the_store_is_
     let short = Some(Duration::from_secs(3));
     let silence = ConnectionHealth::new(short, Duration::from_secs(2));
     let limits = async {
-        assert_eq!(
-            silence.first_answer_limit(0, 10_000),
-            None,
-            "nothing was heard yet"
-        );
+        assert_eq!(silence.first_answer_limit(0, 10_000), None, "nothing was heard yet");
         silence.record_answer(10_000, 11_000);
-        assert_eq!(
-            silence.first_answer_limit(0, 12_999),
-            None,
-            "heard just now"
-        );
+        assert_eq!(silence.first_answer_limit(0, 12_999), None, "heard just now");
         assert_eq!(silence.first_answer_limit(0, 13_000), short);
         silence.record_answer(13_000, 13_100);
-        assert_eq!(
-            silence.first_answer_limit(0, 13_200),
-            short,
-            "others may be dead"
-        );
-        assert_eq!(
-            silence.first_answer_limit(0, 28_000),
-            short,
-            "nothing was heard again"
-        );
+        assert_eq!(silence.first_answer_limit(0, 13_200), short, "others may be dead");
+        assert_eq!(silence.first_answer_limit(0, 28_000), short, "nothing was heard again");
         silence.record_answer(28_000, 31_001);
         assert_eq!(silence.first_answer_limit(0, 40_000), None, "it is slow");
-        assert_eq!(
-            silence.first_answer_limit(0, 91_001),
-            short,
-            "it may have been"
-        );
+        assert_eq!(silence.first_answer_limit(0, 91_001), short, "it may have been");
     };
     exchange::with_exchange(limits).await;
 }

@@ -25,12 +25,7 @@ impl ObjectStoreAdapter {
         let clients = ClientPair::new(build(options)?, build(&options.patient())?);
         let source = ClientSource::Permanent(clients);
         let classes = StorageClass::GOOGLE;
-        Ok(Self::new(
-            source,
-            VersionScheme::Generations,
-            classes,
-            options,
-        ))
+        Ok(Self::new(source, VersionScheme::Generations, classes, options))
     }
 
     /// Opens a container of Azure Blob Storage.
@@ -48,11 +43,6 @@ impl ObjectStoreAdapter {
         };
         let clients = ClientPair::new(build(options)?, build(&options.patient())?);
         let source = ClientSource::Permanent(clients);
-        Ok(Self::new(
-            source,
-            VersionScheme::ETags,
-            StorageClass::AZURE,
-            options,
-        ))
+        Ok(Self::new(source, VersionScheme::ETags, StorageClass::AZURE, options))
     }
 }

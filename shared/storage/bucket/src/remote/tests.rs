@@ -24,10 +24,7 @@ async fn server() -> S3Server {
 
 fn adapter(server: &S3Server, bucket: &str, secret: &str) -> ObjectStoreAdapter {
     let builder = s3_builder(server).with_bucket_name(bucket).with_secret_access_key(secret);
-    let options = RemoteOptions {
-        max_retries: 1,
-        ..RemoteOptions::default()
-    };
+    let options = RemoteOptions { max_retries: 1, ..RemoteOptions::default() };
     s3_store(builder, options)
 }
 
@@ -53,15 +50,9 @@ async fn a_wrong_key_and_a_missing_bucket_are_rejected() {
         adapter(&server, "no-such-bucket", S3Server::SECRET_KEY),
     ] {
         let list = ListRequest::new("tail/");
-        let answers = [
-            put(&store, PutMode::Overwrite).await.err(),
-            store.list(list).await.err(),
-        ];
+        let answers = [put(&store, PutMode::Overwrite).await.err(), store.list(list).await.err()];
         for error in answers {
-            assert!(
-                matches!(error, Some(StoreError::Rejected { .. })),
-                "{error:?}"
-            );
+            assert!(matches!(error, Some(StoreError::Rejected { .. })), "{error:?}");
         }
     }
 }
@@ -70,15 +61,9 @@ async fn a_wrong_key_and_a_missing_bucket_are_rejected() {
 async fn a_busy_store_is_unavailable_and_nothing_happened() {
     let server = server().await;
     let store = good(&server);
-    server.set_faults(Faults {
-        unavailable: 1.0,
-        ..Faults::default()
-    });
+    server.set_faults(Faults { unavailable: 1.0, ..Faults::default() });
     let outcome = put(&store, PutMode::Create).await;
-    assert!(
-        matches!(outcome, Err(StoreError::Unavailable { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
     server.set_faults(Faults::default());
     assert!(!exists(&store).await);
 }
@@ -87,17 +72,11 @@ async fn a_busy_store_is_unavailable_and_nothing_happened() {
 async fn a_conditional_put_whose_reply_is_lost_is_unavailable_although_it_happened() {
     let server = server().await;
     let store = good(&server);
-    server.set_faults(Faults {
-        lost_replies: 1.0,
-        ..Faults::default()
-    });
+    server.set_faults(Faults { lost_replies: 1.0, ..Faults::default() });
     let outcome = put(&store, PutMode::Create).await;
     // The client may have retried it, and conflicted with its own first attempt.
     assert!(
-        matches!(
-            outcome,
-            Err(StoreError::Unavailable { .. }) | Ok(Put::Refused)
-        ),
+        matches!(outcome, Err(StoreError::Unavailable { .. }) | Ok(Put::Refused)),
         "{outcome:?}"
     );
     server.set_faults(Faults::default());
@@ -108,10 +87,7 @@ async fn a_conditional_put_whose_reply_is_lost_is_unavailable_although_it_happen
 async fn a_put_that_failed_after_its_effect_is_refused_on_the_retry() {
     let server = server().await;
     let store = good(&server);
-    server.set_faults(Faults {
-        failed_replies: 1.0,
-        ..Faults::default()
-    });
+    server.set_faults(Faults { failed_replies: 1.0, ..Faults::default() });
     assert_eq!(put(&store, PutMode::Create).await.unwrap(), Put::Refused);
     assert!(exists(&store).await);
 }
@@ -129,10 +105,7 @@ async fn an_unreachable_store_is_unavailable() {
 async fn each_of_many_concurrent_calls_has_the_date_of_its_own_answer() {
     let server = server().await;
     let store = Arc::new(good(&server));
-    server.set_faults(Faults {
-        date_skew: Duration::from_secs(1000),
-        ..Faults::default()
-    });
+    server.set_faults(Faults { date_skew: Duration::from_secs(1000), ..Faults::default() });
     let gets = (0..16).map(|_| store.get("catalog", GetOptions::default()));
     let answers = futures::future::join_all(gets).await;
     let dates: std::collections::BTreeSet<_> =
@@ -186,11 +159,7 @@ fn session_store(
 ) -> (ObjectStoreAdapter, Arc<AtomicU32>) {
     let sessions = Arc::new(AtomicU32::new(0));
     let (base, counted) = (s3_builder(server), Arc::clone(&sessions));
-    let options = RemoteOptions {
-        allow_http: true,
-        max_retries: 1,
-        ..RemoteOptions::default()
-    };
+    let options = RemoteOptions { allow_http: true, max_retries: 1, ..RemoteOptions::default() };
     let own_options = options.clone();
     let create = move || {
         let number = usize::try_from(counted.fetch_add(1, Ordering::Relaxed)).unwrap();
@@ -210,10 +179,7 @@ async fn a_call_that_is_denied_is_repeated_once_with_another_session() {
     let clock: Arc<SetClock> = Arc::default();
     let (store, sessions) = session_store(&server, &clock, &["ended"]);
     clock.pass(20, 0);
-    assert!(matches!(
-        put(&store, PutMode::Create).await.unwrap(),
-        Put::Done(_)
-    ));
+    assert!(matches!(put(&store, PutMode::Create).await.unwrap(), Put::Done(_)));
     assert!(exists(&store).await);
     assert_eq!(sessions.load(Ordering::Relaxed), 2);
 }
@@ -291,10 +257,7 @@ async fn requests_that_the_store_does_not_implement_are_rejected() {
             "InvalidStorageClass",
         ),
     ] {
-        let options = Options {
-            deviations: vec![deviation],
-            ..Options::default()
-        };
+        let options = Options { deviations: vec![deviation], ..Options::default() };
         let server = S3Server::start(options).await.unwrap();
         let store = good(&server);
         let error = put(&store, mode).await.unwrap_err();
@@ -334,17 +297,11 @@ async fn a_range_at_the_end_of_an_object_is_empty_if_the_store_answers_206_inste
             .with_bucket_name("bucket")
             .with_skip_signature(true);
         let store = s3_store(builder, RemoteOptions::default());
-        let options = GetOptions {
-            range: Some(size..size + 2),
-            if_none_match: None,
-        };
+        let options = GetOptions { range: Some(size..size + 2), if_none_match: None };
         let read = store.get("catalog", options).await.unwrap().value;
         let Get::Found(object) = read else {
             panic!("{read:?}");
         };
-        assert_eq!(
-            (object.bytes, object.etag),
-            (Bytes::new(), ETag::new("\"1\""))
-        );
+        assert_eq!((object.bytes, object.etag), (Bytes::new(), ETag::new("\"1\"")));
     }
 }

@@ -117,11 +117,7 @@ impl DistinctValuesBuilder {
             .iter()
             .filter_map(|number| self.seen.get(*number as usize).copied())
             .collect();
-        let all = ValueCombinations {
-            codes,
-            values,
-            seen,
-        };
+        let all = ValueCombinations { codes, values, seen };
         DistinctValues::newest(&self.shape, all, self.complete_from)
     }
 }

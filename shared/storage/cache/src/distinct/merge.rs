@@ -22,10 +22,7 @@ impl DistinctValues {
         from: i64,
     ) -> Result<Self, CacheError> {
         let from = from.max(self.complete_from()).max(newer.complete_from());
-        let all = (
-            LayerSelection::all(self.len()),
-            LayerSelection::all(newer.len()),
-        );
+        let all = (LayerSelection::all(self.len()), LayerSelection::all(newer.len()));
         let union = union((self, &all.0), (newer, &all.1))?;
         Self::newest(shape, union, from)
     }
@@ -50,10 +47,7 @@ impl DistinctValues {
         }
         let none = Self::empty(shape, from);
         let newer = newer.unwrap_or(&none);
-        let all = (
-            LayerSelection::all(self.len()),
-            LayerSelection::all(newer.len()),
-        );
+        let all = (LayerSelection::all(self.len()), LayerSelection::all(newer.len()));
         let union = union((self, &all.0), (newer, &all.1))?;
         Ok(newest(&union.seen, from, limit).len() < limit)
     }

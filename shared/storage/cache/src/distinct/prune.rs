@@ -24,9 +24,7 @@ impl DistinctValues {
         deletes: &[&Condition],
         before: Option<i64>,
     ) -> Result<Self, CacheError> {
-        let from = before.map_or(self.complete_from(), |before| {
-            before.max(self.complete_from())
-        });
+        let from = before.map_or(self.complete_from(), |before| before.max(self.complete_from()));
         let deletes = overlapping_conditions(deletes, (from, i64::MAX));
         let seen = self.seen()?;
         if deletes.is_empty() && seen.iter().all(|seen| *seen >= from) {

@@ -93,10 +93,7 @@ mod tests {
         let fields = shape.schema().fields().iter();
         let names: Vec<_> = fields.map(|field| field.name().as_str()).collect();
         assert_eq!(names, ["host", "zone", "seen"]);
-        assert_eq!(
-            (shape.max_cardinality(), shape.max_age()),
-            (9, Duration::from_secs(60))
-        );
+        assert_eq!((shape.max_cardinality(), shape.max_age()), (9, Duration::from_secs(60)));
         assert!(DistinctCacheShape::for_cache(&table(), &cache(&[3, 4])).is_none());
     }
 }

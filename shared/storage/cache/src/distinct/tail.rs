@@ -73,11 +73,8 @@ impl DistinctTailIndex {
         let groups = self.groups.order(&tail.index())?;
         let order: Vec<u32> = groups.iter().copied().filter(is_fresh).collect();
         let (codes, values) = self.groups.coded(&tail.index(), &order)?;
-        let all = ValueCombinations {
-            codes,
-            values,
-            seen: order.iter().filter_map(seen).collect(),
-        };
+        let all =
+            ValueCombinations { codes, values, seen: order.iter().filter_map(seen).collect() };
         DistinctValues::newest(&self.shape, all, from)
     }
 

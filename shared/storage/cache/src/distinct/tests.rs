@@ -92,11 +92,8 @@ fn tail(
         if updates >> (at % 8) & 1 == 1 {
             index.update(&tail).unwrap();
             let values = index.values(&tail, i64::MIN).unwrap();
-            let expected = combinations(
-                &points(portion.steps[..=at].iter()),
-                shape.columns(),
-                i64::MIN,
-            );
+            let expected =
+                combinations(&points(portion.steps[..=at].iter()), shape.columns(), i64::MIN);
             assert_eq!(values.len(), expected.len().min(shape.max_cardinality()));
         }
     }

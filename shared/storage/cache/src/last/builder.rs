@@ -103,10 +103,8 @@ impl LastRowsBuilder {
         keys.clear();
         self.keys.resolve(&rows, &mut keys)?;
         self.rings.resize(self.keys.len(), NewestEntries::Empty);
-        self.chunks.push(RowChunk {
-            first_row: self.next_row,
-            rows: rows.project(&self.kept)?,
-        });
+        self.chunks
+            .push(RowChunk { first_row: self.next_row, rows: rows.project(&self.kept)? });
         let candidates = self.insert_rows(&keys)?;
         let survivors = self.renumber(&keys, candidates);
         self.scratch = keys;
@@ -119,15 +117,7 @@ impl LastRowsBuilder {
 
     /// Inserts the rows of the last chunk into the rings. Returns the indexes of the rows that were inserted.
     fn insert_rows(&mut self, keys: &[u32]) -> Result<Vec<u32>, CacheError> {
-        let Self {
-            shape,
-            rings,
-            ring_bytes,
-            chunks,
-            keys: index,
-            kept,
-            ..
-        } = self;
+        let Self { shape, rings, ring_bytes, chunks, keys: index, kept, .. } = self;
         let Some(chunk) = chunks.last() else {
             return Ok(Vec::new());
         };
@@ -144,10 +134,7 @@ impl LastRowsBuilder {
             let Some(ring) = rings.get_mut(*key as usize).filter(|_| !lacks_a_tag) else {
                 continue;
             };
-            let entry = RowEntry {
-                time: *time,
-                row: chunk.first_row + at,
-            };
+            let entry = RowEntry { time: *time, row: chunk.first_row + at };
             let bytes_before = ring.heap_bytes();
             let inserted = ring.insert(entry, shape.count(), |one, other| ties.compare(one, other));
             *ring_bytes += ring.heap_bytes() - bytes_before;

@@ -84,12 +84,7 @@ impl<'a> MergeSide<'a> {
             coded.codes.push(codes);
             coded.values.push(values);
         }
-        let side = Self {
-            layer,
-            rows,
-            times,
-            codes: Vec::new(),
-        };
+        let side = Self { layer, rows, times, codes: Vec::new() };
         Ok((side, coded))
     }
 
@@ -126,12 +121,7 @@ impl<'a> LayerMerge<'a> {
         let values = unify(&mut coded, &mut newer_coded);
         older.codes = coded.codes;
         newer.codes = newer_coded.codes;
-        Ok(Self {
-            shape,
-            older,
-            newer,
-            values,
-        })
+        Ok(Self { shape, older, newer, values })
     }
 
     /// Returns the `count` newest points of each key that are not older than `from`, in the order of a layer.
@@ -192,9 +182,7 @@ impl<'a> LayerMerge<'a> {
             .map(|column| self.column(pairs, *column))
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
-        Ok(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?)
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 
     fn column(&self, pairs: &[MergedPoint], column: usize) -> Result<ArrayRef, CacheError> {

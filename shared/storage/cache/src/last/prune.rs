@@ -27,9 +27,8 @@ impl LastRows {
         before: Option<i64>,
     ) -> Result<Self, CacheError> {
         let fitted = self.conform_to(shape)?;
-        let from = before.map_or(fitted.complete_from(), |before| {
-            before.max(fitted.complete_from())
-        });
+        let from =
+            before.map_or(fitted.complete_from(), |before| before.max(fitted.complete_from()));
         let Some((first, last)) = fitted.time_range() else {
             return Ok(fitted.with(fitted.batch().clone(), from));
         };
@@ -128,8 +127,5 @@ fn compacted(shape: &LastCacheShape, rows: &RecordBatch) -> Result<RecordBatch, 
             *slot = tag_array(codes, values)?;
         }
     }
-    Ok(RecordBatch::try_new(
-        Arc::clone(rows.schema_ref()),
-        columns,
-    )?)
+    Ok(RecordBatch::try_new(Arc::clone(rows.schema_ref()), columns)?)
 }

@@ -156,10 +156,7 @@ mod tests {
         assert_eq!(all.schema(), &table().arrow_schema());
         assert_eq!(
             (all.keys(), all.tags()),
-            (
-                &["host".to_owned()][..],
-                &["zone".to_owned(), "host".to_owned()][..]
-            )
+            (&["host".to_owned()][..], &["zone".to_owned(), "host".to_owned()][..])
         );
         assert_eq!((all.count(), all.ttl()), (3, Duration::from_secs(60)));
         assert_eq!(all.sort_columns(), [2, 4]);

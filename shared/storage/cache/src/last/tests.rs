@@ -232,9 +232,7 @@ fn hosts(numbers: std::ops::Range<i32>) -> RecordBatch {
         numbers.clone().rev().map(|number| format!("host_{number:07}")),
     );
     let codes = Int32Array::from_iter_values(0..i32::try_from(names.len()).unwrap());
-    let floats: ArrayRef = Arc::new(Float64Array::from_iter_values(
-        numbers.clone().map(f64::from),
-    ));
+    let floats: ArrayRef = Arc::new(Float64Array::from_iter_values(numbers.clone().map(f64::from)));
     let times = TimestampNanosecondArray::from_iter_values(numbers.map(i64::from));
     let schema = Schema::new(vec![
         ColumnType::Float.arrow_field("a"),
@@ -284,30 +282,18 @@ fn all_rows_of_one_layer_are_not_copied_and_one_key_is_a_slice() {
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
     builder.push(&rows).unwrap();
     let layer = builder.finish().unwrap();
-    let wanted = LastCacheQuery {
-        filters: &[],
-        from: 0,
-        count: 1,
-        projection: &[0, 3, 4],
-    };
+    let wanted = LastCacheQuery { filters: &[], from: 0, count: 1, projection: &[0, 3, 4] };
     let all = layer.select(&shape, None, &wanted).unwrap();
     assert!(Arc::ptr_eq(layer.batch().column(0), all.column(0)) || all.num_rows() == 1000);
     let filter = KeyFilter {
         column: "host".to_owned(),
         test: KeyPredicate::In(["host_0000999".to_owned()].into()),
     };
-    let one = LastCacheQuery {
-        filters: &[filter],
-        ..wanted
-    };
+    let one = LastCacheQuery { filters: &[filter], ..wanted };
     let one = layer.select(&shape, None, &one).unwrap();
     assert_eq!(
         rendered(&one),
-        [[
-            Some("0".to_owned()),
-            Some("host_0000999".to_owned()),
-            Some("0".to_owned())
-        ]]
+        [[Some("0".to_owned()), Some("host_0000999".to_owned()), Some("0".to_owned())]]
     );
 }
 
@@ -333,10 +319,7 @@ fn a_builder_holds_the_newest_rows_and_refuses_more() {
     assert_eq!(builder.finish().unwrap().num_rows(), 20_000);
     let mut builder = LastRowsBuilder::new(&shape, 0, 1 << 20);
     let error = builder.push(&rows).and_then(|()| builder.finish()).unwrap_err();
-    assert!(
-        matches!(error, CacheError::TooLarge { limit: 1_048_576 }),
-        "{error}"
-    );
+    assert!(matches!(error, CacheError::TooLarge { limit: 1_048_576 }), "{error}");
 }
 
 #[test]
@@ -355,11 +338,7 @@ fn a_builder_counts_the_entries_of_keys_with_several_rows() {
     // Three floats and a time, and an entry with the time and the number of the row.
     let of_rows = 16_000 * (4 * 8 + 16);
     assert!(builder.size_bytes() > of_rows, "{}", builder.size_bytes());
-    assert!(
-        builder.size_bytes() < of_rows * 3 / 2,
-        "{}",
-        builder.size_bytes()
-    );
+    assert!(builder.size_bytes() < of_rows * 3 / 2, "{}", builder.size_bytes());
 }
 
 #[test]
@@ -381,14 +360,8 @@ fn a_delete_of_a_whole_key_needs_no_rebuild_and_one_of_its_newest_row_does() {
     // The rows that could replace the deleted ones are too old by now.
     let left = layer.without(&shape, &[&newest], Some(7)).unwrap();
     assert_eq!((left.num_keys(), left.complete_from()), (3, 7));
-    let up_to = Condition::Time {
-        min: i64::MIN,
-        max: 6,
-    };
-    assert_eq!(
-        layer.without(&shape, &[&up_to], None).unwrap().num_keys(),
-        3
-    );
+    let up_to = Condition::Time { min: i64::MIN, max: 6 };
+    assert_eq!(layer.without(&shape, &[&up_to], None).unwrap().num_keys(), 3);
 }
 
 #[test]
@@ -402,18 +375,12 @@ fn a_delete_of_some_points_of_a_full_key_leaves_a_gap() {
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
     builder.push(&batch(&[row(Some("z"), 1), row(None, 2)])).unwrap();
     let layer = builder.finish().unwrap();
-    let without_zone = Condition::Tag {
-        name: "zone".to_owned(),
-        value: None,
-    };
+    let without_zone = Condition::Tag { name: "zone".to_owned(), value: None };
     // The older row has a zone, and stays.
     let error = layer.without(&shape, &[&without_zone], None).unwrap_err();
     assert!(matches!(error, CacheError::Incomplete));
     // All rows of a table lack a tag that the table does not have.
-    let without_az = Condition::Tag {
-        name: "az".to_owned(),
-        value: None,
-    };
+    let without_az = Condition::Tag { name: "az".to_owned(), value: None };
     let left = layer.without(&shape, &[&without_az], None).unwrap();
     assert_eq!(left.num_rows(), 0);
 }

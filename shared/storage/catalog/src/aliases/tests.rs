@@ -34,11 +34,7 @@ async fn restore(catalog: &Catalog, names: &[&str]) -> Vec<DatabaseId> {
     let restored: Vec<_> = copies
         .iter()
         .zip(owned)
-        .map(|(copy, name)| RestoredDatabase {
-            copy: *copy,
-            name,
-            source: None,
-        })
+        .map(|(copy, name)| RestoredDatabase { copy: *copy, name, source: None })
         .collect();
     catalog.publish_restored(&restored, &[], true).await.unwrap();
     copies
@@ -69,10 +65,7 @@ async fn a_renamed_database_has_both_names_until_the_alias_is_deleted() {
     assert_eq!(find(&catalog, "a").await, Some(id));
     assert_eq!(find(&catalog, "b").await, Some(id));
     assert_eq!(names(&catalog).await, ["b"]);
-    assert_eq!(
-        catalog.get_or_create_database("a", ANY_AGE).await.unwrap(),
-        id
-    );
+    assert_eq!(catalog.get_or_create_database("a", ANY_AGE).await.unwrap(), id);
 
     let created = catalog.create_database("a", None).await.unwrap_err();
     assert_eq!(
@@ -102,10 +95,7 @@ async fn a_repeated_rename_changes_nothing_and_a_name_can_be_taken_back() {
     rename(&catalog, "b", "a").await.unwrap();
     let root = catalog.root(Duration::ZERO).await.unwrap().value;
     let entry = &root.databases()[&id];
-    assert_eq!(
-        (entry.name.as_str(), entry.aliases.as_slice()),
-        ("a", &["b".to_owned()][..])
-    );
+    assert_eq!((entry.name.as_str(), entry.aliases.as_slice()), ("a", &["b".to_owned()][..]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,17 +126,11 @@ async fn retention_policies_follow_their_database() {
     delete_alias(&catalog, "c").await.unwrap();
     for (name, new_name) in [("a/week", "a/month"), ("b", "b/c")] {
         let error = rename(&catalog, name, new_name).await.unwrap_err();
-        assert!(
-            matches!(error, CatalogError::InvalidRename { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, CatalogError::InvalidRename { .. }), "{error}");
     }
     catalog.create_database("c/day", None).await.unwrap();
     let error = rename(&catalog, "b", "c").await.unwrap_err();
-    assert!(
-        error.to_string().contains("'c/day' would be its own"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("'c/day' would be its own"), "{error}");
     delete_alias(&catalog, "a").await.unwrap();
     assert_eq!(find(&catalog, "a/week").await, None);
 }
@@ -162,16 +146,10 @@ async fn names_of_others_are_refused() {
     let dropped = root.databases().values().find(|entry| entry.deletion.is_some());
     for name in ["taken", &dropped.unwrap().name] {
         let error = rename(&catalog, "a", name).await.unwrap_err();
-        assert!(
-            matches!(error, CatalogError::AlreadyExists { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, CatalogError::AlreadyExists { .. }), "{error}");
     }
     rename(&catalog, "taken", "other").await.unwrap();
-    assert!(is_alias(
-        rename(&catalog, "a", "taken").await.unwrap_err(),
-        "other"
-    ));
+    assert!(is_alias(rename(&catalog, "a", "taken").await.unwrap_err(), "other"));
     for invalid in ["", "_internal"] {
         let error = rename(&catalog, "a", invalid).await.unwrap_err();
         assert!(matches!(error, CatalogError::InvalidName(_)), "{error}");
@@ -286,10 +264,7 @@ async fn a_renamed_table_keeps_its_id_its_caches_and_both_names() {
     catalog.create_last_cache(db, &cache).await.unwrap();
     let id = catalog.rename_table(db, "a", "b").await.unwrap();
     assert_eq!(catalog.rename_table(db, "a", "b").await.unwrap(), id);
-    assert_eq!(
-        table_names(&catalog, db).await,
-        [("b".to_owned(), vec!["a".to_owned()])]
-    );
+    assert_eq!(table_names(&catalog, db).await, [("b".to_owned(), vec!["a".to_owned()])]);
     let read = catalog.database(db, Duration::ZERO).await.unwrap();
     for name in ["a", "b"] {
         let table = read.value.table(name).unwrap();
@@ -306,15 +281,9 @@ async fn a_renamed_table_keeps_its_id_its_caches_and_both_names() {
 
     let created = catalog.create_table(db, "a", &[], &[]).await.unwrap_err();
     assert!(is_alias(created, "b"));
-    assert!(is_alias(
-        catalog.delete_table(db, "a", NEVER).await.unwrap_err(),
-        "b"
-    ));
+    assert!(is_alias(catalog.delete_table(db, "a", NEVER).await.unwrap_err(), "b"));
     catalog.create_table(db, "c", &[], &[]).await.unwrap();
-    assert!(is_alias(
-        catalog.rename_table(db, "c", "a").await.unwrap_err(),
-        "b"
-    ));
+    assert!(is_alias(catalog.rename_table(db, "c", "a").await.unwrap_err(), "b"));
     let taken = catalog.rename_table(db, "c", "b").await.unwrap_err();
     assert!(matches!(taken, CatalogError::AlreadyExists { .. }));
     catalog.delete_table_alias(db, "a").await.unwrap();
@@ -322,10 +291,7 @@ async fn a_renamed_table_keeps_its_id_its_caches_and_both_names() {
     let missing = catalog.delete_table_alias(db, "b").await.unwrap_err();
     assert!(matches!(missing, CatalogError::NotFound { .. }));
     let invalid = catalog.rename_table(db, "b", "").await.unwrap_err();
-    assert!(
-        matches!(invalid, CatalogError::InvalidTableName(_)),
-        "{invalid}"
-    );
+    assert!(matches!(invalid, CatalogError::InvalidTableName(_)), "{invalid}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -339,10 +305,7 @@ async fn an_undeleted_table_has_the_aliases_that_are_still_free() {
     catalog.undelete_table(db, "c", None).await.unwrap();
     assert_eq!(
         table_names(&catalog, db).await,
-        [
-            ("c".to_owned(), vec!["b".to_owned()]),
-            ("a".to_owned(), Vec::new())
-        ]
+        [("c".to_owned(), vec!["b".to_owned()]), ("a".to_owned(), Vec::new())]
     );
 }
 
@@ -350,10 +313,7 @@ async fn an_undeleted_table_has_the_aliases_that_are_still_free() {
 fn a_copy_as_of_a_time_takes_the_name_of_a_dropped_table_from_an_alias() {
     let mut catalog = DatabaseCatalog::default();
     let add = |catalog: &mut DatabaseCatalog| {
-        let addition = TableAddition {
-            table: "t".to_owned(),
-            columns: Vec::new(),
-        };
+        let addition = TableAddition { table: "t".to_owned(), columns: Vec::new() };
         catalog.add(&[addition], 0, &CatalogLimits::default()).unwrap();
     };
     let at = |seconds: i64| StoreTime::from_micros((1_757_510_000 + seconds) * 1_000_000);
@@ -361,10 +321,7 @@ fn a_copy_as_of_a_time_takes_the_name_of_a_dropped_table_from_an_alias() {
     catalog.delete_table("t", at(20), NEVER).unwrap();
     add(&mut catalog);
     catalog.rename_table(TableId::new(2), "u").unwrap();
-    let options = crate::CopyOptions {
-        as_of: Some(at(10)),
-        ..crate::CopyOptions::default()
-    };
+    let options = crate::CopyOptions { as_of: Some(at(10)), ..crate::CopyOptions::default() };
     let copy = catalog.copied(options, at(30)).unwrap();
     assert_eq!(copy.table("t").unwrap().id(), TableId::new(1));
     assert_eq!(copy.table("u").unwrap().id(), TableId::new(2));
@@ -380,17 +337,11 @@ async fn views_and_triggers_of_a_renamed_table_keep_its_alias() {
     let trigger = NewTrigger::new(
         "t",
         "p.py",
-        TriggerSpecification::SingleTableWalWrite {
-            table_name: "mem".to_owned(),
-        },
+        TriggerSpecification::SingleTableWalWrite { table_name: "mem".to_owned() },
     );
     catalog.create_trigger(db, &trigger).await.unwrap();
     catalog.create_table(db, "mem", &[], &[]).await.unwrap();
-    for (name, new_name) in [
-        ("cpu", "processor"),
-        ("hourly", "averages"),
-        ("mem", "memory"),
-    ] {
+    for (name, new_name) in [("cpu", "processor"), ("hourly", "averages"), ("mem", "memory")] {
         catalog.rename_table(db, name, new_name).await.unwrap();
     }
     for (alias, user) in [
@@ -399,10 +350,7 @@ async fn views_and_triggers_of_a_renamed_table_keep_its_alias() {
         ("mem", "trigger 't'"),
     ] {
         let error = catalog.delete_table_alias(db, alias).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("{user} uses the alias '{alias}'")
-        );
+        assert_eq!(error.to_string(), format!("{user} uses the alias '{alias}'"));
     }
     // The rules for the tables of views are those of the tables, under any of their names.
     for (new, reason) in [
@@ -415,10 +363,7 @@ async fn views_and_triggers_of_a_renamed_table_keep_its_alias() {
     // Another table can't take the place of one that a view names.
     catalog.delete_table(db, "processor", NEVER).await.unwrap();
     let error = catalog.rename_table(db, "memory", "cpu").await.unwrap_err();
-    assert!(
-        error.to_string().contains("materialized view 'v'"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("materialized view 'v'"), "{error}");
     catalog.delete_view(db, "v", ViewLanguage::Sql).await.unwrap();
     catalog.delete_table_alias(db, "hourly").await.unwrap();
 }
@@ -432,29 +377,20 @@ async fn a_table_that_a_view_of_another_database_writes_is_reserved_under_any_na
     let into_other = |name: &str, table: &str| {
         let mut new = view(name, "cpu", table);
         new.language = ViewLanguage::InfluxQl;
-        new.target.database = Some(ViewTargetDatabase {
-            id: other,
-            name: "other".to_owned(),
-        });
+        new.target.database = Some(ViewTargetDatabase { id: other, name: "other".to_owned() });
         new
     };
     catalog.create_view(own, &into_other("v", "t")).await.unwrap();
     catalog.rename_table(other, "t", "u").await.unwrap();
     for table in ["t", "u"] {
-        for (database, new) in [
-            (own, into_other("w", table)),
-            (other, view("w", "mem", table)),
-        ] {
+        for (database, new) in [(own, into_other("w", table)), (other, view("w", "mem", table))] {
             let error = catalog.create_view(database, &new).await.unwrap_err();
             assert!(matches!(error, CatalogError::InvalidView { .. }), "{error}");
         }
     }
     let in_use = catalog.delete_table_alias(other, "t").await.unwrap_err();
     assert!(matches!(in_use, CatalogError::AliasInUse { .. }));
-    let holder = ViewReference {
-        database: own,
-        view: "v".to_owned(),
-    };
+    let holder = ViewReference { database: own, view: "v".to_owned() };
     catalog.reserve_view_target(other, "t", &holder, ANY_AGE).await.unwrap();
     catalog.delete_view(own, "v", ViewLanguage::InfluxQl).await.unwrap();
     catalog.create_view(own, &into_other("w", "u")).await.unwrap();
@@ -500,12 +436,7 @@ async fn renames_are_recorded_in_the_audit_log() {
     let database = catalog.database(id, Duration::ZERO).await.unwrap().value;
     let entries = root.audit().chain(database.audit());
     let shown = |entry: &crate::AuditEntry| {
-        format!(
-            "{} {} {}",
-            entry.action,
-            entry.target,
-            entry.detail.clone().unwrap_or_default()
-        )
+        format!("{} {} {}", entry.action, entry.target, entry.detail.clone().unwrap_or_default())
     };
     let shown: Vec<_> = entries.map(shown).filter(|text| !text.starts_with("create")).collect();
     assert_eq!(
@@ -522,10 +453,7 @@ async fn renames_are_recorded_in_the_audit_log() {
 #[test]
 fn format_of_a_renamed_table() {
     let mut catalog = DatabaseCatalog::default();
-    let addition = TableAddition {
-        table: "a".to_owned(),
-        columns: Vec::new(),
-    };
+    let addition = TableAddition { table: "a".to_owned(), columns: Vec::new() };
     catalog.add(&[addition], 0, &CatalogLimits::default()).unwrap();
     catalog.rename_table(TableId::new(1), "b").unwrap();
     let json = serde_json::to_value(&catalog).unwrap();

@@ -28,13 +28,7 @@ fn weather() -> TableAddition {
 
 fn catalog() -> DatabaseCatalog {
     let mut catalog = DatabaseCatalog::default();
-    let additions = [
-        weather(),
-        TableAddition {
-            table: "bare".to_owned(),
-            columns: Vec::new(),
-        },
-    ];
+    let additions = [weather(), TableAddition { table: "bare".to_owned(), columns: Vec::new() }];
     catalog.add(&additions, 0, &CatalogLimits::default()).unwrap();
     catalog
 }
@@ -67,10 +61,7 @@ fn distinct(name: &str, columns: &[&str]) -> NewDistinctCache {
 #[test]
 fn a_last_cache_defaults_to_tag_keys_and_all_other_columns() {
     let mut catalog = catalog();
-    let new = NewLastCache {
-        name: None,
-        ..last("")
-    };
+    let new = NewLastCache { name: None, ..last("") };
     let cache = catalog.add_last_cache(&new).unwrap();
     assert_eq!(cache.name, "weather_room_site_last_cache");
     assert_eq!(cache.ttl(), Duration::from_secs(14_400));
@@ -84,10 +75,7 @@ fn a_last_cache_defaults_to_tag_keys_and_all_other_columns() {
 
     let later = TableAddition {
         table: "weather".to_owned(),
-        columns: vec![
-            ("hum".to_owned(), ColumnType::Float),
-            ("floor".to_owned(), ColumnType::Tag),
-        ],
+        columns: vec![("hum".to_owned(), ColumnType::Float), ("floor".to_owned(), ColumnType::Tag)],
     };
     catalog.add(&[later], 0, &CatalogLimits::default()).unwrap();
     let table = catalog.table("weather").unwrap();
@@ -128,10 +116,7 @@ fn a_last_cache_keeps_the_order_of_explicit_columns() {
 #[test]
 fn a_distinct_cache_keeps_the_order_of_its_columns() {
     let mut catalog = catalog();
-    let new = NewDistinctCache {
-        name: None,
-        ..distinct("", &["site", "note"])
-    };
+    let new = NewDistinctCache { name: None, ..distinct("", &["site", "note"]) };
     let cache = catalog.add_distinct_cache(&new).unwrap();
     assert_eq!(cache.name, "weather_site_note_distinct_cache");
     assert_eq!(cache.max_age(), Duration::from_secs(86_400));
@@ -146,22 +131,14 @@ fn a_distinct_cache_keeps_the_order_of_its_columns() {
 
 #[test]
 fn errors_for_last_caches_match_influxdb() {
-    let key = |columns: &[&str]| NewLastCache {
-        key_columns: Some(names(columns)),
-        ..last("x")
-    };
-    let value = |columns: &[&str]| NewLastCache {
-        value_columns: Some(names(columns)),
-        ..last("x")
-    };
+    let key = |columns: &[&str]| NewLastCache { key_columns: Some(names(columns)), ..last("x") };
+    let value =
+        |columns: &[&str]| NewLastCache { value_columns: Some(names(columns)), ..last("x") };
     let key_type =
         "only uint64, int64, bool, tag, and string columns are supported in the last cache";
     let count = |count| NewLastCache { count, ..last("x") };
     let long = "x".repeat(MAX_CACHE_NAME_BYTES + 1);
-    let elsewhere = NewLastCache {
-        table: "nope".to_owned(),
-        ..last("x")
-    };
+    let elsewhere = NewLastCache { table: "nope".to_owned(), ..last("x") };
     for (new, expected) in [
         (
             key(&["nope"]),
@@ -188,19 +165,13 @@ fn errors_for_last_caches_match_influxdb() {
             "invalid configuration provided: last cache size must be from 1 to 1000",
         ),
         (last(""), "cache name cannot be empty"),
-        (
-            last(&long),
-            "invalid configuration provided: cache name too long: max 512",
-        ),
+        (last(&long), "invalid configuration provided: cache name too long: max 512"),
         (
             key(&["room"; MAX_CACHE_COLUMNS + 1]),
             "invalid configuration provided: more than 250 columns provided",
         ),
         (elsewhere, "there is no table 'nope' in the database"),
-        (
-            last("there"),
-            "attempted to create a resource that already exists",
-        ),
+        (last("there"), "attempted to create a resource that already exists"),
     ] {
         let mut catalog = catalog();
         catalog.add_last_cache(&last("there")).unwrap();
@@ -213,10 +184,7 @@ fn errors_for_last_caches_match_influxdb() {
 #[test]
 fn errors_for_distinct_caches_match_influxdb() {
     let types = "only tag and string columns are supported in the distinct cache";
-    let nothing = NewDistinctCache {
-        max_cardinality: 0,
-        ..distinct("x", &["room"])
-    };
+    let nothing = NewDistinctCache { max_cardinality: 0, ..distinct("x", &["room"]) };
     for (new, expected) in [
         (
             distinct("x", &[]),
@@ -254,10 +222,7 @@ fn has_cache(catalog: &DatabaseCatalog, cache: CacheId) -> bool {
 fn a_database_has_a_bounded_number_of_caches() {
     let mut catalog = DatabaseCatalog::default();
     let tables: Vec<_> = (0..=MAX_CACHES / MAX_CACHES_PER_TABLE)
-        .map(|n| TableAddition {
-            table: format!("t{n}"),
-            ..weather()
-        })
+        .map(|n| TableAddition { table: format!("t{n}"), ..weather() })
         .collect();
     catalog.add(&tables, 0, &CatalogLimits::default()).unwrap();
     let new = |n: usize| NewLastCache {
@@ -314,10 +279,7 @@ fn format() {
     assert!(without.get("next_cache").is_none());
     catalog.add(&[weather()], 0, &CatalogLimits::default()).unwrap();
     catalog.add_last_cache(&last("all")).unwrap();
-    let explicit = NewLastCache {
-        value_columns: Some(names(&["temp"])),
-        ..last("some")
-    };
+    let explicit = NewLastCache { value_columns: Some(names(&["temp"])), ..last("some") };
     catalog.add_last_cache(&explicit).unwrap();
     let new = distinct("rooms", &["room"]);
     catalog.add_distinct_cache(&new).unwrap();

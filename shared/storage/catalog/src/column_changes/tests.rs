@@ -36,14 +36,7 @@ async fn add(catalog: &Catalog, id: DatabaseId, column: &str, column_type: Colum
 
 fn view(query: &str) -> NewView {
     let windows = ViewWindows::since_epoch(60);
-    NewView::new(
-        "hourly",
-        ViewLanguage::Sql,
-        query,
-        "cpu",
-        "cpu_hourly",
-        windows,
-    )
+    NewView::new("hourly", ViewLanguage::Sql, query, "cpu", "cpu_hourly", windows)
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,12 +48,7 @@ async fn a_renamed_column_has_both_names_and_its_stored_name() {
     }
     catalog.rename_column(id, "cpu", "host", "server").await.unwrap();
     let renamed = table(&catalog, id).await;
-    let expected = [
-        ("time", "time"),
-        ("server", "host"),
-        ("usage", "load"),
-        ("note", "note"),
-    ];
+    let expected = [("time", "time"), ("server", "host"), ("usage", "load"), ("note", "note")];
     assert_eq!(names(&renamed), expected);
     assert_eq!(renamed.column("load"), renamed.column("usage"));
     assert_eq!(renamed.view().columns(), 3);
@@ -76,10 +64,7 @@ async fn a_renamed_column_has_both_names_and_its_stored_name() {
     assert!(matches!(taken, CatalogError::NameIsAlias { .. }), "{taken}");
     catalog.delete_column_alias(id, "cpu", "load").await.unwrap();
     let error = catalog.delete_column_alias(id, "cpu", "usage").await.unwrap_err();
-    assert!(
-        matches!(error, CatalogError::NoSuchColumn { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, CatalogError::NoSuchColumn { .. }), "{error}");
     catalog.rename_column(id, "cpu", "note", "load").await.unwrap();
     let stored = table(&catalog, id).await;
     assert_eq!(names(&stored)[3], ("load", "note"));
@@ -119,10 +104,7 @@ async fn a_new_column_does_not_get_the_stored_name_of_a_renamed_one() {
     assert_eq!(before.expected_stored_name("usage"), "load");
     add(&catalog, id, "load", ColumnType::Boolean).await;
     let after = table(&catalog, id).await;
-    assert_eq!(
-        names(&after)[2..],
-        [("usage", "load"), ("note", "note"), ("load", "load~4")]
-    );
+    assert_eq!(names(&after)[2..], [("usage", "load"), ("note", "note"), ("load", "load~4")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,18 +121,12 @@ async fn keys_and_columns_in_use_are_not_dropped() {
     let error = catalog.rename_column(id, "cpu", "time", "at").await.unwrap_err();
     assert!(matches!(error, CatalogError::FixedColumn { .. }), "{error}");
     let error = try_drop("none").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "there is no column 'none' in table 'cpu'"
-    );
+    assert_eq!(error.to_string(), "there is no column 'none' in table 'cpu'");
 
     let query = "SELECT avg(\"NOTE\") FROM cpu";
     catalog.create_view(id, &view(query)).await.unwrap();
     let error = try_drop("note").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "materialized view 'hourly' uses the column 'note'"
-    );
+    assert_eq!(error.to_string(), "materialized view 'hourly' uses the column 'note'");
     catalog.rename_column(id, "cpu", "note", "remark").await.unwrap();
     let error = catalog.delete_column_alias(id, "cpu", "note").await.unwrap_err();
     assert!(matches!(error, CatalogError::AliasInUse { .. }), "{error}");
@@ -185,10 +161,7 @@ async fn a_table_whose_columns_have_aliases_gets_no_rows_of_a_view() {
     let foreign = NewView {
         language: ViewLanguage::InfluxQl,
         target: ViewTarget {
-            database: Some(ViewTargetDatabase {
-                id,
-                name: "db".to_owned(),
-            }),
+            database: Some(ViewTargetDatabase { id, name: "db".to_owned() }),
             table: "cpu_hourly".to_owned(),
         },
         ..view("SELECT mean(note) FROM cpu GROUP BY time(1h)")
@@ -223,10 +196,7 @@ async fn an_integer_becomes_a_float_for_every_instance() {
     ] {
         let changed = catalog.change_column_type(id, "cpu", name, column_type).await;
         let error = changed.unwrap_err();
-        assert!(
-            matches!(error, CatalogError::FixedColumn { .. }),
-            "{name}: {error}"
-        );
+        assert!(matches!(error, CatalogError::FixedColumn { .. }), "{name}: {error}");
     }
 }
 
@@ -240,17 +210,11 @@ async fn a_column_that_a_view_may_select_keeps_its_type() {
         "SELECT max(*) FROM cpu GROUP BY time(1h)",
         "SELECT max(/^[a-z]$/) FROM cpu GROUP BY time(1h)",
     ] {
-        let selecting = NewView {
-            language: ViewLanguage::InfluxQl,
-            ..view(query)
-        };
+        let selecting = NewView { language: ViewLanguage::InfluxQl, ..view(query) };
         catalog.create_view(id, &selecting).await.unwrap();
         let changed = catalog.change_column_type(id, "cpu", "n", ColumnType::Float).await;
         let error = changed.unwrap_err();
-        assert!(
-            matches!(error, CatalogError::ColumnInUse { .. }),
-            "{query}: {error}"
-        );
+        assert!(matches!(error, CatalogError::ColumnInUse { .. }), "{query}: {error}");
         catalog.delete_view(id, "hourly", ViewLanguage::InfluxQl).await.unwrap();
     }
     catalog.change_column_type(id, "cpu", "n", ColumnType::Float).await.unwrap();
@@ -269,16 +233,10 @@ async fn a_column_that_a_view_names_in_escaped_quotes_is_not_dropped() {
         ),
     ] {
         add(&catalog, id, column, ColumnType::Float).await;
-        let new = NewView {
-            language,
-            ..view(query)
-        };
+        let new = NewView { language, ..view(query) };
         catalog.create_view(id, &new).await.unwrap();
         let error = catalog.drop_column(id, "cpu", column).await.unwrap_err();
-        assert!(
-            matches!(error, CatalogError::ColumnInUse { .. }),
-            "{column}: {error}"
-        );
+        assert!(matches!(error, CatalogError::ColumnInUse { .. }), "{column}: {error}");
         catalog.delete_view(id, "hourly", language).await.unwrap();
         catalog.drop_column(id, "cpu", column).await.unwrap();
     }

@@ -59,12 +59,10 @@ impl DatabaseCatalog {
         limits: &CatalogLimits,
     ) -> Result<String, CatalogError> {
         let id = self.table(table).map(|table| table.id());
-        let changed =
-            id.and_then(|id| self.tables.get_mut(&id)).map(Arc::make_mut).ok_or_else(|| {
-                CatalogError::NotFound {
-                    name: table.to_owned(),
-                }
-            })?;
+        let changed = id
+            .and_then(|id| self.tables.get_mut(&id))
+            .map(Arc::make_mut)
+            .ok_or_else(|| CatalogError::NotFound { name: table.to_owned() })?;
         if changed.add_column(column, column_type, limits)? {
             Ok(changed.name().to_owned())
         } else {
@@ -95,10 +93,8 @@ impl DatabaseCatalog {
             return Ok(());
         }
         let own = self.tables().count();
-        for (count, limit) in [
-            (own, limits.tables_per_database),
-            (own + elsewhere, limits.tables),
-        ] {
+        for (count, limit) in [(own, limits.tables_per_database), (own + elsewhere, limits.tables)]
+        {
             if let Some(limit) = exceeded_limit(count + new_tables, limit) {
                 return Err(LimitError::Tables { count, limit }.into());
             }

@@ -29,9 +29,7 @@ impl DatabaseCatalog {
         now: StoreTime,
         hard_delete: HardDelete,
     ) -> Result<TableId, CatalogError> {
-        let not_found = || CatalogError::NotFound {
-            name: name.to_owned(),
-        };
+        let not_found = || CatalogError::NotFound { name: name.to_owned() };
         let dropped = || {
             let mut tables = self.tables.values().rev();
             tables.find(|table| table.deletion().is_some() && table.name() == name)
@@ -102,9 +100,8 @@ impl DatabaseCatalog {
             let table = self.tables.get_mut(id).map(Arc::make_mut);
             let deletion = table.and_then(Table::deletion_mut);
             let noted = note_purge(deletion, purge, now);
-            changed |= noted.ok_or_else(|| CatalogError::NotFound {
-                name: format!("deleted table {id}"),
-            })?;
+            changed |= noted
+                .ok_or_else(|| CatalogError::NotFound { name: format!("deleted table {id}") })?;
         }
         Ok(changed)
     }

@@ -18,10 +18,7 @@ fn addition(table: &str, columns: &[(&str, ColumnType)]) -> TableAddition {
 fn catalog() -> DatabaseCatalog {
     let mut catalog = DatabaseCatalog::default();
     let additions = [
-        addition(
-            "cpu",
-            &[("host", ColumnType::Tag), ("usage", ColumnType::Float)],
-        ),
+        addition("cpu", &[("host", ColumnType::Tag), ("usage", ColumnType::Float)]),
         addition("old", &[]),
     ];
     assert!(catalog.add(&additions, 0, &CatalogLimits::default()).unwrap());

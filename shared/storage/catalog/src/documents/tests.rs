@@ -56,17 +56,11 @@ async fn of_concurrent_changes_of_a_version_one_takes_effect() {
         (Ok(changed), Err(refused)) | (Err(refused), Ok(changed)) => (changed, refused),
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        refused.to_string(),
-        "the document was changed: its version is 2, not 1"
-    );
+    assert_eq!(refused.to_string(), "the document was changed: its version is 2, not 1");
     let read = store.read().await.unwrap().value;
     assert_eq!(read.get(id).unwrap(), &changed);
     let late = store.delete(id, 1).await.unwrap_err();
-    assert!(
-        matches!(late, DocumentError::Conflict { present: 2, .. }),
-        "{late}"
-    );
+    assert!(matches!(late, DocumentError::Conflict { present: 2, .. }), "{late}");
 }
 
 #[tokio::test]
@@ -99,17 +93,11 @@ fn names_sizes_and_numbers_are_limited() {
     let long = "n".repeat(MAX_DOCUMENT_NAME_BYTES + 1);
     for name in ["", " ", "line\nbreak", long.as_str()] {
         let refused = create(&mut documents, 1, named(name, "1")).unwrap_err();
-        assert!(
-            matches!(refused, DocumentError::Name),
-            "{name:?}: {refused}"
-        );
+        assert!(matches!(refused, DocumentError::Name), "{name:?}: {refused}");
     }
     let largest = "x".repeat(MAX_DOCUMENT_BYTES);
     let refused = create(&mut documents, 1, named("a", &format!("{largest}x"))).unwrap_err();
-    assert!(
-        matches!(refused, DocumentError::TooLarge { .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, DocumentError::TooLarge { .. }), "{refused}");
     let fitting = u128::try_from(MAX_DOCUMENTS_BYTES / MAX_DOCUMENT_BYTES).unwrap();
     for number in 0..fitting {
         create(&mut documents, number, named("a", &largest)).unwrap();

@@ -98,10 +98,7 @@ impl UnsavedLines {
         if !self.is_waiting() || self.saving.is_some() {
             return None;
         }
-        let lines = LogLineBatch {
-            first: self.first,
-            lines: self.take_waiting(),
-        };
+        let lines = LogLineBatch { first: self.first, lines: self.take_waiting() };
         self.first = lines.first + lines.lines.len() as u64;
         let lines = Arc::new(lines);
         self.saving = Some(Arc::clone(&lines));

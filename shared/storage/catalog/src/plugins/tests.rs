@@ -16,10 +16,7 @@ fn plugin(code: u8, files: &[(&str, u64)]) -> NewPlugin {
         is_package: files.len() > 1,
         files: files
             .iter()
-            .map(|(path, bytes)| PluginFileEntry {
-                path: (*path).to_owned(),
-                bytes: *bytes,
-            })
+            .map(|(path, bytes)| PluginFileEntry { path: (*path).to_owned(), bytes: *bytes })
             .collect(),
     }
 }
@@ -35,10 +32,7 @@ async fn replacing_a_plugin_requires_its_present_code() {
     let first = plugin(1, &[("z.py", 2), ("__init__.py", 1)]);
     catalog.put_plugin("p", first.clone(), None).await.unwrap();
     let there = entry(&catalog, "p").await.unwrap();
-    assert_eq!(
-        (there.files[0].path.as_str(), there.bytes()),
-        ("__init__.py", 3)
-    );
+    assert_eq!((there.files[0].path.as_str(), there.bytes()), ("__init__.py", 3));
     let blind = catalog.put_plugin("p", plugin(2, &[]), None).await;
     assert!(matches!(blind, Err(CatalogError::PluginChanged { .. })));
     stage.taken();
@@ -108,10 +102,7 @@ async fn oversized_plugins_are_refused() {
     assert!(check_number(&root, "0", 200).is_ok());
     root.plugins = (0..MAX_PLUGINS).map(|number| (number.to_string(), entry(1))).collect();
     let error = check_number(&root, "more", 0).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "Adding a new plugin would exceed limit of 1000 plugins"
-    );
+    assert_eq!(error.to_string(), "Adding a new plugin would exceed limit of 1000 plugins");
     assert!(check_number(&root, "0", 1).is_ok());
 }
 

@@ -81,9 +81,7 @@ impl Catalog {
 }
 
 fn no_group(id: u64) -> CatalogError {
-    CatalogError::NotFound {
-        name: format!("query group {id}"),
-    }
+    CatalogError::NotFound { name: format!("query group {id}") }
 }
 
 #[cfg(test)]
@@ -121,17 +119,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn invalid_groups_are_refused() {
         let catalog = CatalogFixture::new().instance();
-        let no_copies = QueryGroup {
-            replication_factor: 0,
-            ..group("a", &[])
-        };
+        let no_copies = QueryGroup { replication_factor: 0, ..group("a", &[]) };
         let long = "x".repeat(MAX_QUERY_GROUP_NAME_BYTES + 1);
         for invalid in [group("", &[]), group("a", &[&long]), no_copies] {
             let refused = catalog.create_query_group(invalid).await;
-            assert!(matches!(
-                refused,
-                Err(CatalogError::InvalidQueryGroup { .. })
-            ));
+            assert!(matches!(refused, Err(CatalogError::InvalidQueryGroup { .. })));
         }
     }
 }

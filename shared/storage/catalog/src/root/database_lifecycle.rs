@@ -132,9 +132,7 @@ impl RootCatalog {
         now: StoreTime,
         hard_delete: HardDelete,
     ) -> Result<DatabaseId, CatalogError> {
-        let not_found = || CatalogError::NotFound {
-            name: name.to_owned(),
-        };
+        let not_found = || CatalogError::NotFound { name: name.to_owned() };
         let id = self
             .database(name)
             .or_else(|| self.deleted_database(name))
@@ -175,9 +173,7 @@ impl RootCatalog {
         now: StoreTime,
         limits: &CatalogLimits,
     ) -> Result<String, CatalogError> {
-        let not_found = || CatalogError::NotFound {
-            name: format!("database {id}"),
-        };
+        let not_found = || CatalogError::NotFound { name: format!("database {id}") };
         let entry = self.databases.get(&id).ok_or_else(not_found)?;
         let deletion = entry.deletion.ok_or_else(not_found)?;
         if !deletion.can_be_undone(now) {
@@ -213,8 +209,7 @@ impl RootCatalog {
     ) -> Result<bool, CatalogError> {
         let entry = self.databases.get_mut(&id);
         let deletion = entry.and_then(|entry| entry.deletion.as_mut());
-        note_purge(deletion, purge, now).ok_or_else(|| CatalogError::NotFound {
-            name: format!("deleted database {id}"),
-        })
+        note_purge(deletion, purge, now)
+            .ok_or_else(|| CatalogError::NotFound { name: format!("deleted database {id}") })
     }
 }

@@ -37,9 +37,8 @@ impl RootCatalog {
     pub(crate) fn live_name(&self, id: DatabaseId) -> Result<String, CatalogError> {
         let entry = self.databases.get(&id);
         let live = entry.filter(|entry| entry.deletion.is_none());
-        live.map(|entry| entry.name.clone()).ok_or_else(|| CatalogError::NotFound {
-            name: format!("database {id}"),
-        })
+        live.map(|entry| entry.name.clone())
+            .ok_or_else(|| CatalogError::NotFound { name: format!("database {id}") })
     }
 
     /// Returns the latest dropped database with this name, such as `db-20250910T132505`.
@@ -55,18 +54,14 @@ impl RootCatalog {
     pub(crate) fn name_conflict(&self, name: &str) -> Option<CatalogError> {
         let id = self.database(name).or_else(|| self.deleted_database(name))?;
         Some(
-            self.alias_conflict(id, name).unwrap_or_else(|| CatalogError::AlreadyExists {
-                name: name.to_owned(),
-            }),
+            self.alias_conflict(id, name)
+                .unwrap_or_else(|| CatalogError::AlreadyExists { name: name.to_owned() }),
         )
     }
 
     /// Returns the error of a name that is not that of a database but its alias.
     pub(crate) fn alias_conflict(&self, id: DatabaseId, name: &str) -> Option<CatalogError> {
         let entry = self.databases.get(&id).filter(|entry| entry.name != name)?;
-        Some(CatalogError::NameIsAlias {
-            name: name.to_owned(),
-            present_name: entry.name.clone(),
-        })
+        Some(CatalogError::NameIsAlias { name: name.to_owned(), present_name: entry.name.clone() })
     }
 }

@@ -52,10 +52,7 @@ fn a_dropped_name_is_free_immediately_and_its_id_is_not_reused() {
     let id = catalog.add("one", None, &CatalogLimits::default()).unwrap();
     assert_eq!(id, DatabaseId::new(3));
     assert_eq!(catalog.database("one"), Some(id));
-    assert_eq!(
-        catalog.deleted_database("one-20250910T132505"),
-        Some(DatabaseId::new(1))
-    );
+    assert_eq!(catalog.deleted_database("one-20250910T132505"), Some(DatabaseId::new(1)));
 }
 
 #[test]
@@ -91,10 +88,7 @@ fn undeleting_an_ambiguous_name_is_refused() {
     );
     // A database that is past its deletion time is not a candidate.
     let after = later.plus(Duration::from_micros(1));
-    assert_eq!(
-        catalog.find_dropped("one", after).unwrap(),
-        DatabaseId::new(1)
-    );
+    assert_eq!(catalog.find_dropped("one", after).unwrap(), DatabaseId::new(1));
     let error = catalog.find_dropped("one-20250910T132506", after).unwrap_err();
     assert!(matches!(error, CatalogError::Purged { .. }));
     let error = catalog.find_dropped("none", after).unwrap_err();
@@ -106,10 +100,7 @@ fn a_begun_removal_prevents_undeletion_and_rescheduling() {
     let mut catalog = catalog();
     let id = DatabaseId::new(1);
     let now = StoreTime::from_micros(1_757_769_905_000_000);
-    assert!(
-        catalog.note_purge(id, PurgeState::Begun, now).is_err(),
-        "too early"
-    );
+    assert!(catalog.note_purge(id, PurgeState::Begun, now).is_err(), "too early");
     let due = now.plus(Duration::from_secs(60));
     assert_eq!(catalog.due_databases(due).collect::<Vec<_>>(), [id]);
     assert!(catalog.note_purge(id, PurgeState::Begun, due).unwrap());

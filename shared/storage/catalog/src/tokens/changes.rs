@@ -60,11 +60,7 @@ impl Catalog {
                 Ok((true, entry))
             })
             .await?;
-        Ok(IssuedToken {
-            id: TokenId::OPERATOR,
-            entry,
-            secret,
-        })
+        Ok(IssuedToken { id: TokenId::OPERATOR, entry, secret })
     }
 
     /// Installs an operator token whose hash was computed elsewhere, unless there is an administrator token already.
@@ -118,11 +114,7 @@ impl Catalog {
                 Ok((true, entry))
             })
             .await?;
-        Ok(IssuedToken {
-            id: TokenId::OPERATOR,
-            entry,
-            secret,
-        })
+        Ok(IssuedToken { id: TokenId::OPERATOR, entry, secret })
     }
 
     /// Creates another administrator token, valid for `lifetime` or forever. `by` as for
@@ -200,10 +192,7 @@ impl Catalog {
         permissions: impl Fn(&RootCatalog, &Permissions) -> Result<Permissions, CatalogError> + Sync,
     ) -> Result<IssuedToken, CatalogError> {
         let secret = generate_token(self.bucket.world());
-        let credential = Credential {
-            hash: secret.hash(),
-            public_key: None,
-        };
+        let credential = Credential { hash: secret.hash(), public_key: None };
         let (id, entry) = self.add_token(new, &credential, permissions).await?;
         Ok(IssuedToken { id, entry, secret })
     }
@@ -301,13 +290,8 @@ impl Catalog {
                 root.tokens.remove(*id);
             }
             let created: Vec<_> = names.iter().skip(1).map(String::as_str).collect();
-            let detail = (!created.is_empty()).then(|| {
-                format!(
-                    "and {} that it created: {}",
-                    created.len(),
-                    created.join(", ")
-                )
-            });
+            let detail = (!created.is_empty())
+                .then(|| format!("and {} that it created: {}", created.len(), created.join(", ")));
             root.note(now, "delete token", name, detail);
             Ok((true, names))
         })
@@ -378,10 +362,7 @@ impl RootCatalog {
             }
         };
         let (permissions, expiry) = found.ok_or(CatalogError::Revoked)?;
-        Ok(CallerPermissions {
-            permissions,
-            expiry,
-        })
+        Ok(CallerPermissions { permissions, expiry })
     }
 
     pub(crate) fn add_operator_token(

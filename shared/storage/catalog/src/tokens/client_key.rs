@@ -76,10 +76,7 @@ impl ClientPublicKey {
                 .and_then(|bytes| <[u8; COORDINATE_BYTES]>::try_from(bytes).ok());
             bytes.ok_or(ClientKeyError::Coordinate { name })
         };
-        Ok(Self {
-            x: decode("x", x)?,
-            y: decode("y", y)?,
-        })
+        Ok(Self { x: decode("x", x)?, y: decode("y", y)? })
     }
 
     /// Returns the first coordinate as text.
@@ -105,10 +102,7 @@ impl ClientPublicKey {
 
 impl From<ClientPublicKey> for Coordinates {
     fn from(key: ClientPublicKey) -> Self {
-        Self {
-            x: key.x(),
-            y: key.y(),
-        }
+        Self { x: key.x(), y: key.y() }
     }
 }
 
@@ -150,10 +144,7 @@ impl ClientPrivateKey {
     pub fn public_key(&self) -> ClientPublicKey {
         let point = self.d.public_key().to_sec1_bytes();
         let coordinates = point.get(1..).unwrap_or_default();
-        let mut key = ClientPublicKey {
-            x: [0; COORDINATE_BYTES],
-            y: [0; COORDINATE_BYTES],
-        };
+        let mut key = ClientPublicKey { x: [0; COORDINATE_BYTES], y: [0; COORDINATE_BYTES] };
         let ClientPublicKey { x, y } = &mut key;
         for (byte, coordinate) in x.iter_mut().chain(y).zip(coordinates) {
             *byte = *coordinate;
@@ -206,9 +197,7 @@ mod tests {
     #[test]
     fn keys_have_the_form_of_questdb() {
         let d = URL_SAFE_NO_PAD.decode("5UjEMuA0Pj5pjK8a-fa24dyIf-Es5mYny3oE_Wmus48");
-        let private = ClientPrivateKey {
-            d: SecretKey::from_slice(&d.unwrap()).unwrap(),
-        };
+        let private = ClientPrivateKey { d: SecretKey::from_slice(&d.unwrap()).unwrap() };
         let public = private.public_key();
         assert_eq!(public, ClientPublicKey::new(X, Y).unwrap());
         assert_eq!((public.x().as_str(), public.y().as_str()), (X, Y));
@@ -221,10 +210,7 @@ mod tests {
     #[test]
     fn generated_keys_differ_and_hide_their_secret() {
         let world = World::system();
-        let (one, other) = (
-            ClientPrivateKey::generate(&world),
-            ClientPrivateKey::generate(&world),
-        );
+        let (one, other) = (ClientPrivateKey::generate(&world), ClientPrivateKey::generate(&world));
         assert_ne!(one.reveal(), other.reveal());
         assert_ne!(one.public_key(), other.public_key());
         assert_eq!(one.reveal().len(), 43);

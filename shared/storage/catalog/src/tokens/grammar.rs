@@ -127,9 +127,7 @@ impl PermissionRequest {
                 self.actions(&none, |_| None)?;
                 Ok(RequestedPermission::Admin)
             }
-            given => Err(PermissionRequestError::ResourceType {
-                given: given.to_owned(),
-            }),
+            given => Err(PermissionRequestError::ResourceType { given: given.to_owned() }),
         }
     }
 
@@ -242,9 +240,7 @@ impl PermissionRequest {
                     let database = id.ok_or_else(|| missing_database(name, own))?;
                     Ok::<_, CatalogError>(SiteName { database, site })
                 });
-                Permissions::Of(vec![Permission::Site {
-                    sites: sites.collect::<Result<_, _>>()?,
-                }])
+                Permissions::Of(vec![Permission::Site { sites: sites.collect::<Result<_, _>>()? }])
             }
         })
     }
@@ -304,10 +300,7 @@ fn merge(all: &mut Vec<Permission>, mut new: Permission) {
     let merged = all.iter_mut().any(|old| match (old, &mut new) {
         (
             Permission::Database { databases, actions },
-            Permission::Database {
-                databases: names,
-                actions: more,
-            },
+            Permission::Database { databases: names, actions: more },
         ) if databases == names => {
             actions.append(more);
             true

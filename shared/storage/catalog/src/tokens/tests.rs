@@ -140,12 +140,7 @@ async fn a_permission_on_a_database_that_does_not_exist_is_refused() {
 #[tokio::test]
 async fn only_held_permissions_can_be_granted() {
     let (_, catalog) = stage().await;
-    let own = [
-        "db:one:read,write",
-        "db:two:read",
-        "system:ping:read",
-        "token:*:create",
-    ];
+    let own = ["db:one:read,write", "db:two:read", "system:ping:read", "token:*:create"];
     let maker = Some(holder(&catalog, "maker", &own).await);
     let without = Some(holder(&catalog, "without", &["db:*:*"]).await);
     for (number, (wanted, allowed)) in [
@@ -212,10 +207,7 @@ async fn a_permission_to_append_allows_nothing_else_and_writing_includes_it() {
         let writer = permissions(permission).await;
         assert_eq!(writer.to_string(), shown);
         assert!(writer.allow(DatabaseAction::Append, one), "{permission}");
-        assert!(
-            writer.allow_somewhere(&[DatabaseAction::Append]),
-            "{permission}"
-        );
+        assert!(writer.allow_somewhere(&[DatabaseAction::Append]), "{permission}");
         assert!(writer.cover(&appender), "{permission}");
         assert!(!appender.cover(&writer), "{permission}");
     }
@@ -296,10 +288,7 @@ async fn permissions_for_the_same_names_are_merged_and_limited() {
         wanted.push(asked("system:ping:read"));
     }
     let shown = create("merged", &wanted).await.unwrap();
-    assert_eq!(
-        shown,
-        "db:1:read,write;db:*:read;system:ping:read;token:*:read,create"
-    );
+    assert_eq!(shown, "db:1:read,write;db:*:read;system:ping:read;token:*:read,create");
     let mut names = Vec::new();
     for number in 0..=MAX_PERMISSION_NAMES {
         let name = format!("d{number}");
@@ -343,12 +332,7 @@ async fn a_token_revoked_by_another_instance_cannot_create_a_token() {
 #[tokio::test]
 async fn format() {
     let (_, catalog) = stage().await;
-    let permissions = [
-        "db:one,two:read,write",
-        "db:*:create",
-        "system:*:read",
-        "token:*:delete",
-    ];
+    let permissions = ["db:one,two:read,write", "db:*:create", "system:*:read", "token:*:delete"];
     holder(&catalog, "some", &permissions).await;
     let root = root(&catalog).await;
     let mut json = serde_json::to_value(&*root).unwrap();
@@ -430,10 +414,7 @@ async fn a_token_of_a_site_ships_this_site_and_does_nothing_else() {
     };
     let root = root(&catalog).await;
     let permissions = &root.tokens()[&id].permissions;
-    assert_eq!(
-        permissions.named(&root),
-        "site:one/plant-1,one/plant-2:write"
-    );
+    assert_eq!(permissions.named(&root), "site:one/plant-1,one/plant-2:write");
     let [one, two] = ["one", "two"].map(|name| root.database(name).unwrap());
     assert!(permissions.allow_site(one, "plant-2"));
     assert!(!permissions.allow_site(one, "plant-3"));
@@ -458,13 +439,8 @@ fn only_administrators_access_the_internal_database() {
     assert!(all.allow(DatabaseAction::Read, Some(DatabaseId::new(1))));
     assert!(Permissions::Admin.allow(DatabaseAction::Read, internal));
     let database = crate::INTERNAL_DATABASE_ID;
-    let name = SiteName {
-        database,
-        site: "plant-1".to_owned(),
-    };
-    let of_site = Permissions::Of(vec![Permission::Site {
-        sites: [name].into(),
-    }]);
+    let name = SiteName { database, site: "plant-1".to_owned() };
+    let of_site = Permissions::Of(vec![Permission::Site { sites: [name].into() }]);
     assert!(!of_site.allow_site(database, "plant-1"));
     assert!(Permissions::Admin.allow_site(database, "plant-1"));
 }

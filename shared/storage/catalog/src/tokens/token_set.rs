@@ -20,10 +20,7 @@ pub(crate) struct TokenSet {
 
 impl Default for TokenSet {
     fn default() -> Self {
-        Self {
-            next: TokenId::new(1),
-            entries: BTreeMap::new(),
-        }
+        Self { next: TokenId::new(1), entries: BTreeMap::new() }
     }
 }
 

@@ -30,10 +30,7 @@ async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
     let created = catalog.create_trigger(db, &new("t")).await.unwrap();
     assert_eq!(created.id, TriggerId::new(1));
     let again = catalog.create_trigger(db, &new("t")).await.unwrap_err();
-    assert_eq!(
-        again.to_string(),
-        "attempted to create a resource that already exists"
-    );
+    assert_eq!(again.to_string(), "attempted to create a resource that already exists");
     let enabled = catalog.delete_trigger(db, "t", false).await.unwrap_err();
     assert_eq!(
         enabled.to_string(),
@@ -109,10 +106,7 @@ async fn code_is_pinned_and_put_only_once() {
 #[tokio::test(start_paused = true)]
 async fn the_root_catalog_marks_a_database_before_its_first_trigger_exists() {
     let (stage, catalog) = CatalogFixture::with_instance();
-    let (db, _) = (
-        database(&catalog).await,
-        catalog.create_database("other", None).await,
-    );
+    let (db, _) = (database(&catalog).await, catalog.create_database("other", None).await);
     let with_triggers = async || {
         let root = catalog.root(NOW).await.unwrap().value;
         let databases = root.databases_with_triggers();
@@ -165,22 +159,13 @@ async fn oversized_triggers_are_refused() {
     let wrong = [
         new(""),
         new(&long),
-        NewTrigger {
-            plugin: long.clone(),
-            ..new("t")
-        },
+        NewTrigger { plugin: long.clone(), ..new("t") },
         NewTrigger {
             specification: TriggerSpecification::RequestPath { path: long },
             ..new("t")
         },
-        NewTrigger {
-            arguments: arguments(65, 0),
-            ..new("t")
-        },
-        NewTrigger {
-            arguments: arguments(2, 32 << 10),
-            ..new("t")
-        },
+        NewTrigger { arguments: arguments(65, 0), ..new("t") },
+        NewTrigger { arguments: arguments(2, 32 << 10), ..new("t") },
     ];
     for wrong in wrong {
         let error = catalog.create_trigger(db, &wrong).await.unwrap_err();
@@ -190,10 +175,7 @@ async fn oversized_triggers_are_refused() {
         );
         assert!(is_expected, "{error}");
     }
-    let most = NewTrigger {
-        arguments: arguments(64, 1_022),
-        ..new("t")
-    };
+    let most = NewTrigger { arguments: arguments(64, 1_022), ..new("t") };
     catalog.create_trigger(db, &most).await.unwrap();
 
     let mut full = DatabaseCatalog::default();
@@ -230,18 +212,10 @@ fn format() {
     let now = StoreTime::from_micros(1_757_510_705_000_000);
     catalog.add_trigger(&new("all"), now).unwrap();
     let specifications = [
-        TriggerSpecification::SingleTableWalWrite {
-            table_name: "cpu".to_owned(),
-        },
-        TriggerSpecification::Schedule {
-            schedule: "TZ=Europe/Berlin 0 0 6 * * *".to_owned(),
-        },
-        TriggerSpecification::Every {
-            duration: Duration::from_millis(1_500),
-        },
-        TriggerSpecification::RequestPath {
-            path: "hook".to_owned(),
-        },
+        TriggerSpecification::SingleTableWalWrite { table_name: "cpu".to_owned() },
+        TriggerSpecification::Schedule { schedule: "TZ=Europe/Berlin 0 0 6 * * *".to_owned() },
+        TriggerSpecification::Every { duration: Duration::from_millis(1_500) },
+        TriggerSpecification::RequestPath { path: "hook".to_owned() },
     ];
     for (specification, name) in
         specifications.into_iter().zip(["table", "cron", "every", "request"])
@@ -319,11 +293,8 @@ fn triggers() -> impl Strategy<Value = NewTrigger> {
                 code: code.map(CodeHash),
                 arguments,
                 run_async,
-                error_behavior: [
-                    ErrorBehavior::Log,
-                    ErrorBehavior::Retry,
-                    ErrorBehavior::Disable,
-                ][behavior],
+                error_behavior: [ErrorBehavior::Log, ErrorBehavior::Retry, ErrorBehavior::Disable]
+                    [behavior],
                 disabled,
                 cancel_on_disconnect: run_async,
                 ..NewTrigger::new(&name, &plugin, specification)

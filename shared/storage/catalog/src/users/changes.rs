@@ -107,10 +107,7 @@ impl Catalog {
                     return Err(CatalogError::UserExists { name });
                 }
                 let now = self.now()?;
-                let user = UserEntry {
-                    roles: [RoleId::ADMIN].into(),
-                    ..new.entry(now)
-                };
+                let user = UserEntry { roles: [RoleId::ADMIN].into(), ..new.entry(now) };
                 let id = root.users.add_user(user.clone())?;
                 let entry = root.add_operator_token(hash.clone(), now)?;
                 root.rotate_cluster_secret(&cluster_secret, now);
@@ -121,11 +118,7 @@ impl Catalog {
         Ok(FirstUser {
             id,
             entry: user,
-            operator: IssuedToken {
-                id: crate::TokenId::OPERATOR,
-                entry,
-                secret,
-            },
+            operator: IssuedToken { id: crate::TokenId::OPERATOR, entry, secret },
         })
     }
 
@@ -152,10 +145,7 @@ impl Catalog {
             if !own.permissions.cover(&wanted) {
                 return Err(CatalogError::Forbidden);
             }
-            let entry = UserEntry {
-                expiry: own.limit(new.expiry),
-                ..new.entry(now)
-            };
+            let entry = UserEntry { expiry: own.limit(new.expiry), ..new.entry(now) };
             let id = root.users.add_user(entry.clone())?;
             let detail = format!("roles {}", shown(&new.roles));
             root.note(now, "create user", &new.name, Some(detail));
@@ -232,11 +222,7 @@ impl Catalog {
             if !own.permissions.cover(&wanted) {
                 return Err(CatalogError::Forbidden);
             }
-            let entry = UserEntry {
-                roles: roles.clone(),
-                updated: now,
-                ..entry
-            };
+            let entry = UserEntry { roles: roles.clone(), updated: now, ..entry };
             root.note(now, "set roles", &entry.name, Some(shown(roles)));
             root.users.users.insert(id, entry.clone());
             Ok((true, entry))
@@ -306,9 +292,10 @@ impl RootCatalog {
         if !own.permissions.allow_users(action) {
             return Err(CatalogError::Forbidden);
         }
-        let entry = self.users().get(&id).ok_or_else(|| CatalogError::NotFound {
-            name: format!("user {id}"),
-        })?;
+        let entry = self
+            .users()
+            .get(&id)
+            .ok_or_else(|| CatalogError::NotFound { name: format!("user {id}") })?;
         if own.permissions.cover(&self.user_permissions(entry)) {
             Ok(entry.clone())
         } else {
@@ -321,9 +308,7 @@ impl RootCatalog {
         let mut unknown = roles.iter().filter(|id| self.role(**id).is_none());
         match unknown.next() {
             None => Ok(()),
-            Some(id) => Err(CatalogError::NotFound {
-                name: format!("role {id}"),
-            }),
+            Some(id) => Err(CatalogError::NotFound { name: format!("role {id}") }),
         }
     }
 }

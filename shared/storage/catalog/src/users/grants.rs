@@ -171,20 +171,14 @@ fn role_name(user: &str) -> String {
 }
 
 fn of_database(id: DatabaseId, actions: BTreeSet<DatabaseAction>) -> Permission {
-    Permission::Database {
-        databases: ResourceSet::Of([id].into()),
-        actions,
-    }
+    Permission::Database { databases: ResourceSet::Of([id].into()), actions }
 }
 
 /// Removes a database from permissions. Returns the actions on it that they allowed.
 fn take(permissions: &mut Vec<Permission>, id: DatabaseId) -> BTreeSet<DatabaseAction> {
     let mut removed = BTreeSet::new();
     permissions.retain_mut(|permission| match permission {
-        Permission::Database {
-            databases: ResourceSet::Of(ids),
-            actions,
-        } => {
+        Permission::Database { databases: ResourceSet::Of(ids), actions } => {
             if ids.remove(&id) {
                 removed.extend(actions.iter().copied());
             }
@@ -200,10 +194,7 @@ fn add(permissions: &mut Vec<Permission>, id: DatabaseId, added: BTreeSet<Databa
         return;
     }
     for permission in permissions.iter_mut() {
-        if let Permission::Database {
-            databases: ResourceSet::Of(ids),
-            actions,
-        } = permission
+        if let Permission::Database { databases: ResourceSet::Of(ids), actions } = permission
             && *actions == added
         {
             ids.insert(id);

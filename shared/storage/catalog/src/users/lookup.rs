@@ -30,10 +30,11 @@ impl RootCatalog {
 
     /// Returns the roles, by id: the built-in ones first.
     pub fn roles(&self) -> Vec<Role> {
-        let own = self.users.roles.iter().map(|(id, entry)| Role {
-            id: *id,
-            entry: entry.clone(),
-        });
+        let own = self
+            .users
+            .roles
+            .iter()
+            .map(|(id, entry)| Role { id: *id, entry: entry.clone() });
         built_in_roles().into_iter().chain(own).collect()
     }
 

@@ -78,11 +78,7 @@ impl Catalog {
             let before = root.changeable_role(id, UserAction::Update, by, now)?;
             root.check_role_change(UserAction::Update, &permissions, by, now)?;
             let shown = permissions.named(root);
-            let entry = RoleEntry {
-                permissions,
-                updated: now,
-                ..before
-            };
+            let entry = RoleEntry { permissions, updated: now, ..before };
             root.note(now, "update role", &entry.name, Some(shown));
             root.users.roles.insert(id, entry.clone());
             Ok((true, Role { id, entry }))
@@ -134,9 +130,9 @@ impl RootCatalog {
     ) -> Result<RoleEntry, CatalogError> {
         let nothing = Permissions::Of(Vec::new());
         self.check_role_change(action, &nothing, by, now)?;
-        let role = self.role(id).ok_or_else(|| CatalogError::NotFound {
-            name: format!("role {id}"),
-        })?;
+        let role = self
+            .role(id)
+            .ok_or_else(|| CatalogError::NotFound { name: format!("role {id}") })?;
         self.check_role_change(action, &role.entry.permissions, by, now)?;
         if id.is_built_in() {
             Err(CatalogError::BuiltInRole)

@@ -75,25 +75,13 @@ pub(super) fn built_in_roles() -> [Role; 3] {
     };
     let auditor = vec![
         all(&[DatabaseAction::Read, DatabaseAction::Describe]),
-        Permission::System {
-            endpoints: ResourceSet::All,
-        },
-        Permission::Token {
-            actions: [TokenAction::Read].into(),
-        },
-        Permission::User {
-            actions: [UserAction::Read].into(),
-        },
+        Permission::System { endpoints: ResourceSet::All },
+        Permission::Token { actions: [TokenAction::Read].into() },
+        Permission::User { actions: [UserAction::Read].into() },
         Permission::Audit,
     ];
-    let endpoints = [
-        SystemEndpoint::Health,
-        SystemEndpoint::Ping,
-        SystemEndpoint::Ready,
-    ];
-    let member = vec![Permission::System {
-        endpoints: ResourceSet::Of(endpoints.into()),
-    }];
+    let endpoints = [SystemEndpoint::Health, SystemEndpoint::Ping, SystemEndpoint::Ready];
+    let member = vec![Permission::System { endpoints: ResourceSet::Of(endpoints.into()) }];
     let role = |id, name: &str, description: &str, permissions| Role {
         id,
         entry: RoleEntry {

@@ -145,17 +145,9 @@ impl Catalog {
             ..NewUser::default()
         };
         new.check()?;
-        let entry = UserEntry {
-            group_roles,
-            ..new.entry(now)
-        };
+        let entry = UserEntry { group_roles, ..new.entry(now) };
         let id = root.users.add_user(entry.clone())?;
-        root.note(
-            now,
-            "create user",
-            &new.name,
-            Some("by its groups".to_owned()),
-        );
+        root.note(now, "create user", &new.name, Some("by its groups".to_owned()));
         Ok((id, entry))
     }
 
@@ -225,12 +217,7 @@ impl Catalog {
             session.expires = now.plus(idle).min(session.ends);
             let entry = session.clone();
             let key = root.users.signing_key(key, now, entry.expires);
-            let renewed = StartedSession {
-                id,
-                entry,
-                user,
-                key,
-            };
+            let renewed = StartedSession { id, entry, user, key };
             Ok((true, RenewedSession::Renewed(Box::new(renewed))))
         })
         .await

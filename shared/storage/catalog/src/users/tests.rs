@@ -118,11 +118,7 @@ async fn built_in_roles_grant_what_they_say() {
     assert!(auditor.allow(DatabaseAction::Read, one));
     assert!(auditor.allow(DatabaseAction::Read, internal));
     assert!(auditor.allow_audit() && auditor.allow_users(UserAction::Read));
-    for action in [
-        DatabaseAction::Write,
-        DatabaseAction::Create,
-        DatabaseAction::Delete,
-    ] {
+    for action in [DatabaseAction::Write, DatabaseAction::Create, DatabaseAction::Delete] {
         for database in [one, internal, None] {
             assert!(!auditor.allow(action, database), "{action}");
         }
@@ -147,10 +143,7 @@ async fn permissions_are_the_union_of_all_roles_and_follow_their_changes() {
         let root = root(&catalog).await;
         root.user_permissions(&root.users()[&ann]).named(&root)
     };
-    assert_eq!(
-        permissions().await,
-        "system:health,ping,ready:read;db:one:read;db:two:write"
-    );
+    assert_eq!(permissions().await, "system:health,ping,ready:read;db:one:read;db:two:write");
     catalog
         .set_role_permissions(reader, &asked(&["db:two:read"]), None)
         .await
@@ -174,10 +167,7 @@ async fn a_user_grants_and_takes_no_more_rights_than_its_own() {
     let boss = user(&catalog, "boss", &[RoleId::ADMIN]).await;
     let other = user(&catalog, "other", &[writer]).await;
     let forbidden = |outcome: Result<(), CatalogError>| {
-        assert!(
-            matches!(outcome, Err(CatalogError::Forbidden)),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(CatalogError::Forbidden)), "{outcome:?}");
     };
     let created = catalog.create_user(&new_user("a", &[reader]), by).await.unwrap().0;
     for roles in [[writer], [RoleId::ADMIN], [RoleId::AUDITOR]] {
@@ -189,10 +179,7 @@ async fn a_user_grants_and_takes_no_more_rights_than_its_own() {
     for user in [boss, other] {
         let none = BTreeSet::new();
         forbidden(catalog.set_user_roles(user, &none, by).await.map(drop));
-        let change = UserChange {
-            password: Some(hash(9)),
-            ..UserChange::default()
-        };
+        let change = UserChange { password: Some(hash(9)), ..UserChange::default() };
         forbidden(catalog.update_user(user, &change, by).await.map(drop));
         forbidden(catalog.delete_user(user, by).await);
     }
@@ -234,10 +221,7 @@ async fn a_user_without_the_permission_changes_no_users() {
 async fn a_disabled_or_deleted_caller_is_refused() {
     let (_, catalog) = stage().await;
     let boss = user(&catalog, "boss", &[RoleId::ADMIN]).await;
-    let disable = UserChange {
-        disabled: Some(true),
-        ..UserChange::default()
-    };
+    let disable = UserChange { disabled: Some(true), ..UserChange::default() };
     let by = Some(Actor::User(boss));
     catalog.update_user(boss, &disable, None).await.unwrap();
     let refused = catalog.create_user(&new_user("x", &[]), by).await;
@@ -283,10 +267,7 @@ async fn a_session_ends_by_sign_out_and_by_changes_of_its_user() {
     catalog.replace_password(ann, &hash(2), &hash(1)).await.unwrap();
 
     for change in [
-        UserChange {
-            disabled: Some(true),
-            ..UserChange::default()
-        },
+        UserChange { disabled: Some(true), ..UserChange::default() },
         UserChange {
             disabled: Some(false),
             requires_reset: Some(true),
@@ -302,10 +283,7 @@ async fn a_session_ends_by_sign_out_and_by_changes_of_its_user() {
         let session = begin(&catalog, ann).await.unwrap();
         catalog.update_user(ann, &change, None).await.unwrap();
         assert!(!exists(session.id).await);
-        assert!(matches!(
-            begin(&catalog, ann).await,
-            Err(CatalogError::Revoked)
-        ));
+        assert!(matches!(begin(&catalog, ann).await, Err(CatalogError::Revoked)));
     }
 }
 
@@ -390,11 +368,7 @@ async fn a_rotated_key_stays_until_its_tokens_expire() {
     assert_eq!(begin("d").await, "d");
     let root = root(&catalog).await;
     let ids: Vec<&str> = root.signing_keys().iter().map(|key| key.id.as_str()).collect();
-    assert_eq!(
-        ids,
-        ["file", "d"],
-        "processes with different keys sign side by side"
-    );
+    assert_eq!(ids, ["file", "d"], "processes with different keys sign side by side");
 }
 
 #[tokio::test(start_paused = true)]
@@ -453,10 +427,7 @@ async fn users_of_a_provider_are_created_by_their_groups_alone() {
     let ann = begin("1", "ann", &["reader"]).await.unwrap();
     assert_eq!(ann.user.group_roles, [reader].into());
     let ann = begin("1", "renamed", &[]).await.unwrap();
-    assert_eq!(
-        (ann.user.name.as_str(), ann.user.group_roles.len()),
-        ("ann", 0)
-    );
+    assert_eq!((ann.user.name.as_str(), ann.user.group_roles.len()), ("ann", 0));
     user(&catalog, "local", &[RoleId::ADMIN]).await;
     let taken = begin("2", "local", &["reader"]).await;
     assert!(matches!(taken, Err(CatalogError::UserExists { .. })));
@@ -467,12 +438,7 @@ async fn users_of_a_provider_are_created_by_their_groups_alone() {
 #[tokio::test]
 async fn format() {
     let (_, catalog) = stage().await;
-    let reader = role(
-        &catalog,
-        "reader",
-        &["db:one:read", "user:*:read", "audit:*:read"],
-    )
-    .await;
+    let reader = role(&catalog, "reader", &["db:one:read", "user:*:read", "audit:*:read"]).await;
     let ann = user(&catalog, "ann", &[reader]).await;
     let before = root(&catalog).await;
     let mut json = serde_json::to_value(&*before).unwrap()["users"].take();

@@ -10,10 +10,7 @@ fn into_table(name: &str, target: Option<(DatabaseId, &str)>) -> NewView {
     let windows = ViewWindows::since_epoch(3_600_000_000_000);
     NewView {
         target: ViewTarget {
-            database: target.map(|(id, name)| ViewTargetDatabase {
-                id,
-                name: name.to_owned(),
-            }),
+            database: target.map(|(id, name)| ViewTargetDatabase { id, name: name.to_owned() }),
             table: "totals".to_owned(),
         },
         ..NewView::new(name, ViewLanguage::InfluxQl, query, "m", "totals", windows)
@@ -79,17 +76,12 @@ async fn concurrent_views_of_two_databases_never_both_get_a_table() {
     let [one, two, target] = databases(&catalog, ["one", "two", "target"]).await;
     let foreign = into_table("cq", Some((target, "target")));
     let other = fixture.instance();
-    let (first, second) = tokio::join!(
-        catalog.create_view(one, &foreign),
-        other.create_view(two, &foreign)
-    );
+    let (first, second) =
+        tokio::join!(catalog.create_view(one, &foreign), other.create_view(two, &foreign));
     assert!(first.is_ok() || second.is_ok());
     let mut allowed = 0;
     for database in [one, two] {
-        let view = ViewReference {
-            database,
-            view: "cq".to_owned(),
-        };
+        let view = ViewReference { database, view: "cq".to_owned() };
         let reserved = other.reserve_view_target(target, "totals", &view, Duration::ZERO);
         allowed += usize::from(reserved.await.is_ok());
     }
@@ -113,10 +105,7 @@ async fn the_table_of_a_view_in_a_dropped_database_is_free() {
 async fn a_database_of_the_same_name_is_a_target_only_if_it_was_restored() {
     let catalog = CatalogFixture::new().instance();
     let [target] = databases(&catalog, ["target"]).await;
-    let reference = ViewTargetDatabase {
-        id: target,
-        name: "target".to_owned(),
-    };
+    let reference = ViewTargetDatabase { id: target, name: "target".to_owned() };
     let found = async || {
         let root = catalog.root(Duration::ZERO).await.unwrap();
         root.value.target_database(&reference)

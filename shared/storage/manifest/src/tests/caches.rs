@@ -33,10 +33,7 @@ fn entry(cache: CacheId, table: u32, object: u128) -> CacheEntry {
 }
 
 fn new(base: &VersionedValue<Manifest>, entry: CacheEntry) -> NewCacheEntry {
-    NewCacheEntry {
-        entry,
-        drawn: base.current_at.unwrap(),
-    }
+    NewCacheEntry { entry, drawn: base.current_at.unwrap() }
 }
 
 /// Returns a backfill of these entries that has read `base`. The objects have all rows.
@@ -142,10 +139,7 @@ async fn a_flush_without_an_update_of_a_cache_removes_its_object() {
 #[tokio::test(start_paused = true)]
 async fn a_cache_whose_object_could_not_be_written_is_removed_alone() {
     let (fixture, base) = filled().await;
-    let updates = vec![
-        update(&base, ONE, None),
-        update(&base, TWO, Some(entry(TWO, 2, 2))),
-    ];
+    let updates = vec![update(&base, ONE, None), update(&base, TWO, Some(entry(TWO, 2, 2)))];
     let flushed = flush(&fixture, &base, &[(1, 0), (2, 0)], &[], updates).await;
     assert_eq!(flushed.caches, [entry(TWO, 2, 2)]);
 }
@@ -162,10 +156,7 @@ async fn a_flush_keeps_a_concurrent_floor_and_drops_concurrent_objects() {
     // The expired rows were in the old object, so they are in the new one.
     let flushed = flush(&fixture, &base, &[(1, 0)], &[], updates).await;
     let next = flushed.cache(ONE).unwrap();
-    assert_eq!(
-        (next.object, next.floor),
-        (entry(ONE, 1, 2).object, Some(5))
-    );
+    assert_eq!((next.object, next.floor), (entry(ONE, 1, 2).object, Some(5)));
 
     // A new object without expired rows needs no floor.
     let base = fixture.read().await;
@@ -197,10 +188,7 @@ async fn a_flush_is_committed_without_a_cache_object_whose_name_is_old() {
     let mut late = backfill(&base, &[entry(ONE, 1, 3)]);
     fixture.stage.sleep(OBJECT_NAME_AGE + Duration::from_secs(1)).await;
     let base = fixture.read().await;
-    assert_eq!(
-        refused(&fixture, base.clone(), &late).await,
-        CacheRefusal::ObjectTooOld
-    );
+    assert_eq!(refused(&fixture, base.clone(), &late).await, CacheRefusal::ObjectTooOld);
     late.add[0].drawn = base.current_at.unwrap();
     committed(&fixture, base, &late).await;
 }
@@ -229,9 +217,7 @@ async fn a_backfill_is_valid_only_at_its_mark_and_the_first_one_wins() {
     let moved = fixture.flush(&[(2, 0)]).await;
     assert_eq!(
         refused(&fixture, base, &late).await,
-        CacheRefusal::MarkMoved {
-            mark: moved.value.low_water_mark
-        }
+        CacheRefusal::MarkMoved { mark: moved.value.low_water_mark }
     );
     let one = backfill(&moved, &[entry(ONE, 1, 2)]);
     let other = backfill(&moved, &[entry(ONE, 1, 3)]);
@@ -291,10 +277,7 @@ async fn a_backfill_from_wrong_statistics_is_refused() {
     let other = backfill(&base, &[entry(TWO, 2, 1)]);
     let wrong = fixture.table(1).await.remove(0);
     let corrections = Corrections {
-        sections: vec![Section {
-            rows: 5,
-            ..Section::clone(&wrong)
-        }],
+        sections: vec![Section { rows: 5, ..Section::clone(&wrong) }],
         pages: Vec::new(),
     };
     let corrected = fixture.store().correct(fixture.database, base, &corrections);
@@ -347,10 +330,7 @@ async fn dropping_a_table_and_correcting_statistics_remove_cache_objects() {
     assert_eq!(current.value.caches, [entry(TWO, 2, 1)]);
     let wrong = fixture.table(2).await.remove(0);
     let corrections = Corrections {
-        sections: vec![Section {
-            rows: 5,
-            ..Section::clone(&wrong)
-        }],
+        sections: vec![Section { rows: 5, ..Section::clone(&wrong) }],
         pages: Vec::new(),
     };
     let corrected = fixture.store().correct(fixture.database, current, &corrections);
@@ -377,10 +357,7 @@ async fn floors_before_the_start_of_an_object_are_not_recorded() {
 async fn an_object_replaces_one_that_starts_later() {
     let fixture = ManifestFixture::new(100);
     let base = fixture.flush(&[(1, 0)]).await;
-    let object = |object, complete_from| CacheEntry {
-        complete_from,
-        ..entry(ONE, 1, object)
-    };
+    let object = |object, complete_from| CacheEntry { complete_from, ..entry(ONE, 1, object) };
     let short = backfill(&base, &[object(1, 20)]);
     let current = committed(&fixture, base, &short).await;
     let mut long = backfill(&current, &[object(2, 10)]);

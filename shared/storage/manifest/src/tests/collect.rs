@@ -172,15 +172,10 @@ async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
 
     // The flush is late by its own clock, so pretend that its name is recent.
     let mut young = late;
-    young.object = Some(PendingObject {
-        drawn: current.current_at.unwrap(),
-        ..young.object.unwrap()
-    });
+    young.object =
+        Some(PendingObject { drawn: current.current_at.unwrap(), ..young.object.unwrap() });
     let flushed = fixture.commit_flush(current, young).await;
-    assert!(matches!(
-        flushed,
-        crate::FlushOutcome::GivenUp(CommitAbandoned::ObjectTooOld)
-    ));
+    assert!(matches!(flushed, crate::FlushOutcome::GivenUp(CommitAbandoned::ObjectTooOld)));
     fixture.stage.sleep(HOUR).await;
     fixture.collect(HOUR).await;
     assert!(fixture.exists(orphan).await);
@@ -217,10 +212,7 @@ async fn orphans_are_not_condemned_while_pages_are_unread() {
     let current = fixture.flush(&[(1, 0)]).await;
     assert!(!bundles(&current).contains(&bundle));
     let current = fixture.commit_collection(base, &collection).await;
-    assert_eq!(
-        (current.value.pages.len(), current.value.condemned.len()),
-        (1, 0)
-    );
+    assert_eq!((current.value.pages.len(), current.value.condemned.len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,10 +299,7 @@ async fn many_dropped_sections_move_to_pages_and_can_be_read_as_before() {
         let (_, view) = Manifest::at(&current, version.mark).unwrap();
         assert_eq!(fixture.sections_of(&view).await.len(), 0);
     }
-    assert_eq!(
-        fixture.referenced_objects(&current.value).await.deletable(),
-        BTreeSet::new()
-    );
+    assert_eq!(fixture.referenced_objects(&current.value).await.deletable(), BTreeSet::new());
     assert_eq!(fixture.objects().await.len(), 40 + graves(&current).len());
 }
 

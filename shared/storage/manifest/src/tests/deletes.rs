@@ -54,10 +54,7 @@ async fn a_delete_that_no_section_needs_is_not_recorded() {
     fixture.flush(&[(1, 0)]).await;
     let other_day = delete_of(1, 5, 6);
     let other_table = delete_of(3, 0, 0);
-    let nothing = RowDelete {
-        table: TableId::new(1),
-        condition: Condition::NOTHING,
-    };
+    let nothing = RowDelete { table: TableId::new(1), condition: Condition::NOTHING };
     let deletes = vec![other_day, other_table, nothing];
     let current = fixture.flush_with(&[(1, 5)], deletes).await;
     assert_eq!(current.value.deletes, []);

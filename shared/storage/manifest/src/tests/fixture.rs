@@ -55,11 +55,7 @@ impl ManifestFixture {
         let mut instance = stage.instance(seed, SnapshotSettings::default());
         let settings = ManifestSettings::with_inline_sections(inline_sections);
         instance.manifests = ManifestStore::new(instance.bucket.clone(), &instance.rules, settings);
-        Self {
-            stage: stage.clone(),
-            instance,
-            database: DATABASE,
-        }
+        Self { stage: stage.clone(), instance, database: DATABASE }
     }
 
     pub(super) fn store(&self) -> &ManifestStore {

@@ -56,10 +56,7 @@ async fn sections_are_added_and_the_mark_rises() {
     };
     assert_eq!((stage.taken().gets, stage.taken().puts), (0, 0));
     assert_eq!(current.value.low_water_mark, at(10));
-    assert_eq!(
-        (current.value.sections.len(), current.value.needs_catalog),
-        (1, 3)
-    );
+    assert_eq!((current.value.sections.len(), current.value.needs_catalog), (1, 3));
 
     let flushed = commit(&instance, current, flush(&instance, at(10), at(20))).await;
     assert!(matches!(flushed, FlushOutcome::Committed(_)));
@@ -77,12 +74,7 @@ async fn a_flush_is_abandoned_when_the_mark_has_moved_even_if_its_base_is_old() 
     let (_, instance) = stage();
     let base = read(&instance).await;
     let late = flush(&instance, Stamp::ZERO, at(12));
-    commit(
-        &instance,
-        base.clone(),
-        flush(&instance, Stamp::ZERO, at(10)),
-    )
-    .await;
+    commit(&instance, base.clone(), flush(&instance, Stamp::ZERO, at(10))).await;
     let flushed = commit(&instance, base, late).await;
     assert!(matches!(
         flushed,
@@ -101,10 +93,7 @@ async fn a_cut_at_the_mark_is_nothing_to_flush_and_costs_nothing() {
     nothing.sections.clear();
     stage.taken();
     let flushed = commit(&instance, base, nothing).await;
-    assert!(matches!(
-        flushed,
-        FlushOutcome::GivenUp(CommitAbandoned::NothingToFlush)
-    ));
+    assert!(matches!(flushed, FlushOutcome::GivenUp(CommitAbandoned::NothingToFlush)));
     assert_eq!(stage.taken(), super::RequestCounts::default());
 }
 
@@ -116,10 +105,7 @@ async fn a_bundle_whose_name_was_drawn_long_ago_is_refused() {
     stage.sleep(Duration::from_secs(15 * 60 + 1)).await;
     let base = read(&instance).await;
     let flushed = commit(&instance, base, old.clone()).await;
-    assert!(matches!(
-        flushed,
-        FlushOutcome::GivenUp(CommitAbandoned::ObjectTooOld)
-    ));
+    assert!(matches!(flushed, FlushOutcome::GivenUp(CommitAbandoned::ObjectTooOld)));
     // On a base from before the name was drawn, the commit is safe, because a collector would have changed the
     // manifest.
     assert_eq!(read(&instance).await.version, 0);

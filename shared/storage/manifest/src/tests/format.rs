@@ -42,10 +42,7 @@ fn condemned(what: DroppedItem, version: u64) -> CondemnedEntry {
 
 #[test]
 fn damage() {
-    let segment = SegmentName {
-        stamp: stamp(7),
-        nonce: 3,
-    };
+    let segment = SegmentName { stamp: stamp(7), nonce: 3 };
     let lost = LostRows {
         table: TableId::new(3),
         last_table: None,
@@ -136,11 +133,7 @@ fn version_one_json() -> Value {
 #[test]
 fn version_one() {
     assert_eq!(Manifest::FORMAT.version, 1);
-    let range = TagRange {
-        min: Some("a".to_owned()),
-        max: None,
-        has_null: true,
-    };
+    let range = TagRange { min: Some("a".to_owned()), max: None, has_null: true };
     let mut recent = section(3, 1, 10, 20);
     recent.object = Ulid::from_parts(1, 2);
     recent.tags.insert("host".to_owned(), range);
@@ -159,10 +152,7 @@ fn version_one() {
         pages: vec![page()],
         deletes: vec![RecordedDelete {
             stamp: stamp(15),
-            delete: RowDelete {
-                table: TableId::new(3),
-                condition: Condition::between(1, 2),
-            },
+            delete: RowDelete { table: TableId::new(3), condition: Condition::between(1, 2) },
             added: 2,
             dropped: Some(4),
             expiry: true,
@@ -177,18 +167,9 @@ fn version_one() {
                 first_version: Some(3),
                 ..condemned(DroppedItem::Page(page()), 4)
             },
-            condemned(
-                DroppedItem::Object(ObjectName::Parquet(Ulid::from_parts(1, 4))),
-                4,
-            ),
-            condemned(
-                DroppedItem::Object(ObjectName::Bundle(Ulid::from_parts(1, 6))),
-                4,
-            ),
-            condemned(
-                DroppedItem::Object(ObjectName::Page(Ulid::from_parts(1, 5))),
-                4,
-            ),
+            condemned(DroppedItem::Object(ObjectName::Parquet(Ulid::from_parts(1, 4))), 4),
+            condemned(DroppedItem::Object(ObjectName::Bundle(Ulid::from_parts(1, 6))), 4),
+            condemned(DroppedItem::Object(ObjectName::Page(Ulid::from_parts(1, 5))), 4),
         ],
         caches: vec![CacheEntry {
             cache: CacheId::new(3),
@@ -200,11 +181,7 @@ fn version_one() {
             complete_from: -7,
             floor: Some(-5),
         }],
-        expiries: vec![TableExpiry {
-            table: TableId::new(3),
-            before: -5,
-            version: 3,
-        }],
+        expiries: vec![TableExpiry { table: TableId::new(3), before: -5, version: 3 }],
         pins: vec![VersionPin {
             version: 3,
             database: DatabaseId::new(8),
@@ -224,13 +201,7 @@ fn version_one() {
     };
     manifest.raise_mark(stamp(900), 3);
     manifest.raise_mark(stamp(1_000), 4);
-    for kind in [
-        JobKind::Flush,
-        JobKind::Merge,
-        JobKind::Expire,
-        JobKind::Drop,
-        JobKind::Cache,
-    ] {
+    for kind in [JobKind::Flush, JobKind::Merge, JobKind::Expire, JobKind::Drop, JobKind::Cache] {
         manifest.record_job(job(kind), 4);
     }
     manifest.jobs[1].table = Some(TableId::new(3));
@@ -243,10 +214,7 @@ fn version_one() {
 fn pages_of_one_table_and_of_several() {
     let one = serde_json::to_value(page()).unwrap();
     assert_eq!(one.get("last_table"), None);
-    let several = PageRef {
-        last_table: Some(TableId::new(8)),
-        ..page()
-    };
+    let several = PageRef { last_table: Some(TableId::new(8)), ..page() };
     let json = serde_json::to_value(&several).unwrap();
     assert_eq!(json["table"], 3);
     assert_eq!(json["last_table"], 8);

@@ -87,12 +87,7 @@ fn step() -> impl Strategy<Value = HistoryStep> {
     });
     let range = (1u32..4, 0usize..30, 1usize..16);
     let merge = (range.clone(), any::<bool>()).prop_map(|((table, first, count), moved)| {
-        HistoryStep::Merge {
-            table,
-            first,
-            count,
-            moved,
-        }
+        HistoryStep::Merge { table, first, count, moved }
     });
     let floor = proptest::option::of(0i64..100);
     let remove = (range, floor).prop_map(|((table, first, count), floor)| HistoryStep::Remove {
@@ -180,10 +175,7 @@ impl VersionHistory {
             let deletes = &mut self.state.deletes;
             deletes.retain(|(_, delete)| !is_covered(delete));
             let mark = current.value.low_water_mark.as_u64();
-            let condition = Condition::Time {
-                min: i64::MIN,
-                max: floor - 1,
-            };
+            let condition = Condition::Time { min: i64::MIN, max: floor - 1 };
             deletes.push((Stamp::from_u64(mark + 1), RowDelete { table, condition }));
         }
         self.write_down(&current);
@@ -191,22 +183,13 @@ impl VersionHistory {
 
     async fn take(&mut self, step: HistoryStep) {
         match step {
-            HistoryStep::Flush {
-                tables,
-                day,
-                delete,
-            } => {
+            HistoryStep::Flush { tables, day, delete } => {
                 let tables = (1..4).filter(|table| tables & (1 << (table - 1)) != 0);
                 let sections: Vec<_> = tables.map(|table| (table, day)).collect();
                 let delete = delete.map(|(table, day)| delete_of(table, day, day));
                 self.flush(&sections, delete.into_iter().collect()).await;
             }
-            HistoryStep::Merge {
-                table,
-                first,
-                count,
-                moved,
-            } => {
+            HistoryStep::Merge { table, first, count, moved } => {
                 let all = self.state.of_table(table);
                 let chosen: BTreeSet<_> =
                     (first..first + count).filter(|at| *at < all.len()).collect();
@@ -221,19 +204,11 @@ impl VersionHistory {
                 }
                 self.replace(base, merge).await;
             }
-            HistoryStep::Remove {
-                table,
-                first,
-                count,
-                floor,
-            } => {
+            HistoryStep::Remove { table, first, count, floor } => {
                 let all = self.state.of_table(table).into_iter();
                 let inputs: Vec<_> = all.skip(first).take(count).collect();
                 if !inputs.is_empty() {
-                    let removal = Replacement {
-                        floor,
-                        ..ManifestFixture::removal(&inputs)
-                    };
+                    let removal = Replacement { floor, ..ManifestFixture::removal(&inputs) };
                     let base = self.fixture.read().await;
                     self.replace(base, removal).await;
                 }

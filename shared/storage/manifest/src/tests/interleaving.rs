@@ -137,10 +137,7 @@ impl InterleavedRun {
             }
             InterleavingStep::Commit { collector } => {
                 let collector = &mut self.collectors[collector];
-                if let Some(PendingCollection {
-                    base, collection, ..
-                }) = collector.seen.take()
-                {
+                if let Some(PendingCollection { base, collection, .. }) = collector.seen.take() {
                     collector.fixture.commit_collection(base, &collection).await;
                 }
             }
@@ -157,11 +154,7 @@ impl InterleavedRun {
                     fixture.commit_flush(base, flush).await;
                 }
             }
-            InterleavingStep::BeginMerge {
-                table,
-                first,
-                count,
-            } => {
+            InterleavingStep::BeginMerge { table, first, count } => {
                 let base = fixture.read().await;
                 let all = fixture.table(table).await.into_iter();
                 let inputs: Vec<_> = all.skip(first).take(count).collect();
@@ -178,11 +171,7 @@ impl InterleavedRun {
                     replaced.unwrap();
                 }
             }
-            InterleavingStep::Remove {
-                table,
-                first,
-                count,
-            } => {
+            InterleavingStep::Remove { table, first, count } => {
                 let all = fixture.table(table).await.into_iter();
                 let inputs: Vec<_> = all.skip(first).take(count).collect();
                 if !inputs.is_empty() {

@@ -64,18 +64,10 @@ async fn claims_expire_and_can_be_released() {
     let base = fixture.flush(&[(1, 0)]).await;
     let now = base.current_at.unwrap();
     let later = now.plus(Duration::from_secs(60));
-    let first = [
-        claim(1, (0, 0), (0, 10), later),
-        claim(2, (1, 1), (0, 10), later),
-    ];
+    let first = [claim(1, (0, 0), (0, 10), later), claim(2, (1, 1), (0, 10), later)];
     let claimed = fixture.store().claim(fixture.database, base, &first, now).await.unwrap();
     assert_eq!(claimed.current.value.live_claims(later).count(), 0);
-    let second = [claim(
-        3,
-        (0, 0),
-        (0, 10),
-        later.plus(Duration::from_secs(60)),
-    )];
+    let second = [claim(3, (0, 0), (0, 10), later.plus(Duration::from_secs(60)))];
     let store = fixture.store();
     let refused = store.claim(fixture.database, claimed.current, &second, now).await.unwrap();
     assert_eq!(refused.jobs, []);
@@ -104,10 +96,7 @@ async fn rivals_claim_a_range_once() {
         rival.store().claim(rival.database, known, &claims, now).await.unwrap();
     };
     fixture.stage.before(Operation::Put, "db/1/manifest", act);
-    let claims = [
-        claim(2, (0, 0), (0, 10), expires),
-        claim(3, (1, 1), (0, 10), expires),
-    ];
+    let claims = [claim(2, (0, 0), (0, 10), expires), claim(3, (1, 1), (0, 10), expires)];
     let claimed = fixture.store().claim(fixture.database, base, &claims, now).await.unwrap();
     assert_eq!(claimed.jobs, jobs(&[3]));
 }

@@ -15,10 +15,7 @@ const TABLE: TableId = TableId::new(1);
 
 /// Records a publication of the sections of a table in a version. Returns its number.
 async fn publish(fixture: &ManifestFixture, base: VersionedValue<Manifest>, version: u64) -> u64 {
-    let requests = [PublicationRequest {
-        table: TABLE,
-        content: "c".to_owned(),
-    }];
+    let requests = [PublicationRequest { table: TABLE, content: "c".to_owned() }];
     let store = fixture.store();
     let recorded = store.record_publications(fixture.database, base, version, &requests);
     match recorded.await.unwrap() {
@@ -121,10 +118,7 @@ async fn a_version_that_can_no_longer_be_read_is_not_published() {
     fixture.replaced(old.clone(), &merge).await;
     fixture.stage.sleep(2 * HOUR).await;
     collect(&fixture).await;
-    let request = PublicationRequest {
-        table: TABLE,
-        content: "c".to_owned(),
-    };
+    let request = PublicationRequest { table: TABLE, content: "c".to_owned() };
     let requests = [request];
     let (store, version) = (fixture.store(), old.version);
     let recorded = store.record_publications(fixture.database, old, version, &requests);
@@ -135,10 +129,7 @@ async fn a_version_that_can_no_longer_be_read_is_not_published() {
 async fn the_number_of_publications_is_limited() {
     let fixture = ManifestFixture::new(100);
     fixture.flush(&[(1, 0)]).await;
-    let request = |table| PublicationRequest {
-        table: TableId::new(table),
-        content: String::new(),
-    };
+    let request = |table| PublicationRequest { table: TableId::new(table), content: String::new() };
     let requests: Vec<_> = (0..4_096).map(request).collect();
     for (count, is_recorded) in [(4_095, true), (2, false), (1, true), (1, false)] {
         let (base, requests) = (fixture.read().await, &requests[..count]);
@@ -147,10 +138,7 @@ async fn the_number_of_publications_is_limited() {
             .record_publications(fixture.database, base, version, requests)
             .await
             .unwrap();
-        assert_eq!(
-            matches!(recorded, PublicationOutcome::Recorded(_)),
-            is_recorded
-        );
+        assert_eq!(matches!(recorded, PublicationOutcome::Recorded(_)), is_recorded);
     }
 }
 

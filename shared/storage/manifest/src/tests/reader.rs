@@ -37,11 +37,7 @@ fn requests(lists: usize, gets: usize) -> RequestCounts {
 }
 
 fn stale(max_staleness: Duration) -> SnapshotOptions {
-    SnapshotOptions {
-        max_staleness,
-        at_least: None,
-        as_of: None,
-    }
+    SnapshotOptions { max_staleness, at_least: None, as_of: None }
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,10 +99,7 @@ async fn a_flushed_tail_leaves_the_snapshot() {
     let snapshot = reader.read().await.unwrap();
     assert_eq!(stamps_of(&snapshot), [second]);
     assert_eq!(cached(), before / 2, "the flushed segment is in memory");
-    assert_eq!(
-        (snapshot.mark(), snapshot.manifest.value.section_count()),
-        (first, 1)
-    );
+    assert_eq!((snapshot.mark(), snapshot.manifest.value.section_count()), (first, 1));
     assert!(snapshot.covers(first) && snapshot.covers(second));
     stage.taken();
     reader.read().await.unwrap();
@@ -122,10 +115,7 @@ async fn a_snapshot_within_the_staleness_costs_nothing() {
     let second = reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
     assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(stage.taken(), requests(0, 0));
-    let at_least = SnapshotOptions {
-        at_least: Some(written),
-        ..stale(MINUTE)
-    };
+    let at_least = SnapshotOptions { at_least: Some(written), ..stale(MINUTE) };
     let third = reader.reader.read(DATABASE, at_least).await.unwrap();
     assert_eq!(stamps_of(&third), [written]);
     assert_eq!(stage.taken().lists, 1, "the stale one lacks the stamp");
@@ -187,23 +177,15 @@ async fn a_cancelled_reader_unblocks_the_next_one() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_store_times_out() {
     let stage = ManifestTestBed::new();
-    let settings = SnapshotSettings {
-        timeout: MINUTE / 2,
-        ..SnapshotSettings::default()
-    };
+    let settings = SnapshotSettings { timeout: MINUTE / 2, ..SnapshotSettings::default() };
     let reader = stage.instance(1, settings);
     let slow = stage.clone();
     stage.before(Operation::Get, "db/1/manifest", async move {
         slow.sleep(MINUTE * 60).await;
     });
-    assert!(matches!(
-        reader.read().await,
-        Err(SnapshotError::TimedOut { .. })
-    ));
+    assert!(matches!(reader.read().await, Err(SnapshotError::TimedOut { .. })));
     assert!(reader.read().await.is_ok());
-    stage.before(Operation::Get, "db/1/manifest", async {
-        std::future::pending().await
-    });
+    stage.before(Operation::Get, "db/1/manifest", async { std::future::pending().await });
     let read = reader.manifests.read(DATABASE, None).await;
     assert!(matches!(read, Err(ManifestError::Store(_))));
 }
@@ -241,14 +223,9 @@ async fn responses_that_are_never_consistent_are_an_error() {
     let error = reader.read().await.unwrap_err();
     assert!(matches!(
         &error,
-        SnapshotError::Inconsistent {
-            reason: ResponseMismatch::Span { .. }
-        }
+        SnapshotError::Inconsistent { reason: ResponseMismatch::Span { .. } }
     ));
-    assert_eq!(
-        error.to_string(),
-        "no consistent snapshot: the responses are 31 s apart"
-    );
+    assert_eq!(error.to_string(), "no consistent snapshot: the responses are 31 s apart");
     assert!(reader.read().await.is_ok());
 }
 
@@ -278,11 +255,7 @@ async fn data_that_needs_a_newer_catalog_causes_another_catalog_read() {
     let snapshot = reader.read().await.unwrap();
     assert!(snapshot.catalog.value.table("new").is_some());
     assert_eq!(snapshot.tail.len(), 1);
-    assert_eq!(
-        stage.taken(),
-        requests(0, 1 + 1),
-        "the segment and the catalog"
-    );
+    assert_eq!(stage.taken(), requests(0, 1 + 1), "the segment and the catalog");
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,9 +265,7 @@ async fn data_whose_catalog_never_appears_is_an_error() {
     writer.write(7).await.unwrap();
     assert!(matches!(
         reader.read().await,
-        Err(SnapshotError::Inconsistent {
-            reason: ResponseMismatch::CatalogOutdated
-        })
+        Err(SnapshotError::Inconsistent { reason: ResponseMismatch::CatalogOutdated })
     ));
 }
 
@@ -303,10 +274,7 @@ async fn a_lost_catalog_is_an_error_that_names_it() {
     let (_, writer, reader) = stage();
     writer.write(7).await.unwrap();
     let error = reader.read().await.unwrap_err();
-    assert!(
-        matches!(error, SnapshotError::Catalog(CatalogError::Missing(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, SnapshotError::Catalog(CatalogError::Missing(_))), "{error:?}");
     let text = format!("'db/{DATABASE}/catalog' is missing, although 'tail/{DATABASE}/");
     assert!(error.to_string().starts_with(&text), "{error}");
 }
@@ -326,10 +294,7 @@ async fn a_lost_manifest_is_an_error_that_names_it_for_readers_that_knew_it_and_
     for reader in [reader, stage.instance(4, SnapshotSettings::default())] {
         for _ in 0..2 {
             let error = reader.read().await.unwrap_err();
-            assert!(
-                matches!(error, SnapshotError::Catalog(CatalogError::Missing(_))),
-                "{error:?}"
-            );
+            assert!(matches!(error, SnapshotError::Catalog(CatalogError::Missing(_))), "{error:?}");
             let text = format!("'{key}' is missing, although a catalog records it");
             assert!(error.to_string().starts_with(&text), "{error}");
         }
@@ -366,15 +331,8 @@ async fn a_segment_that_is_gone_is_found_in_the_newer_manifest() {
     });
     let snapshot = reader.read().await.unwrap();
     assert_eq!(stamps_of(&snapshot), [second]);
-    assert_eq!(
-        (snapshot.mark(), snapshot.manifest.value.section_count()),
-        (first, 1)
-    );
-    assert_eq!(
-        stage.taken(),
-        requests(0, 1 + 1),
-        "the other segment and the manifest"
-    );
+    assert_eq!((snapshot.mark(), snapshot.manifest.value.section_count()), (first, 1));
+    assert_eq!(stage.taken(), requests(0, 1 + 1), "the other segment and the manifest");
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,10 +355,7 @@ async fn a_stamp_ahead_of_the_store_is_refused() {
     let read = |ahead: Duration| {
         let now = StoreTime::from_micros(neap_bucket::Clock::wall_micros(&*stage.store_clock));
         let at_least = Some(Stamp::new(now.plus(ahead), 0));
-        let options = SnapshotOptions {
-            at_least,
-            ..SnapshotOptions::default()
-        };
+        let options = SnapshotOptions { at_least, ..SnapshotOptions::default() };
         reader.reader.read(DATABASE, options)
     };
     assert!(read(Duration::from_secs(1)).await.is_ok());
@@ -460,10 +415,7 @@ async fn a_sole_writer_lists_again_after_unknown_puts() {
     let foreign = stranger.write(0).await.unwrap();
     assert!(process.read().await.unwrap().tail.is_empty());
 
-    let at_least = SnapshotOptions {
-        at_least: Some(foreign),
-        ..SnapshotOptions::default()
-    };
+    let at_least = SnapshotOptions { at_least: Some(foreign), ..SnapshotOptions::default() };
     let seen = process.reader.read(DATABASE, at_least).await.unwrap();
     assert_eq!(stamps_of(&seen), [foreign]);
 
@@ -473,10 +425,7 @@ async fn a_sole_writer_lists_again_after_unknown_puts() {
     let third = stranger.write(0).await.unwrap();
     assert_eq!(process.read().await.unwrap().tail.len(), 2);
     process.reader.end_sole_writer();
-    assert_eq!(
-        stamps_of(&process.read().await.unwrap()),
-        [foreign, second, third]
-    );
+    assert_eq!(stamps_of(&process.read().await.unwrap()), [foreign, second, third]);
     stage.taken();
     process.read().await.unwrap();
     assert_eq!(stage.taken(), requests(1, 2));
@@ -510,10 +459,7 @@ async fn retained_snapshots_have_an_age() {
 #[tokio::test(start_paused = true)]
 async fn retained_bytes_are_bounded_and_a_tail_that_does_not_fit_is_listed() {
     let stage = ManifestTestBed::new();
-    let settings = SnapshotSettings {
-        retained_bytes: 4 << 10,
-        ..SOLE_WRITER
-    };
+    let settings = SnapshotSettings { retained_bytes: 4 << 10, ..SOLE_WRITER };
     let process = stage.instance(1, settings);
     let mut written = Vec::new();
     for n in 0..30 {
@@ -526,11 +472,7 @@ async fn retained_bytes_are_bounded_and_a_tail_that_does_not_fit_is_listed() {
     stage.taken();
     let reads = join_all((0..5).map(|_| process.read())).await;
     assert!(reads.iter().all(|read| read.as_ref().unwrap().tail.len() == 30));
-    assert_eq!(
-        stage.taken().lists,
-        10 * 2,
-        "the first one, and one for all who waited"
-    );
+    assert_eq!(stage.taken().lists, 10 * 2, "the first one, and one for all who waited");
 }
 
 #[tokio::test(start_paused = true)]
@@ -539,23 +481,14 @@ async fn a_tail_that_does_not_fit_in_memory_is_refused_before_it_is_fetched() {
     let writer = stage.instance(1, SnapshotSettings::default());
     writer.write(0).await.unwrap();
     let one = writer.read().await.unwrap().tail[0].size_bytes();
-    let settings = SnapshotSettings {
-        max_tail_bytes: one,
-        ..SnapshotSettings::default()
-    };
+    let settings = SnapshotSettings { max_tail_bytes: one, ..SnapshotSettings::default() };
     let reader = stage.instance(2, settings);
     assert_eq!(reader.read().await.unwrap().tail.len(), 1);
     writer.write(0).await.unwrap();
     stage.taken();
     let error = reader.read().await.unwrap_err();
     assert_eq!(stage.taken(), requests(1, 2));
-    let SnapshotError::TailTooLarge {
-        segments,
-        bytes,
-        limit,
-        ..
-    } = error
-    else {
+    let SnapshotError::TailTooLarge { segments, bytes, limit, .. } = error else {
         panic!("{error}");
     };
     assert_eq!((segments, bytes, limit), (2, 2 * one as u64, one));
@@ -573,10 +506,7 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
         writer.write(0).await.unwrap();
     }
     stage.sleep(MINUTE).await;
-    let settings = TailReaderSettings {
-        max_segments: 2,
-        ..TailReaderSettings::default()
-    };
+    let settings = TailReaderSettings { max_segments: 2, ..TailReaderSettings::default() };
     let reader = SnapshotReader::new(
         writer.manifests.clone(),
         Arc::clone(&writer.catalog),
@@ -597,19 +527,13 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
     assert_eq!(stamps_of(&snapshot), []);
     let later = Stamp::from_u64(mark.as_u64() + 1);
     let error = reader.read(DATABASE, as_of(later)).await.unwrap_err();
-    assert!(
-        matches!(error, SnapshotError::TailTooLong { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SnapshotError::TailTooLong { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tail_that_is_too_long_is_listed_again_above_the_present_mark() {
     let (stage, writer, _) = stage();
-    let settings = TailReaderSettings {
-        max_segments: 2,
-        ..TailReaderSettings::default()
-    };
+    let settings = TailReaderSettings { max_segments: 2, ..TailReaderSettings::default() };
     let reader = SnapshotReader::new(
         writer.manifests.clone(),
         Arc::clone(&writer.catalog),
@@ -644,10 +568,7 @@ async fn an_empty_database_has_an_empty_snapshot() {
 }
 
 fn as_of(stamp: Stamp) -> SnapshotOptions {
-    SnapshotOptions {
-        as_of: Some(stamp),
-        ..SnapshotOptions::default()
-    }
+    SnapshotOptions { as_of: Some(stamp), ..SnapshotOptions::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -681,10 +602,7 @@ async fn a_snapshot_of_an_earlier_version_has_its_sections_and_no_tail() {
     let between = Stamp::from_u64(marks[2].as_u64() - 1);
     let snapshot = reader.reader.read(DATABASE, as_of(between)).await.unwrap();
     assert_eq!(snapshot.manifest.value.sections.len(), 2);
-    assert_eq!(
-        (snapshot.mark(), snapshot.as_of),
-        (marks[1], Some(marks[1]))
-    );
+    assert_eq!((snapshot.mark(), snapshot.as_of), (marks[1], Some(marks[1])));
     assert_eq!(stamps_of(&snapshot), []);
     let snapshot = reader.reader.read(DATABASE, as_of(last)).await.unwrap();
     assert_eq!(snapshot.manifest.value.sections.len(), 3);

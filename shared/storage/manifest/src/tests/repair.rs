@@ -4,10 +4,7 @@ use super::fixture::{ManifestFixture, mark};
 use crate::{Corrections, Manifest, Section};
 
 fn with_rows(section: &Section, rows: u64) -> Section {
-    Section {
-        rows,
-        ..section.clone()
-    }
+    Section { rows, ..section.clone() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -16,14 +13,8 @@ async fn sections_are_corrected_after_they_have_moved_to_a_page() {
     let base = fixture.flush(&[(1, 0)]).await;
     let wrong = fixture.table(1).await.remove(0);
     fixture.flush_times(20, &[(1, 0)]).await;
-    assert!(
-        !fixture.read().await.value.pages.is_empty(),
-        "it is in a page"
-    );
-    let corrections = Corrections {
-        sections: vec![with_rows(&wrong, 5)],
-        pages: Vec::new(),
-    };
+    assert!(!fixture.read().await.value.pages.is_empty(), "it is in a page");
+    let corrections = Corrections { sections: vec![with_rows(&wrong, 5)], pages: Vec::new() };
     // Correct on a manifest from before the move.
     let store = fixture.store();
     let corrected = store.correct(fixture.database, base, &corrections).await.unwrap();
@@ -47,10 +38,7 @@ async fn replaced_sections_are_not_corrected() {
     let inputs = fixture.table(1).await;
     let merge = fixture.merge(&base, &inputs).await;
     let merged = fixture.replaced(base.clone(), &merge).await;
-    let corrections = Corrections {
-        sections: vec![with_rows(&inputs[0], 5)],
-        pages: Vec::new(),
-    };
+    let corrections = Corrections { sections: vec![with_rows(&inputs[0], 5)], pages: Vec::new() };
     let corrected = fixture.store().correct(fixture.database, base, &corrections).await.unwrap();
     assert_eq!(corrected.sections, 0);
     assert_eq!(corrected.current.version, merged.version, "no commit");

@@ -71,10 +71,7 @@ async fn a_merge_replaces_its_inputs_by_one_section_and_condemns_them() {
     // No section has rows before the floor.
     assert_eq!(value.deletes, []);
     let record = value.jobs.last().unwrap();
-    assert_eq!(
-        (record.kind, record.version),
-        (JobKind::Merge, current.version)
-    );
+    assert_eq!((record.kind, record.version), (JobKind::Merge, current.version));
     assert_eq!(dropped_sections(value), 3);
     assert!(value.condemned.iter().all(|entry| {
         entry.version == current.version && !entry.doomed && entry.committed.is_none()
@@ -92,10 +89,7 @@ async fn inputs_that_a_rival_has_replaced_are_gone() {
     let ours = fixture.merge(&base, &inputs[..3]).await;
     let theirs = fixture.merge(&base, &inputs[2..]).await;
     fixture.replaced(base.clone(), &theirs).await;
-    assert_eq!(
-        fixture.refused(base, &ours).await,
-        ReplaceRefusal::InputsGone
-    );
+    assert_eq!(fixture.refused(base, &ours).await, ReplaceRefusal::InputsGone);
     assert_eq!(intervals(&fixture.table(1).await), [(0, 1), (1, 2), (2, 4)]);
 }
 
@@ -105,10 +99,7 @@ async fn inputs_that_leave_a_section_out_between_them_are_not_closed() {
     let base = fixture.read().await;
     let inputs = fixture.table(1).await;
     let merge = fixture.merge(&base, &[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]).await;
-    assert_eq!(
-        fixture.refused(base.clone(), &merge).await,
-        ReplaceRefusal::NotClosed
-    );
+    assert_eq!(fixture.refused(base.clone(), &merge).await, ReplaceRefusal::NotClosed);
     // A removal without outputs may leave other sections between its inputs.
     let removal = ManifestFixture::removal(&[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]);
     fixture.replaced(base, &removal).await;
@@ -137,10 +128,7 @@ async fn a_section_between_the_inputs_is_found_in_a_page_too() {
     let inline = &base.value.sections;
     // The first input is in the page and the last one is inline; the page has the section between them.
     let merge = fixture.merge(&base, &[Arc::clone(&sections[0]), Arc::clone(&inline[0])]).await;
-    assert_eq!(
-        fixture.refused(base, &merge).await,
-        ReplaceRefusal::NotClosed
-    );
+    assert_eq!(fixture.refused(base, &merge).await, ReplaceRefusal::NotClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,10 +137,7 @@ async fn a_page_that_overlaps_the_inputs_after_planning_is_examined() {
     let base = fixture.read().await;
     let sections = fixture.table(1).await;
     let merge = fixture
-        .merge(
-            &base,
-            &[Arc::clone(&sections[14]), Arc::clone(&sections[15])],
-        )
+        .merge(&base, &[Arc::clone(&sections[14]), Arc::clone(&sections[15])])
         .await;
     // A flush moves the older sections to a page whose days overlap those of the inputs and whose stamps do not.
     fixture.flush(&[(1, 0)]).await;
@@ -184,10 +169,7 @@ async fn a_section_between_the_inputs_that_moves_to_a_page_before_the_commit_is_
     let inline = flushed.value.sections.iter();
     let days: Vec<_> = inline.map(|section| section.first_day).collect();
     assert_eq!(days, [0, 2, 30]);
-    assert_eq!(
-        fixture.refused(base, &merge).await,
-        ReplaceRefusal::NotClosed
-    );
+    assert_eq!(fixture.refused(base, &merge).await, ReplaceRefusal::NotClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,10 +230,7 @@ async fn a_page_without_remaining_sections_is_condemned_as_a_whole() {
     let base = fixture.read().await;
     let page = base.value.pages[0].clone();
     let inputs = fixture.table(1).await;
-    let removal = Replacement {
-        floor: Some(7),
-        ..ManifestFixture::removal(&inputs[..20])
-    };
+    let removal = Replacement { floor: Some(7), ..ManifestFixture::removal(&inputs[..20]) };
     fixture.stage.taken();
     let current = fixture.replaced(base, &removal).await;
     assert_eq!(fixture.stage.taken().puts, 1);
@@ -367,19 +346,13 @@ async fn an_object_with_an_old_name_or_condemned_as_an_orphan_is_refused() {
     collection.orphans.insert(name);
     let condemned = fixture.commit_collection(base.clone(), &collection).await;
     assert_eq!(condemned.value.condemned.len(), 1);
-    assert_eq!(
-        fixture.refused(base, &merge).await,
-        ReplaceRefusal::ObjectTooOld
-    );
+    assert_eq!(fixture.refused(base, &merge).await, ReplaceRefusal::ObjectTooOld);
 
     let base = fixture.read().await;
     let merge = fixture.merge(&base, &inputs).await;
     fixture.stage.sleep(Duration::from_secs(15 * 60 + 1)).await;
     let base = fixture.read().await;
-    assert_eq!(
-        fixture.refused(base, &merge).await,
-        ReplaceRefusal::ObjectTooOld
-    );
+    assert_eq!(fixture.refused(base, &merge).await, ReplaceRefusal::ObjectTooOld);
     assert_eq!(fixture.table(1).await.len(), 2);
 }
 
@@ -416,11 +389,7 @@ fn move_again(fixture: ManifestFixture, times: usize) -> BoxFuture<'static, ()> 
         register.commit(Some(base), change).await.unwrap();
         if times > 1 {
             let stage = fixture.stage.clone();
-            stage.before(
-                Operation::Put,
-                "db/1/manifest",
-                move_again(fixture, times - 1),
-            );
+            stage.before(Operation::Put, "db/1/manifest", move_again(fixture, times - 1));
         }
     })
 }
@@ -462,10 +431,7 @@ async fn inconsistent_parts_are_rejected() {
     ];
     for bad in impossible {
         let outcome = fixture.store().replace(fixture.database, base.clone(), &bad).await;
-        assert!(
-            matches!(outcome, Err(ManifestError::InvalidCommit { .. })),
-            "{bad:?}"
-        );
+        assert!(matches!(outcome, Err(ManifestError::InvalidCommit { .. })), "{bad:?}");
     }
     fixture.replaced(base, &good).await;
 }

@@ -144,10 +144,7 @@ async fn the_later_of_two_merges_with_overlapping_bounds_is_left_out() {
     let all = fixture.table(1).await;
     let one = [Arc::clone(&all[0]), Arc::clone(&all[3])];
     let other = [Arc::clone(&all[1]), Arc::clone(&all[2])];
-    let merges = [
-        fixture.merge(&base, &one).await,
-        fixture.merge(&base, &other).await,
-    ];
+    let merges = [fixture.merge(&base, &one).await, fixture.merge(&base, &other).await];
     let replaced = replaced(&fixture, base, &merges, &[]).await;
     assert_eq!(replaced.refused, [None, Some(ReplaceRefusal::NotClosed)]);
     assert_eq!(replaced.current.value.check(), Ok(()));
@@ -203,12 +200,7 @@ async fn removed_sections_that_a_restored_database_needs_have_separate_pages() {
     let base = fixture.read().await;
     let merges = merges(&fixture, &base, 50).await;
     let current = replaced(&fixture, base, &merges, &[]).await.current;
-    let [
-        VersionPin {
-            version: pinned, ..
-        },
-    ] = current.value.pins[..]
-    else {
+    let [VersionPin { version: pinned, .. }] = current.value.pins[..] else {
         panic!("{:?}", current.value.pins);
     };
     let mut sections = Vec::new();
@@ -232,11 +224,7 @@ async fn shared_pages_are_rewritten_without_the_inputs_of_all_merges() {
     let value = &replaced.current.value;
     assert_eq!(value.section_count(), 20 + 30 * 6);
     // The commit moves sections to pages, because there are far too many.
-    assert!(
-        value.sections.len() <= 40 / 2 + 20,
-        "{}",
-        value.sections.len()
-    );
+    assert!(value.sections.len() <= 40 / 2 + 20, "{}", value.sections.len());
     for table in 1..=50 {
         let expected = if table <= 20 { 1 } else { 6 };
         assert_eq!(fixture.table(table).await.len(), expected, "table {table}");

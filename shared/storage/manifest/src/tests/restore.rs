@@ -16,10 +16,7 @@ const RESTORED: DatabaseId = DatabaseId::new(2);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn of_restored(fixture: &ManifestFixture) -> ManifestFixture {
-    ManifestFixture {
-        database: RESTORED,
-        ..fixture.clone()
-    }
+    ManifestFixture { database: RESTORED, ..fixture.clone() }
 }
 
 /// Returns the locations of the sections, relative to the source.
@@ -78,10 +75,7 @@ async fn a_restored_database_has_the_contents_of_the_version() {
         assert!(restored.value.sections.len() <= inline);
         assert_eq!(restored.value.pages.is_empty(), inline == 1_000);
         let found = copy.sections_of(&restored.value).await;
-        assert_eq!(
-            places(&found, fixture.database),
-            places(&expected, fixture.database)
-        );
+        assert_eq!(places(&found, fixture.database), places(&expected, fixture.database));
         assert!(found.iter().all(|one| one.origin == Some(fixture.database) && one.added == 1));
         // Only the source has the earlier states.
         assert!(Manifest::at(&restored, mark(1)).is_err());
@@ -99,10 +93,7 @@ async fn a_restore_copies_damage_records_and_each_database_quarantines_separatel
         min_time: 3,
         max_time: 4,
     };
-    let name = SegmentName {
-        stamp: Stamp::from_u64(7),
-        nonce: 1,
-    };
+    let name = SegmentName { stamp: Stamp::from_u64(7), nonce: 1 };
     let record = DamageRecord::of_object(DamagedPart::Segment(name), vec![lost(1)], 0);
     let change = |base: &VersionedValue<Manifest>| {
         let mut next = Manifest::successor(base);
@@ -163,10 +154,7 @@ async fn a_restored_database_never_deletes_objects_of_its_source() {
     let current = copy.read().await;
     assert_eq!(current.value.condemned, []);
     // No object of the source is needed any more, and none was changed.
-    assert_eq!(
-        copy.referenced_objects(&current.value).await.origins(),
-        &BTreeSet::new()
-    );
+    assert_eq!(copy.referenced_objects(&current.value).await.origins(), &BTreeSet::new());
     assert_eq!(fixture.objects().await, before);
     assert_eq!(copy.objects().await.len(), 1);
 }
@@ -254,10 +242,7 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
     let fails = || async {
         let adopted =
             fixture.store().adopt(fixture.database, &current.value, RESTORED, 0, &[]).await;
-        matches!(
-            adopted,
-            Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. }))
-        )
+        matches!(adopted, Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. })))
     };
     assert!(fails().await);
     let register = fixture.store().register(RESTORED);

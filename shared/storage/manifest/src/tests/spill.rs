@@ -141,22 +141,13 @@ async fn only_pages_whose_times_meet_are_read_and_only_once() {
         sections.map(|sections| sections.len())
     };
     stage.taken();
-    let newest = TimeRange {
-        first: 49 * DAY_NANOS,
-        last: i64::MAX,
-    };
+    let newest = TimeRange { first: 49 * DAY_NANOS, last: i64::MAX };
     assert_eq!((load(newest).await, stage.taken().gets), (1, 0));
     assert_eq!((at_hand(newest), at_hand(TimeRange::ALL)), (Some(1), None));
-    let first = TimeRange {
-        first: pages[0].min_time,
-        last: pages[0].min_time,
-    };
+    let first = TimeRange { first: pages[0].min_time, last: pages[0].min_time };
     assert_eq!((load(first).await, stage.taken().gets), (1, 1));
     assert_eq!((at_hand(first), at_hand(TimeRange::ALL)), (Some(1), None));
-    assert_eq!(
-        (load(TimeRange::ALL).await, stage.taken().gets),
-        (50, pages.len() - 1)
-    );
+    assert_eq!((load(TimeRange::ALL).await, stage.taken().gets), (50, pages.len() - 1));
     assert_eq!((load(TimeRange::ALL).await, stage.taken().gets), (50, 0));
     assert_eq!((at_hand(TimeRange::ALL), stage.taken().gets), (Some(50), 0));
 }
@@ -214,13 +205,9 @@ async fn a_flush_succeeds_when_its_pages_cannot_be_put() {
     flush_all(&instance, 0..20, 1).await;
     let dark = stage.clone();
     stage.before(Operation::Put, "data/1/", async {});
-    stage.before(Operation::Put, "data/1/", async move {
-        dark.set_unavailable(true)
-    });
+    stage.before(Operation::Put, "data/1/", async move { dark.set_unavailable(true) });
     let light = stage.clone();
-    stage.before(Operation::Put, "db/1/manifest", async move {
-        light.set_unavailable(false)
-    });
+    stage.before(Operation::Put, "db/1/manifest", async move { light.set_unavailable(false) });
     let flushed = flush(&instance, 20, 1).await;
     assert!(matches!(flushed, FlushOutcome::Committed(_)));
     let manifest = read(&instance).await.value;
@@ -356,11 +343,7 @@ async fn more_tables_than_one_commit_moves_do_not_accumulate_in_the_manifest() {
         assert_eq!(manifest.section_count(), 20_000 * (n + 1));
     }
     let manifest = read(&instance).await.value;
-    assert!(
-        manifest.pages.len() <= 60_000 / 200,
-        "{}",
-        manifest.pages.len()
-    );
+    assert!(manifest.pages.len() <= 60_000 / 200, "{}", manifest.pages.len());
     assert_eq!(load(&instance, 17_001, TimeRange::ALL).await.len(), 4);
 }
 

@@ -25,14 +25,8 @@ async fn changes(fixture: &ManifestFixture, since: ManifestPoint) -> TableChange
 
 /// Returns changes with new rows at the start of these days.
 fn written(days: &[i64]) -> TableChanges {
-    let at = |day: &i64| TimeRange {
-        first: day * DAY_NANOS,
-        last: day * DAY_NANOS,
-    };
-    TableChanges::Times {
-        written: days.iter().map(at).collect(),
-        deleted: Vec::new(),
-    }
+    let at = |day: &i64| TimeRange { first: day * DAY_NANOS, last: day * DAY_NANOS };
+    TableChanges::Times { written: days.iter().map(at).collect(), deleted: Vec::new() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,10 +36,7 @@ async fn new_sections_are_changes_of_their_table() {
     assert_eq!(changes(&fixture, since).await, written(&[]));
     fixture.flush(&[(1, 3), (2, 5)]).await;
     assert_eq!(changes(&fixture, since).await, written(&[3]));
-    let empty = ManifestPoint {
-        version: 0,
-        mark: neap_bucket::Stamp::ZERO,
-    };
+    let empty = ManifestPoint { version: 0, mark: neap_bucket::Stamp::ZERO };
     assert_eq!(changes(&fixture, empty).await, written(&[0, 3]));
 }
 
@@ -84,10 +75,7 @@ async fn row_deletes_are_changes_before_and_after_they_are_applied() {
     fixture.flush_with(&[], vec![delete_of(1, 0, 2), delete_of(2, 0, 9)]).await;
     let deleted = TableChanges::Times {
         written: Vec::new(),
-        deleted: vec![TimeRange {
-            first: 0,
-            last: 3 * DAY_NANOS - 1,
-        }],
+        deleted: vec![TimeRange { first: 0, last: 3 * DAY_NANOS - 1 }],
     };
     assert_eq!(changes(&fixture, since).await, deleted);
     let base = fixture.read().await;
@@ -109,9 +97,6 @@ async fn changes_are_unknown_when_the_version_is_gone() {
     fixture.stage.sleep(2 * HOUR).await;
     fixture.collect(HOUR).await;
     assert_eq!(changes(&fixture, since).await, TableChanges::Unknown);
-    let later = ManifestPoint {
-        version: u64::MAX,
-        ..since
-    };
+    let later = ManifestPoint { version: u64::MAX, ..since };
     assert_eq!(changes(&fixture, later).await, TableChanges::Unknown);
 }

@@ -83,11 +83,7 @@ async fn a_damaged_page_fails_only_the_tables_that_it_spans() {
         let table = TableId::new(table);
         let is_reached = alone.pages.iter().any(|page| page.may_hold(table));
         let found = sweep.all_of(table).await;
-        assert_eq!(
-            found.is_err_and(|error| error.is_damage()),
-            is_reached,
-            "{table}"
-        );
+        assert_eq!(found.is_err_and(|error| error.is_damage()), is_reached, "{table}");
     }
 }
 
@@ -104,8 +100,5 @@ async fn a_shared_page_does_not_reference_a_table_without_sections() {
     assert!(manifest.pages.iter().any(|page| page.may_hold(table)));
     let asked = [29, 30, 31, 99].map(TableId::new);
     let unnamed = fixture.store().unnamed_tables(fixture.database, &manifest, asked);
-    assert_eq!(
-        unnamed.await.unwrap(),
-        BTreeSet::from([table, TableId::new(99)])
-    );
+    assert_eq!(unnamed.await.unwrap(), BTreeSet::from([table, TableId::new(99)]));
 }

@@ -52,14 +52,8 @@ fn manifests_without_a_state_and_with_one_are_read() {
     assert!(!text.contains("tail"), "{text}");
     let mut manifest: Manifest = serde_json::from_str(&text).unwrap();
     assert_eq!(manifest, Manifest::default());
-    manifest.tail = Some(TailState {
-        oldest: Some(StoreTime::from_micros(3)),
-        ..state(2, 1)
-    });
+    manifest.tail = Some(TailState { oldest: Some(StoreTime::from_micros(3)), ..state(2, 1) });
     let text = serde_json::to_string(&manifest).unwrap();
-    assert!(
-        text.contains(r#""tail":{"segments":2,"oldest":3,"listed":1000000}"#),
-        "{text}"
-    );
+    assert!(text.contains(r#""tail":{"segments":2,"oldest":3,"listed":1000000}"#), "{text}");
     assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
 }

@@ -26,12 +26,7 @@ impl ChunkRows {
     fn masked(chunk: ImageChunk, range: Range<usize>, mask: Option<BooleanBuffer>) -> Option<Self> {
         let rows = range.len();
         let count = mask.as_ref().map_or(rows, BooleanBuffer::count_set_bits);
-        (count > 0).then(|| Self {
-            chunk,
-            range,
-            mask: mask.filter(|_| count < rows),
-            count,
-        })
+        (count > 0).then(|| Self { chunk, range, mask: mask.filter(|_| count < rows), count })
     }
 
     /// Returns the number of rows.

@@ -109,11 +109,7 @@ impl RowSorter<'_> {
                 keys.map(|(_, _, row)| row).collect()
             }
         };
-        RowOrder {
-            ranks,
-            rows,
-            row_count,
-        }
+        RowOrder { ranks, rows, row_count }
     }
 
     /// Returns the keys of the live rows from number `first` on, which is the first row of a chunk, sorted.

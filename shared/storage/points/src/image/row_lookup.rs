@@ -221,12 +221,7 @@ impl<'a> RowLookup<'a> {
             if !is_in_range || !self.is_live(position) {
                 continue;
             }
-            let row = FoundRow {
-                number,
-                time,
-                position,
-                latest,
-            };
+            let row = FoundRow { number, time, position, latest };
             if take(row).is_break() {
                 break;
             }

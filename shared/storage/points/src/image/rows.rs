@@ -86,11 +86,7 @@ impl TailImageBuilder {
             })
             .collect::<Result<Vec<ArrayRef>, PointsError>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(schema),
-            columns,
-            &options,
-        )?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 
     fn sorted_tag_column(&self, tag: usize, rows: &[u32]) -> Result<ArrayRef, PointsError> {
@@ -109,9 +105,7 @@ impl TailImageBuilder {
         let nulls = Some(validity).filter(|nulls| nulls.null_count() > 0);
         let codes = Int32Array::try_new(codes.into(), nulls)?;
         let values: ArrayRef = Arc::<arrow_array::StringArray>::clone(values.values());
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-            codes, values,
-        )?))
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(codes, values)?))
     }
 }
 
@@ -138,10 +132,7 @@ impl SourceChunks {
                 (*slot, *row)
             })
             .collect();
-        Self {
-            chunks: used,
-            places,
-        }
+        Self { chunks: used, places }
     }
 
     /// Returns the values of a column of the table in these chunks. Integers may be narrow.

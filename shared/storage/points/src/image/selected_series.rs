@@ -30,10 +30,7 @@ impl SelectedSeries {
         let numbers: Vec<u32> =
             is_selected.set_indices_u32().take(MAX_LOOKED_UP_SERIES + 1).collect();
         let are_few = numbers.len() <= MAX_LOOKED_UP_SERIES;
-        Self {
-            few: are_few.then(|| numbers.into()),
-            is_selected,
-        }
+        Self { few: are_few.then(|| numbers.into()), is_selected }
     }
 
     /// Selects these of `count` series.
@@ -43,10 +40,7 @@ impl SelectedSeries {
         for number in &numbers {
             is_selected.set_bit(*number as usize, true);
         }
-        Self {
-            is_selected: is_selected.finish(),
-            few: Some(numbers.into()),
-        }
+        Self { is_selected: is_selected.finish(), few: Some(numbers.into()) }
     }
 
     pub(crate) fn contains(&self, series: u32) -> bool {

@@ -21,10 +21,7 @@ pub(super) struct SeriesRows {
 impl SeriesRows {
     /// No rows.
     pub(super) fn new() -> Self {
-        Self {
-            last: Vec::new(),
-            previous: Vec::new(),
-        }
+        Self { last: Vec::new(), previous: Vec::new() }
     }
 
     /// Adds the next rows, which have these series.

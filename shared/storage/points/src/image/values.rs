@@ -132,10 +132,8 @@ impl TailImageBuilder {
         };
         let newest = values_of(chunk)?;
         // All versions of a point have the same tags and time.
-        let is_key = matches!(
-            newest.data_type(),
-            DataType::Dictionary(..) | DataType::Timestamp(..)
-        );
+        let is_key =
+            matches!(newest.data_type(), DataType::Dictionary(..) | DataType::Timestamp(..));
         let keeps_older = self.on_duplicate == OnDuplicate::Keep;
         if is_key || newest.null_count() == 0 && !keeps_older {
             return Ok(None);

@@ -15,10 +15,8 @@ fn rows(order: impl Iterator<Item = i32>) -> RecordBatch {
         let keys = Int32Array::from_iter_values(keys);
         Arc::new(DictionaryArray::try_new(keys, Arc::clone(&values)).unwrap())
     };
-    let schema = Schema::new(vec![
-        ColumnType::Tag.arrow_field("host"),
-        ColumnType::Tag.arrow_field("zone"),
-    ]);
+    let schema =
+        Schema::new(vec![ColumnType::Tag.arrow_field("host"), ColumnType::Tag.arrow_field("zone")]);
     RecordBatch::try_new(Arc::new(schema), vec![tag(0), tag(7)]).unwrap()
 }
 

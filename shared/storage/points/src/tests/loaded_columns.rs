@@ -133,11 +133,7 @@ fn a_scan_of_chunks_is_noted_for_later_images() {
 fn columns_of_other_rows_are_refused() {
     let row = ([Some(1), None], 7, [Some(2), Some(3)]);
     let (one, two) = (batch(&[row]), batch(&[row, row]));
-    for other in [
-        &[][..],
-        std::slice::from_ref(&two),
-        &[one.clone(), one.clone()],
-    ] {
+    for other in [&[][..], std::slice::from_ref(&two), &[one.clone(), one.clone()]] {
         let mut builder = of_times();
         builder.push(&one).unwrap();
         let refused = builder.load(&[0], other);
@@ -163,10 +159,7 @@ fn columns_that_are_not_loaded_take_no_memory() {
     for (column, bytes) in [(0, 8_000), (0, 8_000), (1, 12_000)] {
         builder.load(&[column], std::slice::from_ref(&rows)).unwrap();
         let values = keys + bytes;
-        assert!(
-            (values..values + 1_000).contains(&size(&builder)),
-            "{column}"
-        );
+        assert!((values..values + 1_000).contains(&size(&builder)), "{column}");
     }
     builder.load(&[2, 4], std::slice::from_ref(&rows)).unwrap();
     let mut all = TailImageBuilder::new(&tags(), schema());
@@ -179,10 +172,7 @@ fn a_delete_by_a_field_is_refused() {
     let rows = batch(&[([Some(1), None], 7, [Some(2), Some(3)])]);
     let mut builder = of_times();
     builder.push(&rows).unwrap();
-    let condition = Condition::Tag {
-        name: "a".to_owned(),
-        value: None,
-    };
+    let condition = Condition::Tag { name: "a".to_owned(), value: None };
     assert!(builder.delete(&condition).is_err());
     builder.load(&[0], &[rows]).unwrap();
     assert!(builder.delete(&condition).is_err());

@@ -77,21 +77,15 @@ proptest! {
 
 #[test]
 fn fields_of_other_rows_are_refused() {
-    let rows = batch(&[
-        ([Some(1), None], 1, [Some(1), None]),
-        ([Some(2), None], 1, [None, Some(2)]),
-    ]);
+    let rows =
+        batch(&[([Some(1), None], 1, [Some(1), None]), ([Some(2), None], 1, [None, Some(2)])]);
     let mut sorter = PointSorter::new(&tags());
     sorter.add(&rows).unwrap();
     let points = sorter.sort().divide(vec![vec![0, 1]]);
     let schema = schema();
     let is_field = |name: &str| name != "time" && !tags().iter().any(|tag| tag == name);
     let field = schema.fields().iter().find(|field| is_field(field.name()));
-    for others in [
-        vec![],
-        vec![rows.slice(0, 1)],
-        vec![rows.clone(), rows.clone()],
-    ] {
+    for others in [vec![], vec![rows.slice(0, 1)], vec![rows.clone(), rows.clone()]] {
         let mut fields = FieldColumns::new(&tags());
         others.into_iter().for_each(|rows| fields.add(rows));
         let error = points.columns(field.unwrap(), &mut fields).unwrap_err();

@@ -9,10 +9,7 @@ fn narrow(column: ArrayRef) -> ArrayRef {
         return column;
     };
     assert_eq!(wide_type(narrow.data_type()), column.data_type());
-    assert_eq!(
-        wide_type(narrowest_type(column.data_type())),
-        column.data_type()
-    );
+    assert_eq!(wide_type(narrowest_type(column.data_type())), column.data_type());
     assert_eq!(&widened(&narrow).unwrap(), &column);
     narrow
 }
@@ -29,12 +26,7 @@ fn unsigned_type(values: &[u64]) -> DataType {
 
 #[test]
 fn integers_get_the_narrowest_type_that_has_all_of_them() {
-    let types = [
-        DataType::Int8,
-        DataType::Int16,
-        DataType::Int32,
-        DataType::Int64,
-    ];
+    let types = [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64];
     for (bits, at) in [(7, 0), (8, 1), (15, 1), (16, 2), (31, 2), (32, 3), (63, 3)] {
         let below = (1_u64 << bits).cast_signed().wrapping_sub(1);
         for values in [[below, 0], [-1 - below, 1], [below, -1 - below]] {
@@ -110,10 +102,7 @@ fn check(wide: &[ArrayRef], start: usize, places: &[(prop::sample::Index, prop::
     let [of_wide, of_narrow] = [&slices, &narrow].map(|parts| {
         let arrays: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         let joined = concat_parts(&arrays).unwrap();
-        [
-            interleave_parts(&arrays, &places).unwrap(),
-            widened(&joined).unwrap_or(joined),
-        ]
+        [interleave_parts(&arrays, &places).unwrap(), widened(&joined).unwrap_or(joined)]
     });
     assert_eq!(of_narrow, of_wide);
 }

@@ -40,12 +40,7 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_the_same_bits() {
-        for bits in [
-            STALE_BITS,
-            NAN_BITS,
-            f64::INFINITY.to_bits(),
-            f64::NEG_INFINITY.to_bits(),
-        ] {
+        for bits in [STALE_BITS, NAN_BITS, f64::INFINITY.to_bits(), f64::NEG_INFINITY.to_bits()] {
             let name = non_finite_name(f64::from_bits(bits)).unwrap();
             assert_eq!(non_finite_value(name).unwrap().to_bits(), bits);
         }

@@ -69,10 +69,7 @@ pub(super) fn check_tags(
         } else {
             "is absent from"
         };
-        Some((
-            format!("tag {tag} {state} the tags with rows"),
-            unexplained?,
-        ))
+        Some((format!("tag {tag} {state} the tags with rows"), unexplained?))
     };
     cells.iter().filter_map(contradiction).collect()
 }
@@ -83,10 +80,7 @@ fn presence(
     cells: &[Cell],
     visible: &impl VisibleChanges,
 ) -> Result<(), Unexplained> {
-    let mut last = Unexplained {
-        promise: Promise::NoInvention,
-        change: None,
-    };
+    let mut last = Unexplained { promise: Promise::NoInvention, change: None };
     for cell in cells {
         for (_, value) in history.writes_of(cell) {
             match explain(history, *cell, Some(*value), visible) {

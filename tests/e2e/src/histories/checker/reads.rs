@@ -109,16 +109,8 @@ fn check_read(history: &History, event: &Event, session: &mut Session, report: &
         deliveries::check(history, answer, report);
         return;
     }
-    let read = ReadCheck {
-        history,
-        event,
-        request,
-        answer,
-    };
-    let by_time = |acknowledged| ShownByTime {
-        acknowledged,
-        answered: event.end,
-    };
+    let read = ReadCheck { history, event, request, answer };
+    let by_time = |acknowledged| ShownByTime { acknowledged, answered: event.end };
     let sources = match request.consistency {
         ReadConsistency::Strong => {
             report.count("strong reads", 1);
@@ -130,10 +122,7 @@ fn check_read(history: &History, event: &Event, session: &mut Session, report: &
         }
         ReadConsistency::AsOf => {
             let Some(mark) = *mark else {
-                report.add(
-                    Promise::Durability,
-                    "a read as of a stamp names no stamp".into(),
-                );
+                report.add(Promise::Durability, "a read as of a stamp names no stamp".into());
                 return;
             };
             report.count("reads as of a stamp", 1);
@@ -144,10 +133,7 @@ fn check_read(history: &History, event: &Event, session: &mut Session, report: &
     };
     if event.after.is_some() && event.after == session.stamp {
         report.count("reads after a stamp", 1);
-        let shown = ShownToSession {
-            by_time: by_time(event.begin),
-            covered: &session.covered,
-        };
+        let shown = ShownToSession { by_time: by_time(event.begin), covered: &session.covered };
         read.check(&shown, Some(Promise::Sessions), report);
     }
     session.seen.extend(sources);
@@ -233,10 +219,7 @@ impl ReadCheck<'_> {
         report: &mut CheckReport,
     ) {
         let change = unexplained.change.map(|place| &self.history.events[place]);
-        let text = format!(
-            "{subject}, which contradicts {change:?}; read {}",
-            self.describe()
-        );
+        let text = format!("{subject}, which contradicts {change:?}; read {}", self.describe());
         report.add(as_promise.unwrap_or(unexplained.promise), text);
     }
 
@@ -268,15 +251,7 @@ impl ReadCheck<'_> {
 
     /// Describes the read without its rows.
     fn describe(&self) -> String {
-        let Event {
-            client,
-            instance,
-            after,
-            begin,
-            end,
-            operation,
-            ..
-        } = self.event;
+        let Event { client, instance, after, begin, end, operation, .. } = self.event;
         format!(
             "{operation:?} by client {client} of {instance:?} after {after:?} from {begin:?} to {end:?}"
         )

@@ -56,10 +56,7 @@ pub(super) fn check(history: &History, margin: ClockMargin, report: &mut CheckRe
         let own = change.instance.and_then(|number| instances.get(&number));
         let earlier = change.begin.saturating_sub(margin.between_instances);
         let bounds = [
-            (
-                "was acknowledged before it",
-                all.before(change.begin).filter(|_| is_strict),
-            ),
+            ("was acknowledged before it", all.before(change.begin).filter(|_| is_strict)),
             (
                 "was acknowledged by the same instance before it",
                 own.and_then(|own| own.before(change.begin)),

@@ -18,12 +18,7 @@ struct HistoryBuilder(Vec<Event>);
 
 /// Returns the cell of a point with this time, and tag 0.
 fn cell(table: Table, time: u64) -> Cell {
-    Cell {
-        table,
-        tag: 0,
-        time,
-        field: 0,
-    }
+    Cell { table, tag: 0, time, field: 0 }
 }
 
 fn values(table: Table, values: &[(u64, i64)]) -> CellValues {
@@ -66,11 +61,7 @@ impl HistoryBuilder {
         times: (u64, u64),
         stamp: Stamp,
     ) -> &mut Event {
-        let operation = Operation::Delete {
-            table,
-            tag: 0,
-            times: points,
-        };
+        let operation = Operation::Delete { table, tag: 0, times: points };
         self.add(operation, times, Outcome::Acknowledged(Some(stamp)))
     }
 
@@ -99,9 +90,7 @@ impl HistoryBuilder {
     /// Asserts that the history breaks exactly these promises.
     #[track_caller]
     fn breaks(self, expected: &[Promise]) {
-        let margin = ClockMargin {
-            between_instances: SECOND,
-        };
+        let margin = ClockMargin { between_instances: SECOND };
         let report = check(&History::new(self.0), margin);
         let mut broken: Vec<_> = report.violations.iter().map(|one| one.promise).collect();
         broken.sort_unstable();
@@ -335,9 +324,7 @@ fn many_requests_of_unknown_outcome_are_decided() {
         history.read(Table::Registers, &[(1, value)], (time + 4, time + 5));
     }
     history.read(Table::Registers, &[], (500, 501));
-    let margin = ClockMargin {
-        between_instances: SECOND,
-    };
+    let margin = ClockMargin { between_instances: SECOND };
     let report = check(&History::new(history.0), margin);
     assert_eq!(report.violations, []);
     assert_eq!(report.facts.get("registers"), Some(&1));

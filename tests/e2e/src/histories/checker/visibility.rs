@@ -22,10 +22,7 @@ pub(super) struct Unexplained {
 
 impl Unexplained {
     fn by(promise: Promise, change: usize) -> Self {
-        Self {
-            promise,
-            change: Some(change),
-        }
+        Self { promise, change: Some(change) }
     }
 }
 
@@ -51,10 +48,7 @@ fn explain_value(
     let event = |place: usize| &history.events[place];
     let writes = history.writes_of(&cell);
     let Some((source, _)) = writes.iter().find(|(_, written)| *written == value) else {
-        return Err(Unexplained {
-            promise: Promise::NoInvention,
-            change: None,
-        });
+        return Err(Unexplained { promise: Promise::NoInvention, change: None });
     };
     let source = *source;
     if !visible.may_show(source, event(source)) {

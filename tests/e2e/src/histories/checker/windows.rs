@@ -48,10 +48,7 @@ impl WindowsOfRead<'_> {
             self.windows.keys().map(|window| (*window, Vec::new())).collect();
         let (table, tag) = self.scope;
         for cell in history.cells(table, tag).filter(|cell| cell.field == FIELD) {
-            let window = TagWindow {
-                tag: cell.tag,
-                start: cell.time / seconds * seconds,
-            };
+            let window = TagWindow { tag: cell.tag, start: cell.time / seconds * seconds };
             cells.entry(window).or_default().push(*cell);
         }
         let mut unexplained = Vec::new();
@@ -66,13 +63,7 @@ impl WindowsOfRead<'_> {
                 let some: Vec<_> = possible.iter().take(5).collect();
                 let text = format!("{window:?} is {aggregates:?}, and one of {some:?} is expected");
                 let promise = Promise::Views;
-                unexplained.push((
-                    text,
-                    Unexplained {
-                        promise,
-                        change: None,
-                    },
-                ));
+                unexplained.push((text, Unexplained { promise, change: None }));
             }
         }
         unexplained
@@ -107,12 +98,8 @@ fn possible_aggregates(
 }
 
 fn with_value(before: Option<WindowAggregates>, value: i64) -> WindowAggregates {
-    let before = before.unwrap_or(WindowAggregates {
-        count: 0,
-        sum: 0,
-        least: i64::MAX,
-        most: i64::MIN,
-    });
+    let before =
+        before.unwrap_or(WindowAggregates { count: 0, sum: 0, least: i64::MAX, most: i64::MIN });
     WindowAggregates {
         count: before.count + 1,
         sum: before.sum + value,

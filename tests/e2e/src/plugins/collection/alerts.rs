@@ -57,10 +57,7 @@ fn deadman_check_alerts_when_a_table_gets_no_rows() {
 fn state_change_alerts_on_values_and_changes() {
     let stage = PluginServerFixture::new();
     TriggerDefinition::new("writes", &plugin("state_change"), "table:machines")
-        .with(&[
-            ("measurement", "machines"),
-            ("field_thresholds", "state:fault:3"),
-        ])
+        .with(&[("measurement", "machines"), ("field_thresholds", "state:fault:3")])
         .create(&stage);
     let begin = stage.now() - 60;
     for lines in [
@@ -93,10 +90,9 @@ fn outliers_are_far_from_the_median_of_the_last_values() {
         .with(&[("measurement", "cpu"), ("mad_thresholds", "load:3:5:2")])
         .create(&stage);
     for (at, load) in [10.0, 11.0, 10.0, 11.0, 10.0, 50.0, 60.0, 10.0, 90.0].iter().enumerate() {
-        stage.server.write(
-            DB,
-            &format!("cpu,host=a load={load} {at}\ncpu,host=b load=1 {at}"),
-        );
+        stage
+            .server
+            .write(DB, &format!("cpu,host=a load={load} {at}\ncpu,host=b load=1 {at}"));
     }
     stage.wait_for_rows(
         "SELECT series, value, median FROM outliers ORDER BY time",

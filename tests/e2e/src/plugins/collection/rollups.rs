@@ -12,12 +12,8 @@ const HOUR: i64 = 3600;
 
 /// Writes the rows of two rooms: one with a row every ten minutes for two hours, one with a single row.
 fn rooms(stage: &PluginServerFixture, table: &str, begin: i64) {
-    let kitchen = (0..12).map(|n| {
-        format!(
-            "{table},room=Kitchen temp={n}.0,hum={n}i,ok=true {}",
-            n * 600
-        )
-    });
+    let kitchen =
+        (0..12).map(|n| format!("{table},room=Kitchen temp={n}.0,hum={n}i,ok=true {}", n * 600));
     let living = format!("{table},room=Living\\ Room temp=10,hum=1i 60");
     let lines: Vec<_> = kitchen.chain([living]).collect();
     write_since(stage, begin, &lines.join("\n"));
@@ -54,11 +50,7 @@ fn downsampler_aggregates_windows_on_request() {
     );
     body["source_measurement"] = "no_such".into();
     assert_eq!(post(&stage, "downsample", &body).0, 400);
-    assert_eq!(
-        stage.ask("downsample").status,
-        200,
-        "a request without a body"
-    );
+    assert_eq!(stage.ask("downsample").status, 200, "a request without a body");
 }
 
 #[test]
@@ -108,10 +100,7 @@ fn transformation_changes_names_and_values() {
         ("measurement", "raw"),
         ("target_measurement", "clean"),
         ("target_database", "other"),
-        (
-            "names_transformations",
-            "Sensor:\"lower\".roomTemp:\"snake\".Note:\"lower\"",
-        ),
+        ("names_transformations", "Sensor:\"lower\".roomTemp:\"snake\".Note:\"lower\""),
         (
             "values_transformations",
             "temp:\"convert_degC_to_degF\".Note:\"upper space_to_underscore\".n:\"no_such\"",
@@ -134,10 +123,7 @@ fn transformation_changes_names_and_values() {
         "no transformation: no_such"
     );
     let path = "/api/v3/configure/table?db=other&table=clean";
-    assert_eq!(
-        Reply::receive(stage.server.request("DELETE", path)).unwrap().status,
-        200
-    );
+    assert_eq!(Reply::receive(stage.server.request("DELETE", path)).unwrap().status, 200);
 
     TriggerDefinition::new("times", &plugin("transformation"), "every:1s")
         .with(&arguments)
@@ -199,11 +185,7 @@ fn value_counter_counts_since_the_last_call() {
          http,host=a status=200i,method=\"POST\" 2\nhttp,host=b status=200i 3",
     );
     TriggerDefinition::new("count", &plugin("value_counter"), "every:1s")
-        .with(&[
-            ("table", "http"),
-            ("fields", "status method"),
-            ("from_the_start", "yes"),
-        ])
+        .with(&[("table", "http"), ("fields", "status method"), ("from_the_start", "yes")])
         .create(&stage);
     stage.wait_for_rows(
         "SELECT host, \"status_200\", \"status_404\", \"method_GET\", \"method_POST\" FROM http_valuecounts ORDER BY time, host",
@@ -224,11 +206,7 @@ fn replicator_forwards_rows_and_keeps_refused_ones() {
     let remote = NeapProcess::serve(&StoreFixture::memory());
     remote.write("far", "home v=\"text\" 1");
     TriggerDefinition::new("send", &plugin("replicator"), "table:home")
-        .with(&[
-            ("host", remote.url()),
-            ("database", "far"),
-            ("unique_file_suffix", "one"),
-        ])
+        .with(&[("host", remote.url()), ("database", "far"), ("unique_file_suffix", "one")])
         .create(&stage);
     stage.server.write(DB, "home,room=a v=1i,f=2,s=\"x y\",b=true 1");
     stage.wait_for_log("send", "WARN kept 1 lines: HTTPError");
@@ -244,7 +222,5 @@ fn replicator_forwards_rows_and_keeps_refused_ones() {
             json!({ "room": "b", "v": 2 })
         ]
     );
-    eventually("queue", false, || {
-        stage.folder().join("queue_one.gz").exists()
-    });
+    eventually("queue", false, || stage.folder().join("queue_one.gz").exists());
 }

@@ -96,10 +96,7 @@ fn files(checkout: &Path, url: &str) -> Files {
         }
         if name == "greeter" {
             let damaged = json!({ "name": "damaged", "version": "1.0.0", "hash": "sha256:0", "yanked": false });
-            files.insert(
-                "/main/artifacts/damaged-1.0.0.tar.gz".to_owned(),
-                archive.clone(),
-            );
+            files.insert("/main/artifacts/damaged-1.0.0.tar.gz".to_owned(), archive.clone());
             entries.push(damaged);
         }
         files.insert(format!("/main/artifacts/{name}-{version}.tar.gz"), archive);
@@ -107,10 +104,7 @@ fn files(checkout: &Path, url: &str) -> Files {
     let index = json!({
         "index_schema_version": "2.1", "artifacts_url": format!("{url}/artifacts"), "plugins": entries,
     });
-    files.insert(
-        "/main/index.json".to_owned(),
-        index.to_string().into_bytes(),
-    );
+    files.insert("/main/index.json".to_owned(), index.to_string().into_bytes());
     files
 }
 

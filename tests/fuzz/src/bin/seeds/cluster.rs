@@ -69,13 +69,7 @@ impl Cluster {
             rules,
             FlushLimits::default(),
         );
-        Self {
-            clock,
-            bucket,
-            catalog,
-            writer,
-            flusher,
-        }
+        Self { clock, bucket, catalog, writer, flusher }
     }
 
     /// Writes, deletes and flushes rows, and adds the segments of the tail before each flush.
@@ -126,9 +120,7 @@ impl Cluster {
             ..NewTrigger::new(
                 "water",
                 "water.py",
-                TriggerSpecification::Every {
-                    duration: Duration::from_secs(60),
-                },
+                TriggerSpecification::Every { duration: Duration::from_secs(60) },
             )
         };
         self.catalog.create_trigger(database, &trigger).await.expect("a trigger");

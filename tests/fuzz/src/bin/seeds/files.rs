@@ -43,16 +43,8 @@ pub(crate) fn add_files(seeds: &mut Seeds) {
     add_arrow_files(seeds, &rows);
     add_parquet_files(seeds, &rows);
     add_layers(seeds, &rows);
-    for text in [
-        &b""[..],
-        b"a",
-        &[7; 300],
-        br#"{"version":1,"recent":[],"value":{}}"#,
-    ] {
-        seeds.add(
-            "register-frame",
-            compression::compress(text).expect("a frame"),
-        );
+    for text in [&b""[..], b"a", &[7; 300], br#"{"version":1,"recent":[],"value":{}}"#] {
+        seeds.add("register-frame", compression::compress(text).expect("a frame"));
     }
 }
 

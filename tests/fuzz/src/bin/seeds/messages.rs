@@ -90,12 +90,7 @@ fn add_prometheus(seeds: &mut Seeds) {
             matcher(MatcherType::Equal, "__name__", "up"),
             matcher(MatcherType::NotRegex, "job", "a.*"),
         ],
-        hints: Some(ReadHints {
-            step_ms: 5,
-            func: "rate".to_owned(),
-            start_ms: 1,
-            end_ms: 9,
-        }),
+        hints: Some(ReadHints { step_ms: 5, func: "rate".to_owned(), start_ms: 1, end_ms: 9 }),
     };
     let request = ReadRequest {
         queries: vec![query],
@@ -130,10 +125,7 @@ fn add_otlp(seeds: &mut Seeds) {
         .number(2, 9)
         .bytes(3, "INFO")
         .message(5, text("started"))
-        .message(
-            6,
-            attribute("list", proto().message(5, proto().message(1, text("x")))),
-        )
+        .message(6, attribute("list", proto().message(5, proto().message(1, text("x")))))
         .bytes(9, [1; 16])
         .bytes(10, [2; 8]);
     let logs = proto().message(1, scope()).message(2, record);
@@ -170,43 +162,20 @@ fn add_questdb_lines(seeds: &mut Seeds) {
     let line = |fields: &[&[u8]]| [b"m,sym=a ", fields.join(&b',').as_slice(), b" 5n\n"].concat();
     seeds.add("questdb-lines", line(&[&double]));
     seeds.add("questdb-lines", line(&[&array, b"s=\"x\\\ny\""]));
-    seeds.add(
-        "questdb-lines",
-        line(&[&decimal, b"n=0x1fi", b"t=5t", b"nan=NaN"]),
-    );
+    seeds.add("questdb-lines", line(&[&decimal, b"n=0x1fi", b"t=5t", b"nan=NaN"]));
 }
 
 /// Adds frames that a plugin sends. Each has a length, a kind, and a header with its own length.
 fn add_frames(seeds: &mut Seeds) {
     let headers: [(u8, &str, &[u8]); 8] = [
-        (
-            b'L',
-            r#"{"database":"db","lines":2}"#,
-            b"\x05\0\0\0\x05\0\0\0m v=1m v=2",
-        ),
-        (
-            b'Q',
-            r#"{"database":"db","sql":"SELECT 1","parameters":[["a","1"]]}"#,
-            b"",
-        ),
+        (b'L', r#"{"database":"db","lines":2}"#, b"\x05\0\0\0\x05\0\0\0m v=1m v=2"),
+        (b'Q', r#"{"database":"db","sql":"SELECT 1","parameters":[["a","1"]]}"#, b""),
         (b'W', r#"{"database":"db","no_sync":false}"#, b"m v=1"),
-        (
-            b'P',
-            r#"{"key":"k","global":true,"ttl":1.5}"#,
-            b"\x80\x05K\x01.",
-        ),
+        (b'P', r#"{"key":"k","global":true,"ttl":1.5}"#, b"\x80\x05K\x01."),
         (b'G', r#"{"key":"k","global":true}"#, b""),
         (b'D', r#"{"key":"k","global":false}"#, b""),
-        (
-            b'E',
-            r#"{"last":true,"memory":false,"text":"x","traceback":null}"#,
-            b"",
-        ),
-        (
-            b'O',
-            r#"{"last":false,"status":200,"headers":[["a","b"]]}"#,
-            b"body",
-        ),
+        (b'E', r#"{"last":true,"memory":false,"text":"x","traceback":null}"#, b""),
+        (b'O', r#"{"last":false,"status":200,"headers":[["a","b"]]}"#, b"body"),
     ];
     let mut all = frame(b'l', b"ihello");
     for (kind, header, bytes) in headers {

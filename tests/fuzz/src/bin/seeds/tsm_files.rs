@@ -13,10 +13,7 @@ enum Points<'a> {
 
 /// All types of values.
 const FIELDS: [(&str, Points<'_>); 5] = [
-    (
-        "m,a=1#!~#b",
-        Points::Boolean(&[(1, true), (2, false), (3, true)]),
-    ),
+    ("m,a=1#!~#b", Points::Boolean(&[(1, true), (2, false), (3, true)])),
     ("m,a=1#!~#f", Points::Float(&[(1, 0.5), (2, 0.5)])),
     ("m,a=1#!~#i", Points::Integer(&[(1, -5), (2, 9)])),
     ("m,a=1#!~#s", Points::String(&[(2, "x"), (4, "yz")])),
@@ -31,19 +28,10 @@ pub(crate) fn add_files(seeds: &mut Seeds) {
         seeds.add("tsm-block", block);
     }
     // Packed and repeated timestamps and integers.
-    seeds.add(
-        "tsm-block",
-        block_of(1, &packed_times(), &packed_integers()),
-    );
-    seeds.add(
-        "tsm-block",
-        block_of(1, &repeated(0x20, 5, 10, 4), &repeated(0x20, 4, 2, 3)),
-    );
+    seeds.add("tsm-block", block_of(1, &packed_times(), &packed_integers()));
+    seeds.add("tsm-block", block_of(1, &repeated(0x20, 5, 10, 4), &repeated(0x20, 4, 2, 3)));
     let deletes = tombstone("m,a=1#!~#f", 1, 2);
-    seeds.add(
-        "tsm-tombstone",
-        [&0x1502_u32.to_be_bytes()[..], &deletes].concat(),
-    );
+    seeds.add("tsm-tombstone", [&0x1502_u32.to_be_bytes()[..], &deletes].concat());
     seeds.add("tsm-tombstone", b"m,a=1#!~#f\nm,a=1#!~#i\n".to_vec());
     add_logs(seeds);
 }

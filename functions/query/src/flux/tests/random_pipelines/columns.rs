@@ -40,25 +40,15 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn new(name: &str, kind: Kind) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-            is_optional: false,
-        }
+        Self { name: name.to_owned(), kind, is_optional: false }
     }
 
     /// Returns an expression in Flux and in SQL, and its type.
     pub(super) fn computed(&self, choices: &mut Choices) -> (String, String, Kind) {
-        let (r, c) = (
-            format!("r[\"{}\"]", self.name),
-            format!("\"{}\"", self.name),
-        );
+        let (r, c) = (format!("r[\"{}\"]", self.name), format!("\"{}\"", self.name));
         let cast = |name: &str, to: &str| (format!("{name}(v: {r})"), format!("CAST({c} AS {to})"));
-        let (of_float, of_int, of_text) = (
-            cast("float", "DOUBLE"),
-            cast("int", "BIGINT"),
-            cast("string", "VARCHAR"),
-        );
+        let (of_float, of_int, of_text) =
+            (cast("float", "DOUBLE"), cast("int", "BIGINT"), cast("string", "VARCHAR"));
         let both = |text: &str| (text.replace('@', &r), text.replace('@', &c));
         let number = |text: &str, kind| (both(text), kind);
         let all = match self.kind {
@@ -86,10 +76,7 @@ impl Column {
             Kind::Boolean => vec![
                 ((format!("not {r}"), format!("NOT {c}")), Kind::Boolean),
                 (
-                    (
-                        format!("if {r} then 1 else 2"),
-                        format!("CASE WHEN {c} THEN 1 ELSE 2 END"),
-                    ),
+                    (format!("if {r} then 1 else 2"), format!("CASE WHEN {c} THEN 1 ELSE 2 END")),
                     Kind::Integer,
                 ),
                 (of_text, Kind::Text),
@@ -97,16 +84,10 @@ impl Column {
             Kind::Text => vec![
                 ((format!("{r} + \"!\""), format!("{c} || '!'")), Kind::Text),
                 (
-                    (
-                        format!("if exists {r} then {r} else \"?\""),
-                        format!("coalesce({c}, '?')"),
-                    ),
+                    (format!("if exists {r} then {r} else \"?\""), format!("coalesce({c}, '?')")),
                     Kind::Text,
                 ),
-                (
-                    (format!("{r} == \"a\""), format!("{c} = 'a'")),
-                    Kind::Boolean,
-                ),
+                ((format!("{r} == \"a\""), format!("{c} = 'a'")), Kind::Boolean),
             ],
             Kind::Time => vec![((r, c), Kind::Time)],
         };
@@ -116,19 +97,13 @@ impl Column {
 
     /// Returns a condition in Flux and in SQL.
     pub(super) fn condition(&self, choices: &mut Choices) -> (String, String) {
-        let (r, c) = (
-            format!("r[\"{}\"]", self.name),
-            format!("\"{}\"", self.name),
-        );
+        let (r, c) = (format!("r[\"{}\"]", self.name), format!("\"{}\"", self.name));
         if choices.below(8) == 7 {
             return (format!("exists {r}"), format!("{c} IS NOT NULL"));
         }
         let operator = choices.of(&[("==", "="), ("!=", "<>"), ("<", "<"), (">=", ">=")]);
         let compared = |value: &str, sql: &str| {
-            (
-                format!("{r} {} {value}", operator.0),
-                format!("{c} {} {sql}", operator.1),
-            )
+            (format!("{r} {} {value}", operator.0), format!("{c} {} {sql}", operator.1))
         };
         match self.kind {
             Kind::Float | Kind::Integer | Kind::Unsigned => {

@@ -52,13 +52,8 @@ pub(super) struct Case {
 
 impl Case {
     fn new(choices: &mut Choices) -> Self {
-        let kind = choices.of(&[
-            Kind::Float,
-            Kind::Integer,
-            Kind::Text,
-            Kind::Boolean,
-            Kind::Unsigned,
-        ]);
+        let kind =
+            choices.of(&[Kind::Float, Kind::Integer, Kind::Text, Kind::Boolean, Kind::Unsigned]);
         let of_kind: Vec<_> = FIELDS.into_iter().filter(|field| field.2 == kind).collect();
         let chosen = choices.below((1 << of_kind.len()) - 1) + 1;
         let is_chosen = |place: usize| chosen & (1 << place) != 0;
@@ -102,16 +97,9 @@ impl Case {
                 Column::new("host", Kind::Text),
                 region,
             ],
-            key: [
-                "_start",
-                "_stop",
-                "_measurement",
-                "_field",
-                "host",
-                "region",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+            key: ["_start", "_stop", "_measurement", "_field", "host", "region"]
+                .map(str::to_owned)
+                .to_vec(),
             fields: fields.iter().map(|field| field.1).collect(),
             range: (start, stop),
             is_series: true,
@@ -130,24 +118,15 @@ impl Case {
 
     pub(super) fn sql(&self) -> String {
         let (steps, last) = (self.steps.join(", "), self.last());
-        format!(
-            "WITH {steps} SELECT {} FROM {last} ORDER BY ord",
-            self.list()
-        )
+        format!("WITH {steps} SELECT {} FROM {last} ORDER BY ord", self.list())
     }
 
     fn step(&mut self, choices: &mut Choices) {
         let is_free = |case: &Self, name: &str| {
             case.column(name).is_some() && !case.key.iter().any(|key| key == name)
         };
-        let mut operations: Vec<fn(&mut Self, &mut Choices)> = vec![
-            Self::filter,
-            Self::group,
-            Self::sort,
-            Self::limit,
-            Self::map,
-            Self::choose,
-        ];
+        let mut operations: Vec<fn(&mut Self, &mut Choices)> =
+            vec![Self::filter, Self::group, Self::sort, Self::limit, Self::map, Self::choose];
         if self.column("host").is_some() && self.column("machine").is_none() {
             operations.push(Self::rename);
         }
@@ -193,9 +172,7 @@ impl Case {
 
     fn order(&mut self, order: &str) {
         let list = self.list();
-        self.add(&format!(
-            "SELECT {list}, row_number() OVER (ORDER BY {order}) AS ord FROM @"
-        ));
+        self.add(&format!("SELECT {list}, row_number() OVER (ORDER BY {order}) AS ord FROM @"));
     }
 
     /// Orders rows by their tables, before the tables change.
@@ -273,9 +250,7 @@ impl Case {
             "SELECT {list}, ord, row_number() OVER ({tables} ORDER BY ord {direction}) AS place FROM @"
         ));
         let last = offset + rows;
-        self.add(&format!(
-            "SELECT {list}, ord FROM @ WHERE place > {offset} AND place <= {last}"
-        ));
+        self.add(&format!("SELECT {list}, ord FROM @ WHERE place > {offset} AND place <= {last}"));
     }
 
     /// A column that all tables have.
@@ -355,10 +330,7 @@ impl Case {
             }
         };
         if extends {
-            self.pipe(&format!(
-                "map(fn: (r) => ({{r with {}: {flux}}}))",
-                target.name
-            ));
+            self.pipe(&format!("map(fn: (r) => ({{r with {}: {flux}}}))", target.name));
         } else {
             let properties = columns.iter().map(|column| {
                 let other = format!("r[\"{}\"]", column.name);
@@ -420,9 +392,7 @@ impl Case {
             format!("max(\"_value\") FILTER (WHERE \"_field\" = '{field}') AS \"{field}\"")
         });
         let of_fields = values.collect::<Vec<_>>().join(", ");
-        self.add(&format!(
-            "SELECT {groups}, {of_fields} FROM @ GROUP BY {groups}"
-        ));
+        self.add(&format!("SELECT {groups}, {of_fields} FROM @ GROUP BY {groups}"));
         for field in &self.fields {
             let mut column = Column::new(field, kind);
             column.is_optional = self.fields.len() > 1;

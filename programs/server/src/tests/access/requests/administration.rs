@@ -56,10 +56,7 @@ pub(in crate::tests::access) fn remaining() -> Vec<AccessCase> {
         ("POST", "/api/v3/enterprise/configure/node/remove", r#"{"node_id":"none"}"#, Admin, 404),
         ("GET", "/api/v3/engine/x", "", AccessRule::AllEither("read", "write"), 404),
     ];
-    for path in [
-        "/api/v3/configure/token",
-        "/api/v3/enterprise/configure/token",
-    ] {
+    for path in ["/api/v3/configure/token", "/api/v3/enterprise/configure/token"] {
         rows.push(("POST", path, wrong, Exactly("token:*:create"), 400));
     }
     rows.extend(users());
@@ -95,21 +92,11 @@ fn users() -> Vec<AccessCase> {
         ("GET", "/.well-known/jwks.json", "", Anybody, 200),
         ("POST", "/api/v3/authorize", "{}", Anybody, 400),
         ("POST", "/api/v3/authorize/refresh", "{}", Anybody, 400),
-        (
-            "POST",
-            "/api/v3/authorize/reset-password",
-            "{}",
-            Anybody,
-            400,
-        ),
+        ("POST", "/api/v3/authorize/reset-password", "{}", Anybody, 400),
     ];
     for (method, path, body) in [
         ("PUT", "/api/v3/users/1000/roles", r#"{"roleIds":[]}"#),
-        (
-            "PUT",
-            "/api/v3/roles/1000/permissions",
-            r#"{"permissions":["db:own:read"]}"#,
-        ),
+        ("PUT", "/api/v3/roles/1000/permissions", r#"{"permissions":["db:own:read"]}"#),
         ("POST", "/api/v3/users/1000/require-password-reset", ""),
     ] {
         rows.push((method, path, body, update, 404));

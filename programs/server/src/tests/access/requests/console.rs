@@ -11,20 +11,8 @@ pub(in crate::tests::access) fn console() -> Vec<AccessCase> {
     let question = r#"{"task":"explain","language":"sql","statement":"SELECT 1"}"#;
     vec![
         // No model is set.
-        (
-            "POST",
-            "/api/v3/console/assistant?db=own",
-            question,
-            Own("read"),
-            405,
-        ),
-        (
-            "POST",
-            "/api/v3/console/assistant?db=missing",
-            question,
-            All("read"),
-            404,
-        ),
+        ("POST", "/api/v3/console/assistant?db=own", question, Own("read"), 405),
+        ("POST", "/api/v3/console/assistant?db=missing", question, All("read"), 404),
         ("GET", "/", "", Anybody, 200),
         ("HEAD", "/", "", Anybody, 200),
         ("GET", "/console/assets/missing.js", "", Anybody, 404),
@@ -40,19 +28,7 @@ pub(in crate::tests::access) fn console() -> Vec<AccessCase> {
             Own("write"),
             404,
         ),
-        (
-            "GET",
-            "/api/v3/console/documents?db=missing",
-            "",
-            All("read"),
-            404,
-        ),
-        (
-            "POST",
-            "/api/v3/console/documents?db=missing",
-            new,
-            All("write"),
-            404,
-        ),
+        ("GET", "/api/v3/console/documents?db=missing", "", All("read"), 404),
+        ("POST", "/api/v3/console/documents?db=missing", new, All("write"), 404),
     ]
 }

@@ -56,20 +56,8 @@ pub(in crate::tests::access) fn processing() -> Vec<AccessCase> {
     ];
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
         let either = ("read", "write");
-        rows.push((
-            method,
-            "/api/v3/engine/own",
-            "",
-            OwnEither(either.0, either.1),
-            500,
-        ));
-        rows.push((
-            method,
-            "/api/v3/engine/missing",
-            "",
-            AllEither(either.0, either.1),
-            404,
-        ));
+        rows.push((method, "/api/v3/engine/own", "", OwnEither(either.0, either.1), 500));
+        rows.push((method, "/api/v3/engine/missing", "", AllEither(either.0, either.1), 404));
     }
     rows
 }

@@ -21,12 +21,7 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
         ("POST", "/api/v1/prom/read?db=own", "", read),
         ("GET", "/exec?db=own&query=SELECT+1", "", read),
         ("GET", "/exec?db=missing&query=SELECT+1", "", All("read")),
-        (
-            "GET",
-            "/exec?db=own&query=DROP+TABLE+IF+EXISTS+missing",
-            "",
-            Own("delete"),
-        ),
+        ("GET", "/exec?db=own&query=DROP+TABLE+IF+EXISTS+missing", "", Own("delete")),
     ];
     let all = rows.into_iter().chain(iceberg()).chain(jaeger()).chain(influxdb2());
     let cases = all.map(|(method, path, body, rule)| (method, path.to_owned(), body, rule));
@@ -80,12 +75,7 @@ fn prometheus() -> Vec<ProtocolCase> {
             "POST" => r#"{"name":"g","rules":[{"record":"r","expr":"m"}]}"#,
             _ => "",
         };
-        (
-            method,
-            format!("/prometheus/config/v1/rules{path}?db=own"),
-            body,
-            rule,
-        )
+        (method, format!("/prometheus/config/v1/rules{path}?db=own"), body, rule)
     });
     cases.chain(rule_cases).collect()
 }
@@ -128,12 +118,7 @@ fn influxdb2() -> Vec<(&'static str, &'static str, &'static str, AccessRule)> {
     vec![
         ("GET", "/api/v2", "", Anybody),
         ("GET", "/api/v2/buckets", "", Holders),
-        (
-            "POST",
-            "/api/v2/buckets",
-            r#"{"name":"own"}"#,
-            All("create"),
-        ),
+        ("POST", "/api/v2/buckets", r#"{"name":"own"}"#, All("create")),
         ("GET", bucket, "", Holders),
         ("PATCH", bucket, "{}", Admin),
         ("DELETE", bucket, "", Somewhere("delete")),
@@ -149,12 +134,7 @@ fn influxdb2() -> Vec<(&'static str, &'static str, &'static str, AccessRule)> {
         ("GET", "/api/v2/labels", "", Holders),
         ("GET", "/api/v2/resources", "", Holders),
         ("GET", "/api/v2/authorizations", "", Holders),
-        (
-            "POST",
-            "/api/v2/authorizations",
-            "{}",
-            Exactly("token:*:create"),
-        ),
+        ("POST", "/api/v2/authorizations", "{}", Exactly("token:*:create")),
         ("GET", authorization, "", Holders),
         ("DELETE", authorization, "", Exactly("token:*:delete")),
         ("GET", "/api/v2/setup", "", Anybody),

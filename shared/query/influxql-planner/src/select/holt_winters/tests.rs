@@ -27,12 +27,7 @@ fn series(values: &[f64], missing: &[i64]) -> Vec<(i64, f64)> {
 }
 
 fn every_nanosecond(count: usize, season: usize, has_fit: bool) -> Forecast {
-    Forecast {
-        interval: 1,
-        count,
-        season,
-        has_fit,
-    }
+    Forecast { interval: 1, count, season, has_fit }
 }
 
 #[track_caller]
@@ -43,10 +38,7 @@ fn assert_points(found: &[(i64, f64)], first: i64, numbers: &str) {
     let expected_times: Vec<_> = (first..).take(expected.len()).collect();
     assert_eq!(times, expected_times);
     for ((time, found), expected) in found.iter().zip(expected) {
-        assert!(
-            (found - expected).abs() < 1e-9,
-            "{time}: {found} is not {expected}"
-        );
+        assert!((found - expected).abs() < 1e-9, "{time}: {found} is not {expected}");
     }
 }
 
@@ -103,10 +95,7 @@ async fn times_near_a_multiple_of_the_interval_count_as_it() {
         (milliseconds(3_223), 2.0),
         (milliseconds(2_481), 11.0),
     ];
-    let forecast = Forecast {
-        interval: SECOND,
-        ..every_nanosecond(2, 2, true)
-    };
+    let forecast = Forecast { interval: SECOND, ..every_nanosecond(2, 2, true) };
     let found = forecast.of(&points).await.unwrap();
     let times: Vec<_> = found.iter().map(|(time, _)| (end - time) / SECOND).collect();
     assert_eq!(times, [5, 4, 3, 2, 1, 0]);
@@ -127,14 +116,8 @@ async fn times_near_a_multiple_of_the_interval_count_as_it() {
 async fn only_the_first_value_of_an_interval_counts() {
     let once = [(0, 1.0), (10, 2.0), (20, 4.0)];
     let twice = [(0, 1.0), (1, 9.0), (10, 2.0), (11, 9.0), (20, 4.0)];
-    let forecast = Forecast {
-        interval: 10,
-        ..every_nanosecond(3, 0, false)
-    };
-    assert_eq!(
-        forecast.of(&once).await.unwrap(),
-        forecast.of(&twice).await.unwrap()
-    );
+    let forecast = Forecast { interval: 10, ..every_nanosecond(3, 0, false) };
+    assert_eq!(forecast.of(&once).await.unwrap(), forecast.of(&twice).await.unwrap());
 }
 
 #[tokio::test]
@@ -197,9 +180,6 @@ fn wrong_arguments_are_refused_with_the_texts_of_influxdb() {
             panic!("{arguments} is no call");
         };
         let error = Forecast::from_call(call, 1).unwrap_err();
-        assert_eq!(
-            error.strip_backtrace(),
-            format!("Error during planning: {refused}")
-        );
+        assert_eq!(error.strip_backtrace(), format!("Error during planning: {refused}"));
     }
 }

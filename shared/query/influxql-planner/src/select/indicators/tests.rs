@@ -29,10 +29,7 @@ fn results(text: &str, values: &ArrayRef) -> (usize, Vec<f64>) {
     let array = indicator.results(values).unwrap();
     let results = array.as_primitive::<Float64Type>();
     let first = (0..results.len()).find(|row| results.is_valid(*row));
-    (
-        first.unwrap_or(results.len()),
-        results.iter().flatten().collect(),
-    )
+    (first.unwrap_or(results.len()), results.iter().flatten().collect())
 }
 
 #[track_caller]
@@ -43,10 +40,7 @@ fn assert_results(text: &str, first: usize, numbers: &str) {
     assert_eq!(row, first, "{text}");
     assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
     for (found, expected) in found.iter().zip(expected) {
-        assert!(
-            (found - expected).abs() < 1e-7,
-            "{text}: {found} is not {expected}"
-        );
+        assert!((found - expected).abs() < 1e-7, "{text}: {found} is not {expected}");
     }
 }
 
@@ -161,10 +155,7 @@ fn the_hold_period_is_that_of_the_warmup_unless_it_is_given() {
         ("exponential_moving_average(x, 4, 7)", 7),
         ("exponential_moving_average(x, 4, 100)", 29),
         ("double_exponential_moving_average(x, 4)", 3),
-        (
-            "triple_exponential_moving_average(x, 4, -1, 'exponential')",
-            3,
-        ),
+        ("triple_exponential_moving_average(x, 4, -1, 'exponential')", 3),
         ("triple_exponential_derivative(x, 4)", 4),
         ("relative_strength_index(x, 4)", 4),
         ("kaufmans_efficiency_ratio(x, 4)", 4),
@@ -178,14 +169,8 @@ fn the_hold_period_is_that_of_the_warmup_unless_it_is_given() {
 #[test]
 fn rows_without_a_value_have_no_result_and_change_no_others() {
     let whole: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 2.0, 4.0]));
-    let gaps: ArrayRef = Arc::new(Float64Array::from(vec![
-        Some(1.0),
-        None,
-        Some(2.0),
-        None,
-        None,
-        Some(4.0),
-    ]));
+    let gaps: ArrayRef =
+        Arc::new(Float64Array::from(vec![Some(1.0), None, Some(2.0), None, None, Some(4.0)]));
     let text = "exponential_moving_average(x, 2)";
     assert_eq!(results(text, &gaps), (2, results(text, &whole).1));
 }

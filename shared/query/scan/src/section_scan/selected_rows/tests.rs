@@ -31,21 +31,13 @@ fn section(keys: &[Key], statistics: EnabledStatistics) -> ParquetMetaData {
     };
     let times = keys.iter().map(|(.., time)| *time);
     let rows = RecordBatch::try_from_iter_with_nullable([
-        (
-            "host",
-            tags(keys.iter().map(|key| tag(key.0)).collect()),
-            true,
-        ),
+        ("host", tags(keys.iter().map(|key| tag(key.0)).collect()), true),
         (
             "time",
             Arc::new(TimestampNanosecondArray::from_iter_values(times)) as ArrayRef,
             false,
         ),
-        (
-            "zone",
-            tags(keys.iter().map(|key| tag(key.1)).collect()),
-            true,
-        ),
+        ("zone", tags(keys.iter().map(|key| tag(key.1)).collect()), true),
     ])
     .unwrap();
     let properties = WriterProperties::builder()
@@ -197,8 +189,5 @@ fn selections_of_row_groups_follow_each_other() {
     let selection = row_selection(&groups).unwrap();
     let parts = selection.iter().map(|part| (part.skip, part.row_count));
     // Rows 0 to 4 of the first group, 20 to 24 of the second.
-    assert_eq!(
-        parts.collect::<Vec<_>>(),
-        [(false, 5), (true, 15), (false, 5), (true, 15)]
-    );
+    assert_eq!(parts.collect::<Vec<_>>(), [(false, 5), (true, 15), (false, 5), (true, 15)]);
 }

@@ -14,10 +14,7 @@ use super::*;
 
 /// Returns an image with a chunk for each list of values of `v`.
 fn image(chunks: &[Vec<Option<i64>>]) -> Arc<TailImage> {
-    let fields = vec![
-        ColumnType::Time.arrow_field("time"),
-        ColumnType::Integer.arrow_field("v"),
-    ];
+    let fields = vec![ColumnType::Time.arrow_field("time"), ColumnType::Integer.arrow_field("v")];
     let schema = Arc::new(Schema::new(fields));
     let mut builder = TailImageBuilder::new(&[], Arc::clone(&schema));
     let mut times = 0..;
@@ -33,10 +30,7 @@ fn image(chunks: &[Vec<Option<i64>>]) -> Arc<TailImage> {
 
 /// Returns a scan of the column `v`.
 fn scan(image: &Arc<TailImage>, batch_rows: usize, fetch: Option<usize>) -> LiveRows {
-    let rows = ImageRows {
-        image: Arc::clone(image),
-        selected: None,
-    };
+    let rows = ImageRows { image: Arc::clone(image), selected: None };
     let schema = Arc::new(image.schema().project(&[1]).unwrap());
     let chunks = image.chunks.clone().into();
     let rows = LiveRows::new(&rows, chunks, (&[1], schema), batch_rows);

@@ -71,11 +71,7 @@ fn of_aggregate(aggregate: &Aggregate) -> Option<RequiredRows> {
     Some(if only_values {
         RequiredRows::TagValues(groups)
     } else {
-        RequiredRows::NewestPerKey {
-            keys: groups,
-            by_one,
-            filled,
-        }
+        RequiredRows::NewestPerKey { keys: groups, by_one, filled }
     })
 }
 

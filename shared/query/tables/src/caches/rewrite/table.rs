@@ -99,12 +99,7 @@ impl RewrittenTable {
                 return Ok(None);
             }
         }
-        Ok(Some(ScanRequest {
-            projection,
-            filters,
-            key_filters,
-            from,
-        }))
+        Ok(Some(ScanRequest { projection, filters, key_filters, from }))
     }
 
     /// Returns a plan over a cache; `None` if no cache is exact for the query, or if reading the caches fails.
@@ -295,10 +290,7 @@ impl RewrittenTable {
 
     /// Whether a section may have rows since `from` that lack one of these tags.
     async fn sections_lack(&self, tags: &[&String], from: i64) -> Result<bool> {
-        let times = TimeRange {
-            first: from,
-            last: i64::MAX,
-        };
+        let times = TimeRange { first: from, last: i64::MAX };
         let sections = self.rows.sections(times).await?;
         Ok(sections.iter().any(|found| {
             let has_all = |tag: &&String| {

@@ -15,10 +15,7 @@ struct UserFixture {
 
 fn settings() -> IdentitySettings {
     IdentitySettings {
-        password_cost: PasswordCost {
-            memory_kib: 64,
-            passes: 1,
-        },
+        password_cost: PasswordCost { memory_kib: 64, passes: 1 },
         ..IdentitySettings::default()
     }
 }
@@ -31,10 +28,7 @@ impl UserFixture {
         })
         .await;
         let identity = IdentityService::new(Arc::clone(&stage.elsewhere), settings());
-        Self {
-            stage,
-            identity: identity.unwrap(),
-        }
+        Self { stage, identity: identity.unwrap() }
     }
 
     async fn user(&self, name: &str, roles: &[RoleId]) -> UserId {
@@ -113,10 +107,7 @@ async fn a_session_that_ends_elsewhere_is_refused_soon() {
     let fixture = UserFixture::new().await;
     let stage = &fixture.stage;
     let ann = fixture.user("ann", &[RoleId::ADMIN]).await;
-    let disable = UserChange {
-        disabled: Some(true),
-        ..UserChange::default()
-    };
+    let disable = UserChange { disabled: Some(true), ..UserChange::default() };
     let one = fixture.sign_in("ann").await.access_token;
     let other = fixture.sign_in("ann").await.access_token;
     assert_eq!(stage.query(&one).await, "200 ann");

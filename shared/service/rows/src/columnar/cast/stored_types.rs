@@ -19,9 +19,9 @@ pub(crate) fn cast_values(array: &dyn Array, to: &DataType) -> Result<ArrayRef, 
             let times = array.as_primitive::<TimestampNanosecondType>();
             Ok(Arc::new(times.reinterpret_cast::<Int64Type>()))
         }
-        (from, to) => Err(ArrowError::CastError(format!(
-            "this program does not convert {from} to {to}"
-        ))),
+        (from, to) => {
+            Err(ArrowError::CastError(format!("this program does not convert {from} to {to}")))
+        }
     }
 }
 

@@ -74,11 +74,7 @@ impl PointColumn {
             PointValue::String(_) => PointValues::String(TextValues::new()),
             PointValue::Boolean(_) => PointValues::Boolean(BooleanValues::new()),
         };
-        Self {
-            name,
-            dictionary_bytes: 0,
-            values,
-        }
+        Self { name, dictionary_bytes: 0, values }
     }
 
     /// Returns the tag whose values the column has; `None` if it is a field.

@@ -53,10 +53,7 @@ impl PointRows {
         let sizes = tables.iter().map(TableBatch::size_bytes);
         let size_bytes = sizes.fold(tags.size_bytes(), usize::saturating_add);
         if size_bytes > MAX_BODY_BYTES {
-            return Err(ParseError::TooLarge {
-                size: size_bytes,
-                limit: MAX_BODY_BYTES,
-            });
+            return Err(ParseError::TooLarge { size: size_bytes, limit: MAX_BODY_BYTES });
         }
         let mut parts = Vec::with_capacity(tables.len());
         let mut numbers = Vec::new();
@@ -69,11 +66,7 @@ impl PointRows {
                 let mut mapping = ColumnMapping {
                     table: name.clone(),
                     tags: TagColumns::ByType,
-                    time: TimeColumn {
-                        name: None,
-                        format: TimeFormat::Auto,
-                        zone: None,
-                    },
+                    time: TimeColumn { name: None, format: TimeFormat::Auto, zone: None },
                 };
                 if let Err(error) = mapping.check() {
                     refused.add(&rows, &error);
@@ -87,10 +80,7 @@ impl PointRows {
                     has_tag_dictionaries: true,
                 };
                 numbers.extend(rows.numbers);
-                parts.push(TablePart {
-                    mapping,
-                    batches: vec![batch],
-                });
+                parts.push(TablePart { mapping, batches: vec![batch] });
             }
         }
         Ok(Self {

@@ -378,11 +378,7 @@ impl TableBatch {
         }
         let index = columns.len();
         self.bytes = self.bytes.saturating_add(key.len());
-        columns.push(PointColumn::new(
-            name.into(),
-            value,
-            self.rows.expected_rows,
-        ));
+        columns.push(PointColumn::new(name.into(), value, self.rows.expected_rows));
         self.names.add_last(columns, |column| &column.name);
         Ok(index)
     }

@@ -64,9 +64,7 @@ impl PointTags {
 
     /// Returns the tag with a name. Adds it if it is new.
     pub(super) fn tag(&mut self, name: &str, hasher: &RandomState) -> PointTag {
-        let Self {
-            tags, tags_by_name, ..
-        } = self;
+        let Self { tags, tags_by_name, .. } = self;
         let hash = hasher.hash_one(name);
         let name_of = |tag: &PointTag| tags.get(tag.0).map_or("", |tag| &*tag.name);
         if let Some(tag) = tags_by_name.find(hash, |tag| name_of(tag) == name) {
@@ -135,11 +133,7 @@ impl PointTags {
     pub(super) fn finish(self) -> Result<FinishedTags, ArrowError> {
         let tags = self.tags.into_iter().map(|tag| {
             let values = tag.values.finish()?;
-            Ok(FinishedTag {
-                values: Arc::new(values),
-                first: None,
-                uses: Vec::new(),
-            })
+            Ok(FinishedTag { values: Arc::new(values), first: None, uses: Vec::new() })
         });
         Ok(FinishedTags {
             tags: tags.collect::<Result<_, ArrowError>>()?,

@@ -159,10 +159,7 @@ fn many_rows_of_refused_tables_have_few_errors() {
     assert_eq!((parsed.lines, parsed.rows), (6_000, 2_000));
     assert_eq!(parsed.errors.len(), 1_000);
     assert_eq!(parsed.errors[999].line_number, 3_000);
-    let few = Options {
-        max_errors: Some(3),
-        ..options()
-    };
+    let few = Options { max_errors: Some(3), ..options() };
     let parsed = rows.validate(&OneTable, &few).unwrap();
     let numbers: Vec<_> = parsed.errors.iter().map(|it| it.line_number).collect();
     assert_eq!((parsed.lines, numbers), (6_000, vec![2_001, 2_002, 2_003]));
@@ -202,10 +199,7 @@ fn rows_without_common_columns_take_memory_by_their_values() {
     }
     // The cells of all rows and columns would take 3 GB.
     assert!(points.size_bytes() < 30_000_000, "{}", points.size_bytes());
-    let limited = Options {
-        max_cells: Some(1_000_000),
-        ..options()
-    };
+    let limited = Options { max_cells: Some(1_000_000), ..options() };
     let rows = points.into_rows().unwrap();
     let parsed = rows.validate(&OneTable, &limited).unwrap();
     assert!(parsed.rows > 500 && parsed.rows < 1_000, "{}", parsed.rows);

@@ -43,10 +43,7 @@ fn an_alias_is_the_column_and_no_new_one() {
     assert_eq!(messages(&parsed), []);
     assert!(parsed.tables[0].new_columns.is_empty());
     let values = column(&parsed, "usage");
-    assert_eq!(
-        values.as_primitive::<Float64Type>().values(),
-        &[1.0, 2.0, 3.0]
-    );
+    assert_eq!(values.as_primitive::<Float64Type>().values(), &[1.0, 2.0, 3.0]);
     assert_eq!(parsed.tables[0].batch.num_columns(), 2);
 }
 

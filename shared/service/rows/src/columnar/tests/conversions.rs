@@ -37,10 +37,7 @@ fn numbers_of_all_widths_are_stored_in_64_bits() {
     ];
     let new_columns = &parsed.tables[0].new_columns;
     assert!(new_columns.iter().map(|(name, kind)| (name.as_str(), *kind)).eq(expected));
-    assert_eq!(
-        column(&parsed, "d").as_primitive::<Float64Type>().value(0),
-        1.25
-    );
+    assert_eq!(column(&parsed, "d").as_primitive::<Float64Type>().value(0), 1.25);
 }
 
 #[test]
@@ -59,15 +56,9 @@ fn numbers_are_converted_to_the_type_of_the_table_if_they_are_exact() {
         .unwrap();
     let parsed = validate(
         vec![
-            (
-                "f",
-                Arc::new(Int64Array::from(vec![1, 2, 9_007_199_254_740_993, 4, 5])),
-            ),
+            ("f", Arc::new(Int64Array::from(vec![1, 2, 9_007_199_254_740_993, 4, 5]))),
             ("i", Arc::new(UInt64Array::from(vec![1, 2, 3, u64::MAX, 5]))),
-            (
-                "u",
-                Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0, -1.0])),
-            ),
+            ("u", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0, -1.0]))),
             ("d", Arc::new(decimals)),
         ],
         &database,
@@ -94,19 +85,10 @@ fn numbers_are_converted_to_the_type_of_the_table_if_they_are_exact() {
         ]
     );
     assert_eq!(parsed.rows, 1);
-    assert_eq!(
-        column(&parsed, "f").as_primitive::<Float64Type>().value(0),
-        1.0
-    );
+    assert_eq!(column(&parsed, "f").as_primitive::<Float64Type>().value(0), 1.0);
     assert_eq!(column(&parsed, "i").as_primitive::<Int64Type>().value(0), 1);
-    assert_eq!(
-        column(&parsed, "u").as_primitive::<UInt64Type>().value(0),
-        1
-    );
-    assert_eq!(
-        column(&parsed, "d").as_primitive::<Int64Type>().value(0),
-        9_007_199_254_740_993
-    );
+    assert_eq!(column(&parsed, "u").as_primitive::<UInt64Type>().value(0), 1);
+    assert_eq!(column(&parsed, "d").as_primitive::<Int64Type>().value(0), 9_007_199_254_740_993);
 }
 
 #[test]
@@ -124,39 +106,21 @@ fn values_that_cannot_be_stored_refuse_their_row() {
                     None,
                 ])),
             ),
-            (
-                "s",
-                Arc::new(StringArray::from(vec![
-                    None,
-                    None,
-                    None,
-                    Some(&*long),
-                    None,
-                ])),
-            ),
+            ("s", Arc::new(StringArray::from(vec![None, None, None, Some(&*long), None]))),
         ],
         &TestDatabase::default(),
     );
     assert_eq!(
         messages(&parsed),
         [
-            (
-                2,
-                "Unable to parse floating-point value `NaN` of column 'f'"
-            ),
-            (
-                3,
-                "Unable to parse floating-point value `inf` of column 'f'"
-            ),
+            (2, "Unable to parse floating-point value `NaN` of column 'f'"),
+            (3, "Unable to parse floating-point value `inf` of column 'f'"),
             (4, "String is greater than 1MB in column 's'"),
             (5, "No fields were provided"),
         ]
     );
     let rendered: Vec<_> = parsed.errors.iter().map(|error| error.original_line.len()).collect();
-    assert_eq!(
-        rendered,
-        ["f=NaN".len(), "f=inf".len(), "s=...".len() + 64, 0]
-    );
+    assert_eq!(rendered, ["f=NaN".len(), "f=inf".len(), "s=...".len() + 64, 0]);
     assert_eq!(parsed.rows, 1);
     assert!(parsed.tables[0].batch.column_by_name("s").is_none());
 }
@@ -165,18 +129,12 @@ fn values_that_cannot_be_stored_refuse_their_row() {
 fn a_column_of_another_type_refuses_the_rows_with_a_value() {
     let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1)]), None]);
     let parsed = validate(
-        vec![
-            ("f", Arc::new(Float64Array::from(vec![1.0, 2.0]))),
-            ("l", Arc::new(lists)),
-        ],
+        vec![("f", Arc::new(Float64Array::from(vec![1.0, 2.0]))), ("l", Arc::new(lists))],
         &TestDatabase::default(),
     );
     assert_eq!(parsed.rows, 1);
     let message = &parsed.errors[0].error_message;
-    assert!(
-        message.starts_with("column 'l' has the type List("),
-        "{message}"
-    );
+    assert!(message.starts_with("column 'l' has the type List("), "{message}");
     assert!(message.ends_with("), which cannot be stored"), "{message}");
 }
 
@@ -186,18 +144,12 @@ fn a_dictionary_keeps_only_the_values_of_accepted_rows_without_duplicates() {
     let values = StringArray::from(vec!["a", "", "a", "b", "unused"]);
     let tags = DictionaryArray::try_new(keys, Arc::new(values)).unwrap();
     let parsed = validate(
-        vec![
-            ("t", Arc::new(tags)),
-            ("v", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5]))),
-        ],
+        vec![("t", Arc::new(tags)), ("v", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5])))],
         &TestDatabase::default(),
     );
     let array = column(&parsed, "t");
     let tags = array.as_dictionary::<Int32Type>();
-    assert_eq!(
-        tags.values().as_string::<i32>(),
-        &StringArray::from(vec!["b", "a"])
-    );
+    assert_eq!(tags.values().as_string::<i32>(), &StringArray::from(vec!["b", "a"]));
     let keys: Vec<_> = tags.keys().iter().collect();
     assert_eq!(keys, [Some(0), None, Some(1), None, Some(1)]);
 }

@@ -39,17 +39,15 @@ fn row() -> impl Strategy<Value = Row> {
         option::of(any::<bool>()),
         option::of(prop_oneof![0i64..10_000_000_000, any::<i64>()]),
     )
-        .prop_map(
-            |(tags, float, integer, unsigned, text, boolean, time)| Row {
-                tags,
-                float,
-                integer,
-                unsigned,
-                text,
-                boolean,
-                time,
-            },
-        )
+        .prop_map(|(tags, float, integer, unsigned, text, boolean, time)| Row {
+            tags,
+            float,
+            integer,
+            unsigned,
+            text,
+            boolean,
+            time,
+        })
 }
 
 impl Row {
@@ -91,15 +89,9 @@ fn to_batch(rows: &[Row], encoding: usize) -> RecordBatch {
     let texts = rows.iter().map(|row| row.text.as_deref());
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("s", tag(1)),
-        (
-            "float",
-            Arc::new(rows.iter().map(|row| row.float).collect::<Float64Array>()),
-        ),
+        ("float", Arc::new(rows.iter().map(|row| row.float).collect::<Float64Array>())),
         ("t", tag(0)),
-        (
-            "integer",
-            Arc::new(rows.iter().map(|row| row.integer).collect::<Int64Array>()),
-        ),
+        ("integer", Arc::new(rows.iter().map(|row| row.integer).collect::<Int64Array>())),
         (
             "unsigned",
             Arc::new(rows.iter().map(|row| row.unsigned).collect::<UInt64Array>()),
@@ -147,11 +139,7 @@ fn database() -> impl Strategy<Value = TestDatabase> {
 
 fn options() -> impl Strategy<Value = Options> {
     (
-        prop_oneof![
-            Just(Precision::Auto),
-            Just(Precision::Second),
-            Just(Precision::Nanosecond)
-        ],
+        prop_oneof![Just(Precision::Auto), Just(Precision::Second), Just(Precision::Nanosecond)],
         any::<i64>(),
         prop_oneof![4 => Just(false), 1 => Just(true)],
         option::of(0..9usize),

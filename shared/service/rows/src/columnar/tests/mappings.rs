@@ -49,10 +49,8 @@ fn named_tags_have_the_order_of_their_names_and_may_be_numbers() {
 
 #[test]
 fn the_table_decides_whether_a_text_without_a_role_is_a_tag() {
-    let database = TestDatabase::with_table(
-        "m",
-        &[("host", ColumnType::Tag), ("note", ColumnType::String)],
-    );
+    let database =
+        TestDatabase::with_table("m", &[("host", ColumnType::Tag), ("note", ColumnType::String)]);
     let notes: DictionaryArray<Int32Type> = vec!["x"].into_iter().collect();
     let columns = || -> Vec<(&str, ArrayRef)> {
         vec![("host", texts(&["a"])), ("note", Arc::new(notes.clone()))]
@@ -80,10 +78,8 @@ fn mappings_that_do_not_fit_are_refused() {
     let new = |mapping: ColumnMapping, columns: Vec<(&str, ArrayRef)>| {
         ColumnarRows::new(mapping, vec![batch(columns)]).unwrap_err()
     };
-    let time_column = |name: &str| TimeColumn {
-        name: Some(name.to_owned()),
-        ..TimeColumn::default()
-    };
+    let time_column =
+        |name: &str| TimeColumn { name: Some(name.to_owned()), ..TimeColumn::default() };
     assert_eq!(
         new(ColumnMapping::default(), vec![("a", integers(&[1]))]),
         MappingError::NoTable
@@ -94,25 +90,15 @@ fn mappings_that_do_not_fit_are_refused() {
         MappingError::UnnamedColumn(2)
     );
     assert_eq!(
-        new(
-            default(),
-            vec![("a", integers(&[1])), ("a", integers(&[1]))]
-        ),
+        new(default(), vec![("a", integers(&[1])), ("a", integers(&[1]))]),
         MappingError::DuplicateColumn("a".to_owned())
     );
     assert_eq!(
-        new(
-            mapping(TagColumns::ByType, time_column("ts")),
-            vec![("a", integers(&[1]))]
-        ),
+        new(mapping(TagColumns::ByType, time_column("ts")), vec![("a", integers(&[1]))]),
         MappingError::NoTimeColumn("ts".to_owned())
     );
     assert_eq!(
-        new(
-            default(),
-            vec![("time", Arc::new(BooleanArray::from(vec![true])))]
-        )
-        .to_string(),
+        new(default(), vec![("time", Arc::new(BooleanArray::from(vec![true])))]).to_string(),
         "the time column 'time' has the type Boolean, which holds no time"
     );
 }
@@ -148,31 +134,19 @@ fn rows_of_several_tables_share_numbers_limits_and_errors() {
 #[test]
 fn a_column_whose_type_changes_in_a_later_batch_refuses_only_the_rows_that_have_it() {
     let first = batch(vec![
-        (
-            "host",
-            Arc::new(vec!["a"].into_iter().collect::<DictionaryArray<Int32Type>>()),
-        ),
+        ("host", Arc::new(vec!["a"].into_iter().collect::<DictionaryArray<Int32Type>>())),
         ("v", Arc::new(Float64Array::from(vec![1.5]))),
     ]);
     let second = batch(vec![
-        (
-            "host",
-            Arc::new(Int64Array::from(vec![Some(1), None, None])),
-        ),
-        (
-            "v",
-            Arc::new(StringArray::from(vec![None, Some("x"), None])),
-        ),
+        ("host", Arc::new(Int64Array::from(vec![Some(1), None, None]))),
+        ("v", Arc::new(StringArray::from(vec![None, Some("x"), None]))),
         ("w", integers(&[1, 2, 3])),
     ]);
     let mapping = mapping(TagColumns::ByType, TimeColumn::default());
     let rows = ColumnarRows::new(mapping, vec![first, second]).unwrap();
     let parsed = rows.validate(&TestDatabase::default(), &Options::default()).unwrap();
     assert_eq!((parsed.lines, parsed.rows), (4, 2));
-    assert_eq!(
-        parsed.errors.iter().map(|error| error.line_number).collect::<Vec<_>>(),
-        [2, 3]
-    );
+    assert_eq!(parsed.errors.iter().map(|error| error.line_number).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(column(&parsed, "v").null_count(), 1);
     assert_eq!(column(&parsed, "host").logical_null_count(), 1);
 }
@@ -188,20 +162,13 @@ fn encodings_that_would_decode_to_much_memory_are_refused_before() {
     for column in [Arc::new(runs) as ArrayRef, Arc::new(dictionary)] {
         let whole = batch(vec![("v", Arc::clone(&column))]);
         let new = |batch| {
-            ColumnarRows::new(
-                mapping(TagColumns::ByType, TimeColumn::default()),
-                vec![batch],
-            )
+            ColumnarRows::new(mapping(TagColumns::ByType, TimeColumn::default()), vec![batch])
         };
         let error = new(whole.clone()).unwrap_err();
         assert!(matches!(error, MappingError::TooLarge { bytes, .. } if bytes >= 4_000_000 << 20));
         // A slice needs a part of it.
         let rows = new(whole.slice(1_000, 3)).unwrap();
-        assert!(
-            (3 << 20..4 << 20).contains(&rows.size_bytes()),
-            "{}",
-            rows.size_bytes()
-        );
+        assert!((3 << 20..4 << 20).contains(&rows.size_bytes()), "{}", rows.size_bytes());
     }
 }
 
@@ -225,8 +192,5 @@ fn a_named_tag_is_in_some_batch() {
         ColumnarRows::new(mapping(named_tags(tags), TimeColumn::default()), batches)
     };
     assert!(new(&["host"]).is_ok());
-    assert_eq!(
-        new(&["host", "hst"]).unwrap_err(),
-        MappingError::NoTagColumn("hst".to_owned())
-    );
+    assert_eq!(new(&["host", "hst"]).unwrap_err(), MappingError::NoTagColumn("hst".to_owned()));
 }

@@ -20,11 +20,7 @@ use crate::{
 
 /// Returns a mapping to the table `m`.
 fn mapping(tags: TagColumns, time: TimeColumn) -> ColumnMapping {
-    ColumnMapping {
-        table: "m".to_owned(),
-        tags,
-        time,
-    }
+    ColumnMapping { table: "m".to_owned(), tags, time }
 }
 
 fn named_tags(names: &[&str]) -> TagColumns {
@@ -53,10 +49,7 @@ fn validate_with(
     database: &TestDatabase,
 ) -> ParsedBody {
     let rows = ColumnarRows::new(mapping, vec![batch(columns)]).unwrap();
-    let options = Options {
-        default_time_ns: 42,
-        ..Options::default()
-    };
+    let options = Options { default_time_ns: 42, ..Options::default() };
     rows.validate(database, &options).unwrap()
 }
 

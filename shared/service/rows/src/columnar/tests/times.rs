@@ -32,10 +32,7 @@ fn times(time: ArrayRef, format: &str, zone: Option<&str>) -> (Vec<i64>, Vec<Str
             .to_vec()
     };
     let messages = messages(&parsed);
-    (
-        times,
-        messages.iter().map(|(_, text)| (*text).to_owned()).collect(),
-    )
+    (times, messages.iter().map(|(_, text)| (*text).to_owned()).collect())
 }
 
 fn accepted(time: impl Array + 'static, format: &str, zone: Option<&str>) -> Vec<i64> {
@@ -48,55 +45,27 @@ const SECOND: i64 = 1_000_000_000;
 
 #[test]
 fn timestamps_and_dates_have_their_own_unit() {
-    assert_eq!(
-        accepted(TimestampSecondArray::from(vec![5]), "auto", None),
-        [5 * SECOND]
-    );
+    assert_eq!(accepted(TimestampSecondArray::from(vec![5]), "auto", None), [5 * SECOND]);
     let with_zone = TimestampMicrosecondArray::from(vec![5]).with_timezone("Europe/Berlin");
     assert_eq!(accepted(with_zone, "ms", Some("Asia/Tokyo")), [5000]);
-    assert_eq!(
-        accepted(Date32Array::from(vec![1]), "auto", None),
-        [86_400 * SECOND]
-    );
-    assert_eq!(
-        accepted(Date32Array::from(vec![1]), "auto", Some("+01:00")),
-        [82_800 * SECOND]
-    );
-    let (_, messages) = times(
-        Arc::new(TimestampSecondArray::from(vec![i64::MAX])),
-        "auto",
-        None,
-    );
-    assert_eq!(
-        messages,
-        ["timestamp, 9223372036854775807, out of range for precision: Second"]
-    );
+    assert_eq!(accepted(Date32Array::from(vec![1]), "auto", None), [86_400 * SECOND]);
+    assert_eq!(accepted(Date32Array::from(vec![1]), "auto", Some("+01:00")), [82_800 * SECOND]);
+    let (_, messages) = times(Arc::new(TimestampSecondArray::from(vec![i64::MAX])), "auto", None);
+    assert_eq!(messages, ["timestamp, 9223372036854775807, out of range for precision: Second"]);
 }
 
 #[test]
 fn numbers_have_the_unit_of_the_format_or_of_the_request() {
     let integers = || Int64Array::from(vec![Some(1_700_000_000), None]);
-    assert_eq!(
-        accepted(integers(), "auto", None),
-        [1_700_000_000 * SECOND, 42]
-    );
-    assert_eq!(
-        accepted(integers(), "ms", None),
-        [1_700_000_000_000_000, 42]
-    );
+    assert_eq!(accepted(integers(), "auto", None), [1_700_000_000 * SECOND, 42]);
+    assert_eq!(accepted(integers(), "ms", None), [1_700_000_000_000_000, 42]);
     assert_eq!(
         accepted(Float64Array::from(vec![1.25, -0.5]), "s", None),
         [1_250_000_000, -500_000_000]
     );
     let (_, messages) = times(Arc::new(UInt64Array::from(vec![u64::MAX])), "ns", None);
-    assert_eq!(
-        messages,
-        ["Unable to parse timestamp value `18446744073709551615`"]
-    );
-    assert_eq!(
-        accepted(Int64Array::from(vec![19_700_102]), "%Y%m%d", None),
-        [86_400 * SECOND]
-    );
+    assert_eq!(messages, ["Unable to parse timestamp value `18446744073709551615`"]);
+    assert_eq!(accepted(Int64Array::from(vec![19_700_102]), "%Y%m%d", None), [86_400 * SECOND]);
 }
 
 #[test]
@@ -112,21 +81,10 @@ fn texts_are_read_in_the_zone_unless_they_have_an_offset() {
     ]);
     assert_eq!(
         accepted(texts, "auto", Some("Europe/Berlin")),
-        [
-            3600 * SECOND,
-            0,
-            82_800 * SECOND,
-            SECOND / 2,
-            7 * SECOND,
-            42,
-            42
-        ]
+        [3600 * SECOND, 0, 82_800 * SECOND, SECOND / 2, 7 * SECOND, 42, 42]
     );
     let patterns = StringArray::from(vec!["01.01.1970 02:00", "01.01.1970 03:00"]);
-    assert_eq!(
-        accepted(patterns, "%d.%m.%Y %H:%M", Some("+02:00")),
-        [0, 3600 * SECOND]
-    );
+    assert_eq!(accepted(patterns, "%d.%m.%Y %H:%M", Some("+02:00")), [0, 3600 * SECOND]);
     let offsets = StringArray::from(vec!["01.01.1970 02:00 +0200"]);
     assert_eq!(accepted(offsets, "%d.%m.%Y %H:%M %z", None), [0]);
 }
@@ -149,12 +107,7 @@ fn a_time_that_the_zone_skips_or_repeats_refuses_its_row() {
             "Unable to parse timestamp value `yesterday`",
         ]
     );
-    assert_eq!(
-        "ms".parse(),
-        Ok(TimeFormat::Unit(
-            crate::line_protocol::Precision::Millisecond
-        ))
-    );
+    assert_eq!("ms".parse(), Ok(TimeFormat::Unit(crate::line_protocol::Precision::Millisecond)));
 }
 
 #[test]
@@ -166,11 +119,8 @@ fn decimals_and_texts_with_a_fraction_stay_exact() {
     let times = |times: ArrayRef| {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![1; times.len()]));
         let mapping = mapping(TagColumns::ByType, format());
-        let parsed = validate_with(
-            mapping,
-            vec![("time", times), ("v", values)],
-            &TestDatabase::default(),
-        );
+        let parsed =
+            validate_with(mapping, vec![("time", times), ("v", values)], &TestDatabase::default());
         assert_eq!(messages(&parsed), []);
         let times = column(&parsed, "time");
         times.as_primitive::<TimestampNanosecondType>().values().to_vec()

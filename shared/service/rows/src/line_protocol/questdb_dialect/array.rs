@@ -50,9 +50,7 @@ impl<'a> ArrayBytes<'a> {
             return Ok(None);
         };
         let size = shape.size().ok_or(LineRefusal::ArrayTooLarge)?;
-        Ok(Some(
-            HEADER_BYTES + shape.0.as_flattened().len() + size.values * VALUE_BYTES,
-        ))
+        Ok(Some(HEADER_BYTES + shape.0.as_flattened().len() + size.values * VALUE_BYTES))
     }
 
     /// Returns the array in `bytes`, which have the length of an array; `None` if it is null.
@@ -203,11 +201,7 @@ mod tests {
             (&[3][..], &[1.0, 2.5, f64::NAN][..], "[1.0,2.5,null]"),
             (&[2, 2], &[1.0, 2.0, 3.0, 4.0], "[[1.0,2.0],[3.0,4.0]]"),
             (&[1, 2, 1], &[-0.0, 1e-300], "[[[-0.0],[1e-300]]]"),
-            (
-                &[1],
-                &[-1.234_567_890_123_456_8e-300],
-                "[-1.2345678901234568e-300]",
-            ),
+            (&[1], &[-1.234_567_890_123_456_8e-300], "[-1.2345678901234568e-300]"),
             (&[2], &[1e15, 1e300], "[1000000000000000.0,1e300]"),
             (&[0], &[], "[]"),
             (&[2, 0], &[], "[]"),

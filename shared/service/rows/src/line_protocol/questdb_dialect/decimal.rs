@@ -263,15 +263,9 @@ mod tests {
     #[test]
     fn texts_out_of_range_are_refused() {
         let long = "9".repeat(77);
-        for number in [
-            "1e76",
-            "1e9223372036854775807",
-            "1e99999999999999999999",
-            &long,
-            "",
-            "-",
-            ".",
-        ] {
+        for number in
+            ["1e76", "1e9223372036854775807", "1e99999999999999999999", &long, "", "-", "."]
+        {
             let refusal = LineRefusal::Decimal(excerpt(number.as_bytes()));
             assert_eq!(of_text(number), Err(refusal), "{number}");
         }

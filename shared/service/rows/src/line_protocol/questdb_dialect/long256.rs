@@ -29,8 +29,6 @@ pub(super) fn scan_long256(input: &[u8]) -> Result<Long256<'_>, LineRefusal> {
         (Some(number), Some(b'i')) if (1..=MAX_LONG256_DIGITS).contains(&count) => {
             Ok(Long256(number))
         }
-        _ => Err(LineRefusal::Long256(excerpt(
-            input.get(..=end).unwrap_or(input),
-        ))),
+        _ => Err(LineRefusal::Long256(excerpt(input.get(..=end).unwrap_or(input)))),
     }
 }

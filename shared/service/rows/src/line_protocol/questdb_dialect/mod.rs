@@ -89,10 +89,7 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
     // Only the call is cold, so that it costs lines of the other dialect nothing.
     let (end, text_bytes) = scan_fields(line, at, expected, fields)?;
     let timestamp = scan_timestamp_to_end(bytes_from(line, end), precision)?;
-    Ok(LineEnd {
-        timestamp,
-        text_bytes,
-    })
+    Ok(LineEnd { timestamp, text_bytes })
 }
 
 /// Scans the fields. Returns the position of their end, and the maximum bytes of the texts of arrays and
@@ -106,9 +103,7 @@ fn scan_fields<'a>(
 ) -> Result<(usize, usize), LineRefusal> {
     let spaces = count_spaces(bytes_from(line, at));
     if spaces == 0 {
-        return Err(LineRefusal::ExpectedSpace(whole_or_end(bytes_from(
-            line, at,
-        ))));
+        return Err(LineRefusal::ExpectedSpace(whole_or_end(bytes_from(line, at))));
     }
     let mut at = at + spaces;
     let mut expected = expected.iter();
@@ -129,12 +124,7 @@ fn scan_fields<'a>(
                 check_utf8(key, "a column name")?;
             }
             text_bytes += text_bytes_of(value);
-            fields.push(FieldText {
-                key,
-                unexpected: column.is_none(),
-                column,
-                value,
-            });
+            fields.push(FieldText { key, unexpected: column.is_none(), column, value });
         }
         at += key.len() + scanned.length;
         if line.get(at) != Some(&b',') {

@@ -38,10 +38,7 @@ fn scan_any_value(input: &[u8]) -> Result<Option<ScannedValue<'_>>, LineRefusal>
         Some((FieldValue::String(token), length)) => {
             check_utf8(token.raw, "a string")?;
             let escapes_newlines = true;
-            let token = Token {
-                escapes_newlines,
-                ..token
-            };
+            let token = Token { escapes_newlines, ..token };
             Ok(some(FieldValue::String(token), length))
         }
         Some((value @ FieldValue::Float(_), length)) => scan_suffix(value, input, length).map(Some),
@@ -66,10 +63,7 @@ fn scan_suffix<'a>(
     let number = input.get(..length).unwrap_or(input);
     let (value, length) = match input.get(length) {
         Some(b't' | b'n' | b'm') => (FieldValue::Integer(parse_integer(number)?), length + 1),
-        Some(b'd') => (
-            FieldValue::TextDecimal(TextDecimal::scan(number)?),
-            length + 1,
-        ),
+        Some(b'd') => (FieldValue::TextDecimal(TextDecimal::scan(number)?), length + 1),
         Some(b'x' | b'X') if number == b"0" => {
             let long = scan_long256(input)?;
             (FieldValue::Long256(long), long.0.len() + 1)
@@ -90,10 +84,7 @@ fn parse_integer(digits: &[u8]) -> Result<i64, LineRefusal> {
 fn scan_other(input: &[u8]) -> Result<Option<ScannedValue<'_>>, LineRefusal> {
     if let Some(rest) = input.strip_prefix(b"NaN") {
         let length = b"NaN".len() + usize::from(rest.first() == Some(&b'd'));
-        return Ok(Some(ScannedValue {
-            value: None,
-            length,
-        }));
+        return Ok(Some(ScannedValue { value: None, length }));
     }
     let unsigned = match input.split_first() {
         Some((b'-' | b'+', unsigned)) => unsigned,

@@ -26,10 +26,7 @@ const DIFFERENCES: [(&str, &[&str]); 2] = [
             "f2b44af65e5dafd12be0d5a09c894fb5",
         ],
     ),
-    (
-        "`time` is a reserved column",
-        &["2a6fa6f9c4bd199a093f88e94b542430"],
-    ),
+    ("`time` is a reserved column", &["2a6fa6f9c4bd199a093f88e94b542430"]),
 ];
 
 #[test]
@@ -45,10 +42,8 @@ fn corpus_cases_are_decoded_alike() {
         // Control characters in names and tag values are ordinary characters here.
         let is_refused_for_them = expected.is_none() && text.iter().any(is_control);
         if got.as_ref().ok() != expected.as_ref() && !is_refused_for_them {
-            differing.insert(
-                key.clone(),
-                (String::from_utf8_lossy(&text).into_owned(), got, expected),
-            );
+            differing
+                .insert(key.clone(), (String::from_utf8_lossy(&text).into_owned(), got, expected));
         }
     }
     let expected: BTreeSet<&str> =

@@ -40,10 +40,7 @@ fn check(body: &[u8]) {
 
 /// Checks a body in the QuestDB dialect, whole and as a stream of lines.
 fn check_questdb(body: &[u8]) {
-    let options = Options {
-        dialect: Dialect::QuestDb,
-        ..OPTIONS
-    };
+    let options = Options { dialect: Dialect::QuestDb, ..OPTIONS };
     let parsed = parse(body, &TestDatabase::default(), &options).unwrap();
     assert_eq!(parsed.rows + parsed.errors.len(), parsed.lines);
     assert!(parsed.errors.len() <= 1);

@@ -10,11 +10,7 @@ const BACKSLASH: &str =
 
 fn refusal(line: &str) -> String {
     let parsed = parse_text(line);
-    assert_eq!(
-        (parsed.lines, parsed.rows, parsed.tables.len()),
-        (1, 0, 0),
-        "{line}"
-    );
+    assert_eq!((parsed.lines, parsed.rows, parsed.tables.len()), (1, 0, 0), "{line}");
     assert_eq!(parsed.errors[0].original_line, line);
     parsed.errors[0].error_message.clone()
 }
@@ -57,19 +53,10 @@ fn malformed_series_are_refused() {
             "m\tabcdefghijk v=1",
             "Expected at least one space character, got `\tabcdefghijk v=1`",
         ),
-        (
-            "m\0 v=1",
-            "Expected at least one space character, got `\0 v=1`",
-        ),
-        (
-            "m,t=a\tb v=1",
-            "Expected at least one space character, got `\tb v=1`",
-        ),
+        ("m\0 v=1", "Expected at least one space character, got `\0 v=1`"),
+        ("m,t=a\tb v=1", "Expected at least one space character, got `\tb v=1`"),
         ("m,\tt=1 v=1", "Expected tag key, got `\tt=1 v=1`"),
-        (
-            "m,t\tx=1 v=1",
-            "Tag set malformed: could not find equals sign in `t\tx=1 v=1`",
-        ),
+        ("m,t\tx=1 v=1", "Tag set malformed: could not find equals sign in `t\tx=1 v=1`"),
         ("m\\", BACKSLASH),
         ("m\\\\ v=1", BACKSLASH),
         ("m,t\\\\=1 v=1", BACKSLASH),
@@ -102,9 +89,7 @@ fn a_line_needs_a_field() {
     ] {
         assert_eq!(refusal(line), NO_FIELDS, "{line}");
     }
-    for value in [
-        "", "NaN", "+1", "+.5", ".", "-.", ".e5", "inf", "\"abc", "abc\"", "--1",
-    ] {
+    for value in ["", "NaN", "+1", "+.5", ".", "-.", ".e5", "inf", "\"abc", "abc\"", "--1"] {
         assert_eq!(refusal(&format!("m v={value}")), NO_FIELDS, "{value}");
     }
 }
@@ -160,11 +145,7 @@ fn values_out_of_range_are_refused() {
         assert_eq!(refusal(line), message, "{line}");
     }
     let long = "x".repeat((1 << 20) + 1);
-    for line in [
-        format!("{long} v=1"),
-        format!("m,t={long} v=1"),
-        format!("m v=\"{long}\""),
-    ] {
+    for line in [format!("{long} v=1"), format!("m,t={long} v=1"), format!("m v=\"{long}\"")] {
         assert_eq!(refusal(&line), "String is greater than 1MB");
     }
 }
@@ -185,15 +166,9 @@ fn syntax_is_checked_first_and_then_fields_from_left_to_right() {
 fn names_and_tag_values_are_unescaped() {
     let point = only_point(r#"m\,\ \=\\x,k\,\ \=\\x=v\,\ \=\\=x f\,\ \=\\x="\"\\\,\n" 5"#);
     assert_eq!(point.table, r"m, \=\x");
-    assert_eq!(
-        point.tags,
-        BTreeMap::from([(r"k, =\x".to_owned(), r"v, =\=x".to_owned())])
-    );
+    assert_eq!(point.tags, BTreeMap::from([(r"k, =\x".to_owned(), r"v, =\=x".to_owned())]));
     let field = Field::String(r#""\\,\n"#.to_owned());
-    assert_eq!(
-        point.fields,
-        BTreeMap::from([(r"f, =\x".to_owned(), field)])
-    );
+    assert_eq!(point.fields, BTreeMap::from([(r"f, =\x".to_owned(), field)]));
     assert_eq!(point.time, 5_000_000_000);
 }
 
@@ -215,19 +190,9 @@ fn a_name_of_a_column_has_no_nul() {
 
 #[test]
 fn spaces_separate_the_parts() {
-    for line in [
-        "m v=1 5",
-        "   m v=1 5",
-        "\t\n m  v=1  5  ",
-        "m v=1 5\n",
-        "# m\n\nm   v=1 5\n#",
-    ] {
+    for line in ["m v=1 5", "   m v=1 5", "\t\n m  v=1  5  ", "m v=1 5\n", "# m\n\nm   v=1 5\n#"] {
         let point = only_point(line);
-        assert_eq!(
-            (point.table.as_str(), point.time),
-            ("m", 5_000_000_000),
-            "{line}"
-        );
+        assert_eq!((point.table.as_str(), point.time), ("m", 5_000_000_000), "{line}");
     }
     only_point("m v=1 ");
 }
@@ -251,10 +216,7 @@ fn blank_lines_and_comments_have_no_number() {
         .map(|error| (error.line_number, error.original_line.as_str(), error.kind))
         .collect();
     let kind = LineErrorKind::Parse;
-    assert_eq!(
-        errors,
-        [(1, "bad1", kind), (2, "  bad2", kind), (4, "bad4", kind)]
-    );
+    assert_eq!(errors, [(1, "bad1", kind), (2, "  bad2", kind), (4, "bad4", kind)]);
     assert_eq!(parsed.lines, 4);
 }
 
@@ -289,11 +251,7 @@ fn a_body_without_lines_is_empty() {
 
 #[test]
 fn a_body_must_be_utf8() {
-    let error = parse(
-        b"m v=1\nm s=\"\xff\xfe\"",
-        &TestDatabase::default(),
-        &Options::default(),
-    );
+    let error = parse(b"m v=1\nm s=\"\xff\xfe\"", &TestDatabase::default(), &Options::default());
     let Err(error @ ParseError::NotUtf8(_)) = error else {
         panic!("{error:?}")
     };

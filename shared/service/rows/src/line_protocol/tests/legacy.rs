@@ -26,11 +26,7 @@ fn parse_legacy(body: &[u8]) -> ParsedBody {
 fn a_tag_value_that_ends_with_a_backslash_refuses_its_line() {
     for (line, key, value) in [
         (r"Disk,check=C:\,host=h v=1 5", "check", "C:,host=h"),
-        (
-            r"Disk,host=h,check=C:\,os=win,x=y v=1",
-            "check",
-            "C:,os=win",
-        ),
+        (r"Disk,host=h,check=C:\,os=win,x=y v=1", "check", "C:,os=win"),
         (r"m,a=x\\\,b=y v=1", "a", r"x\,b=y"),
         (r"m,a=x\=y\,b\=z=1,c=d v=1", "a", "x=y,b=z=1"),
     ] {
@@ -90,20 +86,15 @@ fn bytes_that_are_not_utf8_refuse_their_line() {
     assert_eq!(messages(&parsed), [(1, message.clone()), (3, message)]);
     assert_eq!(parsed.errors[0].original_line, "m,t=caf\u{fffd} v=1 1");
     assert_eq!(parsed.rows, 2);
-    let whole = Options {
-        stop_at_first_error: true,
-        ..OPTIONS
-    };
+    let whole = Options { stop_at_first_error: true, ..OPTIONS };
     let refused = parse(body, &TestDatabase::default(), &whole);
     assert!(matches!(refused, Err(ParseError::NotUtf8(_))));
 }
 
 #[test]
 fn conflicts_of_fields_name_their_table_and_types() {
-    let database = TestDatabase::with_table(
-        "vm",
-        &[("name", ColumnType::String), ("host", ColumnType::Tag)],
-    );
+    let database =
+        TestDatabase::with_table("vm", &[("name", ColumnType::String), ("host", ColumnType::Tag)]);
     let body = b"vm name=123 1\nvm host=1 1\nvm,name=x v=1 1\nnew v=1 1\nnew v=1i 2";
     let parsed = parse(body, &database, &OPTIONS).unwrap();
     let conflicts: Vec<_> = parsed.errors.iter().map(|error| &error.conflict).collect();

@@ -26,12 +26,7 @@ use crate::{
 };
 
 fn parse_text(body: &str) -> ParsedBody {
-    parse(
-        body.as_bytes(),
-        &TestDatabase::default(),
-        &Options::default(),
-    )
-    .unwrap()
+    parse(body.as_bytes(), &TestDatabase::default(), &Options::default()).unwrap()
 }
 
 /// Returns the numbers and messages of the refused lines.
@@ -52,10 +47,7 @@ fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../../shared").join(path);
     std::fs::read(&path)
         .inspect_err(|error| {
-            skip(
-                InputOrigin::External,
-                format_args!("{}: {error}", name.display()),
-            )
+            skip(InputOrigin::External, format_args!("{}: {error}", name.display()))
         })
         .ok()
 }

@@ -46,11 +46,7 @@ pub(super) fn of_table(table: &TableRows) -> Vec<Point> {
     let schema = batch.schema();
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
         assert_eq!(column.len(), points.len());
-        assert!(
-            column.null_count() < points.len(),
-            "{} does not occur",
-            field.name()
-        );
+        assert!(column.null_count() < points.len(), "{} does not occur", field.name());
         let kind = field.metadata().get(COLUMN_TYPE_METADATA_KEY).unwrap();
         assert!(kind.starts_with("iox::column_type::"));
         for (row, point) in points.iter_mut().enumerate().filter(|(row, _)| column.is_valid(*row)) {
@@ -73,19 +69,17 @@ fn value(column: &dyn Array, row: usize) -> Result<Field, String> {
         let values: &StringArray = tags.values().as_any().downcast_ref().unwrap();
         return Err(values.value(tags.key(row).unwrap()).to_owned());
     }
-    Ok(
-        if let Some(column) = column.downcast_ref::<Float64Array>() {
-            Field::Float(column.value(row))
-        } else if let Some(column) = column.downcast_ref::<Int64Array>() {
-            Field::Integer(column.value(row))
-        } else if let Some(column) = column.downcast_ref::<UInt64Array>() {
-            Field::UInteger(column.value(row))
-        } else if let Some(column) = column.downcast_ref::<StringArray>() {
-            Field::String(column.value(row).to_owned())
-        } else {
-            Field::Boolean(column.downcast_ref::<BooleanArray>().unwrap().value(row))
-        },
-    )
+    Ok(if let Some(column) = column.downcast_ref::<Float64Array>() {
+        Field::Float(column.value(row))
+    } else if let Some(column) = column.downcast_ref::<Int64Array>() {
+        Field::Integer(column.value(row))
+    } else if let Some(column) = column.downcast_ref::<UInt64Array>() {
+        Field::UInteger(column.value(row))
+    } else if let Some(column) = column.downcast_ref::<StringArray>() {
+        Field::String(column.value(row).to_owned())
+    } else {
+        Field::Boolean(column.downcast_ref::<BooleanArray>().unwrap().value(row))
+    })
 }
 
 impl Point {

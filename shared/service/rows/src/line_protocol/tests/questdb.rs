@@ -23,10 +23,7 @@ pub(super) fn parse_questdb(body: &[u8]) -> ParsedBody {
 }
 
 fn parse_influx(body: &str) -> ParsedBody {
-    let options = Options {
-        dialect: Dialect::InfluxDb,
-        ..OPTIONS
-    };
+    let options = Options { dialect: Dialect::InfluxDb, ..OPTIONS };
     parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap()
 }
 
@@ -68,10 +65,9 @@ fn timestamps_in_fields_are_integers() {
             .map(|(name, field)| (name.to_owned(), field));
         assert_eq!(fields(line), expected.into());
     }
-    for (line, number) in [
-        ("m v=9223372036854775808t 5", "9223372036854775808"),
-        ("m v=1.5n 5", "1.5"),
-    ] {
+    for (line, number) in
+        [("m v=9223372036854775808t 5", "9223372036854775808"), ("m v=1.5n 5", "1.5")]
+    {
         let message = format!("Unable to parse integer value `{number}`");
         assert_eq!(refusal(line), message);
     }
@@ -91,18 +87,9 @@ fn the_time_of_a_row_can_have_a_unit() {
         assert_eq!(points[0].time, time, "{timestamp}");
     }
     for (timestamp, message) in [
-        (
-            " 5x",
-            "Could not parse entire line. Found trailing content: `x`",
-        ),
-        (
-            " 5nt",
-            "Could not parse entire line. Found trailing content: `t`",
-        ),
-        (
-            " n",
-            "Could not parse entire line. Found trailing content: ` n`",
-        ),
+        (" 5x", "Could not parse entire line. Found trailing content: `x`"),
+        (" 5nt", "Could not parse entire line. Found trailing content: `t`"),
+        (" n", "Could not parse entire line. Found trailing content: ` n`"),
         (
             " 9223372036854775807t",
             "timestamp, 9223372036854775807, out of range for precision: Microsecond",
@@ -167,10 +154,7 @@ fn lines_without_a_timestamp_are_a_nanosecond_apart() {
     // The times are the same wherever the lines are divided, and again.
     let (first, rest) = body.split_at(b"m,s=a v=1\nm,s=a v=2 5\n".len());
     let (_, end) = parse_part(first, &TestDatabase::default(), &OPTIONS).unwrap();
-    let options = Options {
-        default_time_ns: end.next_default_time_ns,
-        ..OPTIONS
-    };
+    let options = Options { default_time_ns: end.next_default_time_ns, ..OPTIONS };
     for _ in 0..2 {
         let parsed = parse(rest, &TestDatabase::default(), &options).unwrap();
         assert_eq!(times(&parsed), [vec![8], vec![9]]);
@@ -204,10 +188,7 @@ fn numbers_of_256_bits_are_strings() {
         ("0x1fi", "0x1f"),
         ("0xABCi", "0xabc"),
         ("0X00i", "0x00"),
-        (
-            &format!("0x{digits}i"),
-            &format!("0x{}", digits.to_lowercase()),
-        ),
+        (&format!("0x{digits}i"), &format!("0x{}", digits.to_lowercase())),
     ] {
         let expected = BTreeMap::from([("v".to_owned(), string(stored))]);
         assert_eq!(fields(format!("m v={text} 5")), expected);
@@ -287,10 +268,7 @@ fn rows_of_the_client_are_stored() {
         (b"t v==\x17\x02\x02\x00\x00 1700000000123456789n\n", string("0.00"), TIME),
     ];
     for (line, field, time) in recorded {
-        assert_eq!(
-            crate::line_protocol::questdb_line_length(line),
-            Some(line.len())
-        );
+        assert_eq!(crate::line_protocol::questdb_line_length(line), Some(line.len()));
         let points = accepted(line);
         assert_eq!((&points[0].fields["v"], points[0].time), (&field, time));
     }
@@ -329,10 +307,7 @@ fn unsupported_values_are_refused_with_a_reason() {
 #[test]
 fn text_must_be_utf8() {
     for (line, message) in [
-        (
-            &b"m\xff v=1 5"[..],
-            "the table name or a symbol is not UTF-8",
-        ),
+        (&b"m\xff v=1 5"[..], "the table name or a symbol is not UTF-8"),
         (b"m,s=\xf0 v=1 5", "the table name or a symbol is not UTF-8"),
         (b"m v\xff=1 5", "a column name is not UTF-8"),
         (b"m v=\"\xc3\" 5", "a string is not UTF-8"),
@@ -347,17 +322,9 @@ fn text_must_be_utf8() {
 #[test]
 fn the_first_value_of_a_repeated_name_counts() {
     for (line, tags, expected) in [
-        (
-            "m,s=a,s=b v=1 5",
-            [("s", "a")].as_slice(),
-            Field::Float(1.0),
-        ),
+        ("m,s=a,s=b v=1 5", [("s", "a")].as_slice(), Field::Float(1.0)),
         ("m,s=a v=1,s=2i 5", &[("s", "a")], Field::Float(1.0)),
-        (
-            "m,s=a,t=b,s=c s=t,v=1,t=\"x\" 5",
-            &[("s", "a"), ("t", "b")],
-            Field::Float(1.0),
-        ),
+        ("m,s=a,t=b,s=c s=t,v=1,t=\"x\" 5", &[("s", "a"), ("t", "b")], Field::Float(1.0)),
         ("m v=1,v=2i 5", &[], Field::Float(1.0)),
         ("m v=\"x\",v=1,v=2i 5", &[], string("x")),
     ] {
@@ -368,11 +335,7 @@ fn the_first_value_of_a_repeated_name_counts() {
         for point in points {
             let stored = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             assert_eq!(point.tags, stored.collect(), "{line}");
-            assert_eq!(
-                point.fields,
-                [("v".to_owned(), expected.clone())].into(),
-                "{line}"
-            );
+            assert_eq!(point.fields, [("v".to_owned(), expected.clone())].into(), "{line}");
         }
     }
     assert_eq!(
@@ -386,10 +349,7 @@ fn a_symbol_of_another_row_is_no_repeated_name() {
     let parsed = parse_questdb(b"m,s=a v=1 5\nm,t=b s=\"x\",v=1 6");
     assert_eq!((parsed.rows, parsed.errors.len()), (1, 1));
     let message = &parsed.errors[0].error_message;
-    assert!(
-        message.starts_with("invalid column type for column 's'"),
-        "{message}"
-    );
+    assert!(message.starts_with("invalid column type for column 's'"), "{message}");
 }
 
 #[test]

@@ -45,10 +45,7 @@ fn newlines_in_binary_values_end_no_line() {
         body.extend(format!(",d={number}d {number}n\r\n").bytes());
     }
     let parsed = parse_questdb(&body);
-    assert_eq!(
-        (parsed.lines, parsed.rows, messages(&parsed)),
-        (3, 3, vec![])
-    );
+    assert_eq!((parsed.lines, parsed.rows, messages(&parsed)), (3, 3, vec![]));
     let points = &points_by_table(&parsed)["m"];
     for (number, point) in (1..).zip(points) {
         assert_eq!(point.time, number);
@@ -65,10 +62,7 @@ fn newlines_in_binary_values_end_no_line() {
     assert_eq!((parsed.lines, parsed.rows), (4, 3));
     let error = &parsed.errors[0];
     assert_eq!(error.line_number, 4);
-    assert_eq!(
-        error.original_line,
-        "m,s=a v==\u{10}\0\0\0\0\0\0\\xf0?,w=1 4n"
-    );
+    assert_eq!(error.original_line, "m,s=a v==\u{10}\0\0\0\0\0\0\\xf0?,w=1 4n");
 }
 
 #[test]
@@ -81,15 +75,7 @@ fn a_carriage_return_at_the_end_of_a_value_is_part_of_it() {
         (decimal(1, b"\r"), Field::String("1.3".to_owned())),
     ] {
         assert_eq!(value.last(), Some(&b'\r'));
-        for end in [
-            &b"\n"[..],
-            b"\r\n",
-            b"",
-            b"\r",
-            b" \r\n",
-            b" 7\r\n",
-            b" 7n \r\n",
-        ] {
+        for end in [&b"\n"[..], b"\r\n", b"", b"\r", b" \r\n", b" 7\r\n", b" 7n \r\n"] {
             let line = [b"m v=", &value[..], end].concat();
             let parsed = parse_questdb(&line);
             assert_eq!(messages(&parsed), [], "{}", line.escape_ascii());
@@ -126,10 +112,7 @@ fn the_text_of_arrays_counts_as_cells() {
     let narrow = |dimensions: usize| {
         let shape = [&[1000][..], &vec![1; dimensions]].concat();
         let body = line(&array(&shape, &[1.0; 1000]));
-        let options = Options {
-            max_cells: Some(5_000),
-            ..OPTIONS
-        };
+        let options = Options { max_cells: Some(5_000), ..OPTIONS };
         let parsed = parse(&body, &TestDatabase::default(), &options).unwrap();
         messages(&parsed)
     };
@@ -217,10 +200,7 @@ fn bytes_after_a_binary_value_are_refused() {
     for after in ["x", "=", "n", "\"", "\\", "1", "\0"] {
         let body = [b"m v=", &double(1.0)[..], after.as_bytes(), b" 5n"].concat();
         let message = refusal(&body);
-        assert!(
-            message.starts_with("Could not parse entire line"),
-            "{message}"
-        );
+        assert!(message.starts_with("Could not parse entire line"), "{message}");
     }
 }
 
@@ -233,12 +213,7 @@ fn the_error_of_a_malformed_value_is_short() {
 }
 
 fn point() -> impl Strategy<Value = (Point, Vec<u8>)> {
-    let value = prop_oneof![
-        NORMAL,
-        Just(0.0),
-        Just(newlines()),
-        any::<i32>().prop_map(f64::from)
-    ];
+    let value = prop_oneof![NORMAL, Just(0.0), Just(newlines()), any::<i32>().prop_map(f64::from)];
     let doubles = vec(value.clone(), 1..4);
     let row = vec(value, 4);
     (
@@ -254,10 +229,7 @@ fn point() -> impl Strategy<Value = (Point, Vec<u8>)> {
             let mut fields = BTreeMap::from([
                 (
                     "w".to_owned(),
-                    Field::String(format!(
-                        "[[{},{}],[{},{}]]",
-                        json[0], json[1], json[2], json[3]
-                    )),
+                    Field::String(format!("[[{},{}],[{},{}]]", json[0], json[1], json[2], json[3])),
                 ),
                 ("d".to_owned(), Field::String(unscaled.to_string())),
                 ("s".to_owned(), Field::String(text.clone())),
@@ -267,12 +239,9 @@ fn point() -> impl Strategy<Value = (Point, Vec<u8>)> {
                     .flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c]))
                     .collect()
             };
-            let mut line = format!(
-                "m,t={} s=\"{}\"",
-                escape(&tag, " ,=\\"),
-                escape(&text, "\n\"\\")
-            )
-            .into_bytes();
+            let mut line =
+                format!("m,t={} s=\"{}\"", escape(&tag, " ,=\\"), escape(&text, "\n\"\\"))
+                    .into_bytes();
             for (number, value) in doubles.iter().enumerate() {
                 fields.insert(format!("f{number}"), Field::Float(*value));
                 line.extend(format!(",f{number}=").bytes());
@@ -285,15 +254,7 @@ fn point() -> impl Strategy<Value = (Point, Vec<u8>)> {
             line.extend(format!(" {time}t\n").bytes());
             let table = "m".to_owned();
             let tags = BTreeMap::from([("t".to_owned(), tag)]);
-            (
-                Point {
-                    table,
-                    tags,
-                    fields,
-                    time: time * 1000,
-                },
-                line,
-            )
+            (Point { table, tags, fields, time: time * 1000 }, line)
         })
 }
 

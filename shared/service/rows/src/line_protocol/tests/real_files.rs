@@ -12,12 +12,7 @@ use crate::line_protocol::Precision;
 
 #[test]
 fn real_files_are_read_as_influxdb_reads_them() {
-    for name in [
-        "bay-area-weather",
-        "eu-wind-data",
-        "home-sensor-data",
-        "telegraf-metrics",
-    ] {
+    for name in ["bay-area-weather", "eu-wind-data", "home-sensor-data", "telegraf-metrics"] {
         let Some(bytes) = read_bytes_outside(&format!("data/{name}.lp")) else {
             return;
         };

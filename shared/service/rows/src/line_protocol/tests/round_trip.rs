@@ -49,10 +49,7 @@ fn without_conflicts(points: Vec<Point>) -> Vec<Point> {
             });
             if is_consistent {
                 types.extend(all.by_ref().map(|(name, field)| {
-                    (
-                        (point.table.clone(), name.clone()),
-                        std::mem::discriminant(field),
-                    )
+                    ((point.table.clone(), name.clone()), std::mem::discriminant(field))
                 }));
             }
             is_consistent

@@ -36,15 +36,9 @@ fn tags_come_before_fields_and_known_columns_before_new_ones() {
     let [table] = &parsed.tables[..] else {
         panic!()
     };
-    assert_eq!(
-        column_names(table),
-        ["b", "a", "z", "x", "f", "e", "y", "s", "time"]
-    );
+    assert_eq!(column_names(table), ["b", "a", "z", "x", "f", "e", "y", "s", "time"]);
     assert!(!table.is_new);
-    assert_eq!(
-        table.new_columns,
-        named(&[("z", Tag), ("y", Float), ("x", Tag), ("s", String)])
-    );
+    assert_eq!(table.new_columns, named(&[("z", Tag), ("y", Float), ("x", Tag), ("s", String)]));
 }
 
 #[test]
@@ -55,18 +49,9 @@ fn a_new_table_has_its_columns_in_order_of_first_occurrence() {
     assert_eq!((m.name.as_str(), m.is_new), ("m", true));
     assert_eq!(
         m.new_columns,
-        named(&[
-            ("b", Tag),
-            ("a", Tag),
-            ("x", UInteger),
-            ("c", Tag),
-            ("w", Boolean)
-        ])
+        named(&[("b", Tag), ("a", Tag), ("x", UInteger), ("c", Tag), ("w", Boolean)])
     );
-    assert_eq!(
-        (n.name.as_str(), &n.new_columns),
-        ("n", &named(&[("v", Float)]))
-    );
+    assert_eq!((n.name.as_str(), &n.new_columns), ("n", &named(&[("v", Float)])));
 }
 
 #[test]
@@ -84,10 +69,7 @@ fn rows_keep_the_order_of_their_lines_and_absent_values_are_null() {
         .collect();
     assert_eq!(tags, ["t=a", "", "t=b,u=c", "t=a", "u=c"]);
     assert_eq!(points[0].fields["b"], Field::Boolean(true));
-    assert_eq!(
-        points[1].fields,
-        BTreeMap::from([("i".to_owned(), Field::Integer(1))])
-    );
+    assert_eq!(points[1].fields, BTreeMap::from([("i".to_owned(), Field::Integer(1))]));
     assert_eq!(points[3].fields["s"], Field::String(String::new()));
     assert_eq!(points[4].fields["n"], Field::UInteger(7));
 }
@@ -119,11 +101,7 @@ fn a_refused_line_adds_no_columns_and_no_rows() {
         let body = good.replace('\n', &format!("\n{bad}\n"));
         let with = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
         let without = parse(good.as_bytes(), &TestDatabase::default(), &options).unwrap();
-        assert_eq!(
-            (with.lines, with.rows, with.errors.len()),
-            (3, 2, 1),
-            "{bad}"
-        );
+        assert_eq!((with.lines, with.rows, with.errors.len()), (3, 2, 1), "{bad}");
         assert_eq!(with.tables.len(), 1);
         assert_eq!(with.tables[0].batch, without.tables[0].batch);
         assert_eq!(with.tables[0].new_columns, without.tables[0].new_columns);
@@ -169,10 +147,7 @@ fn the_tags_of_a_known_series_are_still_checked_against_fields() {
                  iox::column_type::field::float"
                     .to_owned()
             ),
-            (
-                3,
-                "invalid line protocol - multiple instances of 'v' field found".to_owned()
-            ),
+            (3, "invalid line protocol - multiple instances of 'v' field found".to_owned()),
         ]
     );
 }
@@ -187,10 +162,7 @@ fn fields_may_change_places_and_be_escaped_differently() {
     assert_eq!(points[3].fields["\\a"], Field::Float(1.0));
     assert_eq!(
         messages(&parsed),
-        [(
-            5,
-            "invalid line protocol - multiple instances of '\\a' field found".to_owned()
-        )]
+        [(5, "invalid line protocol - multiple instances of '\\a' field found".to_owned())]
     );
 }
 
@@ -216,18 +188,12 @@ fn reserved_columns_cannot_be_written() {
 fn tables_beyond_the_limit_are_refused_line_by_line() {
     let database = TestDatabase::with_table("old", &[("v", ColumnType::Float)]);
     let tables = Some(crate::TableLimit { count: 3, limit: 4 });
-    let options = Options {
-        tables,
-        ..Options::default()
-    };
+    let options = Options { tables, ..Options::default() };
     let body = b"old v=1\nbad v=x\na v=1\nb v=1\na v=2\nb v=2\nold v=2";
     let parsed = parse(body, &database, &options).unwrap();
     let refused = "Update to schema would exceed number of tables limit: attempted to create table but already have 4 table(s) (limit: 4)";
     let errors = messages(&parsed);
-    assert_eq!(
-        errors[1..],
-        [(4, refused.to_owned()), (6, refused.to_owned())]
-    );
+    assert_eq!(errors[1..], [(4, refused.to_owned()), (6, refused.to_owned())]);
     assert_eq!(parsed.rows, 4);
     let names: Vec<_> = parsed.tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["old", "a"]);
@@ -238,14 +204,8 @@ fn tables_and_columns_that_may_not_be_created_are_refused_line_by_line() {
     let database =
         TestDatabase::with_table("m", &[("t", ColumnType::Tag), ("v", ColumnType::Float)]);
     let parsed = |auto_create| {
-        let limits = SchemaLimits {
-            auto_create,
-            ..SchemaLimits::default()
-        };
-        let options = Options {
-            limits,
-            ..Options::default()
-        };
+        let limits = SchemaLimits { auto_create, ..SchemaLimits::default() };
+        let options = Options { limits, ..Options::default() };
         let body = b"m,t=a v=1 1\nnew v=1 1\nm,t=a v=2,w=3 2\nm,u=b v=3 3\nm v=4 4";
         parse(body, &database, &options).unwrap()
     };
@@ -253,10 +213,7 @@ fn tables_and_columns_that_may_not_be_created_are_refused_line_by_line() {
     let table = |setting| format!("table 'new' {end} tables (auto-create: {setting})");
     let column = |name| format!("column '{name}' of table 'm' {end} columns (auto-create: none)");
     let locked = parsed(AutoCreate::None);
-    assert_eq!(
-        messages(&locked),
-        [(2, table("none")), (3, column("w")), (4, column("u"))]
-    );
+    assert_eq!(messages(&locked), [(2, table("none")), (3, column("w")), (4, column("u"))]);
     assert!(locked.errors.iter().all(|error| error.kind == LineErrorKind::Schema));
     assert_eq!(locked.rows, 2);
     assert_eq!(locked.tables[0].new_columns, []);
@@ -275,10 +232,7 @@ fn limits_count_the_columns_that_exist() {
         max_tags_per_table: Some(2),
         auto_create: AutoCreate::All,
     };
-    let options = Options {
-        limits,
-        ..Options::default()
-    };
+    let options = Options { limits, ..Options::default() };
     let body =
         b"m,a=1 g=1\nm,a=1 h=1,i=1\nm,b=1 f=1\nm f=1,g=2\nm i=1\nm,c=1 f=1\nn,a=1,b=1,c=1 f=1";
     let parsed = parse(body, &database, &options).unwrap();
@@ -288,12 +242,7 @@ fn limits_count_the_columns_that_exist() {
         .to_owned();
     assert_eq!(
         messages(&parsed),
-        [
-            (2, columns.clone()),
-            (5, columns.clone()),
-            (6, columns),
-            (7, tags)
-        ]
+        [(2, columns.clone()), (5, columns.clone()), (6, columns), (7, tags)]
     );
     assert!(parsed.errors.iter().all(|error| error.kind == LineErrorKind::Limit));
 }
@@ -301,10 +250,7 @@ fn limits_count_the_columns_that_exist() {
 #[test]
 fn sparse_tables_are_bounded_by_their_cells() {
     let body: String = (0..2000).map(|number| format!("m f{number}=1\n")).collect();
-    let options = Options {
-        max_cells: Some(100_000),
-        ..Options::default()
-    };
+    let options = Options { max_cells: Some(100_000), ..Options::default() };
     let parsed = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
     let cells = parsed.tables[0].batch.num_rows() * parsed.tables[0].batch.num_columns();
     assert!(cells <= 100_000 && cells > 50_000, "{cells}");
@@ -314,10 +260,8 @@ fn sparse_tables_are_bounded_by_their_cells() {
 
 #[test]
 fn lines_without_timestamp_get_the_default_time() {
-    for (precision, time) in [
-        (Precision::Auto, 1_999_999_999),
-        (Precision::Second, 1_000_000_000),
-    ] {
+    for (precision, time) in [(Precision::Auto, 1_999_999_999), (Precision::Second, 1_000_000_000)]
+    {
         let options = Options {
             precision,
             default_time_ns: 1_999_999_999,
@@ -331,29 +275,15 @@ fn lines_without_timestamp_get_the_default_time() {
 
 #[test]
 fn parsing_can_stop_at_the_first_error() {
-    let options = Options {
-        stop_at_first_error: true,
-        ..Options::default()
-    };
-    let parsed = parse(
-        b"m v=1\nbad\nm v=2\nbad",
-        &TestDatabase::default(),
-        &options,
-    )
-    .unwrap();
+    let options = Options { stop_at_first_error: true, ..Options::default() };
+    let parsed = parse(b"m v=1\nbad\nm v=2\nbad", &TestDatabase::default(), &options).unwrap();
     assert_eq!((parsed.lines, parsed.rows, parsed.errors.len()), (2, 1, 1));
 }
 
 #[test]
 fn reported_errors_can_be_limited() {
-    let options = Options {
-        max_errors: Some(2),
-        ..Options::default()
-    };
+    let options = Options { max_errors: Some(2), ..Options::default() };
     let parsed = parse(b"bad\nm v=1\nbad\nbad", &TestDatabase::default(), &options).unwrap();
     assert_eq!((parsed.lines, parsed.rows), (4, 1));
-    assert_eq!(
-        messages(&parsed).iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-        [1, 3]
-    );
+    assert_eq!(messages(&parsed).iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 3]);
 }

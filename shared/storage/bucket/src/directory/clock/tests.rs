@@ -36,10 +36,7 @@ impl TestDirectory {
     fn open(&self, since_start: Duration) -> (DirectoryClock, Arc<WallClock>) {
         let wall = Arc::new(WallClock::new(0));
         wall.set(after(since_start).micros());
-        let world = World {
-            clock: Arc::<WallClock>::clone(&wall),
-            ..World::system()
-        };
+        let world = World { clock: Arc::<WallClock>::clone(&wall), ..World::system() };
         let number = self.1.fetch_add(1, Ordering::Relaxed);
         let temporary = self.root().join(number.to_string());
         let folder = self.root().join(".neap").join(CLOCKS);
@@ -144,17 +141,11 @@ fn the_time_outlives_processes_and_their_files_do_not() {
 #[test]
 fn the_time_is_set_back_while_no_process_has_the_directory_open() {
     let directory = TestDirectory::new();
-    let unused = DirectoryTime {
-        newest: None,
-        processes: 0,
-    };
+    let unused = DirectoryTime { newest: None, processes: 0 };
     assert_eq!(DirectoryTime::read(directory.root()).unwrap(), unused);
     let (wrong, _) = directory.open(100 * HOUR);
     wrong.now().unwrap();
-    let shown = DirectoryTime {
-        newest: Some(after(100 * HOUR)),
-        processes: 1,
-    };
+    let shown = DirectoryTime { newest: Some(after(100 * HOUR)), processes: 1 };
     assert_eq!(DirectoryTime::read(directory.root()).unwrap(), shown);
     let refused = DirectoryTime::set(directory.root(), after(HOUR)).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
@@ -187,25 +178,16 @@ fn a_command_of_the_administrator_leaves_files_of_the_owner() {
 
 #[test]
 fn half_of_a_change_is_no_time() {
-    let old = ClockRecord {
-        time: after(HOUR),
-        leap: Leap::default(),
-    };
+    let old = ClockRecord { time: after(HOUR), leap: Leap::default() };
     let new = ClockRecord {
         time: after(2 * HOUR),
-        leap: Leap {
-            to: after(HOUR),
-            by: 30 * HOUR,
-        },
+        leap: Leap { to: after(HOUR), by: 30 * HOUR },
     };
     assert_eq!(ClockRecord::decode(&new.encode()), Some(new));
     for middle in 1..28 {
         let mut bytes = old.encode();
         bytes[..middle].copy_from_slice(&new.encode()[..middle]);
         let decoded = ClockRecord::decode(&bytes);
-        assert!(
-            decoded.is_none_or(|record| record == old || record == new),
-            "{decoded:?}"
-        );
+        assert!(decoded.is_none_or(|record| record == old || record == new), "{decoded:?}");
     }
 }

@@ -20,11 +20,7 @@ impl Counter {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = DirectoryStore::open(directory.path(), &World::system()).unwrap();
-        let counter = Self {
-            path: store.open.root.join("counter"),
-            directory,
-            store,
-        };
+        let counter = Self { path: store.open.root.join("counter"), directory, store };
         let temp = counter.temporary(&PutMode::Create, 0);
         let open = &counter.store.open;
         let (put, date) = open.place(&counter.path, temp, &PutMode::Create).unwrap();

@@ -49,10 +49,7 @@ async fn keys_are_registered_with_the_permissions_of_the_caller() {
     assert!(register("a", "db:one:write", maker).await.is_ok());
     for (permission, by) in [("db:two:write", maker), ("db:one:write", writer)] {
         let refused = register("b", permission, by).await;
-        assert!(
-            matches!(refused, Err(CatalogError::Forbidden)),
-            "{permission}"
-        );
+        assert!(matches!(refused, Err(CatalogError::Forbidden)), "{permission}");
     }
     let missing = register("c", "db:three:write", None).await;
     assert!(matches!(missing, Err(CatalogError::NotFound { .. })));

@@ -56,10 +56,7 @@ async fn grants_are_those_of_a_role_of_the_user() {
     let (_stage, catalog, bob) = stage().await;
     catalog.grant_actions(bob, "one", READ, None).await.unwrap();
     catalog.grant_actions(bob, "two", READ, None).await.unwrap();
-    assert_eq!(
-        grants(&catalog, "bob").await.as_deref(),
-        Some("db:one,two:read")
-    );
+    assert_eq!(grants(&catalog, "bob").await.as_deref(), Some("db:one,two:read"));
     let known = root(&catalog).await;
     let permissions = known.user_permissions(&known.users()[&bob]);
     let may = |action, name| permissions.allow(action, known.database(name));
@@ -67,10 +64,7 @@ async fn grants_are_those_of_a_role_of_the_user() {
     assert!(may(DatabaseAction::Read, "one/week"));
     assert!(!may(DatabaseAction::Write, "one"));
     let noted = known.audit().next_back().unwrap();
-    assert_eq!(
-        (noted.action.as_str(), noted.target.as_str()),
-        ("set grants", "bob")
-    );
+    assert_eq!((noted.action.as_str(), noted.target.as_str()), ("set grants", "bob"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,10 +76,7 @@ async fn a_grant_replaces_that_of_the_database_and_a_revocation_takes_part_of_it
     let both = "db:two:write;db:one:read";
     assert_eq!(grants(&catalog, "bob").await.as_deref(), Some(both));
     catalog.grant_actions(bob, "one", WRITE, None).await.unwrap();
-    assert_eq!(
-        grants(&catalog, "bob").await.as_deref(),
-        Some("db:one,two:write")
-    );
+    assert_eq!(grants(&catalog, "bob").await.as_deref(), Some("db:one,two:write"));
     let version = catalog.root(Duration::ZERO).await.unwrap().version;
     catalog.grant_actions(bob, "one", WRITE, None).await.unwrap();
     catalog.revoke_actions(bob, "one", READ, None).await.unwrap();
@@ -105,10 +96,7 @@ async fn what_another_role_allows_can_not_be_revoked() {
     catalog.grant_actions(bob, "one", BOTH, None).await.unwrap();
     let refused = catalog.revoke_actions(bob, "one", BOTH, None).await;
     assert!(matches!(refused, Err(CatalogError::InvalidUser { .. })));
-    assert_eq!(
-        grants(&catalog, "bob").await.as_deref(),
-        Some("db:one:read,write")
-    );
+    assert_eq!(grants(&catalog, "bob").await.as_deref(), Some("db:one:read,write"));
     catalog.revoke_actions(bob, "one", WRITE, None).await.unwrap();
 }
 
@@ -121,10 +109,7 @@ async fn a_role_of_others_is_not_changed() {
     assert!(matches!(refused, Err(CatalogError::RoleExists { .. })));
     catalog.set_user_roles(ann, &BTreeSet::new(), None).await.unwrap();
     catalog.grant_actions(bob, "one", READ, None).await.unwrap();
-    assert_eq!(
-        grants(&catalog, "bob").await.as_deref(),
-        Some("db:one:read")
-    );
+    assert_eq!(grants(&catalog, "bob").await.as_deref(), Some("db:one:read"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,21 +131,14 @@ async fn grants_of_missing_users_and_databases_are_refused() {
         catalog.revoke_actions(bob, "three", READ, None).await,
         catalog.grant_actions(UserId::new(99), "one", READ, None).await,
     ] {
-        assert!(
-            matches!(refused, Err(CatalogError::NotFound { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(CatalogError::NotFound { .. })), "{refused:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_grants_only_what_it_has() {
     let (_stage, catalog, bob) = stage().await;
-    let texts = [
-        "db:one:read",
-        "user:*:update",
-        "system:health,ping,ready:read",
-    ];
+    let texts = ["db:one:read", "user:*:update", "system:health,ping,ready:read"];
     let permissions = texts.map(|text| text.parse().unwrap());
     let token = catalog.create_resource_token("t", &permissions, None, None).await.unwrap();
     let by = Some(token.id.into());
@@ -168,10 +146,7 @@ async fn a_caller_grants_only_what_it_has() {
     catalog.revoke_actions(bob, "one", READ, by).await.unwrap();
     for (database, actions) in [("one", BOTH), ("two", READ), ("missing", READ)] {
         let refused = catalog.grant_actions(bob, database, actions, by).await;
-        assert!(
-            matches!(refused, Err(CatalogError::Forbidden)),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(CatalogError::Forbidden)), "{refused:?}");
     }
     let admin = user(&catalog, "admin", &[RoleId::ADMIN]).await;
     let refused = catalog.grant_actions(admin, "one", READ, by).await;

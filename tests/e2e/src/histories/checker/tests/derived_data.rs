@@ -38,10 +38,7 @@ impl HistoryBuilder {
         times: (u64, u64),
     ) -> &mut Event {
         let windows = windows.iter().map(|(start, [count, sum, least, most])| {
-            let window = TagWindow {
-                tag: 0,
-                start: *start,
-            };
+            let window = TagWindow { tag: 0, start: *start };
             let aggregates = WindowAggregates {
                 count: count.unsigned_abs(),
                 sum: *sum,

@@ -9,19 +9,13 @@ impl Case {
     /// Chooses a function of the values of tables, and returns the SQL of it if it is an aggregate with the type of its result.
     fn function(&mut self, choices: &mut Choices) -> (&'static str, Option<(&'static str, Kind)>) {
         let kind = self.column("_value").map_or(Kind::Text, |column| column.kind);
-        let mut all = vec![
-            ("count", Some(("count(*)", Kind::Integer))),
-            ("first", None),
-            ("last", None),
-        ];
+        let mut all =
+            vec![("count", Some(("count(*)", Kind::Integer))), ("first", None), ("last", None)];
         if matches!(kind, Kind::Float | Kind::Integer | Kind::Unsigned) {
             all.extend([("min", None), ("max", None)]);
             if self.is_exact {
                 let mean = ("avg(CAST(\"_value\" AS DOUBLE))", Kind::Float);
-                all.extend([
-                    ("mean", Some(mean)),
-                    ("sum", Some(("sum(\"_value\")", kind))),
-                ]);
+                all.extend([("mean", Some(mean)), ("sum", Some(("sum(\"_value\")", kind)))]);
             }
         }
         let chosen = choices.of(&all);
@@ -59,10 +53,7 @@ impl Case {
         } else {
             format!("GROUP BY {}", key.join(", "))
         };
-        self.add(&format!(
-            "SELECT {}, 0 AS ord FROM @ {groups}",
-            list.join(", ")
-        ));
+        self.add(&format!("SELECT {}, 0 AS ord FROM @ {groups}", list.join(", ")));
         self.is_series = false;
         self.set_columns(vec![Column::new("_value", kind)]);
     }
@@ -109,9 +100,7 @@ impl Case {
         self.columns.retain(|column| !is_time(&column.name));
         if let Some((sql, kind)) = aggregate {
             let groups = groups.join(", ");
-            self.add(&format!(
-                "SELECT {groups}, {sql} AS \"_value\" FROM @ GROUP BY {groups}"
-            ));
+            self.add(&format!("SELECT {groups}, {sql} AS \"_value\" FROM @ GROUP BY {groups}"));
             self.set_columns(vec![Column::new("_value", kind)]);
         } else {
             let mut others = quoted(self.columns.iter().map(|column| &column.name));
