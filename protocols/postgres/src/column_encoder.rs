@@ -1,9 +1,9 @@
-//! Encodes the values of a column: common types by typed arrays, and the others one by one by `arrow-pg`.
+//! Encodes the values of a column: common types here, and the others one by one by `arrow-pg`.
 
 use arrow::{
     array::{
         Array, ArrayAccessor, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float32Array,
-        Float64Array, Int16Array, Int32Array, Int64Array, StringArray, StringViewArray,
+        Float64Array, Int16Array, Int32Array, Int64Array, ListArray, StringArray, StringViewArray,
         TimestampNanosecondArray,
     },
     datatypes::{DataType, Field, Int8Type, Int32Type, TimeUnit},
@@ -20,7 +20,7 @@ use pgwire::{
 };
 use postgres_types::{IsNull, ToSql};
 
-use crate::value_text::{list_texts, value_text};
+use crate::value_text::TextFormatter;
 
 /// The length of a null.
 const NULL: i32 = -1;
@@ -43,6 +43,10 @@ pub(crate) enum ColumnEncoder<'a> {
     Text(&'a StringArray),
     TextView(&'a StringViewArray),
     Tag(&'a DictionaryArray<Int32Type>, &'a StringArray),
+    /// Booleans, numbers and times in text.
+    ValueText(TextFormatter<'a>),
+    /// Lists of them in text, and the formatter of their values.
+    ListText(&'a ListArray, TextFormatter<'a>),
     Other(OtherColumn<'a>),
 }
 
@@ -57,7 +61,9 @@ impl<'a> ColumnEncoder<'a> {
             (DataType::Dictionary(..), &Type::TEXT) => {
                 Self::tag(column).unwrap_or(Self::Other(other))
             }
-            _ if field.format() == FieldFormat::Text => Self::Other(other),
+            _ if field.format() == FieldFormat::Text => {
+                Self::value_text(column).unwrap_or(Self::Other(other))
+            }
             (DataType::Boolean, &Type::BOOL) => Self::Boolean(column.as_boolean()),
             (DataType::Int16, &Type::INT2) => Self::Int16(column.as_primitive()),
             (DataType::Int32, &Type::INT4) => Self::Int32(column.as_primitive()),
@@ -74,6 +80,14 @@ impl<'a> ColumnEncoder<'a> {
     fn tag(column: &'a ArrayRef) -> Option<Self> {
         let keys = column.as_dictionary_opt::<Int32Type>()?;
         Some(Self::Tag(keys, keys.values().as_string_opt()?))
+    }
+
+    fn value_text(column: &'a ArrayRef) -> Option<Self> {
+        if let Some(lists) = column.as_list_opt::<i32>() {
+            Some(Self::ListText(lists, TextFormatter::new(lists.values())?))
+        } else {
+            TextFormatter::new(column).map(Self::ValueText)
+        }
     }
 
     /// Adds the value of a row, after its length.
@@ -98,6 +112,12 @@ impl<'a> ColumnEncoder<'a> {
             Self::TextView(values) => put_text(value(values, row), output),
             Self::Tag(keys, values) => {
                 put_text(keys.key(row).and_then(|key| value(values, key)), output);
+            }
+            Self::ValueText(formatter) => {
+                return put_value(output, |output| Ok(formatter.put(row, output)));
+            }
+            Self::ListText(lists, formatter) => {
+                return put_value(output, |output| Ok(formatter.put_list(lists, row, output)));
             }
             Self::Other(column) => return column.encode(row, &mut ValueWriter(output)),
         }
@@ -144,6 +164,20 @@ fn put_text(value: Option<&str>, output: &mut BytesMut) {
     }
 }
 
+/// Adds a value that `write` adds, after its length.
+fn put_value(
+    output: &mut BytesMut,
+    write: impl FnOnce(&mut BytesMut) -> PgWireResult<IsNull>,
+) -> PgWireResult<()> {
+    let start = output.len();
+    output.put_i32(NULL);
+    if let IsNull::No = write(output)? {
+        let bytes = length(output.len() - start - size_of::<i32>());
+        output[start..start + size_of::<i32>()].copy_from_slice(&bytes.to_be_bytes());
+    }
+    Ok(())
+}
+
 /// Returns the length of a value. Messages that are longer are refused.
 fn length(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
@@ -166,16 +200,11 @@ pub(crate) struct OtherColumn<'a> {
 impl OtherColumn<'_> {
     fn encode(&self, row: usize, encoder: &mut impl Encoder) -> PgWireResult<()> {
         let (column, field) = (self.column, self.field);
-        let is_text = field.format() == FieldFormat::Text;
         // The encoder of intervals takes nulls for values, and that of small numbers writes one byte, not two.
         if column.is_null(row) {
             encoder.encode_field(&None::<bool>, field)
         } else if let Some(numbers) = column.as_primitive_opt::<Int8Type>() {
             encoder.encode_field(&i16::from(numbers.value(row)), field)
-        } else if is_text && let Some(text) = value_text(column, row) {
-            encoder.encode_field(&text, field)
-        } else if is_text && let Some(texts) = list_texts(column, row) {
-            encoder.encode_field(&texts, field)
         } else {
             encode_value(encoder, column, row, self.arrow_field, field)
         }
@@ -192,18 +221,15 @@ impl Encoder for ValueWriter<'_> {
     where
         T: ToSql + ToSqlText + Sized,
     {
-        let start = self.0.len();
-        self.0.put_i32(NULL);
         let data_type = field.datatype();
-        let is_null = match field.format() {
-            FieldFormat::Text => value.to_sql_text(data_type, self.0, field.format_options())?,
-            FieldFormat::Binary => value.to_sql(data_type, self.0)?,
-        };
-        if let IsNull::No = is_null {
-            let bytes = length(self.0.len() - start - size_of::<i32>());
-            self.0[start..start + size_of::<i32>()].copy_from_slice(&bytes.to_be_bytes());
-        }
-        Ok(())
+        put_value(self.0, |output| {
+            Ok(match field.format() {
+                FieldFormat::Text => {
+                    value.to_sql_text(data_type, output, field.format_options())?
+                }
+                FieldFormat::Binary => value.to_sql(data_type, output)?,
+            })
+        })
     }
 
     fn take_row(&mut self) -> Self::Item {}
@@ -217,10 +243,9 @@ mod tests {
         array::{
             BinaryArray, Date32Array, Decimal128Array, DurationMillisecondArray,
             FixedSizeListArray, Int8Array, IntervalDayTimeArray, IntervalMonthDayNanoArray,
-            LargeStringArray, ListArray, NullArray, StructArray, Time32SecondArray,
-            Time64MicrosecondArray, Time64NanosecondArray, TimestampMicrosecondArray,
-            TimestampMillisecondArray, TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array,
-            UInt64Array,
+            LargeStringArray, NullArray, StructArray, Time32SecondArray, Time64MicrosecondArray,
+            Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+            TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
         },
         datatypes::{
             Float64Type, Int64Type, IntervalDayTime, IntervalMonthDayNano, Schema,
@@ -258,58 +283,86 @@ mod tests {
         Some(TIME_BASE),
     ];
 
+    const TEXT: i16 = 0;
+    const BINARY: i16 = 1;
+
     /// Compares the bytes of a column, and of a slice of it, with those of the encoder of `arrow-pg`. Returns whether the
-    /// column has an encoder of its own, in text and in binary.
-    fn compared(column: ArrayRef, metadata: &[(&str, &str)]) -> [bool; 2] {
+    /// column has an encoder of its own.
+    fn compared(column: &ArrayRef, metadata: &[(&str, &str)], format: i16) -> bool {
         let metadata: HashMap<String, String> = metadata
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         let arrow_field = Field::new("v", column.data_type().clone(), true).with_metadata(metadata);
         let schema = Schema::new(vec![arrow_field.clone()]);
-        [0, 1].map(|format| {
-            let fields = columns(&schema, &[format]).unwrap();
-            let mut reference = DataRowEncoder::new(Arc::clone(&fields));
-            for part in [Arc::clone(&column), column.slice(1, column.len() - 2)] {
-                let encoder = ColumnEncoder::new(&part, &arrow_field, &fields[0]);
-                let other =
-                    OtherColumn { column: &part, arrow_field: &arrow_field, field: &fields[0] };
-                for row in 0..part.len() {
-                    let mut output = BytesMut::new();
-                    encoder.put(row, &mut output).unwrap();
-                    other.encode(row, &mut reference).unwrap();
-                    let expected = reference.take_row().data;
-                    let data_type = part.data_type();
-                    assert_eq!(output, expected, "{data_type}, row {row}, format {format}");
-                }
+        let fields = columns(&schema, &[format]).unwrap();
+        let mut reference = DataRowEncoder::new(Arc::clone(&fields));
+        for part in [Arc::clone(column), column.slice(1, column.len() - 2)] {
+            let encoder = ColumnEncoder::new(&part, &arrow_field, &fields[0]);
+            let other = OtherColumn { column: &part, arrow_field: &arrow_field, field: &fields[0] };
+            for row in 0..part.len() {
+                let mut output = BytesMut::new();
+                encoder.put(row, &mut output).unwrap();
+                other.encode(row, &mut reference).unwrap();
+                let expected = reference.take_row().data;
+                let data_type = part.data_type();
+                assert_eq!(output, expected, "{data_type}, row {row}, format {format}");
             }
-            let encoder = ColumnEncoder::new(&column, &arrow_field, &fields[0]);
-            !matches!(encoder, ColumnEncoder::Other(_))
-        })
+        }
+        let encoder = ColumnEncoder::new(column, &arrow_field, &fields[0]);
+        !matches!(encoder, ColumnEncoder::Other(_))
+    }
+
+    /// Compares columns in formats, and whether they have an encoder of their own in each.
+    fn assert_compared<const N: usize, const F: usize>(
+        columns: [ArrayRef; N],
+        own: [(i16, bool); F],
+    ) {
+        for column in columns {
+            for (format, is_own) in own {
+                let compared = compared(&column, &[], format);
+                assert_eq!(compared, is_own, "{column:?}, format {format}");
+            }
+        }
     }
 
     #[test]
-    fn numbers_and_times_have_the_bytes_of_arrow_pg() {
-        let numbers: [ArrayRef; 7] = [
-            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
-            Arc::new(Int16Array::from(vec![Some(i16::MIN), None, Some(-1), Some(i16::MAX)])),
-            Arc::new(Int32Array::from(vec![Some(i32::MIN), None, Some(-1), Some(i32::MAX)])),
-            Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(-1), Some(i64::MAX)])),
-            Arc::new(Float32Array::from(vec![Some(f32::NAN), None, Some(-0.0), Some(f32::MAX)])),
-            Arc::new(Float64Array::from(vec![
-                Some(f64::NAN),
-                None,
-                Some(-0.0),
-                Some(f64::MIN_POSITIVE),
-                Some(f64::NEG_INFINITY),
-            ])),
-            Arc::new(TimestampNanosecondArray::from(TIMES.to_vec())),
-        ];
-        for column in numbers {
-            assert_eq!(compared(Arc::clone(&column), &[]), [false, true], "{column:?}");
-        }
-        let without_nulls = Arc::new(Int64Array::from(vec![1, 2, 3]));
-        assert_eq!(compared(without_nulls, &[]), [false, true]);
+    fn booleans_and_whole_numbers_have_the_bytes_of_arrow_pg() {
+        assert_compared(
+            [
+                Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+                Arc::new(Int16Array::from(vec![Some(i16::MIN), None, Some(-1), Some(i16::MAX)])),
+                Arc::new(Int32Array::from(vec![Some(i32::MIN), None, Some(-1), Some(i32::MAX)])),
+                Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(-1), Some(i64::MAX)])),
+                Arc::new(Int64Array::from(vec![1, 2, 3])),
+            ],
+            [(TEXT, true), (BINARY, true)],
+        );
+        let unsigned = UInt64Array::from(vec![Some(0), None, Some(u64::MAX)]);
+        assert_compared([Arc::new(unsigned)], [(TEXT, true), (BINARY, false)]);
+    }
+
+    #[test]
+    fn binary_floats_and_times_have_the_bytes_of_arrow_pg() {
+        assert_compared(
+            [
+                Arc::new(Float32Array::from(vec![
+                    Some(f32::NAN),
+                    None,
+                    Some(-0.0),
+                    Some(f32::MAX),
+                ])),
+                Arc::new(Float64Array::from(vec![
+                    Some(f64::NAN),
+                    None,
+                    Some(-0.0),
+                    Some(f64::MIN_POSITIVE),
+                    Some(f64::NEG_INFINITY),
+                ])),
+                Arc::new(TimestampNanosecondArray::from(TIMES.to_vec())),
+            ],
+            [(BINARY, true)],
+        );
     }
 
     #[test]
@@ -322,20 +375,18 @@ mod tests {
             // The value of a key may be null.
             Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(TEXTS.to_vec())))),
         ];
-        for column in texts {
-            assert_eq!(compared(Arc::clone(&column), &[]), [true, true], "{column:?}");
+        assert_compared(texts, [(TEXT, true), (BINARY, true)]);
+        let ids: ArrayRef = Arc::new(Int32Array::from(vec![Some(-1), None, Some(26)]));
+        assert!(compared(&ids, &[(PG_OID_ALIAS_KEY, "oid")], TEXT));
+        assert!(!compared(&ids, &[(PG_OID_ALIAS_KEY, "oid")], BINARY));
+        let characters: ArrayRef = Arc::new(StringArray::from(vec![Some("r"), None, Some("view")]));
+        for format in [TEXT, BINARY] {
+            assert!(!compared(&characters, &[(PG_CHAR_KEY, "")], format));
         }
-        let ids = Arc::new(Int32Array::from(vec![Some(-1), None, Some(26)]));
-        assert_eq!(compared(ids, &[(PG_OID_ALIAS_KEY, "oid")]), [false, false]);
-        let characters = Arc::new(StringArray::from(vec![Some("r"), None, Some("view")]));
-        assert_eq!(compared(characters, &[(PG_CHAR_KEY, "")]), [false, false]);
     }
 
     fn assert_others<const N: usize>(others: [ArrayRef; N]) {
-        for column in others {
-            let own = compared(Arc::clone(&column), &[]);
-            assert_eq!(own, [false, false], "{column:?}");
-        }
+        assert_compared(others, [(TEXT, false), (BINARY, false)]);
     }
 
     #[test]
@@ -349,7 +400,6 @@ mod tests {
             Arc::new(UInt8Array::from(vec![Some(0), None, Some(u8::MAX)])),
             Arc::new(UInt16Array::from(vec![Some(0), None, Some(u16::MAX)])),
             Arc::new(UInt32Array::from(vec![Some(0), None, Some(u32::MAX)])),
-            Arc::new(UInt64Array::from(vec![Some(0), None, Some(u64::MAX)])),
             Arc::new(Decimal128Array::from(vec![Some(-12_345), None, Some(0)])),
             Arc::new(BinaryArray::from(bytes.to_vec())),
             Arc::new(LargeStringArray::from(TEXTS.to_vec())),
@@ -365,16 +415,21 @@ mod tests {
         let day = Some(IntervalDayTime::new(1, -2));
         let month = Some(IntervalMonthDayNano::new(1, -2, 3_999));
         let zoned = TimestampNanosecondArray::from(TIMES.to_vec()).with_timezone("+05:30");
+        assert_compared(
+            [
+                Arc::new(TimestampSecondArray::from(TIMES.to_vec())),
+                Arc::new(TimestampMillisecondArray::from(TIMES.to_vec())),
+                Arc::new(TimestampMicrosecondArray::from(TIMES.to_vec())),
+                Arc::new(zoned),
+                Arc::new(seconds.with_timezone("-01:00")),
+                Arc::new(Time64NanosecondArray::from(micros.clone())),
+            ],
+            [(BINARY, false)],
+        );
         assert_others([
-            Arc::new(TimestampSecondArray::from(TIMES.to_vec())),
-            Arc::new(TimestampMillisecondArray::from(TIMES.to_vec())),
-            Arc::new(TimestampMicrosecondArray::from(TIMES.to_vec())),
-            Arc::new(zoned),
-            Arc::new(seconds.with_timezone("-01:00")),
             Arc::new(Date32Array::from(vec![Some(-1), None, Some(20_000)])),
             Arc::new(Time32SecondArray::from(vec![Some(0), None, Some(1)])),
-            Arc::new(Time64MicrosecondArray::from(micros.clone())),
-            Arc::new(Time64NanosecondArray::from(micros)),
+            Arc::new(Time64MicrosecondArray::from(micros)),
             Arc::new(DurationMillisecondArray::from(vec![Some(-1), None, Some(1)])),
             Arc::new(IntervalDayTimeArray::from(vec![day, None, day])),
             Arc::new(IntervalMonthDayNanoArray::from(vec![month, None, month])),
@@ -390,12 +445,11 @@ mod tests {
         let child = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])) as ArrayRef;
         let child_field = Arc::new(Field::new("n", DataType::Int64, true));
         let fixed = FixedSizeListArray::from_iter_primitive::<Int64Type, _, _>(pairs, 2);
-        assert_others([
-            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(numbers)),
-            Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(floats)),
-            Arc::new(ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(times)),
-            Arc::new(fixed),
-            Arc::new(StructArray::from(vec![(child_field, child)])),
-        ]);
+        let numbers = ListArray::from_iter_primitive::<Int64Type, _, _>(numbers);
+        assert_compared([Arc::new(numbers)], [(TEXT, true), (BINARY, false)]);
+        let floats = ListArray::from_iter_primitive::<Float64Type, _, _>(floats);
+        let times = ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(times);
+        assert_compared([Arc::new(floats), Arc::new(times)], [(BINARY, false)]);
+        assert_others([Arc::new(fixed), Arc::new(StructArray::from(vec![(child_field, child)]))]);
     }
 }
