@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use neap_schema::prometheus::{HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, VALUE_FIELD};
+use neap_schema::{
+    TIME_COLUMN,
+    prometheus::{HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, VALUE_FIELD},
+};
 
 use super::{
     condition::{TimeRange, where_clause},
@@ -118,10 +121,11 @@ impl MetricSelection {
                 _ => quoted,
             }
         }));
-        let tags = self.metric.tags();
-        let order: Vec<String> = tags
-            .map(|tag| format!("{} ASC NULLS FIRST", quoted_name(&tag.tag)))
-            .chain(["\"time\" ASC NULLS FIRST".to_owned()])
+        // By the names of the output, because a tag may have the name of a column of it.
+        let labels = (0..self.metric.tags().count()).map(label_column);
+        let order: Vec<String> = labels
+            .chain([TIME_COLUMN.to_owned()])
+            .map(|key| format!("{} ASC NULLS FIRST", quoted_name(&key)))
             .collect();
         format!(
             "SELECT {} {} ORDER BY {}",
@@ -331,7 +335,7 @@ mod tests {
             (MatcherKind::NotEqual, "absent", "x"),
         ]);
         let selection = up().select(&of_tag, range).unwrap();
-        insta::assert_snapshot!(selection.samples_sql(), @r#"SELECT "job" AS "label 0", "label_time" AS "label 1", "time", CAST("value" AS DOUBLE) AS "value", "non_finite" FROM "up""" WHERE "time" >= TIMESTAMP '1970-01-01T00:00:00.000000000' AND "label_time" = 'noon' AND ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "job" ASC NULLS FIRST, "label_time" ASC NULLS FIRST, "time" ASC NULLS FIRST"#);
+        insta::assert_snapshot!(selection.samples_sql(), @r#"SELECT "job" AS "label 0", "label_time" AS "label 1", "time", CAST("value" AS DOUBLE) AS "value", "non_finite" FROM "up""" WHERE "time" >= TIMESTAMP '1970-01-01T00:00:00.000000000' AND "label_time" = 'noon' AND ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "label 0" ASC NULLS FIRST, "label 1" ASC NULLS FIRST, "time" ASC NULLS FIRST"#);
         let all = up().select(&[].into(), TimeRange::ALL).unwrap();
         insta::assert_snapshot!(all.series_sql(), @r#"SELECT DISTINCT "job" AS "label 0", "label_time" AS "label 1" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL)"#);
         insta::assert_snapshot!(all.sorted_rows_sql(["label_time", "job"]), @r#"SELECT "label_time", "job", "time", "value", "non_finite" FROM "up""" WHERE ("value" IS NOT NULL OR "non_finite" IS NOT NULL) ORDER BY "label_time" ASC NULLS FIRST, "job" ASC NULLS FIRST, "time" ASC NULLS FIRST"#);

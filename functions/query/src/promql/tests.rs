@@ -111,6 +111,27 @@ async fn samples_for_remote_read_have_the_order_of_the_series_key_and_are_not_so
 }
 
 #[tokio::test]
+async fn samples_for_remote_read_are_sorted_by_a_tag_with_the_name_of_their_column() {
+    let one = QueryTestInstance::with_rows(
+        "m,value=a load=3 1700000000000000000\n\
+         m,value=b load=1 1700000000000000000\n\
+         m,value=a load=2 1700000001000000000",
+    )
+    .await;
+    let tables = one.engine.list_own_tables(DATABASE, &QueryRequest::default()).await.unwrap();
+    let columns = tables[0].columns.clone().unwrap();
+    let metric = Metric::of_tables([("m", &*columns)], &[]).remove(0);
+    let sql = metric.select(&[].into(), TimeRange::ALL).unwrap().samples_sql();
+    assert_eq!(
+        one.sql(&sql).await,
+        "label 0,time,value\n\
+         a,2023-11-14T22:13:20,3.0\n\
+         a,2023-11-14T22:13:21,2.0\n\
+         b,2023-11-14T22:13:20,1.0\n"
+    );
+}
+
+#[tokio::test]
 async fn conditions_on_labels_and_times_choose_rows() {
     let one = written().await;
     let of_host = |value| Matcher::new(MatchOp::Equal, "host", value);
