@@ -48,13 +48,24 @@ struct MetricRowPlanner {
 }
 
 impl MetricRowPlanner {
+    /// Reads the rows of all statements. If these lack memory together, they are executed one after the other.
     async fn read_all(&self, context: &QueryContext) -> Result<()> {
+        match self.read_statements(context, CONCURRENT_STATEMENTS).await {
+            Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+                self.read_statements(context, 1).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads the rows of all statements, of which this number is executed at once.
+    async fn read_statements(&self, context: &QueryContext, concurrent: usize) -> Result<()> {
         let selected = self.reader.begin(&metrics_of(context, &[]));
         let may_be_kept = selected.len() <= MAX_KEPT_PLANS;
         let mut statements = selected.enumerate();
         let mut reads = FuturesUnordered::new();
         loop {
-            while reads.len() < CONCURRENT_STATEMENTS
+            while reads.len() < concurrent
                 && let Some((number, sql)) = statements.next()
             {
                 reads.push(self.read_rows(context, number, sql, may_be_kept));
@@ -75,10 +86,11 @@ impl MetricRowPlanner {
         may_be_kept: bool,
     ) -> Result<ControlFlow<()>> {
         let reserved = reserve_planning(context.memory_pool(), self.language(), &sql);
-        let _planning = reserved.map_err(planning_error)?;
+        let _planning = reserved.map_err(statement_error)?;
         let plan = plan_statement(context, &self.plans, sql, may_be_kept).await?;
         let mut rows = execute_plan(context, context.optimized_session(), &plan).await?;
-        while let Some(batch) = rows.try_next().await? {
+        let executed = |error: DataFusionError| statement_error(error.into());
+        while let Some(batch) = rows.try_next().await.map_err(executed)? {
             if self.reader.read(number, &batch).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -87,10 +99,25 @@ impl MetricRowPlanner {
     }
 }
 
-fn planning_error(error: QueryError) -> DataFusionError {
+/// Returns the error of a statement as one of planning the request, which contains it.
+fn statement_error(error: QueryError) -> DataFusionError {
     match error {
-        QueryError::Planning(error) | QueryError::Execution(error) => error,
+        QueryError::Planning(error) => error,
         other => DataFusionError::External(Box::new(other)),
+    }
+}
+
+/// Returns the error of a statement that an error of planning the request contains. Lack of memory, for one, is no error of the
+/// request.
+fn contained_error(error: QueryError) -> QueryError {
+    match error {
+        QueryError::Planning(DataFusionError::External(cause)) => {
+            match cause.downcast::<QueryError>() {
+                Ok(cause) => *cause,
+                Err(cause) => QueryError::Planning(DataFusionError::External(cause)),
+            }
+        }
+        error => error,
     }
 }
 
@@ -122,7 +149,7 @@ impl QueryEngine {
         let id = self.resolve_for_read(caller, database).await?;
         let plans = Arc::clone(self.plan_cache());
         let planner = Arc::new(MetricRowPlanner { reader, plans });
-        let rows = self.run(id, request, planner).await?;
+        let rows = self.run(id, request, planner).await.map_err(contained_error)?;
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;
         Ok(())

@@ -1,11 +1,23 @@
 //! Sections and statements that do not fit into the memory of queries.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use arrow::array::RecordBatch;
+use neap_http::Caller;
 use serde_json::json;
 
 use super::QueryTestInstance;
-use crate::QuerySettings;
+use crate::{
+    ClientQueryError, QueryErrorKind, QueryRequest, QuerySettings,
+    promql::{Metric, MetricRowReader, MetricStatements},
+};
 
 /// Rows of a section. Its four columns of random values take 96 kB.
 const ROWS: u64 = 3_000;
@@ -44,20 +56,59 @@ async fn flush_version(one: &QueryTestInstance, day: u64, version: u64) {
 const SUMS: &str = "SELECT count(*) AS rows, min(n) AS first, max(n) AS last, \
     count(a) + count(b) + count(c) AS n, sum(a + b + c) > 0 AS is_read FROM m";
 
+fn in_list(values: usize) -> String {
+    let values: Vec<_> = (0..values).map(|value| value.to_string()).collect();
+    format!("SELECT n FROM m WHERE n IN ({})", values.join(","))
+}
+
+/// Counts the rows of statements.
+#[derive(Debug)]
+struct RowCounter {
+    statements: Vec<String>,
+    rows: AtomicUsize,
+}
+
+impl MetricRowReader for RowCounter {
+    fn begin(&self, _: &[Arc<Metric>]) -> MetricStatements {
+        self.rows.store(0, Ordering::Relaxed);
+        Box::new(self.statements.clone().into_iter())
+    }
+
+    fn read(&self, _: usize, batch: &RecordBatch) -> ControlFlow<()> {
+        self.rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Returns the number of rows of statements that are executed as those of a list.
+async fn count_rows(
+    one: &QueryTestInstance,
+    statements: Vec<String>,
+) -> Result<usize, ClientQueryError> {
+    let counter = Arc::new(RowCounter { statements, rows: AtomicUsize::new(0) });
+    let (caller, request) = (Caller::unrestricted(), QueryRequest::new("rows"));
+    let reader = Arc::clone(&counter) as Arc<dyn MetricRowReader>;
+    one.engine.read_metrics(&caller, "db", request, reader).await?;
+    Ok(counter.rows.load(Ordering::Relaxed))
+}
+
 #[tokio::test]
 async fn a_statement_that_needs_more_memory_to_be_planned_than_there_is_is_refused() {
     let one = with_little_memory().await;
     one.write("m n=7 1").await;
-    let in_list = |values: usize| {
-        let values: Vec<_> = (0..values).map(|value| value.to_string()).collect();
-        format!("SELECT n FROM m WHERE n IN ({})", values.join(","))
-    };
     assert_eq!(one.sql(&in_list(1_000)).await, "n\n7.0\n");
     let large = json!({"db": "db", "q": in_list(3_000)});
     let (status, body) = one.post(large).await;
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("planning"), "{body}");
     assert_eq!(one.sql(&in_list(1_000)).await, "n\n7.0\n");
+}
+
+#[tokio::test]
+async fn statements_of_a_list_that_do_not_fit_together_are_executed_one_after_the_other() {
+    let one = with_little_memory().await;
+    one.write("m n=7 1").await;
+    assert_eq!(count_rows(&one, vec![in_list(1_000); 8]).await.unwrap(), 8);
 }
 
 #[tokio::test]
@@ -99,4 +150,9 @@ async fn a_query_is_refused_if_the_data_of_its_sections_do_not_fit() {
     let (status, body) = one.post(json!({"db": "db", "q": SUMS})).await;
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("SectionReader"), "{body}");
+    let Err(ClientQueryError::Query(error)) = count_rows(&one, vec![SUMS.to_owned()]).await else {
+        panic!("the data of the section fit");
+    };
+    assert_eq!(error.kind(), QueryErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("SectionReader"), "{error}");
 }
