@@ -9,7 +9,7 @@ use super::QueryTestInstance;
 /// The time of second 0, in nanoseconds: 2023-11-14T22:13:20.
 const FIRST: i64 = 1_700_000_000_000_000_000;
 
-/// A point: host, zone, second, and the values of `v` and `w`.
+/// A point: host, zone (none if it is 2), second, and the values of `v` and `w`.
 type Point = (u8, u8, i64, Option<u8>, Option<u8>);
 
 fn lines(points: &[Point]) -> String {
@@ -23,19 +23,24 @@ fn lines(points: &[Point]) -> String {
         } else {
             fields.join(",")
         };
-        format!("t,host=h{host},zone=z{zone} {fields} {}\n", FIRST + second * 1_000_000_000)
+        let zone_tag = if *zone == 2 {
+            String::new()
+        } else {
+            format!(",zone=z{zone}")
+        };
+        format!("t,host=h{host}{zone_tag} {fields} {}\n", FIRST + second * 1_000_000_000)
     };
     points.iter().map(line).collect()
 }
 
 fn point() -> impl Strategy<Value = Point> {
     let value = || proptest::option::weighted(0.7, any::<u8>());
-    (0..4u8, 0..2u8, 0..60i64, value(), value())
+    (0..4u8, 0..3u8, 0..60i64, value(), value())
 }
 
 /// Conditions, and whether rows of the tail are looked up: the newest ones of each series, or all of the few series that the
 /// condition selects. Otherwise, chunks are read whole.
-const CONDITIONS: [(&str, bool); 15] = [
+const CONDITIONS: [(&str, bool); 17] = [
     ("true", true),
     ("host = 'h1'", true),
     ("host IN ('h1', 'h2') AND zone <> 'z0'", true),
@@ -45,6 +50,8 @@ const CONDITIONS: [(&str, bool); 15] = [
     ("time <= '2023-11-14T22:14:00' AND host <> 'h3'", true),
     ("w IS NOT NULL", true),
     ("zone IS NOT NULL", true),
+    ("zone IS NULL", true),
+    ("NOT (zone IS NULL) OR host = 'h0'", true),
     ("host <> 'h0' AND (v IS NOT NULL OR w IS NOT NULL)", true),
     ("w > 100", false),
     ("w IS NULL", false),

@@ -226,6 +226,14 @@ async fn a_tag_that_was_added_later_makes_other_series_only_with_a_value() {
     assert_eq!(sections(&one, of_racks).await, 2);
     let expected = "rack,t\nr,2023-11-16T00:00:00\n,2023-11-17T00:00:00\n";
     assert_eq!(one.sql(of_racks).await, expected);
+    for (condition, last_rows) in [
+        ("rack IS NOT NULL", "host,v\na,7\nb,8\n"),
+        ("rack IS NULL", "host,v\na,30\nb,30\n"),
+        ("NOT (rack IS NULL) OR host = 'b'", "host,v\na,7\nb,30\n"),
+    ] {
+        let sql = LAST.replace("FROM t", &format!("FROM t WHERE {condition}"));
+        assert_eq!(one.sql(&sql).await, last_rows, "{condition}");
+    }
 }
 
 #[tokio::test]
@@ -282,8 +290,13 @@ async fn take(one: &QueryTestInstance, step: Step, number: usize) {
             let time = FIRST + day * DAY + minute * MINUTE;
             let field = if has_v { "v" } else { "w" };
             let of_host = |host: u8| {
-                let zone = host % 2;
-                format!("t,host=h{host},zone=z{zone} {field}={number}i {time}\n")
+                // The rows of one minute are of series without a zone.
+                let zone = if minute == 4 {
+                    String::new()
+                } else {
+                    format!(",zone=z{}", host % 2)
+                };
+                format!("t,host=h{host}{zone} {field}={number}i {time}\n")
             };
             let written = (0..3).filter(|host| (hosts >> host) & 1 == 1);
             one.write(&written.map(of_host).collect::<String>()).await;
@@ -304,12 +317,14 @@ async fn take(one: &QueryTestInstance, step: Step, number: usize) {
     }
 }
 
-const CONDITIONS: [&str; 10] = [
+const CONDITIONS: [&str; 12] = [
     "true",
     "host <> 'h1'",
     "zone = 'z0'",
     "upper(zone) = 'Z1'",
     "zone IS NOT NULL",
+    "zone IS NULL",
+    "NOT (zone IS NULL) OR host = 'h0'",
     "time >= '2023-11-15T00:02:00'",
     "time < '2023-11-16T00:03:00'",
     "v IS NOT NULL",
