@@ -61,6 +61,27 @@ fn rows_are_deleted_by_time_and_tags_after_confirmation() {
 }
 
 #[test]
+fn options_that_are_not_given_are_not_sent() {
+    let pairs = r#"
+        delete rows -y -d d -t t --all-time ==> {"all_time":true,"db":"d","table":"t"}
+        delete rows -y -d d -t t --min-time -5 --predicate 'host = "a"' ==> {"db":"d","min_time":-5,"predicate":"host = \"a\"","table":"t"}
+        create backup ==> {"force":false,"type":"full"}
+        create backup b --force --incremental --parent a ==> {"force":true,"name":"b","parent":"a","type":"incremental"}
+        create restore -y --backup b ==> {"backup_name":"b","keep_retention":false}
+        create restore -d d --as-of 7 --to e --keep-retention ==> {"as_of":"7","database":"d","keep_retention":true,"to":"e"}
+    "#;
+    let started = answer("200 OK", r#"{"sequence":3,"backup_name":"b","restore_id":"r"}"#);
+    let (url, requests) = server(&[started.as_str(); 6]);
+    let (lines, bodies): (Vec<_>, Vec<_>) = neap_test_inputs::text_pairs(pairs).unzip();
+    for line in lines {
+        let (status, _, err) = run_line(line, &url, "");
+        assert_eq!(status, 0, "{line}: {err}");
+    }
+    let sent = requests.join().unwrap();
+    assert_eq!(sent.iter().map(|request| body(request)).collect::<Vec<_>>(), bodies);
+}
+
+#[test]
 fn caches_are_created_and_deleted() {
     let created = r#"{"catalog_batch":{"Database":{"ops":[{"CreateLastCache":{"name":"t_a_b"}}]}},"sequence_number":2}"#;
     let (url, requests) = server(&[
