@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
-use datafusion::{common::SchemaError, error::DataFusionError};
+use datafusion::{arrow::error::ArrowError, common::SchemaError, error::DataFusionError};
 use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
 use neap_formats::FormatError;
@@ -104,6 +104,16 @@ fn readable_state(error: &SnapshotError) -> String {
 }
 
 impl QueryError {
+    /// Returns the error of planning a statement. Some statements read rows meanwhile: `SHOW` of InfluxQL is answered, an expression of
+    /// PromQL is evaluated, and scans read the tails of tables. A failure to read them is an error of execution.
+    pub(crate) fn from_planning(error: DataFusionError) -> Self {
+        if is_of_reading(&error) {
+            Self::Execution(error)
+        } else {
+            Self::Planning(error)
+        }
+    }
+
     /// Whether the query ran out of memory.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
@@ -143,10 +153,8 @@ impl QueryError {
     pub fn kind(&self) -> QueryErrorKind {
         match self {
             Self::DatabaseNotFound(_) => QueryErrorKind::NotFound,
-            Self::Planning(error) | Self::Execution(error) if is_temporary(error) => {
-                QueryErrorKind::Unavailable
-            }
             Self::Planning(error) => planning_kind(error),
+            Self::Execution(error) if is_temporary(error) => QueryErrorKind::Unavailable,
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
@@ -201,6 +209,26 @@ fn without_rule(error: &DataFusionError) -> &DataFusionError {
     }
 }
 
+/// Whether rows could not be read, or there is no memory for them. Any statement that reads them may have such an error.
+fn is_of_reading(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::External(_) => !is_of_rule(error),
+        DataFusionError::ArrowError(cause, _) => matches!(
+            **cause,
+            ArrowError::ExternalError(_)
+                | ArrowError::IoError(..)
+                | ArrowError::IpcError(_)
+                | ArrowError::MemoryError(_)
+                | ArrowError::ParquetError(_)
+        ),
+        DataFusionError::ExecutionJoin(_)
+        | DataFusionError::IoError(_)
+        | DataFusionError::ParquetError(_)
+        | DataFusionError::ResourcesExhausted(_) => true,
+        _ => is_temporary(error),
+    }
+}
+
 fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
     match error.find_root() {
         DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
@@ -250,12 +278,13 @@ fn format_kind(error: &FormatError) -> QueryErrorKind {
 #[cfg(test)]
 mod tests {
     use datafusion::{
-        arrow::error::ArrowError,
         common::{
             DFSchema, exec_datafusion_err, internal_datafusion_err, not_impl_datafusion_err,
-            plan_datafusion_err, unqualified_field_not_found,
+            plan_datafusion_err, resources_datafusion_err, unqualified_field_not_found,
         },
+        parquet::errors::ParquetError,
     };
+    use neap_bucket::{Operation, StoreError};
 
     use super::*;
 
@@ -281,6 +310,34 @@ mod tests {
             (QueryError::Format(ArrowError::MemoryError("moved".to_owned()).into()), Internal),
         ] {
             assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn failures_to_read_rows_are_errors_of_execution_also_while_a_statement_is_planned() {
+        use QueryErrorKind::{Internal, Invalid, Unavailable};
+        let lost = StoreError::Unavailable {
+            operation: Operation::Get,
+            key: "a key".to_owned(),
+            reason: "a test".to_owned(),
+        };
+        let lost = DataFusionError::External(Box::new(CatalogError::Store(lost)));
+        let damaged = ParquetError::External("a checksum does not match".into());
+        let memory = ParquetError::External(Box::new(resources_datafusion_err!("a section")));
+        let pattern = DataFusionError::External("unclosed group".into()).context("Invalid regex");
+        for (error, is_execution, kind) in [
+            (resources_datafusion_err!("a sort"), true, Unavailable),
+            (memory.into(), true, Unavailable),
+            (lost, true, Unavailable),
+            (damaged.into(), true, Internal),
+            (ArrowError::ParquetError("no page".to_owned()).into(), true, Internal),
+            (pattern, false, Invalid),
+            (ArrowError::DivideByZero.into(), false, Invalid),
+            (plan_datafusion_err!("no such table"), false, Invalid),
+        ] {
+            let error = QueryError::from_planning(error);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(matches!(error, QueryError::Execution(_)), is_execution, "{error}");
         }
     }
 

@@ -153,7 +153,7 @@ impl QueryTask {
         };
         let planned = self.pending.planner.plan(context, request).await;
         self.tracker.record_planned();
-        match planned.map_err(QueryError::Planning)? {
+        match planned.map_err(QueryError::from_planning)? {
             PlannedStatement::Query(state, plan) => {
                 let may_be_kept = self.may_be_kept(context, &plan);
                 let plan = self.with_views(context, &state, plan).await?;
@@ -222,7 +222,7 @@ impl QueryTask {
         }
         let usage = self.pending.request.rollups;
         let plan = answer_from_views(&self.views, context, state, usage, plan).await;
-        plan.map_err(QueryError::Planning)
+        plan.map_err(QueryError::from_planning)
     }
 
     async fn execute(
@@ -240,13 +240,13 @@ impl QueryTask {
         }
         let (optimized, query) = match query {
             QueryPlan::Logical(plan) => {
-                let optimized = optimize(&mut state, plan).map_err(QueryError::Planning)?;
+                let optimized = optimize(&mut state, plan).map_err(QueryError::from_planning)?;
                 (Cow::Owned(optimized), plan)
             }
             QueryPlan::Optimized(plan) => (Cow::Borrowed(plan), plan),
         };
         let planned = create_optimized_plan(&mut state, &optimized).await;
-        let local = planned.map_err(QueryError::Planning)?;
+        let local = planned.map_err(QueryError::from_planning)?;
         let key = self.pending.answer_key.as_ref();
         let times = key.and_then(|_| ScannedTimes::from_plan(&optimized));
         // It is not needed while the rows are computed.
@@ -254,7 +254,7 @@ impl QueryTask {
         let stages = self
             .explain_stages(&state, query, attempt)
             .await
-            .map_err(QueryError::Planning)?;
+            .map_err(QueryError::from_planning)?;
         let distribution = self.distribute(&state, query, &local, attempt).await;
         let (plan, config, workers) = match distribution {
             Some(Distribution::Workers(plan)) => (plan.plan, plan.config, plan.workers),

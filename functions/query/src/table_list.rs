@@ -155,7 +155,7 @@ async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTa
         let mut names = provider.table_names();
         names.sort_unstable();
         for name in names {
-            let table = provider.table(&name).await.map_err(QueryError::Planning)?;
+            let table = provider.table(&name).await.map_err(QueryError::from_planning)?;
             let Some(table) = table else { continue };
             tables.push(ListedTable {
                 schema: schema.to_owned(),

@@ -34,7 +34,6 @@ pub(crate) fn of_query(error: QueryError) -> Status {
         }
         QueryError::Planning(cause) => {
             let kind = match error.kind() {
-                QueryErrorKind::Unavailable => Kind::Unavailable,
                 QueryErrorKind::NotImplemented => Kind::NotAllowed,
                 // A statement that can't be planned is the client's mistake, as in InfluxDB 3.
                 _ => Kind::Invalid,

@@ -53,11 +53,11 @@ pub enum PromqlQueryError {
 impl From<QueryError> for PromqlQueryError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Planning(DataFusionError::External(cause)) => {
+            QueryError::Execution(DataFusionError::External(cause)) => {
                 match cause.downcast::<PromqlError>() {
                     Ok(cause) => Self::Expression(*cause),
                     Err(cause) => {
-                        let error = QueryError::Planning(DataFusionError::External(cause));
+                        let error = QueryError::Execution(DataFusionError::External(cause));
                         Self::Query(error.into())
                     }
                 }

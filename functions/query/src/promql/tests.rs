@@ -20,7 +20,7 @@ use super::{
     source::TableSource, statement_plan::plan_statement,
 };
 use crate::{
-    QueryRequest, TextPieces,
+    ClientQueryError, QueryErrorKind, QueryRequest, QuerySettings, TextPieces,
     tests::instance::{DATABASE, QueryTestInstance},
 };
 
@@ -224,6 +224,20 @@ async fn an_expression_is_a_logged_query() {
     assert!(text.contains("value: Float(32.0)"), "{text}");
     let logged = "SELECT query_type, phase FROM system.queries WHERE query_text LIKE 'sum(%'";
     assert_eq!(one.sql(logged).await, "query_type,phase\npromql,success\n");
+}
+
+#[tokio::test]
+async fn an_expression_without_memory_is_no_error_of_the_request() {
+    let (store, clock) = QueryTestInstance::memory_store();
+    let settings = QuerySettings { memory_pool_bytes: 1, ..QuerySettings::default() };
+    let one = QueryTestInstance::with(store, clock, settings).await;
+    one.write(ROWS).await;
+    let Err(PromqlQueryError::Query(ClientQueryError::Query(error))) =
+        evaluate(&one, "sum(cpu_usage_idle)", "db").await
+    else {
+        panic!("a sum without memory");
+    };
+    assert_eq!(error.kind(), QueryErrorKind::Unavailable, "{error}");
 }
 
 #[tokio::test]

@@ -336,6 +336,26 @@ async fn a_flipped_bit_anywhere_in_a_section_is_an_error_of_its_table_alone() {
 }
 
 #[tokio::test]
+async fn a_flipped_bit_is_an_error_of_the_server_also_while_a_statement_is_planned() {
+    let (stage, section) = two_tables().await;
+    let show = "SHOW%20SERIES%20FROM%20first%20WHERE%20v%20%3E%200";
+    let path = format!("/api/v3/query_influxql?db=db&q={show}");
+    let key = section.key(DATABASE).to_string();
+    let mut refused = 0;
+    for byte in (4..section.footer_range().end).step_by(FLIP_DISTANCE) {
+        let flip = BitFlip { key: key.clone(), byte, bit: 3, reads: usize::MAX };
+        *stage.store.flip.lock().unwrap() = Some(flip);
+        let (status, body) = stage.reader().await.unwrap().get(&path).await;
+        if status != 200 {
+            assert_eq!(status, 500, "{byte}: {body}");
+            assert!(body.contains(&key), "{byte}: {body}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[tokio::test]
 async fn a_range_that_arrives_damaged_is_read_once_more() {
     let (stage, section) = two_tables().await;
     let right = stage.answers(None, &[OF_FIRST]).await;

@@ -24,12 +24,12 @@ const ROWS: u64 = 3_000;
 
 /// Creates an instance whose queries have 4 MiB, of which sections that are merged may hold a quarter.
 async fn with_little_memory() -> QueryTestInstance {
+    with_memory(4 << 20, 2).await
+}
+
+async fn with_memory(memory_pool_bytes: usize, partitions: usize) -> QueryTestInstance {
     let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        memory_pool_bytes: 4 << 20,
-        partitions: 2,
-        ..QuerySettings::default()
-    };
+    let settings = QuerySettings { memory_pool_bytes, partitions, ..QuerySettings::default() };
     QueryTestInstance::with(store, clock, settings).await
 }
 
@@ -138,14 +138,17 @@ async fn overlaps_are_merged_one_after_the_other_if_they_do_not_fit() {
 }
 
 #[tokio::test]
+async fn a_statement_that_reads_rows_while_it_is_planned_is_refused_if_they_do_not_fit() {
+    let one = with_memory(8 << 10, 1).await;
+    flush_version(&one, 0, 0).await;
+    let show = "SHOW%20SERIES%20FROM%20m%20WHERE%20a%20%3E%200";
+    let (status, body) = one.get(&format!("/api/v3/query_influxql?db=db&q={show}")).await;
+    assert_eq!(status, 503, "{body}");
+}
+
+#[tokio::test]
 async fn a_query_is_refused_if_the_data_of_its_sections_do_not_fit() {
-    let (store, clock) = QueryTestInstance::memory_store();
-    let settings = QuerySettings {
-        memory_pool_bytes: 32 << 10,
-        partitions: 1,
-        ..QuerySettings::default()
-    };
-    let one = QueryTestInstance::with(store, clock, settings).await;
+    let one = with_memory(32 << 10, 1).await;
     flush_version(&one, 0, 0).await;
     let (status, body) = one.post(json!({"db": "db", "q": SUMS})).await;
     assert_eq!(status, 503, "{body}");

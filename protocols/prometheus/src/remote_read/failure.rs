@@ -109,7 +109,7 @@ impl From<PromqlQueryError> for ReadFailure {
     fn from(error: PromqlQueryError) -> Self {
         match error {
             PromqlQueryError::Expression(error) => error.into(),
-            // The samples or the memory do not permit the evaluation.
+            // The samples or a limit do not permit the evaluation.
             PromqlQueryError::Query(ClientQueryError::Query(error @ QueryError::Planning(_)))
                 if error.kind() == QueryErrorKind::Invalid =>
             {

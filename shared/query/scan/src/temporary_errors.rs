@@ -1,13 +1,15 @@
-//! The errors of scans that a repetition of the query may not meet.
+//! The errors of reading that a repetition of the query may not meet.
 
 use std::{error::Error, sync::Arc};
 
+use neap_bucket::{RegisterError, StoreError};
+use neap_catalog::CatalogError;
 use neap_manifest::ManifestError;
 
 use crate::{data::SectionDataError, fragment::FragmentError, tail::TailImageError};
 
-/// Whether an error of a scan is temporary: the store did not answer, the tail must be flushed first, or the snapshot
-/// names an object that a newer one does not name any more.
+/// Whether an error of a scan, or of a system table, is temporary: the store did not answer, the tail must be flushed first,
+/// or the snapshot names an object that a newer one does not name any more.
 pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
     let of_data = |error: &SectionDataError| {
         !matches!(error, SectionDataError::Format(_) | SectionDataError::Damaged { .. })
@@ -26,6 +28,9 @@ pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
                 error.downcast_ref(),
                 Some(ManifestError::Store(_) | ManifestError::PageGone { .. })
             )
+            || matches!(error.downcast_ref(), Some(CatalogError::Store(_)))
+            || matches!(error.downcast_ref(), Some(RegisterError::Store(_)))
+            || error.is::<StoreError>()
             || error.is::<FragmentError>();
         if is_temporary {
             return true;
