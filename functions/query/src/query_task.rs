@@ -144,7 +144,8 @@ impl QueryTask {
 
     async fn plan(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
         let request = &self.pending.request;
-        let of_statement = self.context.with_statement(&request.text);
+        let guarded = self.context.with_running_guard(&self.permit.guard());
+        let of_statement = guarded.with_statement(&request.text);
         // Writes may have reached the cached tail since the first attempt.
         let context = &if attempt.is_first() {
             of_statement

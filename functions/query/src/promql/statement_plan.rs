@@ -4,9 +4,7 @@ use datafusion::{
     common::{Result, internal_err},
     execution::{SendableRecordBatchStream, SessionState},
     logical_expr::LogicalPlan,
-    physical_plan::execute_stream,
 };
-use neap_operators::with_cancellation;
 use neap_sql_functions::limit_for_execution;
 use neap_tables::{QueryContext, create_optimized_plan, optimize};
 
@@ -51,6 +49,5 @@ pub(super) async fn execute_plan(
     plan: &LogicalPlan,
 ) -> Result<SendableRecordBatchStream> {
     let planned = create_optimized_plan(&mut session, plan).await?;
-    let checked = with_cancellation(planned, &context.cancellation)?;
-    execute_stream(checked, session.task_ctx())
+    context.execute(&session, planned)
 }

@@ -6,12 +6,28 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
 use async_trait::async_trait;
-use datafusion::common;
-use futures::StreamExt;
+use datafusion::{
+    common,
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_plan::{
+        ExecutionPlan,
+        coalesce_partitions::CoalescePartitionsExec,
+        empty::EmptyExec,
+        stream::RecordBatchStreamAdapter,
+        streaming::{PartitionStream, StreamingTableExec},
+        union::UnionExec,
+    },
+};
+use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{CallHook, MemoryStore, SteppedClock, World};
 use neap_tables::QueryContext;
 use tokio::runtime::{Handle, Id};
@@ -142,6 +158,56 @@ impl Planner for BusyPlanner {
     }
 }
 
+/// A partition that computes until it is told to end.
+#[derive(Debug)]
+struct BusyPartition {
+    schema: SchemaRef,
+    is_told: Arc<AtomicBool>,
+}
+
+impl PartitionStream for BusyPartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let is_told = Arc::clone(&self.is_told);
+        let rows = stream::poll_fn(move |_| {
+            while !is_told.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Poll::Ready(None::<common::Result<RecordBatch>>)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+    }
+}
+
+/// A planner that reads rows, whose partitions are tasks. One of them computes until it is told to end.
+#[derive(Debug)]
+struct ReadingPlanner(Arc<AtomicBool>);
+
+#[async_trait]
+impl Planner for ReadingPlanner {
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> common::Result<PlannedStatement> {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let partition: Arc<dyn PartitionStream> =
+            Arc::new(BusyPartition { schema: Arc::clone(&schema), is_told: Arc::clone(&self.0) });
+        let partitions = vec![partition];
+        let busy =
+            StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, [], false, None)?;
+        let inputs: Vec<Arc<dyn ExecutionPlan>> =
+            vec![Arc::new(busy), Arc::new(EmptyExec::new(schema))];
+        let plan = Arc::new(CoalescePartitionsExec::new(UnionExec::try_new(inputs)?));
+        let mut rows = context.execute(&context.full_session(), plan)?;
+        while rows.try_next().await?.is_some() {}
+        SqlPlanner.plan(context, request).await
+    }
+}
+
 #[tokio::test]
 async fn a_step_of_the_wall_clock_ends_no_query() {
     let one = with_threads(1).await;
@@ -160,9 +226,25 @@ async fn a_step_of_the_wall_clock_ends_no_query() {
 
 #[tokio::test]
 async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
-    let one = with_threads(1).await;
     let is_told = Arc::new(AtomicBool::new(false));
     let planner = Arc::new(BusyPlanner(Arc::clone(&is_told)));
+    assert_permit_is_kept(&with_threads(1).await, planner, &is_told).await;
+}
+
+#[tokio::test]
+async fn partitions_that_are_read_while_a_statement_is_planned_keep_its_permit() {
+    let is_told = Arc::new(AtomicBool::new(false));
+    let planner = Arc::new(ReadingPlanner(Arc::clone(&is_told)));
+    // One for the partition, and one for the task of the query, which ends before.
+    assert_permit_is_kept(&with_threads(2).await, planner, &is_told).await;
+}
+
+/// Asserts that a query, whose planner computes until it is told to end, keeps its permit after its timeout.
+async fn assert_permit_is_kept(
+    one: &QueryTestInstance,
+    planner: Arc<dyn Planner>,
+    is_told: &AtomicBool,
+) {
     let run = one.engine.run(DATABASE, QueryRequest::new("SELECT 1"), planner);
     let over = async {
         compute_for(START).await;
@@ -170,6 +252,8 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     };
     let (ended, ()) = tokio::join!(run, over);
     assert!(matches!(ended, Err(QueryError::Timeout(LIMIT))), "{ended:?}");
+    // Tasks that can end have ended.
+    compute_for(START).await;
     assert_eq!(one.engine.executor().given_up(), 1);
 
     // Writes are not affected. Queries wait for the permit.

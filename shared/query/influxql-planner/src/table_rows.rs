@@ -8,12 +8,10 @@ use datafusion::{
     datasource::provider_as_source,
     execution::SendableRecordBatchStream,
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
-    physical_plan::execute_stream,
 };
 use neap_catalog::Table;
 use neap_formats::series::SeriesLayout;
 use neap_influxql::Condition;
-use neap_operators::with_cancellation;
 use neap_tables::QueryContext;
 
 use crate::select;
@@ -50,7 +48,6 @@ pub(crate) async fn execute(
     plan: &LogicalPlan,
 ) -> Result<SendableRecordBatchStream> {
     let state = context.full_session();
-    let plan = state.create_physical_plan(plan).await?;
-    let plan = with_cancellation(plan, &context.cancellation)?;
-    execute_stream(plan, state.task_ctx())
+    let planned = state.create_physical_plan(plan).await?;
+    context.execute(&state, planned)
 }

@@ -1,6 +1,7 @@
 //! The tables of a database at a snapshot, as DataFusion reads them.
 //!
 //! ```text
+//!   early_execution  executes plans while a statement is planned
 //!   session      names, optimizer rules, functions: a statement is planned in a session
 //!     small_plans  the options of plans with few rows
 //!     repeatable_plan  whether a plan returns the same rows each time it is executed over a snapshot
@@ -17,6 +18,7 @@ mod background;
 mod balanced_tree;
 mod cache_layers;
 mod caches;
+mod early_execution;
 mod plugin_files;
 mod repeatable_plan;
 mod scope;

@@ -31,7 +31,7 @@ use datafusion::{
 use neap_catalog::{StatementNames, Table};
 use neap_manifest::Snapshot;
 use neap_operators::{
-    Cancellation, ComparedTextRule, LastValuesRule, RegexBackslashRule, SubqueryRule,
+    Cancellation, ComparedTextRule, LastValuesRule, RegexBackslashRule, RunningGuard, SubqueryRule,
     TimeRangeRule, interruptible_rules, operator_rules,
 };
 use neap_scan::{STORE_URL, ScanEnvironment, StaleTail};
@@ -228,6 +228,8 @@ pub struct QueryContext {
     has_former_columns: bool,
     /// The text of the statement.
     statement: Option<Arc<str>>,
+    /// Plans that are executed while the statement is planned hold it.
+    pub(crate) running_guard: Option<Arc<RunningGuard>>,
     /// The databases of a query of several ones, by the names that its statement has for them; otherwise empty.
     databases: Arc<BTreeMap<String, Self>>,
 }
@@ -256,6 +258,7 @@ impl QueryContext {
             system: Arc::clone(&sessions.system),
             has_former_columns: false,
             statement: None,
+            running_guard: None,
             databases: Arc::default(),
         }
     }
@@ -286,6 +289,18 @@ impl QueryContext {
     #[must_use]
     pub fn with_former_columns(&self) -> Self {
         Self { has_former_columns: true, ..self.clone() }
+    }
+
+    /// Returns the same view with the guard of the query, which plans hold that are executed while the statement is planned.
+    #[must_use]
+    pub fn with_running_guard(&self, guard: &Arc<RunningGuard>) -> Self {
+        let databases = self.databases.iter();
+        let guarded = databases.map(|(name, view)| (name.clone(), view.with_running_guard(guard)));
+        Self {
+            running_guard: Some(Arc::clone(guard)),
+            databases: Arc::new(guarded.collect()),
+            ..self.clone()
+        }
     }
 
     /// Returns the same view for a statement. Tables show those aliases of their columns that its text contains.
