@@ -89,8 +89,7 @@ impl MetricRowPlanner {
         let _planning = reserved.map_err(statement_error)?;
         let plan = plan_statement(context, &self.plans, sql, may_be_kept).await?;
         let mut rows = execute_plan(context, context.optimized_session(), &plan).await?;
-        let executed = |error: DataFusionError| statement_error(error.into());
-        while let Some(batch) = rows.try_next().await.map_err(executed)? {
+        while let Some(batch) = rows.try_next().await? {
             if self.reader.read(number, &batch).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -99,25 +98,11 @@ impl MetricRowPlanner {
     }
 }
 
-/// Returns the error of a statement as one of planning the request, which contains it.
+/// Returns the error of a statement as one of planning the request, from which it takes its kind.
 fn statement_error(error: QueryError) -> DataFusionError {
     match error {
-        QueryError::Planning(error) => error,
+        QueryError::Planning(error) | QueryError::Execution(error) => error,
         other => DataFusionError::External(Box::new(other)),
-    }
-}
-
-/// Returns the error of a statement that an error of planning the request contains. Lack of memory, for one, is no error of the
-/// request.
-fn contained_error(error: QueryError) -> QueryError {
-    match error {
-        QueryError::Planning(DataFusionError::External(cause)) => {
-            match cause.downcast::<QueryError>() {
-                Ok(cause) => *cause,
-                Err(cause) => QueryError::Planning(DataFusionError::External(cause)),
-            }
-        }
-        error => error,
     }
 }
 
@@ -149,7 +134,7 @@ impl QueryEngine {
         let id = self.resolve_for_read(caller, database).await?;
         let plans = Arc::clone(self.plan_cache());
         let planner = Arc::new(MetricRowPlanner { reader, plans });
-        let rows = self.run(id, request, planner).await.map_err(contained_error)?;
+        let rows = self.run(id, request, planner).await?;
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;
         Ok(())
