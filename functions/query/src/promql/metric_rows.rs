@@ -186,10 +186,10 @@ mod tests {
 
     #[tokio::test]
     async fn statements_of_a_list_share_a_snapshot_and_have_kept_plans() {
-        let lines = "cpu,host=a idle=1,user=2 1000000000\n\
-                    cpu,host=b idle=1 2000000000\n\
-                    mem,host=c used=1 3000000000\n\
-                    disk free=1 1000000000";
+        let lines = "cpu,host=a idle=1,user=2 1\n\
+                    cpu,host=b idle=1 2\n\
+                    mem,host=c used=1 3\n\
+                    disk free=1 1";
         let one = QueryTestInstance::with_rows(lines).await;
         let reader = Arc::new(HostReader::default());
         for (end_ms, hosts, templates) in

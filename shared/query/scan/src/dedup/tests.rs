@@ -14,6 +14,7 @@ use arrow::{
 use datafusion::{
     datasource::memory::MemorySourceConfig,
     physical_expr::expressions::col,
+    physical_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions},
     prelude::{SessionConfig, SessionContext},
 };
 use futures::TryStreamExt;
@@ -234,7 +235,8 @@ fn a_merge_in_tasks_has_one_for_each_input_and_one_for_its_output() {
     let plan = Arc::new(merge_of(&sources, &[0], batch_size, u64::MAX).in_tasks());
     // Rules replace the inputs.
     let inputs = plan.children().into_iter().cloned().collect();
-    let rebuilt = plan.with_new_children(inputs).unwrap();
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    let rebuilt = plan.replace_children(inputs, options).unwrap();
     let runtime = with_threads();
     runtime.block_on(async {
         // The tasks wait, because nothing reads the output.
