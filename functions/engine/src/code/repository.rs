@@ -10,7 +10,7 @@ use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration}
 
 use neap_bucket::World;
 use neap_catalog::MAX_PLUGIN_BYTES;
-use neap_http_client::{ResponseBodyError, read_response};
+use neap_http_client::{ResponseBodyError, path_segment, read_response};
 use reqwest::{Client, Url};
 use semver::{Version, VersionReq};
 use serde::Serialize;
@@ -318,9 +318,15 @@ fn text(bytes: Vec<u8>, url: &Url) -> Result<String, PluginCodeError> {
 
 fn address(base: &str, path: &str) -> Result<Url, PluginCodeError> {
     let mut url: Url = base.parse().map_err(|_| no_address())?;
-    let mut segments = url.path_segments_mut().map_err(|()| no_address())?;
-    segments.pop_if_empty().extend(path.split('/'));
-    drop(segments);
+    if url.cannot_be_a_base() {
+        return Err(no_address());
+    }
+    let mut whole = url.path().trim_end_matches('/').to_owned();
+    for part in path.split('/') {
+        whole.push('/');
+        whole.push_str(&path_segment(part).map_err(|_| no_address())?);
+    }
+    url.set_path(&whole);
     Ok(url)
 }
 

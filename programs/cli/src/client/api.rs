@@ -13,7 +13,7 @@ use neap_http_client::{
 use neap_query::EMPTY_TABLE_HEADER;
 
 use super::{
-    ClientError, ClientResult,
+    ApiPath, ClientError, ClientResult,
     credentials::{CredentialsFile, SignInResponse, StoredSession},
     error::address,
 };
@@ -108,10 +108,10 @@ impl Client {
     }
 
     /// Builds a request to a path below the server's address.
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: impl Into<ApiPath>) -> RequestBuilder {
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}{path}"));
+        url.set_path(&format!("{base}{}", path.into().as_str()));
         self.http.request(method, url).header(EMPTY_TABLE_HEADER, "columns")
     }
 
@@ -200,7 +200,11 @@ impl Client {
     }
 
     /// Posts a JSON body and discards the response.
-    pub(crate) async fn post_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
+    pub(crate) async fn post_json(
+        &self,
+        path: impl Into<ApiPath>,
+        body: &impl Serialize,
+    ) -> ClientResult {
         self.send_json(Method::POST, path, body).await.map(drop)
     }
 
@@ -211,7 +215,7 @@ impl Client {
     /// The request failed or was refused, or the response can't be decoded.
     pub(crate) async fn create_json(
         &self,
-        path: &str,
+        path: impl Into<ApiPath>,
         body: &impl Serialize,
     ) -> ClientResult<Option<Value>> {
         let response = self.send_json(Method::POST, path, body).await?;
@@ -228,7 +232,7 @@ impl Client {
     /// The request failed or was refused, or the response can't be decoded.
     pub(crate) async fn ask_json<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: impl Into<ApiPath>,
         body: &impl Serialize,
     ) -> ClientResult<T> {
         let response = self.send_json(Method::POST, path, body).await?;
@@ -261,14 +265,18 @@ impl Client {
     }
 
     /// Sends a JSON body with PUT.
-    pub(crate) async fn put_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
+    pub(crate) async fn put_json(
+        &self,
+        path: impl Into<ApiPath>,
+        body: &impl Serialize,
+    ) -> ClientResult {
         self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
     async fn send_json(
         &self,
         method: Method,
-        path: &str,
+        path: impl Into<ApiPath>,
         body: &impl Serialize,
     ) -> ClientResult<Response> {
         let body = serde_json::to_vec(body)
@@ -278,7 +286,11 @@ impl Client {
     }
 
     /// Posts a path and query without a body and discards the response.
-    pub(crate) async fn post(&self, path: &str, query: &[(&str, &str)]) -> ClientResult {
+    pub(crate) async fn post(
+        &self,
+        path: impl Into<ApiPath>,
+        query: &[(&str, &str)],
+    ) -> ClientResult {
         let request = self.request(Method::POST, path).query(query);
         self.send(request).await.map(drop)
     }
@@ -291,7 +303,7 @@ impl Client {
     pub(crate) async fn fetch_json<T: DeserializeOwned>(
         &self,
         method: Method,
-        path: &str,
+        path: impl Into<ApiPath>,
         query: &[(&str, &str)],
     ) -> ClientResult<T> {
         let response = self.send(self.request(method, path).query(query)).await?;
@@ -315,7 +327,11 @@ impl Client {
     }
 
     /// Sends a JSON body with PATCH.
-    pub(crate) async fn patch_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
+    pub(crate) async fn patch_json(
+        &self,
+        path: impl Into<ApiPath>,
+        body: &impl Serialize,
+    ) -> ClientResult {
         self.send_json(Method::PATCH, path, body).await.map(drop)
     }
 
@@ -334,12 +350,20 @@ impl Client {
     }
 
     /// Sends DELETE with a JSON body.
-    pub(crate) async fn delete_json(&self, path: &str, body: &impl Serialize) -> ClientResult {
+    pub(crate) async fn delete_json(
+        &self,
+        path: impl Into<ApiPath>,
+        body: &impl Serialize,
+    ) -> ClientResult {
         self.send_json(Method::DELETE, path, body).await.map(drop)
     }
 
     /// Sends DELETE with a path and query.
-    pub(crate) async fn delete(&self, path: &str, query: &[(&str, &str)]) -> ClientResult {
+    pub(crate) async fn delete(
+        &self,
+        path: impl Into<ApiPath>,
+        query: &[(&str, &str)],
+    ) -> ClientResult {
         let request = self.request(Method::DELETE, path).query(query);
         self.send(request).await.map(drop)
     }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, time::Duration};
 
 use neap_bucket::with_causes;
+use neap_http_client::PathSegmentError;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -31,6 +32,9 @@ pub(crate) enum ClientError {
     /// The server's address, the token or the certificates are invalid.
     #[error("{0}")]
     Settings(String),
+    /// A name can't be in the path of a request; nothing was sent.
+    #[error(transparent)]
+    Name(#[from] PathSegmentError),
 }
 
 impl ClientError {

@@ -3,12 +3,14 @@
 //! | item | contents |
 //! |---|---|
 //! | [`Client`] | requests with a token; refusals as errors |
+//! | [`ApiPath`] | the path of a request, in which names are escaped |
 //! | [`CredentialsFile`] | the sessions of `neap auth login` |
 //! | [`LineSplitter`] | splits line protocol of any length into bodies of bounded length |
 //! | [`FileRows`] | reads the rows of CSV, JSON lines, Parquet and Arrow files as line protocol |
 //! | [`Uploader`] | sends many such bodies concurrently, with retries, and collects refused lines |
 
 mod api;
+mod api_path;
 mod credentials;
 mod error;
 mod file_rows;
@@ -19,6 +21,7 @@ mod upload;
 mod upload_progress;
 
 pub(crate) use api::{Client, ClientSettings, Token};
+pub(crate) use api_path::ApiPath;
 pub(crate) use credentials::{CredentialsFile, SignInResponse, StoredSession};
 use error::ClientResult;
 pub(crate) use error::{ClientError, refusal_message};

@@ -58,7 +58,8 @@ impl Backoff {
             ClientError::Refused { .. }
             | ClientError::Unreachable { .. }
             | ClientError::UnexpectedResponse { .. }
-            | ClientError::Settings(_) => return None,
+            | ClientError::Settings(_)
+            | ClientError::Name(_) => return None,
         };
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.attempts.saturating_sub(1).min(10));
         let jitter = |limit| self.world.entropy.below(limit);

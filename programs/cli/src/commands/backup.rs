@@ -13,6 +13,7 @@ use super::{
     options::{ConnectionArgs, without_nulls},
     rows::ServerListArgs,
 };
+use crate::client::ApiPath;
 
 /// Path of InfluxDB 3 Enterprise.
 const BACKUPS: &str = "/api/v3/enterprise/backup";
@@ -137,8 +138,8 @@ pub(super) async fn create(args: &CreateBackupArgs) -> CommandResult<String> {
 
 /// Prints the state of a backup.
 pub(super) async fn status(args: &NamedBackupArgs, console: &mut Console) -> CommandResult {
-    let path = format!("{BACKUPS}/{}", args.name.as_str());
-    print_status::<Backup>(&args.connection, &path, console).await
+    let path = ApiPath::below(BACKUPS, &[args.name.as_str()])?;
+    print_status::<Backup>(&args.connection, path, console).await
 }
 
 /// Lists the backups.
@@ -160,10 +161,9 @@ pub(super) async fn delete(
     console: &mut Console,
 ) -> CommandResult<String> {
     let name = args.name.as_str();
+    let path = ApiPath::below(BACKUPS, &[name])?;
     let client = args.deletion.confirm(&format!("backup {name:?}"), console)?;
     let incremental = args.incremental.to_string();
-    client
-        .delete(&format!("{BACKUPS}/{name}"), &[("incremental", &incremental)])
-        .await?;
+    client.delete(path, &[("incremental", &incremental)]).await?;
     Ok(format!("Backup {name:?} deleted successfully"))
 }

@@ -11,7 +11,7 @@ use super::{
     options::{ConnectionArgs, without_nulls},
     rows::ServerListArgs,
 };
-use crate::times::as_of_for_server;
+use crate::{client::ApiPath, times::as_of_for_server};
 
 /// Path of InfluxDB 3 Enterprise.
 const RESTORES: &str = "/api/v3/enterprise/restore";
@@ -135,8 +135,8 @@ pub(super) async fn create(args: &CreateRestoreArgs, console: &mut Console) -> C
 
 /// Prints the state of a restore.
 pub(super) async fn status(args: &RestoreIdArgs, console: &mut Console) -> CommandResult {
-    let path = format!("{RESTORES}/{}", args.id);
-    print_status::<Restore>(&args.connection, &path, console).await
+    let path = ApiPath::below(RESTORES, &[&args.id])?;
+    print_status::<Restore>(&args.connection, path, console).await
 }
 
 /// Lists the restores, newest first.
@@ -147,6 +147,6 @@ pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> Comman
 /// Cancels a restore in progress. Returns what to print.
 pub(super) async fn cancel(args: &RestoreIdArgs) -> CommandResult<String> {
     let client = args.connection.client(None)?;
-    client.delete(&format!("{RESTORES}/{}", args.id), &[]).await?;
+    client.delete(ApiPath::below(RESTORES, &[&args.id])?, &[]).await?;
     Ok(format!("Restore {} is cancelled", args.id))
 }

@@ -16,7 +16,7 @@ use super::{
     row_deletes::{self, DeleteRowsArgs},
     rules, token, trigger, users,
 };
-use crate::times::time_for_server;
+use crate::{client::ApiPath, times::time_for_server};
 
 /// The subcommands of `neap delete`.
 #[derive(Debug, Subcommand)]
@@ -93,7 +93,7 @@ impl HardDeletionArgs {
         if let Some(when) = &self.hard_delete {
             query.push(("hard_delete_at", when));
         }
-        client.delete(&format!("/api/v3/configure/{kind}"), &query).await?;
+        client.delete(ApiPath::below("/api/v3/configure", &[kind])?, &query).await?;
         Ok(format!("{title} {name} deleted successfully"))
     }
 }

@@ -12,6 +12,7 @@ use super::{
     options::ConnectionArgs,
     rows::{Rows, ServerListArgs},
 };
+use crate::client::ApiPath;
 
 /// The progress of a backup or restore.
 #[derive(Deserialize)]
@@ -43,7 +44,7 @@ pub(super) trait ShownJob: DeserializeOwned {
 /// Prints the state of a job.
 pub(super) async fn print_status<T: ShownJob>(
     connection: &ConnectionArgs,
-    path: &str,
+    path: impl Into<ApiPath>,
     console: &mut Console,
 ) -> CommandResult {
     let client = connection.client(None)?;
@@ -63,7 +64,7 @@ pub(super) async fn print_status<T: ShownJob>(
 /// Prints all jobs of a kind.
 pub(super) async fn print_jobs<T: ShownJob>(
     args: &ServerListArgs,
-    path: &str,
+    path: impl Into<ApiPath>,
     console: &mut Console,
 ) -> CommandResult {
     let client = args.connection.client(None)?;

@@ -14,7 +14,7 @@ use super::{
     options::{ConnectionArgs, without_nulls},
     rows::{Rows, ServerListArgs},
 };
-use crate::client::Client;
+use crate::client::{ApiPath, Client};
 
 const PATH: &str = "/api/v3/enterprise/configure/query_groups";
 
@@ -102,7 +102,7 @@ pub(super) async fn update(args: &UpdateQueryGroupArgs) -> CommandResult<String>
     });
     let client = args.connection.client(None)?;
     let path = path_of(&client, &args.name).await?;
-    client.patch_json(&path, &without_nulls(change)).await?;
+    client.patch_json(path, &without_nulls(change)).await?;
     Ok(format!("Query group {:?} updated successfully", args.name))
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn delete(
     let name = format!("query group {:?}", args.name);
     let client = args.deletion.confirm(&name, console)?;
     let path = path_of(&client, &args.name).await?;
-    client.delete(&path, &[]).await?;
+    client.delete(path, &[]).await?;
     Ok(format!("Query group {:?} deleted successfully", args.name))
 }
 
@@ -139,11 +139,11 @@ async fn list(client: &Client) -> CommandResult<Vec<QueryGroup>> {
 }
 
 /// Returns the path of the group with a name.
-async fn path_of(client: &Client, name: &str) -> CommandResult<String> {
+async fn path_of(client: &Client, name: &str) -> CommandResult<ApiPath> {
     let groups = list(client).await?;
     let group = groups
         .iter()
         .find(|group| group.name == name)
         .ok_or_else(|| CommandError::NoQueryGroup(name.to_owned()))?;
-    Ok(format!("{PATH}/{}", group.id))
+    Ok(ApiPath::below(PATH, &[&group.id.to_string()])?)
 }

@@ -13,7 +13,7 @@ use super::{
     options::ConnectionArgs,
     rows::{Rows, ServerListArgs},
 };
-use crate::client::Client;
+use crate::client::{ApiPath, Client};
 
 /// The path of roles.
 const ROLES: &str = "/api/v3/roles";
@@ -103,8 +103,8 @@ pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> Comman
     let client = args.connection.client(None)?;
     let mut rows = Vec::new();
     for role in all_roles(&client).await? {
-        let path = format!("{ROLES}/{}/permissions", role.id);
-        let permissions: RolePermissions = client.fetch_json(Method::GET, &path, &[]).await?;
+        let path = ApiPath::below(ROLES, &[&role.id.to_string(), "permissions"])?;
+        let permissions: RolePermissions = client.fetch_json(Method::GET, path, &[]).await?;
         rows.push(vec![
             Value::from(role.id),
             Value::from(role.name),
@@ -120,7 +120,7 @@ pub(super) async fn delete(args: &DeleteRoleArgs, console: &mut Console) -> Comm
     let name = args.name.as_str();
     let client = args.deletion.confirm(&format!("role {name:?}"), console)?;
     for id in ids(&client, &[name.to_owned()]).await? {
-        client.delete(&format!("{ROLES}/{id}"), &[]).await?;
+        client.delete(ApiPath::below(ROLES, &[&id.to_string()])?, &[]).await?;
     }
     Ok(format!("Role {name:?} deleted"))
 }

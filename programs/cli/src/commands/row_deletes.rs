@@ -10,7 +10,10 @@ use super::{
     confirm::DeletionArgs,
     options::{ConnectionArgs, TableArgs, without_nulls},
 };
-use crate::times::{parse_time, time_for_server};
+use crate::{
+    client::ApiPath,
+    times::{parse_time, time_for_server},
+};
 
 /// The options of `neap delete rows`.
 #[derive(Debug, Args)]
@@ -129,8 +132,9 @@ struct AbortedRequest {
 /// Executes `neap cancel row-delete`. Neap refuses it, because rows are deleted at once; a server of InfluxDB 3 may
 /// accept it. Returns what to print.
 pub(super) async fn cancel(args: &CancelRowDeleteArgs) -> CommandResult<String> {
-    let path = format!("/api/v3/row_delete_requests/{}/abort", args.sequence);
+    let sequence = args.sequence.to_string();
+    let path = ApiPath::below("/api/v3/row_delete_requests", &[&sequence, "abort"])?;
     let client = args.connection.client(None)?;
-    let aborted: AbortedRequest = client.ask_json(&path, &json!({ "reason": args.reason })).await?;
+    let aborted: AbortedRequest = client.ask_json(path, &json!({ "reason": args.reason })).await?;
     Ok(format!("Row delete request {} is {}", args.sequence, aborted.disposition))
 }

@@ -15,6 +15,7 @@ use super::{
     options::{ConnectionArgs, DatabaseArgs},
     rows::{DatabaseListArgs, Rows},
 };
+use crate::client::{ApiPath, ClientError};
 
 /// The path of the configuration of rules.
 const CONFIGURATION: &str = "/prometheus/config/v1/rules";
@@ -88,13 +89,10 @@ struct RuleRow {
 }
 
 /// Returns the path of a namespace, or of one of its groups.
-fn path_of(namespace: &str, group: Option<&str>) -> String {
-    // The client escapes all other characters.
-    let escaped = |name: &str| name.replace('%', "%25").replace('/', "%2F");
-    let namespace_path = format!("{CONFIGURATION}/{}", escaped(namespace));
+fn path_of(namespace: &str, group: Option<&str>) -> Result<ApiPath, ClientError> {
     match group {
-        Some(group) => format!("{namespace_path}/{}", escaped(group)),
-        None => namespace_path,
+        Some(group) => ApiPath::below(CONFIGURATION, &[namespace, group]),
+        None => ApiPath::below(CONFIGURATION, &[namespace]),
     }
 }
 
@@ -123,10 +121,11 @@ pub(super) async fn create(args: &CreateRulesArgs, console: &mut Console) -> Com
         arguments: &[],
         files: std::slice::from_ref(&args.file),
     };
+    let path = path_of(&namespace, None)?;
     let rules = input.read(console)?;
     let client = args.connection.client(None)?;
     let request = client
-        .request(Method::PUT, &path_of(&namespace, None))
+        .request(Method::PUT, path)
         .query(&[("db", args.database.database.as_str())])
         .body(rules);
     client.send(request).await?;
@@ -139,9 +138,9 @@ pub(super) async fn delete(args: &DeleteRulesArgs, console: &mut Console) -> Com
         Some(group) => format!("rule group {group:?} of namespace {:?}", args.namespace),
         None => format!("rules of namespace {:?}", args.namespace),
     };
+    let path = path_of(&args.namespace, args.group.as_deref())?;
     let client = args.deletion.confirm_on_terminal(&name, console)?;
-    let path = path_of(&args.namespace, args.group.as_deref());
-    client.delete(&path, &[("db", &args.database.database)]).await?;
+    client.delete(path, &[("db", &args.database.database)]).await?;
     Ok(format!("Deleted {name} successfully"))
 }
 
@@ -205,11 +204,5 @@ mod tests {
         assert_eq!(parsed(&["-", "--namespace", "node"]).unwrap(), "node");
         let refused = parsed(&["-"]);
         assert!(matches!(refused, Err(CommandError::Usage(_))), "{refused:?}");
-    }
-
-    #[test]
-    fn a_name_is_one_segment_of_a_path() {
-        let path = path_of("a/b 50%", Some("g"));
-        assert_eq!(path, "/prometheus/config/v1/rules/a%2Fb 50%25/g");
     }
 }

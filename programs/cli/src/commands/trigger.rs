@@ -14,7 +14,7 @@ use super::{
     options::{ConnectionArgs, DatabaseArgs, PluginArguments},
     plugin_files::LocalPlugin,
 };
-use crate::client::Client;
+use crate::client::{ApiPath, Client};
 
 const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
 const PLUGIN_FILES: &str = "/api/v3/plugins/files";
@@ -260,7 +260,7 @@ pub(super) async fn disable(command: &DisableCommand, console: &mut Console) -> 
 async fn switch(args: &SwitchTriggerArgs, action: &str, console: &mut Console) -> CommandResult {
     let query = [("db", args.database.database.as_str()), ("trigger_name", &args.name)];
     let client = args.connection.client(None)?;
-    client.post(&format!("{TRIGGER}/{action}"), &query).await?;
+    client.post(ApiPath::below(TRIGGER, &[action])?, &query).await?;
     let text = format!("Trigger {} {action}d successfully", args.name);
     console.print(text).map_err(CommandError::Output)
 }

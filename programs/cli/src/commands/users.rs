@@ -16,7 +16,7 @@ use super::{
     roles,
     rows::{Rows, ServerListArgs},
 };
-use crate::client::Client;
+use crate::client::{ApiPath, Client};
 
 /// The path of users.
 const USERS: &str = "/api/v3/users";
@@ -166,16 +166,18 @@ async fn all_users(client: &Client) -> CommandResult<Vec<Value>> {
     Ok(list.items)
 }
 
-/// Returns the path of the user with this name.
-async fn path_of(client: &Client, name: &str) -> CommandResult<String> {
+/// Returns the path of the user with this name, or one below it.
+async fn path_of(client: &Client, name: &str, below: &[&str]) -> CommandResult<ApiPath> {
     let users = all_users(client).await?;
     let found = users
         .iter()
         .find(|user| user.get("username").and_then(Value::as_str) == Some(name));
     let id = found
         .and_then(|user| user.get("userId")?.as_u64())
-        .ok_or_else(|| CommandError::Account(format!("there is no user {name:?}")))?;
-    Ok(format!("{USERS}/{id}"))
+        .ok_or_else(|| CommandError::Account(format!("there is no user {name:?}")))?
+        .to_string();
+    let segments = [&[id.as_str()][..], below].concat();
+    Ok(ApiPath::below(USERS, &segments)?)
 }
 
 fn tell(console: &mut Console, text: &str) -> CommandResult {
@@ -281,13 +283,13 @@ pub(super) async fn show(args: &ServerListArgs, console: &mut Console) -> Comman
 /// Executes `neap update user`. Returns what to print.
 pub(super) async fn update(args: &UpdateUserArgs) -> CommandResult<String> {
     let (client, username) = (args.connection.client(None)?, args.username.as_str());
-    let path = path_of(&client, username).await?;
+    let path = path_of(&client, username, &[]).await?;
     let body = json!({
         "displayName": args.display_name,
         "oauthId": args.oauth_id,
         "disabled": args.disabled,
     });
-    client.patch_json(&path, &body).await?;
+    client.patch_json(path, &body).await?;
     Ok(format!("User {username:?} updated"))
 }
 
@@ -295,9 +297,9 @@ pub(super) async fn update(args: &UpdateUserArgs) -> CommandResult<String> {
 pub(super) async fn update_roles(args: &UpdateUserRolesArgs) -> CommandResult<String> {
     let (client, username) = (args.connection.client(None)?, args.username.as_str());
     let roles = roles::ids(&client, &args.roles).await?;
-    let path = path_of(&client, username).await?;
+    let path = path_of(&client, username, &["roles"]).await?;
     let body = json!({ "roleIds": roles });
-    client.put_json(&format!("{path}/roles"), &body).await?;
+    client.put_json(path, &body).await?;
     Ok(format!("Roles of user {username:?} updated"))
 }
 
@@ -305,8 +307,8 @@ pub(super) async fn update_roles(args: &UpdateUserRolesArgs) -> CommandResult<St
 pub(super) async fn delete(args: &DeleteUserArgs, console: &mut Console) -> CommandResult<String> {
     let username = args.username.as_str();
     let client = args.deletion.confirm(&format!("user {username:?}"), console)?;
-    let path = path_of(&client, username).await?;
-    client.delete(&path, &[]).await?;
+    let path = path_of(&client, username, &[]).await?;
+    client.delete(path, &[]).await?;
     Ok(format!("User {username:?} deleted"))
 }
 
@@ -314,9 +316,8 @@ pub(super) async fn delete(args: &DeleteUserArgs, console: &mut Console) -> Comm
 pub(super) async fn run(command: &UserCommand, console: &mut Console) -> CommandResult {
     let UserCommand::RequirePasswordReset(args) = command;
     let client = args.connection.client(None)?;
-    let path = path_of(&client, args.username.as_str()).await?;
-    let path = format!("{path}/require-password-reset");
-    client.post(&path, &[]).await?;
+    let path = path_of(&client, args.username.as_str(), &["require-password-reset"]).await?;
+    client.post(path, &[]).await?;
     let text = format!("User {:?} must set another password", args.username.as_str());
     tell(console, &text)
 }

@@ -19,8 +19,11 @@ fn repository(place: &str) -> RepositoryClient {
 #[test]
 fn an_address_is_made_of_parts_and_shown_without_secrets() {
     for base in ["https://u:secret@plugins.example/a", "https://u:secret@plugins.example/a/"] {
-        let url = address(base, "x y/b?.py").unwrap();
-        assert_eq!(shown(&url), "https://plugins.example/a/x%20y/b%3F.py");
+        for (path, expected) in [("x y/b?.py", "x%20y/b%3F.py"), ("x/b\n%31.py", "x/b%0A%2531.py")]
+        {
+            let url = address(base, path).unwrap();
+            assert_eq!(shown(&url), format!("https://plugins.example/a/{expected}"));
+        }
         let place: PluginRepository = base.parse().unwrap();
         assert!(!format!("{place:?}").contains("secret"));
     }

@@ -4,6 +4,7 @@ mod files;
 mod guides;
 mod listings;
 mod manual;
+mod names_in_paths;
 mod resources;
 mod server;
 pub(super) mod shell;

@@ -89,7 +89,7 @@ impl Source {
     }
 
     /// Builds a request with the token.
-    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &'static str) -> RequestBuilder {
         let request = self.client.request(method, path);
         let Some(SourceToken(token)) = &self.token else {
             return request;
